@@ -1,0 +1,1 @@
+"""How an attempt is bought. Imports budgets only."""

@@ -1,0 +1,103 @@
+"""Every way in which buying a sample can fail, classified once, at a provider's boundary.
+
+    ProviderError
+    ├── RateLimited        429 that will clear: pause everything on the key, try again
+    ├── Overloaded         5xx, 529: try again
+    ├── ConnectionFailed   refused, reset, DNS, TLS: try again
+    ├── TimedOut           connect, first byte or total
+    ├── BadResponse        an answer that cannot be read (broken JSON, half a body)
+    ├── InvalidRequest     this problem cannot be asked so: no retry, the run goes on
+    └── Fatal              stop the run and say what to do
+        ├── AuthFailed
+        ├── NoCredit       quota or daily limit used up, balance empty
+        └── UnknownModel
+
+`sent` says how far the request got, which decides what it may have cost: nothing sent costs
+nothing, an error status is not billed, anything else may have been.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Sent = Literal["not_sent", "rejected", "maybe_billed"]
+"""not_sent: no byte of the request left. rejected: the provider answered with an error status.
+maybe_billed: the request left and no whole answer came back."""
+
+
+class ProviderError(Exception):
+    """A request that did not become a sample."""
+
+    retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: Sent,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.sent: Sent = sent
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(ProviderError):
+    """Too many requests or tokens for now; not charged to an attempt's retries."""
+
+    retryable = True
+
+
+class Overloaded(ProviderError):
+    """The provider cannot answer at the moment."""
+
+    retryable = True
+
+
+class ConnectionFailed(ProviderError):
+    """The connection could not be made or broke."""
+
+    retryable = True
+
+
+class TimedOut(ProviderError):
+    """No answer in time. `phase` says which: only a total timeout is a censored draw."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: Sent,
+        phase: Literal["connect", "first_byte", "total"],
+    ) -> None:
+        super().__init__(message, sent=sent)
+        self.phase = phase
+        self.retryable = phase == "connect"
+
+
+class BadResponse(ProviderError):
+    """The answer came and could not be read."""
+
+    retryable = True
+
+
+class InvalidRequest(ProviderError):
+    """The provider refuses this very request."""
+
+
+class Fatal(ProviderError):
+    """Nothing sent to this provider can succeed until a person acts."""
+
+
+class AuthFailed(Fatal):
+    """The key is missing, wrong, or lacks the right."""
+
+
+class NoCredit(Fatal):
+    """The account's money or quota is used up and does not come back by waiting."""
+
+
+class UnknownModel(Fatal):
+    """The provider does not have the model."""

@@ -1,0 +1,95 @@
+"""What is asked of a model and what came back.
+
+A SampleRequest buys `n` choices with one prompt; a SampleResponse holds the choices that came
+back, by index, with the usage both parsed and raw. Nothing here knows of runs or money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from budgets.usage import Usage
+
+FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRequest:
+    """One request for `n` independent choices. Exactly one of prompt and messages is set."""
+
+    model: str
+    prompt: str | None = None
+    """Raw completion text."""
+    messages: tuple[Mapping[str, str], ...] | None = None
+    """Chat messages, each with `role` and `content`."""
+    n: int = 1
+    max_tokens: int = 512
+    temperature: float | None = 1.0
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    logprobs: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further body fields, passed on as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One sample of a response."""
+
+    index: int
+    text: str
+    finish_reason: FinishReason
+    output_tokens: int | None = None
+    """Where the provider reports tokens per choice."""
+    logprobs: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleResponse:
+    """All that came back for one request."""
+
+    choices: tuple[Choice, ...]
+    usage: Usage | None
+    """None where the provider did not say: the cost is then uncertain."""
+    usage_raw: Mapping[str, Any] | None
+    """The usage object exactly as the provider sent it."""
+    model: str
+    """The model that the provider says it served."""
+    request_id: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Rate-limit and retry headers, lower-case names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a provider's API can do: data instead of branches."""
+
+    max_n: int = 1
+    """The most choices per request (1: ask one by one)."""
+    seed: bool = False
+    raw_completions: bool = False
+    logprobs: bool = False
+    prompt_cache: Literal["none", "automatic", "explicit"] = "none"
+    batch: bool = False
+
+
+class Provider(Protocol):
+    """Buys samples. Never retries, never counts money: one call is one request."""
+
+    name: str
+    capabilities: Capabilities
+
+    async def sample(self, request: SampleRequest) -> SampleResponse:
+        """Send one request; raises a subclass of providers.errors.ProviderError."""
+        ...
+
+    async def models(self) -> list[str]:
+        """The ids of the models that the provider serves; raises ProviderError."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection, and end every process that the provider started."""
+        ...

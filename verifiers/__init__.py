@@ -1,0 +1,1 @@
+"""Whether an attempt is right. Imports nothing else of orch."""
