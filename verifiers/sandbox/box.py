@@ -21,6 +21,7 @@ from verifiers.sandbox.cell import Cell, memory_file, pack_job, read_file
 from verifiers.sandbox.confine import LAYERS, Plan
 from verifiers.sandbox.limits import CallOutcome, Limits, Outcome, SandboxFault
 from verifiers.sandbox.slots import Slots
+from verifiers.sandbox.staging import staged
 
 _RECYCLE_AFTER = 2000
 _CELLS_PER_SEAT = 6
@@ -37,6 +38,7 @@ class Flavour:
     role: str = "sample"
     """Cells of different roles never share a process: the test's and the sample's, for one."""
     preload: tuple[str, ...] = ()
+    warm: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     execute: tuple[str, ...] = ()
     limits: Limits | None = None
@@ -51,8 +53,9 @@ class Sandbox:
     """A pool of cells; use it as an async context manager, or call `aclose`.
 
     `tier` names one (None: the strongest that works here); `jobs` is the number of samples at
-    once (default: one per core); `preload` and `paths` are modules to import beforehand and the
-    directories or packages they need, for samples as for tools.
+    once (default: one per core). `preload` names modules to import beforehand, `warm` trusted
+    functions ("module:function", no arguments) to call beforehand, `paths` the directories and
+    packages that they need (see `package_paths`), all for samples as for tools.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Sandbox:
         *,
         jobs: int | None = None,
         preload: Sequence[str] = (),
+        warm: Sequence[str] = (),
         paths: Sequence[Path | str] = (),
         python: str | None = None,
         trust: bool = False,
@@ -70,7 +74,9 @@ class Sandbox:
         self.limits = limits or Limits()
         self.jobs = jobs or len(os.sched_getaffinity(0))
         self._wanted_tier, self._python, self._trust = tier, python, trust
-        self._flavour = Flavour("sample", tuple(preload), tuple(map(str, paths)))
+        self._flavour = Flavour(
+            "sample", tuple(preload), tuple(warm), tuple(str(Path(p).resolve()) for p in paths)
+        )
         self._layers = tuple(layer for layer in LAYERS if layer not in _without)
         self._slots = Slots()
         self._seats: asyncio.Queue[_Seat] = asyncio.Queue()
@@ -155,22 +161,28 @@ class Sandbox:
         return layout.interpreter(self._python)
 
     def _plan(self, flavour: Flavour, uid: int | None, scratch: str) -> Plan:
-        python = self._interpreter()
+        python, paths = self._interpreter(), flavour.paths
+        moved: tuple[str, ...] = ()
+        if uid is not None and self.tier != "namespaces":
+            python, moved = python.moved()
+            paths = tuple(staged(path, library=False) for path in paths)
         limits = flavour.limits or self.limits
-        roots = layout.import_roots(flavour.paths)
+        roots = layout.import_roots(paths)
         return Plan(
             tier=self.tier,
             layers=self._layers,
             uid=uid,
             bind=python.bind,
             hide=python.hide,
-            extra=flavour.paths,
-            read=(*python.read, *flavour.paths),
+            extra=paths,
+            read=(*python.read, *paths),
             names=(*python.names, *roots),
             execute=flavour.execute,
             scratch=scratch,
+            moved=moved,
             python_path=roots,
             preload=(*_PRELOAD, *flavour.preload),
+            warm=flavour.warm,
             memory_mb=limits.memory_mb,
             output_mb=limits.output_mb,
             disk_mb=limits.disk_mb,
@@ -280,7 +292,7 @@ class Sandbox:
             return read_claims(whole, len(args))
         if not command:
             raise ValueError("a tool needs a command or an entry")
-        flavour = Flavour("program", (), shown, tuple(map(str, programs)), limits)
+        flavour = Flavour("program", (), (), shown, tuple(map(str, programs)), limits)
         header = {"mode": "exec", "argv": list(command), "environment": environment or {}}
         header["directory"] = shown[0] if shown else None
         return await self._with_streams(flavour, pack_job(header, []), stdin, limits)

@@ -61,8 +61,9 @@ def main(handles: list[int], cpu_s: float, plan: Plan) -> None:
     os.close(errors)
     os.environ["HOME"] = os.environ["TMPDIR"] = plan.scratch
     modes: Any = sys.modules["verifiers.sandbox.modes"]  # imports us, so not the other way round
-    _forget_ourselves()
     mode = job.header["mode"]
+    if mode != "tool":
+        _forget_ourselves()
     if mode == "run":
         _run(job, claims, rest)
     elif mode == "call":

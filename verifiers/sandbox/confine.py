@@ -57,8 +57,12 @@ class Plan(NamedTuple):
     """Files and directories from which programs may be executed."""
     scratch: str
     """The writable directory: a mount in the jail, or a directory of the host."""
+    moved: tuple[str, ...]
+    """Pairs, flat: a directory of the standard library and where its copy is."""
     python_path: tuple[str, ...]
     preload: tuple[str, ...]
+    warm: tuple[str, ...]
+    """Trusted functions, "module:function", called once beforehand without arguments."""
     memory_mb: int
     output_mb: int
     disk_mb: int

@@ -12,11 +12,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from verifiers.sandbox.limits import SandboxFault
+from verifiers.sandbox.staging import reachable, staged
 
 _ASK = """
 import sys, json, ctypes, _ctypes, _socket, zlib
@@ -48,6 +49,23 @@ class Layout:
     """The same, as Landlock must hear it: what may be read."""
     names: tuple[str, ...]
     """Directories that may be listed."""
+    standard: tuple[str, ...]
+    """The directories of the standard library."""
+
+    def moved(self) -> tuple[Layout, tuple[str, ...]]:
+        """This layout with unreachable directories replaced by copies, and the replacements."""
+        pairs = {p: staged(p) for p in self.standard if not reachable(p)}
+
+        def move(path: str) -> str:
+            for old, new in pairs.items():
+                if path == old or path.startswith(old + "/"):
+                    return new + path[len(old) :]
+            return path
+
+        read = tuple(dict.fromkeys(map(move, self.read)))
+        names = tuple(map(move, self.names))
+        flat = tuple(p for pair in pairs.items() for p in pair)
+        return replace(self, read=read, names=names), flat
 
 
 @lru_cache(maxsize=8)
@@ -90,12 +108,13 @@ def interpreter(python: str | None = None) -> Layout:
     bind = [*standard, *sorted(shared), *(p for p in _LINKS if Path(p).is_symlink())]
     extra = ("/usr/share/zoneinfo",)
     present = [p for p in extra if Path(p).exists()]
-    return Layout(executable, (*bind, *present), tuple(hide), (*read, *present), tuple(names))
+    return Layout(executable, (*bind, *present), tuple(hide), (*read, *present), tuple(names), tuple(standard))
 
 
 def package_paths(*distributions: str) -> tuple[Path, ...]:
     """The directories and modules of installed distributions and all that they require.
 
+    What they need behind extras must be named too: ("math-verify", "antlr4-python3-runtime").
     Give them to `Sandbox(paths=...)`. SandboxFault names a distribution that is not installed.
     """
     wanted, seen, found = list(distributions), set[str](), dict[Path, None]()
@@ -115,19 +134,12 @@ def package_paths(*distributions: str) -> tuple[Path, ...]:
             if file.parts[0] not in ("..", "__pycache__") and top.exists():
                 found[top] = None
         wanted += [_bare_name(text) for text in package.requires or () if "extra ==" not in text]
-        wanted += _extras(package)
     return tuple(found)
 
 
 def _bare_name(requirement: str) -> str:
     end = next((i for i, c in enumerate(requirement) if not (c.isalnum() or c in "-_.")), None)
     return requirement[:end]
-
-
-def _extras(package: importlib.metadata.Distribution) -> list[str]:
-    """Requirements behind extras that happen to be installed: they may be imported if present."""
-    return [_bare_name(text) for text in package.requires or () if "extra ==" in text and
-            "dev" not in text and "test" not in text and "doc" not in text]  # fmt: skip
 
 
 def import_roots(paths: Sequence[str]) -> tuple[str, ...]:

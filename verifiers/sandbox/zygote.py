@@ -15,6 +15,7 @@ death, and the zygote, which is PID 1 of the cell's pid namespace where there is
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import select
@@ -166,10 +167,21 @@ def _warm_up(plan: Plan) -> None:
     os.environ.clear()
     os.environ.update(child.ENVIRONMENT)
     sys.path[:] = [p for p in sys.path if p != _code_root()] + list(plan.python_path)
+    for old, new in zip(plan.moved[::2], plan.moved[1::2], strict=True):
+        for paths in (sys.path, *(getattr(m, "__path__", []) for m in list(sys.modules.values()))):
+            if isinstance(paths, list):
+                paths[:] = [new + p[len(old) :] if _below(p, old) else p for p in paths]
     for name in plan.preload:
         __import__(name)
+    for entry in plan.warm:
+        module, _, function = entry.partition(":")
+        child.resolve(importlib.import_module(module), function)()
     child.rehearse()
     assert modes.MODES  # loaded while its file could still be seen
+
+
+def _below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory + "/")
 
 
 def _code_root() -> str:
