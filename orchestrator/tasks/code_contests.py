@@ -88,7 +88,7 @@ class CodeContestsTask:
 
     def verifier(self, name: str | None = None) -> Verifier:
         """`program` (the default; the paper's comparison) or `program-strict`."""
-        return chosen(self.name, name, contest_verifiers())
+        return chosen(self.name, name, contest_verifiers(self._options))
 
     def reference_outputs(self) -> Iterator[tuple[Problem, list[str]]]:
         """Yield every problem with its Python 3 solutions, which may be none."""
