@@ -87,7 +87,7 @@ class CodeContestsTask:
         return [self._problem(test, *usable[place], blocks[place]) for place in order]
 
     def verifier(self, name: str | None = None) -> Verifier:
-        """`program` (the default; the paper's comparison) or `program-strict`."""
+        """`program-paper` (the default; the paper's comparison) or `program`; raises TaskError."""
         return chosen(self.name, name, contest_verifiers(self._options))
 
     def reference_outputs(self) -> Iterator[tuple[Problem, list[str]]]:
