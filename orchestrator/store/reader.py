@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
 from budgets.journal import Event
+from budgets.usage import Usage
 from orchestrator.errors import ConfigError
 from orchestrator.store.store import check_version
 
@@ -68,6 +70,20 @@ class PlannedRequest:
     n: int
     seed: int
     answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """An answered request."""
+
+    request: int
+    problem: int
+    first_slot: int
+    n: int
+    cost: int | None
+    """Picodollars settled; None where the cost is uncertain."""
+    recorded_at: float
+    usage: Usage | None
 
 
 def find_run(run: str, out: Path) -> Path:
@@ -203,14 +219,19 @@ class RunReader:
             found.setdefault(verifier, {})[kind] = number
         return found
 
-    def bought(self, arm: int) -> list[tuple[int, int, int, int | None, str | None, float, float]]:
-        """Answered requests by reservation: problem, first slot, n, cost, raw usage, latency, time."""
-        return self._db.execute(
-            "SELECT r.problem, r.first_slot, r.n, a.cost, a.usage, a.latency_s, a.recorded_at"
+    def bought(self, arm: int) -> list[Bought]:
+        """Every answered request of an arm, in the order of reservation."""
+        rows = self._db.execute(
+            "SELECT r.request, r.problem, r.first_slot, r.n, a.cost, a.recorded_at,"
+            " a.input_tokens, a.cached_input_tokens, a.cache_write_5m_tokens,"
+            " a.cache_write_1h_tokens, a.output_tokens, a.reasoning_tokens"
             " FROM answers a JOIN requests r USING (request) WHERE r.arm = ?"
             " ORDER BY a.reservation",
             (arm,),
-        ).fetchall()
+        )
+        return [
+            Bought(*row[:6], usage=None if row[6] is None else Usage(*row[6:])) for row in rows
+        ]
 
     def events(self) -> Iterator[Event]:
         """The ledger's events, in order."""
@@ -235,6 +256,4 @@ class RunReader:
 
 
 def _quoted(path: Path) -> str:
-    from urllib.parse import quote
-
     return quote(str(path.resolve()))

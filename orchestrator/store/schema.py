@@ -30,8 +30,10 @@ CREATE TABLE requests (
     first_slot INTEGER NOT NULL, n INTEGER NOT NULL, seed INTEGER NOT NULL, planned_at REAL NOT NULL);
 CREATE TABLE answers (
     request INTEGER PRIMARY KEY, reservation INTEGER NOT NULL, model TEXT NOT NULL,
-    provider_id TEXT NOT NULL, usage TEXT, cost INTEGER, sent_at REAL NOT NULL,
-    latency_s REAL NOT NULL, recorded_at REAL NOT NULL);
+    provider_id TEXT NOT NULL, usage TEXT, input_tokens INTEGER, cached_input_tokens INTEGER,
+    cache_write_5m_tokens INTEGER, cache_write_1h_tokens INTEGER, output_tokens INTEGER,
+    reasoning_tokens INTEGER, cost INTEGER, sent_at REAL NOT NULL, latency_s REAL NOT NULL,
+    recorded_at REAL NOT NULL);
 CREATE TABLE samples (
     arm INTEGER NOT NULL, problem INTEGER NOT NULL, slot INTEGER NOT NULL,
     request INTEGER NOT NULL, choice INTEGER NOT NULL, kind TEXT NOT NULL,
@@ -56,7 +58,7 @@ PUT_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 PUT_ARM = "INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 PUT_PROBLEM = "INSERT INTO problems VALUES (?, ?, ?, ?, ?)"
 PUT_REQUEST = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)"
-PUT_ANSWER = "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+PUT_ANSWER = "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 PUT_SAMPLE = "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 PUT_FAILURE = "INSERT INTO failures VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"
 PUT_VERDICT = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

@@ -50,6 +50,11 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def storable(text: str) -> str:
+    """The text with what UTF-8 cannot hold (lone surrogates) replaced."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
 class RunStore:
     """The writing side of a run's database."""
 
@@ -135,16 +140,21 @@ class RunStore:
         sent_at: float, latency_s: float,
     ) -> None:  # fmt: skip
         usage = None if response.usage_raw is None else json.dumps(response.usage_raw)
+        used = response.usage
+        tokens = (None,) * 6 if used is None else (
+            used.input_tokens, used.cached_input_tokens, used.cache_write_5m_tokens,
+            used.cache_write_1h_tokens, used.output_tokens, used.reasoning_tokens,
+        )  # fmt: skip
         row = (
-            request, reservation, response.model, response.request_id, usage, cost, sent_at,
-            latency_s, time.time(),
+            request, reservation, response.model, response.request_id, usage, *tokens, cost,
+            sent_at, latency_s, time.time(),
         )  # fmt: skip
         self.writer.append(schema.PUT_ANSWER, row)
 
     def put_sample(self, arm: int, problem: int, slot: int, request: int, choice: Choice) -> None:
         row = (
             arm, problem, slot, request, choice.index, "ok", choice.finish_reason,
-            choice.text, choice.output_tokens,
+            storable(choice.text), choice.output_tokens,
         )  # fmt: skip
         self.writer.append(schema.PUT_SAMPLE, row)
 
