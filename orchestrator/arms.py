@@ -1,4 +1,4 @@
-"""An arm made ready: its provider, price, limits, problems and verifier, as the engine uses them."""
+"""An arm made ready: its provider, price, limits, problems and verifier, for the engine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ReadyArm:
     prompt_known: list[bool] = field(default_factory=list)
     """Per problem, whether an answer has told the exact prompt tokens."""
     n_limit: int = 0
-    """The most choices this server returns per request, once it was seen to ignore n; 0: as asked."""
+    """The most choices per request of a server that was seen to ignore n; 0: as asked."""
     scopes: tuple[str, ...] = ()
     closed: bool = False
 

@@ -18,8 +18,10 @@ import random
 import time
 from dataclasses import dataclass, replace
 
-from budgets.ledger import DoesNotFit, Ledger, LedgerFault
 from budgets.outcomes import outcome_action
+
+from budgets.ledger import DoesNotFit, Ledger, LedgerFault
+from budgets.limits import Outcome as LimiterOutcome
 from orchestrator.arms import ReadyArm
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.judging import Judging
@@ -256,7 +258,9 @@ class Engine:
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
         if not worker.cancelled() and (error := worker.exception()) is not None:
-            self.stop(error if isinstance(error, OrchError) else RunFault(f"A fault of orch: {error!r}."))
+            self.stop(
+                error if isinstance(error, OrchError) else RunFault(f"A fault of orch: {error!r}.")
+            )
 
     async def _attempt(self, ticket: Ticket) -> None:
         arm = ticket.arm
@@ -313,7 +317,9 @@ class Engine:
             self._ledger.settle(ticket.reservation, 0)
             return 0
         if response.usage is None:
-            self._ledger.hold(ticket.reservation, f"request {ticket.request}: answered without usage")
+            self._ledger.hold(
+                ticket.reservation, f"request {ticket.request}: answered without usage"
+            )
             self._state.note("Some answers came without usage: they are held as uncertain.")
             return None
         cost = arm.price.cost(response.usage)
@@ -340,9 +346,7 @@ class Engine:
             f"it is asked for {arm.n_limit} per request from now on."
         )
         for index in sorted(set(range(ticket.n)) - came, reverse=True):
-            self._schedule.give_back(
-                Draw(arm.number, ticket.problem, ticket.first_slot + index, 1)
-            )
+            self._schedule.give_back(Draw(arm.number, ticket.problem, ticket.first_slot + index, 1))
 
     def _failed(self, ticket: Ticket, error: ProviderError, sent_at: float) -> None:
         """Decide what a failed try cost, and whether its slots are drawn again."""
@@ -392,7 +396,11 @@ class Engine:
         """A generation that timed out keeps its slots: drawing again would favour short answers."""
         for choice in range(ticket.n):
             self._store.put_censored(
-                ticket.arm.number, ticket.problem, ticket.first_slot + choice, ticket.request, choice
+                ticket.arm.number,
+                ticket.problem,
+                ticket.first_slot + choice,
+                ticket.request,
+                choice,
             )
         counts = self._state.arms[ticket.arm.number]
         n = ticket.n
@@ -417,9 +425,9 @@ class Engine:
             await asyncio.sleep(0.25)
 
 
-def limiter_outcome(error: ProviderError) -> str:
+def limiter_outcome(error: ProviderError) -> LimiterOutcome:
     """How a failure looks to the limiter."""
-    names = {
+    names: dict[str, LimiterOutcome] = {
         "RateLimited": "rate_limited",
         "Overloaded": "overloaded",
         "TimedOut": "timeout",

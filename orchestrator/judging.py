@@ -10,7 +10,7 @@ answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from functools import partial
 
 from orchestrator.arms import ReadyArm
 from orchestrator.state import RunState
@@ -76,11 +76,11 @@ class Judging:
                 self._room.set()
             verdict = await judge(arm, problem, text)
             self._store.put_verdict(arm.number, problem, slot, arm.verifier.name, verdict)
-            self._store.when_durable(lambda a=arm.number, p=problem, v=verdict: self._count(a, p, v))
+            count = partial(
+                count_verdict, self._state, arm.number, problem, verdict.kind, verdict.passed
+            )
+            self._store.when_durable(count)
             self._queue.task_done()
-
-    def _count(self, arm: int, problem: int, verdict: Verdict) -> None:
-        count_verdict(self._state, arm, problem, verdict.kind, verdict.passed)
 
 
 def count_verdict(state: RunState, arm: int, problem: int, kind: str, passed: bool) -> None:
@@ -101,8 +101,3 @@ async def judge(arm: ReadyArm, problem: int, text: str) -> Verdict:
             break
         verdict = await arm.verifier.verify(text, reference)
     return verdict
-
-
-def verifier_names(arms: Sequence[ReadyArm]) -> list[str]:
-    """Name and version of each arm's verifier, as stored with the run."""
-    return [f"{arm.verifier.name} {arm.verifier.version}" for arm in arms]

@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from budgets.bounds import prompt_token_bound
-from budgets.limits import Limiter, Profile, ProfileError
+from budgets.concurrency import Concurrency
+from budgets.limits import Limiter
 from budgets.money import MoneyError, picodollars
-from budgets.prices import Price, PriceBook, PriceError
+from budgets.price_file import PriceFileError
+from budgets.prices import Price, PriceBook, Unpriced
 from orchestrator import problems as problem_sets
 from orchestrator.arms import ReadyArm
 from orchestrator.errors import ConfigError
@@ -114,7 +116,7 @@ def price_book(study: Study) -> PriceBook:
     """The prices in force: the catalogue with the user's file over it; raises ConfigError."""
     try:
         return PriceBook.load(Path(study.prices) if study.prices else None)
-    except PriceError as error:
+    except PriceFileError as error:
         raise ConfigError(str(error)) from None
 
 
@@ -162,9 +164,9 @@ def _price(spec: Arm, model: str, book: PriceBook) -> tuple[Price | None, int]:
         return None, hour * spec.gpus
     try:
         return book.find(model, spec.provider, datetime.now(UTC)), 0
-    except PriceError as error:
+    except Unpriced as error:
         raise ConfigError(
-            f"{error} For a server of your own, --gpu-hour USD prices the time it is held "
+            f"{error}. For a server of your own, --gpu-hour USD prices the time it is held "
             "(0 if it costs nothing)."
         ) from None
 
@@ -225,13 +227,15 @@ def requests_per_draw(spec: Arm, capabilities: Capabilities) -> int:
 def make_limiter(study: Study, note: Callable[[str], None]) -> Limiter:
     """The limits that the study asks for, within the open-files limit; raises ConfigError."""
     try:
-        profile = Profile.load(study.limits or "local").with_concurrency(study.max_concurrent)
-    except ProfileError as error:
-        raise ConfigError(str(error)) from None
-    fit, why = connections_allowed(profile.max_concurrency)
+        wanted = Concurrency.parse(study.max_concurrent)
+    except ValueError as error:
+        raise ConfigError(f"--max-concurrent: {error}.") from None
+    fit, why = connections_allowed(wanted.most)
     if why:
         note(why)
-    return Limiter(replace(profile, max_concurrency=fit))
+    least = min(wanted.least, fit)
+    text = study.max_concurrent if fit == wanted.most else f"{least}-{fit}"
+    return Limiter(concurrency=text)
 
 
 def ready(prepared: Prepared, note: Callable[[str], None]) -> list[ReadyArm]:

@@ -33,7 +33,12 @@ class Progress:
     """Shows a run's state until it is stopped."""
 
     def __init__(
-        self, state: RunState, ledger: Ledger, arms: list[ReadyArm], display: Display, console: Console
+        self,
+        state: RunState,
+        ledger: Ledger,
+        arms: list[ReadyArm],
+        display: Display,
+        console: Console,
     ) -> None:
         self._state = state
         self._ledger = ledger
@@ -51,9 +56,7 @@ class Progress:
         if not self._live:
             await self._lines()
             return
-        with Live(
-            self._table(), console=self._console, auto_refresh=False, transient=True
-        ) as live:
+        with Live(self._table(), console=self._console, auto_refresh=False, transient=True) as live:
             try:
                 while True:
                     await asyncio.sleep(REDRAW_S)
@@ -114,7 +117,9 @@ class Progress:
         facts.add_row("limited by", self.limited_by())
         if state.failures:
             shown = ", ".join(f"{number} {kind}" for kind, number in state.failures.most_common(6))
-            facts.add_row("failures", f"{shown}; {state.retried} tried again, {state.unfilled} given up")
+            facts.add_row(
+                "failures", f"{shown}; {state.retried} tried again, {state.unfilled} given up"
+            )
         facts.add_row("time", f"{span(time.monotonic() - state.started)} so far, "
                               f"{span(self.remaining_s())} left")  # fmt: skip
         notes = [Text(f"note: {note}", style="yellow") for note in state.notes[-3:]]
@@ -161,4 +166,6 @@ def coverage_so_far(arm: ArmCounts) -> str:
     solved = int((arm.passed > 0).sum())
     problems = len(arm.judged)
     least = int(arm.judged.min()) if problems else 0
-    return f"{percent(solved / problems)} solved ({solved} of {problems}) with {least} attempts each"
+    return (
+        f"{percent(solved / problems)} solved ({solved} of {problems}) with {least} attempts each"
+    )

@@ -53,7 +53,6 @@ class RunOptions:
     resume: bool
     display: Display
     console: Console
-    api_key_env: str | None = None
 
 
 @dataclass(slots=True)
@@ -113,7 +112,8 @@ async def _session(
     ledger = Ledger.open(store, _caps(prepared))
     state = RunState([])
     meters = _start_meters(prepared, ledger)
-    stack.callback(lambda: [meter.stop() for meter in meters.values()])
+    for meter in meters.values():
+        stack.callback(meter.stop)
     children = await _start_servers(prepared, options, stack)
     arms = ready(prepared, state.note)
     for arm, spec in zip(arms, prepared.arms, strict=True):
@@ -289,7 +289,9 @@ def _put_study(
         for number, problem in enumerate(arm.problems):
             content = {
                 "prompt": problem.prompt,
-                "messages": None if problem.messages is None else [dict(m) for m in problem.messages],
+                "messages": None
+                if problem.messages is None
+                else [dict(m) for m in problem.messages],
                 "reference": dict(problem.reference),
             }
             store.put_problem(name, number, problem.id, problem.digest, content)

@@ -7,8 +7,9 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.prepare import Prepared
+    from orchestrator.progress import Display
     from orchestrator.run import Ending, RunOptions
     from orchestrator.study import Study
 
@@ -30,7 +32,10 @@ STUDY_KEYS = (
 )  # fmt: skip
 
 
-def option(*names: str, **attributes: Any) -> Any:
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def option(*names: str, **attributes: Any) -> Decorator:
     """A click option that an ORCH_ variable can set as well."""
     long = next(name for name in names if name.startswith("--"))
     variable = "ORCH_" + long.split("/")[0][2:].upper().replace("-", "_")
@@ -73,7 +78,7 @@ def option(*names: str, **attributes: Any) -> Any:
         help="Where run directories are made.")  # fmt: skip
 @option("--name", help="Name of the run directory.")
 @click.option("--resume", is_flag=False, flag_value="", default=None, metavar="[RUN]",
-              help="Continue a run: its directory or name (default: --name, else the newest).")  # fmt: skip
+              help="Continue a run: its directory or name; without one, the newest.")  # fmt: skip
 @option("--display", type=click.Choice(["auto", "live", "plain", "none"]), default="auto")
 @option("--json", "as_json", is_flag=True, help="Print the report as JSON on standard output.")
 def run(**given: Any) -> None:
@@ -96,7 +101,8 @@ def run(**given: Any) -> None:
         study_file = directory / "study.toml"
     study = build_study(given, study_file)
     directory = directory or out / run_name(study)
-    sys.exit(asyncio.run(run_study(study, directory, resume is not None, display, api_key_env, as_json)))
+    how = How(resume is not None, display, api_key_env, as_json)
+    sys.exit(asyncio.run(run_study(study, directory, how)))
 
 
 def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
@@ -164,9 +170,16 @@ def run_to_resume(name: str, out: Path) -> Path:
     return max(runs, key=lambda path: (path / "run.db").stat().st_mtime)
 
 
-async def run_study(
-    study: Study, directory: Path, resume: bool, display: str, api_key_env: str | None, as_json: bool
-) -> int:
+class How(NamedTuple):
+    """What the command line says of a session, apart from its study."""
+
+    resume: bool
+    display: Display
+    api_key_env: str | None
+    as_json: bool
+
+
+async def run_study(study: Study, directory: Path, how: How) -> int:
     """Prepare, run, report; returns the exit code."""
     from rich.console import Console
 
@@ -174,13 +187,13 @@ async def run_study(
     from orchestrator.run import RunOptions, refuse_used, run_session
 
     console = Console(stderr=True)
-    if not resume:
+    if not how.resume:
         refuse_used(directory)
-    prepared = await prepare(study, api_key_env=api_key_env)
-    announce(console, prepared, directory, resume)
-    options = RunOptions(directory, resume, display, console, api_key_env)  # type: ignore[arg-type]
+    prepared = await prepare(study, api_key_env=how.api_key_env)
+    announce(console, prepared, directory, how.resume)
+    options = RunOptions(directory, how.resume, how.display, console)
     ending = await run_session(prepared, options)
-    finish(options, ending, as_json)
+    finish(options, ending, how.as_json)
     return ending.exit_code
 
 
@@ -188,7 +201,9 @@ def announce(console: Console, prepared: Prepared, directory: Path, resume: bool
     """Say what is about to happen, before the first dollar."""
     from orchestrator.report.text import dollars, visible
 
-    say = lambda text: console.print(visible(text), highlight=False, markup=False)  # noqa: E731
+    def say(text: str) -> None:
+        console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
+
     say(f"{'Resuming' if resume else 'Run'}: {directory}")
     for arm in prepared.arms:
         price = "priced per token" if arm.price else (

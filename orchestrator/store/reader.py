@@ -120,14 +120,14 @@ class RunReader:
         rows = self._db.execute(
             "SELECT arm, key, provider, model, task, policy, samples, spec FROM arms ORDER BY arm"
         )
-        return [ArmRow(*row[:7], spec=json.loads(row[7])) for row in rows]
+        return [ArmRow(*(*row[:7], json.loads(row[7]))) for row in rows]
 
     def problems(self, task: str) -> list[ProblemRow]:
         rows = self._db.execute(
             "SELECT problem, id, digest, content FROM problems WHERE task = ? ORDER BY problem",
             (task,),
         )
-        return [ProblemRow(*row[:3], content=json.loads(row[3])) for row in rows]
+        return [ProblemRow(*(*row[:3], json.loads(row[3]))) for row in rows]
 
     def slot_counts(self, arm: int, problems: int, verifier: str) -> SlotCounts:
         """Counts per problem of one arm under one verifier."""
@@ -163,7 +163,7 @@ class RunReader:
             " a.request IS NOT NULL FROM requests r LEFT JOIN answers a USING (request)"
             " ORDER BY r.request"
         ):
-            yield PlannedRequest(*row[:6], answered=bool(row[6]))
+            yield PlannedRequest(*(*row[:6], bool(row[6])))
 
     def samples_per_request(self) -> dict[int, int]:
         """How many slots each request filled."""
@@ -229,9 +229,7 @@ class RunReader:
             " ORDER BY a.reservation",
             (arm,),
         )
-        return [
-            Bought(*row[:6], usage=None if row[6] is None else Usage(*row[6:])) for row in rows
-        ]
+        return [Bought(*(*row[:6], None if row[6] is None else Usage(*row[6:]))) for row in rows]
 
     def events(self) -> Iterator[Event]:
         """The ledger's events, in order."""

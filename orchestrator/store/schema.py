@@ -27,7 +27,8 @@ CREATE TABLE problems (
     content TEXT NOT NULL, PRIMARY KEY (task, problem)) WITHOUT ROWID;
 CREATE TABLE requests (
     request INTEGER PRIMARY KEY, arm INTEGER NOT NULL, problem INTEGER NOT NULL,
-    first_slot INTEGER NOT NULL, n INTEGER NOT NULL, seed INTEGER NOT NULL, planned_at REAL NOT NULL);
+    first_slot INTEGER NOT NULL, n INTEGER NOT NULL, seed INTEGER NOT NULL,
+    planned_at REAL NOT NULL);
 CREATE TABLE answers (
     request INTEGER PRIMARY KEY, reservation INTEGER NOT NULL, model TEXT NOT NULL,
     provider_id TEXT NOT NULL, usage TEXT, input_tokens INTEGER, cached_input_tokens INTEGER,
