@@ -124,7 +124,6 @@ class _Row:
         self._known(row, _MODEL, where)
 
     def price(self, model: str, name: str) -> Price:
-        row = self.row
         source = self._text("source")
         return Price(
             model=model,
@@ -133,7 +132,7 @@ class _Row:
             bands=tuple(self._bands()),
             valid_from=self._day("valid_from"),
             valid_until=self._day("valid_until"),
-            note=self._text("note") or ("free" if row.get("free") else ""),
+            note=self._text("note"),
         )
 
     def _bands(self) -> list[Band]:

@@ -19,7 +19,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,9 @@ EXPLICIT_CACHE = frozenset({"anthropic"})
 """Providers that write prompt caches only where a request asks for it. Everywhere else a known
 cache-write rate may apply to any prompt."""
 
-DATA = Path(__file__).parent / "data" / "prices.toml"
+_DATA = Path(__file__).parent / "data"
+PRICES = _DATA / "prices.toml"
+GPU_HOURS = _DATA / "gpu_hours.toml"
 
 
 class Unpriced(Exception):
@@ -235,27 +236,38 @@ class PriceBook:
     '0.0065'
     """
 
-    def __init__(self, users: Iterable[Price], own: Iterable[Price], snapshot: str) -> None:
+    def __init__(
+        self,
+        users: Iterable[Price],
+        own: Iterable[Price],
+        snapshot: str,
+        gpu_hours: Mapping[str, int] | None = None,
+    ) -> None:
         self._users = tuple(users)
         self._own = tuple(own)
         self.snapshot = snapshot
-        """Names everything that can change a price: library version, our file, the user's."""
+        """Names everything that can change a price: library version, our files, the user's."""
+        self.gpu_hours: Mapping[str, int] = dict(gpu_hours or {})
+        """Picodollars per hour of one GPU by name: examples, and the user's own over them."""
 
     @classmethod
     def load(cls, user_file: Path | None = None) -> PriceBook:
         """The book with `user_file` (TOML) over it; raises price_file.PriceFileError."""
-        from budgets.price_file import parse_prices
+        from budgets.price_file import parse_gpu_hours, parse_prices, read_file
 
-        own = DATA.read_bytes()
-        digest = hashlib.sha256(f"genai-prices {version('genai-prices')}\n".encode() + own)
+        own, examples = PRICES.read_bytes(), GPU_HOURS.read_bytes()
+        digest = hashlib.sha256(f"genai-prices {version('genai-prices')}".encode())
         users: list[Price] = []
+        gpu_hours = parse_gpu_hours(examples, "orch's examples of GPU hours")
+        for content in (own, examples):
+            digest.update(b"\0" + content)
         if user_file is not None:
-            from budgets.price_file import read_file
-
             content = read_file(user_file)
             digest.update(b"\0" + content)
             users = parse_prices(content, str(user_file))
-        return cls(users, parse_prices(own, "orch's dated prices"), digest.hexdigest()[:16])
+            gpu_hours |= parse_gpu_hours(content, str(user_file))
+        snapshot = digest.hexdigest()[:16]
+        return cls(users, parse_prices(own, "orch's dated prices"), snapshot, gpu_hours)
 
     def find(self, model: str, provider: str, on: datetime | date) -> Price:
         """The price of `model` at `provider` on a date; raises Unpriced."""
@@ -297,9 +309,3 @@ def _minute_of_day(at: datetime) -> int:
         raise ValueError(f"{at!r} has no time zone; prices by the time of day need one")
     at = at.astimezone(UTC)
     return at.hour * 60 + at.minute
-
-
-@cache
-def default_book() -> PriceBook:
-    """The book without a user's file, read once."""
-    return PriceBook.load()
