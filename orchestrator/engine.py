@@ -18,10 +18,10 @@ import random
 import time
 from dataclasses import dataclass, replace
 
-from budgets.outcomes import outcome_action
-
 from budgets.ledger import DoesNotFit, Ledger, LedgerFault
+from budgets.limits import CannotClear
 from budgets.limits import Outcome as LimiterOutcome
+from budgets.outcomes import outcome_action, what_happened
 from orchestrator.arms import ReadyArm
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.judging import Judging
@@ -219,8 +219,12 @@ class Engine:
         try:
             await arm.limiter.admit(tokens, arm.base.max_tokens * ticket.n)
         except asyncio.CancelledError:
-            self._ledger.release(ticket.reservation, f"request {ticket.request}: never admitted")
+            self._ledger.release(ticket.reservation, "never sent")
             raise
+        except CannotClear as reason:
+            self._ledger.release(ticket.reservation, "never sent")
+            self.stop(RunFault(str(reason)))
+            return
         finally:
             self._admitting = False
         self._state.in_flight += 1
@@ -281,7 +285,8 @@ class Engine:
         try:
             response = await arm.provider.sample(request)
         except asyncio.CancelledError:
-            self._fail(ticket, "cancelled", "maybe_billed", "cancelled mid-request", final=False)
+            sent = request.sending.sent
+            self._fail(ticket, "Cancelled", sent, None, "cancelled", final=False)
             arm.limiter.done(outcome="other", sent_at=sent_at)
             raise
         except ProviderError as error:
@@ -359,7 +364,7 @@ class Engine:
             isinstance(error, RateLimited) or ticket.failures < self._max_retries
         )
         self._state.failures[kind] += 1
-        self._fail(ticket, kind, error.sent, str(error), final=not again)
+        self._fail(ticket, kind, error.sent, error.status, str(error), final=not again)
         if again:
             self._retry_later(ticket, error)
         elif isinstance(error, Fatal):
@@ -369,13 +374,22 @@ class Engine:
         else:
             self._state.unfilled += ticket.n
 
-    def _fail(self, ticket: Ticket, kind: str, sent: str, message: str, *, final: bool) -> None:
-        note = f"request {ticket.request}: {message}"
-        action = outcome_action(ticket.arm.provider.name, kind, sent)
-        if action == "release":
-            self._ledger.release(ticket.reservation, note)
+    def _fail(
+        self,
+        ticket: Ticket,
+        kind: str,
+        sent: str,
+        status: int | None,
+        message: str,
+        *,
+        final: bool,
+    ) -> None:
+        """Book and record a try that brought nothing, by the provider's outcome table."""
+        what = what_happened(kind, sent, status)
+        if outcome_action(ticket.arm.provider.name, what) == "release":
+            self._ledger.release(ticket.reservation, message)
         else:
-            self._ledger.hold(ticket.reservation, note)
+            self._ledger.hold(ticket.reservation, message)
         self._store.put_failure(
             ticket.request, ticket.reservation, kind, sent, message, final=final
         )

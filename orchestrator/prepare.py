@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from budgets.limits import Limiter
 from budgets.money import MoneyError, picodollars
 from budgets.price_file import PriceFileError
 from budgets.prices import Price, PriceBook, Unpriced
+from budgets.profile import ProfileError
 from orchestrator import problems as problem_sets
 from orchestrator.arms import ReadyArm
 from orchestrator.errors import ConfigError
@@ -224,18 +225,23 @@ def requests_per_draw(spec: Arm, capabilities: Capabilities) -> int:
     return max(1, min(capabilities.max_n, math.ceil(spec.samples / 8)))
 
 
-def make_limiter(study: Study, note: Callable[[str], None]) -> Limiter:
+def make_limiter(study: Study, model: str, note: Callable[[str], None]) -> Limiter:
     """The limits that the study asks for, within the open-files limit; raises ConfigError."""
     try:
         wanted = Concurrency.parse(study.max_concurrent)
+        fit, why = connections_allowed(wanted.most)
+        if why:
+            note(why)
+        text = study.max_concurrent
+        if fit != wanted.most:
+            text = f"{min(wanted.least, fit)}-{fit}"
+        if study.limits:
+            return Limiter.from_profile(study.limits, model=model, concurrency=text)
+        return Limiter(concurrency=text)
+    except ProfileError as error:
+        raise ConfigError(f"--limits: {error}.") from None
     except ValueError as error:
         raise ConfigError(f"--max-concurrent: {error}.") from None
-    fit, why = connections_allowed(wanted.most)
-    if why:
-        note(why)
-    least = min(wanted.least, fit)
-    text = study.max_concurrent if fit == wanted.most else f"{least}-{fit}"
-    return Limiter(concurrency=text)
 
 
 def ready(prepared: Prepared, note: Callable[[str], None]) -> list[ReadyArm]:
@@ -249,7 +255,9 @@ def ready(prepared: Prepared, note: Callable[[str], None]) -> list[ReadyArm]:
         key = arm.key if keys[arm.key] == 1 else f"{arm.key}#{keys[arm.key]}"
         limiter = limiters.get(arm.endpoint)
         if limiter is None:
-            limiter = limiters[arm.endpoint] = make_limiter(prepared.study, note)
+            limiter = limiters[arm.endpoint] = make_limiter(
+                prepared.study, arm.endpoint.model, note
+            )
         arms.append(
             ReadyArm(
                 number=number,
@@ -262,7 +270,7 @@ def ready(prepared: Prepared, note: Callable[[str], None]) -> list[ReadyArm]:
                 verifier=arm.task.verifier(arm.spec.verifier or None),
                 price=arm.price,
                 meter=None,
-                base=arm.base,
+                base=askable(arm.base, arm.provider.capabilities),
                 n_per_request=requests_per_draw(arm.spec, arm.provider.capabilities),
                 prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
                 prompt_known=[False] * len(arm.problems),
@@ -270,6 +278,11 @@ def ready(prepared: Prepared, note: Callable[[str], None]) -> list[ReadyArm]:
             )
         )
     return arms
+
+
+def askable(base: SampleRequest, capabilities: Capabilities) -> SampleRequest:
+    """The request without what the model refuses."""
+    return base if capabilities.temperature else replace(base, temperature=None, top_p=None)
 
 
 def prompt_bound(problem: Problem) -> int:

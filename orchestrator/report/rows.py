@@ -17,7 +17,7 @@ import numpy as np
 from budgets.ledger import Ledger
 from budgets.prices import Price
 from budgets.usage import Usage
-from orchestrator.analysis.intervals import coverage_curve
+from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.store.reader import ArmRow, Bought, RunReader, SlotCounts
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from budgets.ledger import Ledger
 from budgets.money import picodollars
 from orchestrator.store.reader import RunReader
