@@ -30,7 +30,7 @@ from orchestrator.seeds import request_seed
 from orchestrator.state import RunState
 from orchestrator.store.store import RunStore
 from providers.errors import Fatal, ProviderError, RateLimited, TimedOut
-from providers.sample import SampleResponse
+from providers.sample import SampleResponse, Sending
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
@@ -274,6 +274,7 @@ class Engine:
             messages=arm.problems[ticket.problem].messages,
             n=ticket.n,
             seed=ticket.seed if arm.provider.capabilities.seed else None,
+            sending=Sending(),
         )
         try:
             await self._store.durable()
