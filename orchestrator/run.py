@@ -131,13 +131,14 @@ async def _session(
         unfinished=unfinished,
     )  # fmt: skip
     interrupts.follow(engine.stop, engine.cancel)
-    for child in children:
-        child.when_dead(lambda: engine.stop(RunFault("The bundled model's server died.")))
+    watches = [asyncio.create_task(_watch(child, engine)) for child in children]
     progress = Progress(state, ledger, arms, options.display, options.console)
     shown = asyncio.create_task(progress.show())
     try:
         await _judge_leftovers(arms, judging, options)
         await engine.run()
+        for watch in watches:
+            watch.cancel()
         for child in children:
             await child.stop()
         for meter in meters.values():
@@ -149,8 +150,9 @@ async def _session(
     except OrchError as error:
         engine.stop(error)
     finally:
-        shown.cancel()
-        await asyncio.gather(shown, return_exceptions=True)
+        for task in (shown, *watches):
+            task.cancel()
+        await asyncio.gather(shown, *watches, return_exceptions=True)
     return _ending(engine, ledger, state, interrupts, store)
 
 
@@ -240,14 +242,25 @@ async def _start_servers(
     bundled = [arm for arm in prepared.arms if arm.endpoint.bundled]
     if not bundled:
         return []
-    from providers.tiny.child import start_server
+    from providers.tiny.child import ServerStartError, start_server
 
-    child = await start_server(log=options.directory / "logs" / "server.log")
+    try:
+        child = await start_server(log=options.directory / "logs" / "server.log")
+    except ServerStartError as error:
+        raise RunFault(f"{error}.") from None
     stack.push_async_callback(child.stop)
     for arm in bundled:
         arm.provider = open_provider(arm, prepared.study, None, child.base_url)
         stack.push_async_callback(arm.provider.aclose)
     return [child]
+
+
+async def _watch(child: Child, engine: Engine) -> None:
+    """A server of ours that dies on its own ends the run; what was bought is kept."""
+    code = await child.process.wait()
+    engine.stop(
+        RunFault(f"The bundled model's server ended by itself with exit code {code}; use --resume.")
+    )
 
 
 def _plan(
