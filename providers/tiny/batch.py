@@ -66,7 +66,9 @@ class Progress:
     """The whole text so far; with `finish_reason` without the stop string."""
     output_tokens: int
     logprobs: tuple[TokenLogprob, ...] | None = None
-    """With `finish_reason`, where asked for: one per token."""
+    """Where asked for: one per token."""
+    last: bool = False
+    """Whether this completes the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +156,19 @@ class Batch:
         self._rows = self._rows.joined(row)
         self._live[job_id] = _Live(job, job.n, {(): ()})
 
-    def cancel(self, job_id: int) -> None:
-        """Forget a job; unknown and finished ones are ignored."""
+    def cancel(self, job_id: int) -> int | None:
+        """Forget a job; returns the tokens sampled for its unfinished choices, None if gone."""
         if self._live.pop(job_id, None) is None:
-            return
+            return None
         kept = np.nonzero(self._rows.job != job_id)[0]
         self._pool.give_back(self._rows.slot[self._rows.job == job_id])
+        generated = self._rows.generated[self._members.row]
+        output_tokens = int(generated[self._rows.job[self._members.row] == job_id].sum())
         renumbered = np.full(len(self._rows), -1)
         renumbered[kept] = np.arange(len(kept))
         self._keep_members(renumbered[self._members.row])
         self._rows = self._rows.at(kept)
+        return output_tokens
 
     def step(self) -> list[Progress]:
         """Advance every choice; returns what finished and what is streamed, in no fixed order."""
@@ -274,10 +279,10 @@ class Batch:
                     text=stops[index] if index in stops else decode(history),
                     output_tokens=len(history),
                     logprobs=live.logprobs.get(history),
+                    last=not live.open_choices,
                 )
             )
-        for job_id in {part.job_id for part in progress}:
-            if not self._live[job_id].open_choices:
+            if not live.open_choices:
                 del self._live[job_id]
         return progress
 
@@ -307,9 +312,7 @@ class Batch:
     def _keep_members(self, row: Int64) -> None:
         """Move every member to its new row; -1 leaves the batch."""
         kept = row >= 0
-        self._members = Members(
-            row[kept], self._members.choice[kept], self._members.stream[kept]
-        )
+        self._members = Members(row[kept], self._members.choice[kept], self._members.stream[kept])
 
 
 def _generated(rows: Rows, index: int) -> tuple[int, ...]:

@@ -236,9 +236,7 @@ def main() -> None:
     torch.set_num_threads(1)
     model, held_out = train(arguments.seed, arguments.target)
     arguments.model.mkdir(parents=True, exist_ok=True)
-    save_file(
-        published_weights(model), arguments.model / "model.safetensors", {"format": "pt"}
-    )
+    save_file(published_weights(model), arguments.model / "model.safetensors", {"format": "pt"})
     publish_files(arguments.model)
     write_task(arguments.task, held_out)
 
