@@ -36,7 +36,7 @@ BUNDLED_GPU_HOUR = "0.10"
 """Dollars an hour for this machine when it serves the bundled model: about what two cores cost
 to rent."""
 
-BUNDLED_SAMPLES = 600
+BUNDLED_SAMPLES = 2000
 DEFAULT_SAMPLES = 100
 DEFAULT_CONCURRENCY = 64
 
