@@ -23,12 +23,12 @@ DEFAULT_COMPLETION_TOKENS = 16
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 _SHARED = frozenset(
-    "model n max_tokens temperature top_p stop seed stream stream_options logprobs".split()
+    ["model", "n", "max_tokens", "temperature", "top_p", "stop", "seed", "stream", "stream_options", "logprobs"]
 )
 _CHAT = _SHARED | {"messages", "max_completion_tokens", "top_logprobs"}
 _COMPLETION = _SHARED | {"prompt"}
 _ABOUT_THE_CALLER = frozenset(
-    "user metadata store safety_identifier prompt_cache_key service_tier".split()
+    ["user", "metadata", "store", "safety_identifier", "prompt_cache_key", "service_tier"]
 )
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0,),

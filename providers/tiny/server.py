@@ -16,10 +16,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from providers.tiny import answers
-from providers.tiny import MODEL_ID
+from providers.tiny import MODEL_ID, answers
 from providers.tiny.answers import Document, Head
-from providers.tiny.ask import Ask, Offer, read
+from providers.tiny.ask import Offer, read
 from providers.tiny.bill import Bill
 from providers.tiny.errors import ApiError
 from providers.tiny.fields import parse_body
