@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from providers.tiny import answers
+from providers.tiny import answers, tokenizer
 from providers.tiny.answers import Document, Head
 from providers.tiny.ask import Offer, read
 from providers.tiny.bill import Bill
@@ -58,6 +58,7 @@ class Server:
     def __init__(self, settings: Settings, on_engine_end: Callable[[], None]) -> None:
         """Raises OSError or ModelFileError where model or bill cannot be opened."""
         self._settings = settings
+        tokenizer.check(settings.model_directory)
         model = Model(settings.model_directory)
         self._offer = Offer(
             model=settings.model_name,
