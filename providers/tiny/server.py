@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from providers.tiny import answers, tokenizer
+from providers.tiny import MODEL_ID, answers, tokenizer
 from providers.tiny.answers import Document, Head
 from providers.tiny.ask import Offer, read
 from providers.tiny.bill import Bill
@@ -28,7 +28,6 @@ from providers.tiny.replies import MAX_BODY_BYTES, error_response, events, json_
 from providers.tiny.streaming import Pieces
 from providers.tiny.weights import BUNDLED
 
-MODEL_NAME = "orch-tiny"
 """The id of the bundled model."""
 
 MAX_CHOICES = 1024
@@ -49,7 +48,7 @@ class Settings:
     """0: any free one."""
     bill: Path | None = None
     model_directory: Path = BUNDLED
-    model_name: str = MODEL_NAME
+    model_name: str = MODEL_ID
 
 
 class Server:
