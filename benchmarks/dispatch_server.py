@@ -1,0 +1,123 @@
+"""A server that costs next to nothing: OpenAI's protocol over a bare asyncio protocol.
+
+    python benchmarks/dispatch_server.py [--port N] [--delay SECONDS] [--text-bytes N]
+
+Prints its port. Answers every POST with as many choices as the request's n, after `--delay`, and
+every GET with a list of one model. It exists so that a benchmark measures the client.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import resource
+
+N = re.compile(rb'"n": ?(\d+)')
+
+
+def completion(n: int, text_bytes: int) -> bytes:
+    """A whole HTTP answer with `n` choices."""
+    text = ("Let us see. " * (text_bytes // 12 + 1))[:text_bytes] + " #### 42"
+    body = json.dumps(
+        {
+            "id": "chatcmpl-bench",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "bench",
+            "choices": [
+                {
+                    "index": i,
+                    "message": {"role": "assistant", "content": text},
+                    "text": text,
+                    "finish_reason": "stop",
+                    "logprobs": None,
+                }
+                for i in range(n)
+            ],
+            "usage": {
+                "prompt_tokens": 100,
+                "completion_tokens": 200 * n,
+                "total_tokens": 100 + 200 * n,
+            },
+        }
+    ).encode()
+    return http(body)
+
+
+def http(body: bytes) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"\r\n" + body
+
+
+class Answering(asyncio.Protocol):
+    """One connection; requests come one after another on it."""
+
+    answers: dict[int, bytes]
+    models = http(b'{"object":"list","data":[{"id":"bench","object":"model"}]}')
+
+    def __init__(self, delay_s: float, text_bytes: int, answers: dict[int, bytes]) -> None:
+        self.delay_s = delay_s
+        self.text_bytes = text_bytes
+        self.answers = answers
+        self.buffer = b""
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            head = self.buffer[:end].lower()
+            at = head.find(b"content-length:")
+            line = head[at + 15 :].split(b"\r\n", 1)[0] if at >= 0 else b"0"
+            total = end + 4 + int(line)
+            if len(self.buffer) < total:
+                return
+            body, self.buffer = self.buffer[end + 4 : total], self.buffer[total:]
+            self.answer(head, body)
+
+    def answer(self, head: bytes, body: bytes) -> None:
+        if head.startswith(b"get"):
+            self.send(self.models)
+            return
+        asked = N.search(body)
+        n = int(asked[1]) if asked else 1
+        if n not in self.answers:
+            self.answers[n] = completion(n, self.text_bytes)
+        if self.delay_s:
+            asyncio.get_running_loop().call_later(self.delay_s, self.send, self.answers[n])
+        else:
+            self.send(self.answers[n])
+
+    def send(self, data: bytes) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+
+async def serve(port: int, delay_s: float, text_bytes: int) -> None:
+    loop = asyncio.get_running_loop()
+    answers: dict[int, bytes] = {}
+    server = await loop.create_server(
+        lambda: Answering(delay_s, text_bytes, answers), "127.0.0.1", port, backlog=16384
+    )
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--delay", type=float, default=0.0)
+    parser.add_argument("--text-bytes", type=int, default=800)
+    arguments = parser.parse_args()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    asyncio.run(serve(arguments.port, arguments.delay, arguments.text_bytes))
+
+
+if __name__ == "__main__":
+    main()

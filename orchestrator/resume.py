@@ -1,0 +1,71 @@
+"""What a resumed run still owes: read from the durable plan, never guessed.
+
+A planned request without an answer is sent again as it was planned, with the same seed. A slot
+whose request was answered with too few choices and that no later request covers is drawn anew.
+Everything beyond the plan is the schedule's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.arms import ReadyArm
+from orchestrator.engine import Ticket
+from orchestrator.schedule import Draw, Filled
+from orchestrator.state import RunState
+from orchestrator.store.reader import RunReader
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """The rest of a plan."""
+
+    filled: list[Filled]
+    unfinished: list[Ticket]
+    missing: list[Draw]
+
+
+def owed(reader: RunReader, arms: list[ReadyArm]) -> Owed:
+    """What is left to buy of the plan so far."""
+    found = reader.samples_per_request()
+    tops: dict[tuple[int, int], int] = {}
+    unfinished: list[Ticket] = []
+    missing: list[Draw] = []
+    asked: dict[tuple[int, int], set[int]] = {}
+    short: list[tuple[int, int, int, int, int]] = []
+    for planned in reader.requests():
+        place = (planned.arm, planned.problem)
+        top = tops.get(place, 0)
+        tops[place] = max(top, planned.first_slot + planned.n)
+        if planned.first_slot < top:
+            asked.setdefault(place, set()).add(planned.first_slot)
+        got = found.get(planned.request, 0)
+        if got == 0 and not planned.answered:
+            unfinished.append(
+                Ticket(arms[planned.arm], planned.request, planned.problem, planned.first_slot,
+                       planned.n, planned.seed)
+            )  # fmt: skip
+        elif got < planned.n:
+            short.append((*place, planned.first_slot, planned.n, planned.request))
+    for arm, problem, first, n, request in short:
+        filled = reader.slots_of(request)
+        again = asked.get((arm, problem), set())
+        missing += [
+            Draw(arm, problem, slot, 1)
+            for slot in range(first, first + n)
+            if slot not in filled and slot not in again
+        ]
+    return Owed([Filled(*place, top) for place, top in tops.items()], unfinished, missing)
+
+
+def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> None:
+    """Enter what earlier sessions made durable into the counters."""
+    for arm, counts in zip(arms, state.arms, strict=True):
+        slots = reader.slot_counts(arm.number, len(arm.problems), arm.verifier.name)
+        counts.judged += slots.judged
+        counts.passed += slots.passed
+        counts.filled = reader.filled(arm.number)
+        counts.censored = int(slots.censored.sum())
+        for kind, number in reader.verdict_kinds(arm.number).get(arm.verifier.name, {}).items():
+            state.verdicts[kind] += number
+    state.filled_before = state.filled

@@ -1,0 +1,118 @@
+"""What a task is: problems with prompts and references, sampling defaults, and a verifier.
+
+A task is read once, before anything is bought, and gives the same problems in the same order
+each time. A problem's `reference` is everything that its verifier needs, as plain JSON data, so
+that a stored run can be judged again without the task's data. Whatever is wrong with a task's
+data is a TaskError of one sentence that names the file, the line, the field and the remedy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from verifiers.verdict import Verifier
+
+PromptForm = Literal["chat", "completion"]
+
+
+class TaskError(Exception):
+    """A task cannot be read or is not known; the message is one sentence for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem. Exactly one of `prompt` and `messages` is set."""
+
+    id: str
+    """Unique within its task."""
+    prompt: str | None
+    """Raw completion text."""
+    messages: tuple[Mapping[str, str], ...] | None
+    """Chat messages, each with `role` and `content`."""
+    reference: Mapping[str, Any]
+    """What the verifier needs, as JSON data."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over canonical JSON of id, prompt, messages and reference."""
+        content = {
+            "id": self.id,
+            "prompt": self.prompt,
+            "messages": None if self.messages is None else [dict(one) for one in self.messages],
+            "reference": dict(self.reference),
+        }
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingDefaults:
+    """How a task is sampled unless the study says otherwise."""
+
+    temperature: float | None = 1.0
+    top_p: float | None = None
+    max_tokens: int = 512
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """How a task is to be read. Limits, filters and shuffles are the engine's, not the task's."""
+
+    data: Path | None = None
+    """Local data in place of the data set that the task would load."""
+    prompt_form: PromptForm | None = None
+    """None: the task's own default (raw completions for the tasks of the paper)."""
+    few_shot: Path | None = None
+    """A person's own few-shot text or examples, for the tasks that say so."""
+    few_shot_count: int | None = None
+    """None: the task's own count."""
+    few_shot_seed: int = 0
+    """Seeds the one random stream from which few-shot examples and the subset are drawn."""
+    subset: Literal["paper", "all"] = "paper"
+    """`paper`: the problems of the paper, for the tasks that have such a subset."""
+    revision: str | None = None
+    """Another revision of the data set than the pinned one."""
+
+
+class Task(Protocol):
+    """A source of problems with the way to sample and to judge them."""
+
+    @property
+    def name(self) -> str:
+        """The task's name, as a study file says it."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the problems, prompts or references do."""
+        ...
+
+    @property
+    def defaults(self) -> SamplingDefaults:
+        """How the task is sampled unless the study says otherwise."""
+        ...
+
+    def problems(self) -> list[Problem]:
+        """All problems, in a fixed order; raises TaskError."""
+        ...
+
+    def verifier(self, name: str | None = None) -> Verifier:
+        """The task's own verifier, or another one of its verifiers by name; raises TaskError."""
+        ...
+
+
+def as_user_message(prompt: str) -> tuple[Mapping[str, str], ...]:
+    """The chat form of a prompt that stands alone: one user message."""
+    return ({"role": "user", "content": prompt},)
+
+
+def unknown_verifier(task: str, name: str, known: Mapping[str, object]) -> TaskError:
+    """The error for a verifier name that a task does not have."""
+    names = ", ".join(sorted(known))
+    return TaskError(f"The task {task} has no verifier named {name!r}; it has: {names}.")

@@ -1,0 +1,123 @@
+"""A person's own task: FILE.jsonl with one problem per line.
+
+A line holds `id` (a string or number, unique), `prompt` (raw text) or `messages` (a list of
+`{"role", "content"}`), and `answer` (a string or number, compared by the verifier). Other fields
+are left alone. The verifier is `exact` (the whole output) unless another is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.tasks.base import (
+    Problem,
+    SamplingDefaults,
+    TaskError,
+    TaskOptions,
+    as_user_message,
+    unknown_verifier,
+)
+from orchestrator.tasks.lines import kind_of, read_lines, text_field
+from verifiers.exact import ExactAnswer
+from verifiers.verdict import Verifier
+
+_ROLES = ("system", "developer", "user", "assistant")
+
+VERIFIERS: Mapping[str, Callable[[], Verifier]] = {
+    "exact": ExactAnswer,
+    "exact-last-line": lambda: ExactAnswer("last-line"),
+}
+
+
+class JsonlTask:
+    """Problems of one JSON Lines file. The version is the digest of the file's content."""
+
+    defaults = SamplingDefaults()
+
+    def __init__(self, path: Path, options: TaskOptions) -> None:
+        self._path = path
+        self._options = options
+        self.name = path.stem
+
+    @property
+    def version(self) -> str:
+        """The first 12 hex digits of the file's SHA-256; raises TaskError."""
+        try:
+            with self._path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+        except OSError as error:
+            raise TaskError(
+                f"{self._path} cannot be read: {error.strerror}; check the path."
+            ) from None
+
+    def problems(self) -> list[Problem]:
+        """Every line as a problem, in the file's order; raises TaskError."""
+        found: list[Problem] = []
+        lines: dict[str, int] = {}
+        for number, fields in read_lines(self._path):
+            where = f"{self._path}, line {number}"
+            problem = self._problem(where, fields)
+            if problem.id in lines:
+                raise TaskError(
+                    f"{self._path}: lines {lines[problem.id]} and {number} have the same id "
+                    f"{shown(problem.id)}; every problem needs its own."
+                )
+            lines[problem.id] = number
+            found.append(problem)
+        return found
+
+    def verifier(self, name: str | None = None) -> Verifier:
+        """`exact` unless named otherwise; raises TaskError."""
+        if (name or "exact") not in VERIFIERS:
+            raise unknown_verifier(self.name, str(name), VERIFIERS)
+        return VERIFIERS[name or "exact"]()
+
+    def _problem(self, where: str, fields: Mapping[str, Any]) -> Problem:
+        identity = text_field(where, fields, "id", numbers=True)
+        if not identity.strip():
+            raise TaskError(f"{where}: the field 'id' is empty; every problem needs one.")
+        answer = text_field(where, fields, "answer", numbers=True)
+        if not answer.strip():
+            raise TaskError(f"{where}: the field 'answer' is empty; no output could be right.")
+        form = self._options.prompt_form
+        if "prompt" in fields and "messages" in fields:
+            raise TaskError(f"{where} has both 'prompt' and 'messages'; keep one of them.")
+        if "messages" in fields:
+            if form == "completion":
+                raise TaskError(
+                    f"{where} has 'messages', which cannot be sent as a raw completion; "
+                    "give 'prompt' instead or use the chat form."
+                )
+            return Problem(identity, None, _messages(where, fields["messages"]), {"answer": answer})
+        if "prompt" not in fields:
+            raise TaskError(f"{where} has no field 'prompt' (or 'messages').")
+        prompt = text_field(where, fields, "prompt")
+        if not prompt:
+            raise TaskError(f"{where}: the field 'prompt' is empty; there is nothing to ask.")
+        if form == "chat":
+            return Problem(identity, None, as_user_message(prompt), {"answer": answer})
+        return Problem(identity, prompt, None, {"answer": answer})
+
+
+def _messages(where: str, value: object) -> tuple[Mapping[str, str], ...]:
+    if not isinstance(value, list) or not value:
+        kind = "an empty list" if value == [] else kind_of(value)
+        raise TaskError(f"{where}: 'messages' must be a list with a message or more, not {kind}.")
+    messages: list[Mapping[str, str]] = []
+    for index, message in enumerate(value):
+        place = f"{where}, messages[{index}]"
+        if not isinstance(message, dict):
+            raise TaskError(f"{place} must be an object, not {kind_of(message)}.")
+        role = text_field(place, message, "role")
+        if role not in _ROLES:
+            raise TaskError(f"{place}: the role {shown(role)} is none of {', '.join(_ROLES)}.")
+        messages.append({"role": role, "content": text_field(place, message, "content")})
+    return tuple(messages)
+
+
+def shown(text: str) -> str:
+    """A text for a message: quoted, and cut where it is long."""
+    return repr(text if len(text) <= 60 else f"{text[:60]}…")
