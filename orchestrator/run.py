@@ -110,12 +110,12 @@ async def _session(
 ) -> Ending:
     store = await stack.enter_async_context(_open_store(prepared, options))
     ledger = Ledger.open(store, _caps(prepared))
-    state = RunState([])
+    state = RunState([], notes=list(prepared.notes))
     meters = _start_meters(prepared, ledger)
     for meter in meters.values():
         stack.callback(meter.stop)
     children = await _start_servers(prepared, options, stack)
-    arms = ready(prepared, state.note)
+    arms = ready(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
         arm.meter = meters.get(spec.endpoint)
         stack.push_async_callback(arm.verifier.aclose)
