@@ -12,15 +12,6 @@ from providers.sample import Capabilities, SampleRequest, SampleResponse, Sendin
 from providers.transport import Answer
 
 
-def api_key(key: Key | None) -> dict[str, str]:
-    """The headers that carry `key` in this protocol."""
-    return {} if key is None else {"x-api-key": key.reveal()}
-
-
-VERSION = {"anthropic-version": "2023-06-01"}
-"""Wanted by the API; the SDK sends it by itself."""
-
-
 class AnthropicProvider:
     """A server of Anthropic's protocol; the lane's base URL is without /v1."""
 

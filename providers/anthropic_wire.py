@@ -124,12 +124,14 @@ def usage_of(raw: Mapping[str, Any] | None) -> Usage | None:
     written = _count(raw, "cache_creation_input_tokens")
     by_life = raw.get("cache_creation") or {}
     short = min(_count(by_life, "ephemeral_5m_input_tokens"), written)
+    thinking = _count(raw.get("output_tokens_details") or {}, "thinking_tokens")
     return Usage(
         input_tokens=fresh,
         cached_input_tokens=_count(raw, "cache_read_input_tokens"),
         cache_write_5m_tokens=short,
         cache_write_1h_tokens=written - short,
         output_tokens=output,
+        reasoning_tokens=min(thinking, output),
     )
 
 

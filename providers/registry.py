@@ -94,7 +94,6 @@ def make_batches(
     environ: Mapping[str, str] | None = None,
 ) -> tuple[BatchLane, Exchange]:
     """The batch API of `name`, and the exchange to close afterwards; as make_provider."""
-    from providers.anthropic import VERSION, api_key
     from providers.batch.anthropic import AnthropicBatches
     from providers.batch.exchange import Exchange
     from providers.batch.openai import OpenAIBatches
@@ -111,7 +110,9 @@ def make_batches(
     key = _key(row, url, source, api_key_env, environ)
     capabilities = row.capabilities_of(model)
     if row.protocol == "anthropic":
-        url, headers = URL(str(url).removesuffix("/v1")), {**VERSION, **api_key(key)}
+        from providers.sdk import anthropic_headers
+
+        url, headers = URL(str(url).removesuffix("/v1")), anthropic_headers(key)
     else:
         headers = bearer(key)
     exchange = Exchange(
@@ -195,17 +196,11 @@ def _build(
     capabilities = row.capabilities_of(model)
     lane: Lane
     if row.protocol == "anthropic":
-        from providers.anthropic import VERSION, AnthropicProvider, api_key
+        from providers.anthropic import AnthropicProvider
+        from providers.sdk import anthropic_lane
 
         url = URL(str(url).removesuffix("/v1"))
-        if row.lane == "sdk":
-            from providers.sdk import anthropic_lane
-
-            lane = anthropic_lane(url, api_key(key), timeouts=timeouts, transport=transport)
-        else:
-            lane = FastLane(
-                url, api_key(key), headers=VERSION, timeouts=timeouts, transport=transport
-            )
+        lane = anthropic_lane(url, key, timeouts=timeouts, transport=transport)
         return AnthropicProvider(
             row.name, lane, key=key, key_variable=key_variable, capabilities=capabilities
         )
@@ -216,7 +211,7 @@ def _build(
 
         lane = openai_lane(
             url,
-            bearer(key),
+            key,
             timeouts=timeouts,
             transport=transport,
             account=row.name == "openai" and at_home(row, url),

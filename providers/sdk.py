@@ -1,11 +1,11 @@
 """The official openai and anthropic clients as a lane, with our transport underneath.
 
-The SDK builds URL and headers and knows its API's versions; retries are ours (max_retries=0), and
-so are connections: its httpx2 client gets `SdkTransport`, which sends through the shared
-Transport, so that timeouts, `Sending` and errors are the same on both lanes. `post` with
-`cast_to=httpx2.Response` skips the SDK's models, half of its cost. The SDK never holds a key: it
-gets a placeholder, and of its headers only those in PASSED leave, so that nothing it found in the
-environment (other credentials, account ids, custom headers) goes along with `secret_headers`.
+The SDK builds URL and headers, authentication included, and knows its API's version; retries are
+ours (max_retries=0), and so are connections: its httpx2 client gets `SdkTransport`, which sends
+through the shared Transport, so that timeouts, `Sending` and errors are the same on both lanes.
+`post` with `cast_to=httpx2.Response` skips the SDK's models, half of its cost. Of the SDK's headers
+only those in PASSED leave, and a credential only if it is our key: nothing that the SDK found in
+the environment (other credentials, account ids, custom headers) goes along.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from providers.errors import ProviderError
+from providers.keys import Key
 from providers.sample import Sending
 from providers.transport import Answer, Timeouts, Transport, proxy_from_environment
 
 PASSED = frozenset({"accept", "content-type", "user-agent", "anthropic-version", "anthropic-beta"})
+CREDENTIALS = frozenset({"authorization", "x-api-key"})
 ACCOUNT = frozenset({"openai-organization", "openai-project"})
 """Account ids that the openai client takes from the environment for whatever host it talks to."""
 
@@ -37,14 +39,14 @@ class SdkTransport(httpx2.AsyncBaseTransport):
         transport: Transport,
         *,
         own: bool,
-        secret_headers: Mapping[str, str],
+        key: Key | None,
         timeouts: Timeouts | None,
         proxy: str | None,
         passed: frozenset[str] = PASSED,
     ) -> None:
         self._transport = transport
         self._own = own
-        self._secret_headers = secret_headers
+        self._key = None if key is None else key.reveal()
         self._timeouts = timeouts
         self._proxy = proxy
         self._passed = passed
@@ -52,9 +54,10 @@ class SdkTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """One exchange; ProviderErrors of the transport pass through the SDK as causes."""
         headers: CIMultiDict[str] = CIMultiDict(
-            (name, value) for name, value in request.headers.items() if name in self._passed
+            (name, value)
+            for name, value in request.headers.items()
+            if name in self._passed or (name in CREDENTIALS and self.ours(value))
         )
-        headers.update(self._secret_headers)
         answer = await self._transport.send(
             request.method,
             URL(str(request.url), encoded=True),
@@ -73,6 +76,10 @@ class SdkTransport(httpx2.AsyncBaseTransport):
             ],
             content=answer.body,
         )
+
+    def ours(self, credential: str) -> bool:
+        """Whether a header's value is our key and nothing else."""
+        return self._key is not None and credential.removeprefix("Bearer ") == self._key
 
     async def aclose(self) -> None:
         if self._own:
@@ -114,7 +121,7 @@ class SdkLane:
 
 def openai_lane(
     base_url: URL,
-    secret_headers: Mapping[str, str],
+    key: Key | None,
     *,
     timeouts: Timeouts | None = None,
     transport: Transport | None = None,
@@ -125,18 +132,18 @@ def openai_lane(
 
     passed = PASSED | ACCOUNT if account else PASSED
     client = openai.AsyncOpenAI(
-        api_key="placeholder",
+        api_key=_text(key),
         base_url=str(base_url),
         max_retries=0,
         timeout=None,
-        http_client=_http_client(base_url, secret_headers, timeouts, transport, passed),
+        http_client=_http_client(base_url, key, timeouts, transport, passed),
     )
     return SdkLane(base_url, client, (openai.APIStatusError, openai.APIConnectionError))
 
 
 def anthropic_lane(
     base_url: URL,
-    secret_headers: Mapping[str, str],
+    key: Key | None,
     *,
     timeouts: Timeouts | None = None,
     transport: Transport | None = None,
@@ -145,18 +152,18 @@ def anthropic_lane(
     import anthropic
 
     client = anthropic.AsyncAnthropic(
-        api_key="placeholder",
+        api_key=_text(key),
         base_url=str(base_url),
         max_retries=0,
         timeout=None,
-        http_client=_http_client(base_url, secret_headers, timeouts, transport, PASSED),
+        http_client=_http_client(base_url, key, timeouts, transport, PASSED),
     )
     return SdkLane(base_url, client, (anthropic.APIStatusError, anthropic.APIConnectionError))
 
 
 def _http_client(
     base_url: URL,
-    secret_headers: Mapping[str, str],
+    key: Key | None,
     timeouts: Timeouts | None,
     transport: Transport | None,
     passed: frozenset[str],
@@ -164,9 +171,31 @@ def _http_client(
     carrier = SdkTransport(
         transport or Transport(),
         own=transport is None,
-        secret_headers=secret_headers,
+        key=key,
         timeouts=timeouts,
         proxy=proxy_from_environment(base_url),
         passed=passed,
     )
     return httpx2.AsyncClient(transport=carrier, timeout=None, follow_redirects=False)
+
+
+def _text(key: Key | None) -> str:
+    """The SDKs want some key; without one of ours theirs does not leave."""
+    return "none" if key is None else key.reveal()
+
+
+def anthropic_headers(key: Key | None) -> dict[str, str]:
+    """The headers by which the anthropic client authenticates and names the API's version."""
+    import anthropic
+
+    client = anthropic.AsyncAnthropic(api_key=_text(key), http_client=httpx2.AsyncClient())
+    carrier = SdkTransport(Transport(), own=True, key=key, timeouts=None, proxy=None)
+    return {
+        name: value
+        for name, value in client.default_headers.items()
+        if isinstance(value, str)
+        and (
+            name.lower() == "anthropic-version"
+            or (name.lower() in CREDENTIALS and carrier.ours(value))
+        )
+    }

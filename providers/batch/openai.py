@@ -142,7 +142,7 @@ class OpenAIBatches:
                 if number % LINES_AT_A_TIME == 0:
                     await asyncio.sleep(0)
                 index = index_of(str(line.get("custom_id", "")), tag, len(requests))
-                if index is not None:
+                if index is not None and not _never_ran(line):
                     yield BatchResult(index, self._outcome(line, requests[index]))
 
     def _outcome(
@@ -163,6 +163,11 @@ class OpenAIBatches:
             f"{self._exchange.where}: the batch did not run this request: {reason.get('message')}",
             sent="rejected",
         )
+
+
+def _never_ran(line: Mapping[str, Any]) -> bool:
+    """Whether the batch ended before it came to this request."""
+    return (line.get("error") or {}).get("code") in ("batch_expired", "batch_cancelled")
 
 
 def _batch(made: Mapping[str, Any]) -> Batch:

@@ -90,6 +90,18 @@ STATUSES = [
         "rejected",
     ),
     (402, openai_error("Insufficient Balance"), errors.NoCredit, "rejected"),
+    (
+        429,
+        {
+            "error": {
+                "type": "rate_limit_error",
+                "message": "no",
+                "details": {"error_code": "enforced_spend_limit_reached"},
+            }
+        },
+        errors.NoCredit,
+        "rejected",
+    ),
     (403, anthropic_error("permission_error"), errors.AuthFailed, "rejected"),
     (
         404,
