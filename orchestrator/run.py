@@ -24,7 +24,8 @@ from budgets.ledger import DoesNotFit, Ledger
 from budgets.meter import TimeMeter
 from orchestrator import errors
 from orchestrator.arms import ReadyArm
-from orchestrator.engine import Engine, Ticket
+from orchestrator.control import Ticket
+from orchestrator.engine import Engine
 from orchestrator.errors import ConfigError, OrchError, RunFault
 from orchestrator.identity import identity_of, refuse_difference
 from orchestrator.judging import Judging
@@ -356,7 +357,9 @@ async def _judge_leftovers(arms: list[ReadyArm], judging: Judging, options: RunO
 def _ending(
     engine: Engine, ledger: Ledger, state: RunState, interrupts: Interrupts, store: RunStore
 ) -> Ending:
-    fault = engine.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
+    fault = (
+        engine.control.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
+    )
     ending = Ending(errors.COMPLETE, notes=list(state.notes))
     if state.unfilled:
         ending.exit_code = errors.UNFILLED
@@ -364,7 +367,7 @@ def _ending(
     if broken := state.verdicts["infra_error"]:
         ending.exit_code = errors.UNFILLED
         ending.reasons.append(f"the judge failed on {broken} samples")
-    if engine.budget_reached:
+    if engine.control.budget_reached:
         ending.exit_code = errors.BUDGET_REACHED
         ending.reasons.insert(0, "the budget is reached")
     if fault is not None:
