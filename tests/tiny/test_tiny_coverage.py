@@ -79,3 +79,4 @@ def test_coverage_formula() -> None:
     assert coverage([0.5, 0.0], 1) == pytest.approx(0.25)
     assert coverage([0.5, 0.0], 3) == pytest.approx(0.4375)
     assert coverage([1e-12], 1000) == pytest.approx(1e-9)
+    assert coverage([1.0], 2) == 1
