@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from providers.tiny import sampling
-from providers.tiny.model import Model
+from providers.tiny.llama import Model
 from providers.tiny.sampling import Float64
 from providers.tiny.tokenizer import EOS_ID, encode
 from providers.tiny.weights import BUNDLED

@@ -23,8 +23,8 @@ from providers.tiny.bill import Bill, BillError
 from providers.tiny.errors import ApiError
 from providers.tiny.fields import parse_body
 from providers.tiny.generation import Dispatcher, EngineEnded, Generation
+from providers.tiny.llama import Model
 from providers.tiny.metrics import Metrics
-from providers.tiny.model import Model
 from providers.tiny.replies import MAX_BODY_BYTES, error_response, events, json_response, of_http
 from providers.tiny.streaming import Pieces
 from providers.tiny.weights import BUNDLED

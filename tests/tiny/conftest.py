@@ -14,7 +14,7 @@ import openai
 import pytest
 from tiny_served import Served, serve
 
-from providers.tiny.model import Model
+from providers.tiny.llama import Model
 from providers.tiny.weights import BUNDLED
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from providers.tiny import problems
 from providers.tiny.exact import answer_probabilities, answer_probability, coverage
-from providers.tiny.model import Model
+from providers.tiny.llama import Model
 
 TASK = Path(__file__).resolve().parents[2] / "orchestrator" / "tasks" / "arithmetic.jsonl"
 RECORDS = [json.loads(line) for line in TASK.read_text().splitlines()]

@@ -14,7 +14,7 @@ from tiny_served import Served
 
 from providers.tiny import tokenizer
 from providers.tiny.exact import answer_probability
-from providers.tiny.model import Model
+from providers.tiny.llama import Model
 
 PROMPT = "12+34="
 CHAT = [{"role": "user", "content": PROMPT}]

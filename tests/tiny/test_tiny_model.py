@@ -11,7 +11,7 @@ import pytest
 
 from providers.tiny import publish, tokenizer
 from providers.tiny.cache import Pool
-from providers.tiny.model import Model
+from providers.tiny.llama import Model
 from providers.tiny.weights import BUNDLED, ModelFileError, read_safetensors
 
 CASES = json.loads((Path(__file__).parent / "golden_logits.json").read_text())["cases"]
