@@ -224,7 +224,7 @@ class Limiter:
                 )
             return pause, self._why_paused
         if self.in_flight >= self._concurrency.limit:
-            self._concurrency.in_use = True
+            self._concurrency.last_full = now
             kind = "as set" if self._concurrency.fixed else "found so far"
             return _FOREVER, f"concurrency ({self._concurrency.limit}, {kind})"
         longest, why = 0.0, ""

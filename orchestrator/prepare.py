@@ -38,7 +38,8 @@ to rent."""
 
 BUNDLED_SAMPLES = 2000
 DEFAULT_SAMPLES = 100
-DEFAULT_CONCURRENCY = 64
+BUNDLED_CONCURRENCY = "8-64"
+"""Enough to keep its batches full; more would only wait in its queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def _prepare_arm(
     base = sampling(spec, task.defaults, model)
     endpoint = Endpoint(spec.provider, spec.base_url, model, bundled, per_hour)
     if endpoint not in limiters:
-        limiters[endpoint] = make_limiter(study, model, notes)
+        limiters[endpoint] = make_limiter(study, endpoint, notes)
     try:
         verifier = task.verifier(spec.verifier or None)
     except TaskError as error:
@@ -243,18 +244,20 @@ def requests_per_draw(spec: Arm, capabilities: Capabilities) -> int:
     return max(1, min(capabilities.max_n, math.ceil(spec.samples / 8)))
 
 
-def make_limiter(study: Study, model: str, notes: list[str]) -> Limiter:
+def make_limiter(study: Study, endpoint: Endpoint, notes: list[str]) -> Limiter:
     """The limits that the study asks for, within the open-files limit; raises ConfigError."""
+    text = study.max_concurrent
+    if endpoint.bundled and text == "auto":
+        text = BUNDLED_CONCURRENCY
     try:
-        wanted = Concurrency.parse(study.max_concurrent)
+        wanted = Concurrency.parse(text)
         fit, why = connections_allowed(wanted.most)
         if why:
             notes.append(why)
-        text = study.max_concurrent
         if fit != wanted.most:
             text = f"{min(wanted.least, fit)}-{fit}"
         if study.limits:
-            return Limiter.from_profile(study.limits, model=model, concurrency=text)
+            return Limiter.from_profile(study.limits, model=endpoint.model, concurrency=text)
         return Limiter(concurrency=text)
     except ProfileError as error:
         raise ConfigError(f"--limits: {error}.") from None
