@@ -72,8 +72,6 @@ def test_what_no_row_knows_is_held() -> None:
         ("SomethingElse", "maybe_billed", None, "reset"),
     ],
 )
-def test_an_errors_words_name_its_row(
-    error: str, sent: str, status: int | None, what: str
-) -> None:
+def test_an_errors_words_name_its_row(error: str, sent: str, status: int | None, what: str) -> None:
     assert what_happened(error, sent, status) == what
     assert outcome_action("openai", error, sent, status) == action("openai", what)
