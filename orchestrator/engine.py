@@ -66,18 +66,18 @@ class Engine:
         store: RunStore,
         ledger: Ledger,
         state: RunState,
-        judging: Judging,
         *,
         study_seed: int,
         max_retries: int,
         unfinished: list[Ticket],
+        judge_jobs: int,
     ) -> None:
         self._arms = arms
         self._schedule = schedule
         self._store = store
         self._ledger = ledger
         self._state = state
-        self._judging = judging
+        self.judging = Judging(store, state, jobs=judge_jobs, resolved=self.resolved)
         self._study_seed = study_seed
         self._max_retries = max_retries
         self._jitter = random.Random(study_seed)
@@ -124,7 +124,7 @@ class Engine:
 
     async def _dispatch(self) -> None:
         while not self.stopping:
-            await self._judging.room()
+            await self.judging.room()
             ticket = self._due_retry()
             if ticket is None:
                 ticket = await self._plan_next()
@@ -132,7 +132,7 @@ class Engine:
                 continue
             if ticket is not None:
                 await self._admit(ticket)
-            elif not self._state.in_flight and not self._retries:
+            elif not self._state.in_flight and not self._retries and not self.judging.pending:
                 return
             else:
                 await self._wait("answers", until=self._retries[0][0] if self._retries else None)
@@ -303,6 +303,8 @@ class Engine:
             outcome="ok", sent_at=sent_at, headers=response.headers, usage=response.usage
         )
         cost = self._settle(ticket, response)
+        if cost:
+            self._schedule.paid(arm.number, ticket.problem, ticket.n, cost)
         self._store.put_answer(
             ticket.request, ticket.reservation, response, cost, time.time() - latency_s, latency_s
         )
@@ -315,7 +317,7 @@ class Engine:
             self._missing(ticket, {choice.index for choice in choices})
         for choice in choices:
             slot = ticket.first_slot + choice.index
-            self._judging.put(arm, ticket.problem, slot, choice.text)
+            self.judging.put(arm, ticket.problem, slot, choice.text)
 
     def _settle(self, ticket: Ticket, response: SampleResponse) -> int | None:
         arm = ticket.arm
@@ -374,6 +376,7 @@ class Engine:
             self._censor(ticket)
         else:
             self._state.unfilled += ticket.n
+            self._unresolved(ticket)
 
     def _fail(
         self,
@@ -425,6 +428,17 @@ class Engine:
             counts.censored += n
 
         self._store.when_durable(count)
+        self._unresolved(ticket)
+
+    def _unresolved(self, ticket: Ticket) -> None:
+        for choice in range(ticket.n):
+            slot = ticket.first_slot + choice
+            self._schedule.resolved(ticket.arm.number, ticket.problem, slot, None)
+
+    def resolved(self, arm: int, problem: int, slot: int, passed: bool | None) -> None:
+        """A slot was judged: the schedule may have been waiting for that."""
+        self._schedule.resolved(arm, problem, slot, passed)
+        self._changed.set()
 
     async def _keep_meter(self, arm: ReadyArm) -> None:
         """Tick a server's time meter; let go of what is in flight when its money ends."""

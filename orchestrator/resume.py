@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from orchestrator.arms import ReadyArm
 from orchestrator.engine import Ticket
-from orchestrator.schedule import Draw, Filled
+from orchestrator.schedule import Draw
 from orchestrator.state import RunState
 from orchestrator.store.reader import RunReader
 
@@ -20,7 +20,8 @@ from orchestrator.store.reader import RunReader
 class Owed:
     """The rest of a plan."""
 
-    filled: list[Filled]
+    planned: list[list[int]]
+    """Per arm and problem, the first slot that is not planned yet."""
     unfinished: list[Ticket]
     missing: list[Draw]
 
@@ -55,11 +56,17 @@ def owed(reader: RunReader, arms: list[ReadyArm]) -> Owed:
             for slot in range(first, first + n)
             if slot not in filled and slot not in again
         ]
-    return Owed([Filled(*place, top) for place, top in tops.items()], unfinished, missing)
+    planned_to = [[tops.get((i, p), 0) for p in range(len(a.problems))] for i, a in enumerate(arms)]
+    return Owed(planned_to, unfinished, missing)
 
 
-def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> None:
-    """Enter what earlier sessions made durable into the counters."""
+Resolved = tuple[int, int, int, bool | None]
+"""Arm, problem, slot, whether it passed; None: censored."""
+
+
+def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> list[Resolved]:
+    """Enter what earlier sessions made durable into the counters; which slots are resolved."""
+    resolved: list[Resolved] = []
     for arm, counts in zip(arms, state.arms, strict=True):
         slots = reader.slot_counts(arm.number, len(arm.problems), arm.verifier.name)
         counts.judged += slots.judged
@@ -68,4 +75,7 @@ def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> None:
         counts.censored = int(slots.censored.sum())
         for kind, number in reader.verdict_kinds(arm.number).get(arm.verifier.name, {}).items():
             state.verdicts[kind] += number
+        if arm.spec.policy != "uniform":
+            resolved += reader.resolved(arm.number, arm.verifier.name)
     state.filled_before = state.filled
+    return resolved

@@ -30,8 +30,8 @@ from orchestrator.identity import identity_of, refuse_difference
 from orchestrator.judging import Judging
 from orchestrator.prepare import Endpoint, Prepared, PreparedArm, amount, open_provider, ready
 from orchestrator.progress import Display, Progress
-from orchestrator.resume import owed, recount
-from orchestrator.schedule import Draw, Filled, ScheduleArm, Uniform
+from orchestrator.resume import Owed, owed, recount
+from orchestrator.schedule import ArmPlan, Schedule, make_policy
 from orchestrator.state import RunState, arm_counts
 from orchestrator.store.directory import RunLock, refuse_network_file_system
 from orchestrator.store.reader import RunReader
@@ -110,12 +110,12 @@ async def _session(
 ) -> Ending:
     store = await stack.enter_async_context(_open_store(prepared, options))
     ledger = Ledger.open(store, _caps(prepared))
-    state = RunState([])
+    state = RunState([], notes=list(prepared.notes))
     meters = _start_meters(prepared, ledger)
     for meter in meters.values():
         stack.callback(meter.stop)
     children = await _start_servers(prepared, options, stack)
-    arms = ready(prepared, state.note)
+    arms = ready(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
         arm.meter = meters.get(spec.endpoint)
         stack.push_async_callback(arm.verifier.aclose)
@@ -123,21 +123,22 @@ async def _session(
         state.arms.append(arm_counts(label, arm.spec.samples, len(arm.problems)))
     schedule, unfinished = _plan(prepared, options, store, arms, state)
     await store.durable()
-    judging = Judging(store, state, jobs=prepared.study.judge_jobs or os.cpu_count() or 1)
-    stack.push_async_callback(judging.close)
     engine = Engine(
-        arms, schedule, store, ledger, state, judging,
+        arms, schedule, store, ledger, state,
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
-        unfinished=unfinished,
+        unfinished=unfinished, judge_jobs=prepared.study.judge_jobs or os.cpu_count() or 1,
     )  # fmt: skip
+    judging = engine.judging
+    stack.push_async_callback(judging.close)
     interrupts.follow(engine.stop, engine.cancel)
-    for child in children:
-        child.when_dead(lambda: engine.stop(RunFault("The bundled model's server died.")))
+    watches = [asyncio.create_task(_watch(child, engine)) for child in children]
     progress = Progress(state, ledger, arms, options.display, options.console)
     shown = asyncio.create_task(progress.show())
     try:
         await _judge_leftovers(arms, judging, options)
         await engine.run()
+        for watch in watches:
+            watch.cancel()
         for child in children:
             await child.stop()
         for meter in meters.values():
@@ -149,8 +150,9 @@ async def _session(
     except OrchError as error:
         engine.stop(error)
     finally:
-        shown.cancel()
-        await asyncio.gather(shown, return_exceptions=True)
+        for task in (shown, *watches):
+            task.cancel()
+        await asyncio.gather(shown, *watches, return_exceptions=True)
     return _ending(engine, ledger, state, interrupts, store)
 
 
@@ -240,9 +242,12 @@ async def _start_servers(
     bundled = [arm for arm in prepared.arms if arm.endpoint.bundled]
     if not bundled:
         return []
-    from providers.tiny.child import start_server
+    from providers.tiny.child import ServerStartError, start_server
 
-    child = await start_server(log=options.directory / "logs" / "server.log")
+    try:
+        child = await start_server(log=options.directory / "logs" / "server.log")
+    except ServerStartError as error:
+        raise RunFault(f"{error}.") from None
     stack.push_async_callback(child.stop)
     for arm in bundled:
         arm.provider = open_provider(arm, prepared.study, None, child.base_url)
@@ -250,33 +255,53 @@ async def _start_servers(
     return [child]
 
 
+async def _watch(child: Child, engine: Engine) -> None:
+    """A server of ours that dies on its own ends the run; what was bought is kept."""
+    code = await child.process.wait()
+    engine.stop(
+        RunFault(f"The bundled model's server ended by itself with exit code {code}; use --resume.")
+    )
+
+
 def _plan(
     prepared: Prepared, options: RunOptions, store: RunStore, arms: list[ReadyArm], state: RunState
-) -> tuple[Uniform, list[Ticket]]:
+) -> tuple[Schedule, list[Ticket]]:
     """The schedule and what is owed; a new run's study and problems are appended to the store."""
     identity = identity_of(prepared.study.seed, arms)
-    filled: list[Filled] = []
-    unfinished: list[Ticket] = []
-    missing: list[Draw] = []
+    rest = Owed([[0] * len(arm.problems) for arm in arms], [], [])
+    resolved: list[tuple[int, int, int, bool | None]] = []
     if options.resume:
         with contextlib.closing(RunReader(options.directory)) as reader:
             stored = json.loads(reader.meta("identity", "{}"))
             if stored:
                 refuse_difference(stored, identity, str(options.directory))
-                found = owed(reader, arms)
-                filled, unfinished, missing = found.filled, found.unfinished, found.missing
-                recount(reader, arms, state)
+                rest = owed(reader, arms)
+                resolved = recount(reader, arms, state)
     else:
         stored = {}
     if not stored:
         _put_study(prepared, store, arms, identity)
     _put_arms(prepared, store, arms)
-    schedule = Uniform(
-        [ScheduleArm(len(a.problems), a.spec.samples, a.n_per_request) for a in arms], filled
-    )
-    for draw in missing:
+    policies = [
+        make_policy(
+            arm.spec.policy,
+            ArmPlan(
+                arm.number,
+                len(arm.problems),
+                arm.spec.samples,
+                arm.n_per_request,
+                prepared.study.seed,
+                rest.planned[arm.number],
+            ),
+        )
+        for arm in arms
+    ]
+    schedule = Schedule(policies)
+    for slot in resolved:
+        schedule.resolved(*slot)
+    for draw in rest.missing:
         schedule.give_back(draw)
-    return schedule, unfinished
+    return schedule, rest.unfinished
 
 
 def _put_study(
@@ -333,9 +358,9 @@ def _ending(
 ) -> Ending:
     fault = engine.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
     ending = Ending(errors.COMPLETE, notes=list(state.notes))
-    if state.planned > state.filled:
+    if state.unfilled:
         ending.exit_code = errors.UNFILLED
-        ending.reasons.append(f"{state.planned - state.filled} slots of the plan are not filled")
+        ending.reasons.append(f"{state.unfilled} slots could not be filled, after retries")
     if broken := state.verdicts["infra_error"]:
         ending.exit_code = errors.UNFILLED
         ending.reasons.append(f"the judge failed on {broken} samples")

@@ -75,7 +75,7 @@ def coverage_curve(
     total = float(len(attempts))
     mean = np.clip(1.0 - moments.first / total, 0.0, 1.0)
     unit = wanted * np.mean(1.0 / attempts)
-    low, high, events = these_problems(moments, mean, unit, total, level)
+    low, high, events = these_problems(moments, mean, unit, total, level, smallest)
     low_like, high_like = problems_like_these(moments, mean, total, level)
     note = _note(wanted, mean, events, smallest, len(attempts))
     return CoverageCurve(wanted, mean, low, high, low_like, high_like, note, level)

@@ -8,8 +8,9 @@ taken from the fitted mixture, and Hoeffding's bound k/n x r(1-r) caps the resul
 
 Both are score intervals (Wilson's idea with the variance's own slope, Johnson 1978): with V the
 variance and s its slope, the third cumulant over the second, the bounds are
-m + z^2 s/2 -+ z sqrt(V + z^2 s^2/4). Half a pseudo-event keeps every width above zero.
-docs/statistics.md holds the simulated coverage.
+m + z^2 s/2 -+ z sqrt(V + z^2 s^2/4). Fractions of a pseudo-event keep every width above zero.
+The three constants were set once, on simulated problem sets; docs/statistics.md holds the
+simulated coverage.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ from orchestrator.analysis.unbiased import (
     pass_at_k,
 )
 
+HALF = 0.5
+"""The pseudo-event granted to a side, and the pseudo-problem added to either end."""
+FLOOR = 0.4
+"""Pseudo-events in the variance for these problems, so that no width is zero."""
+SKEW = 1.2
+"""A sample's third cumulant falls short of its population's about so much."""
+
 _FEW = 64
 """Up to so many k are worked out one by one; more are streamed and the mixture interpolated."""
 
@@ -43,18 +51,26 @@ class Moments:
 
 
 def these_problems(
-    moments: Moments, mean: Floats, unit: Floats, total: float, level: float
+    moments: Moments, mean: Floats, unit: Floats, total: float, level: float, reach: int
 ) -> tuple[Floats, Floats, Floats]:
-    """Bounds for these problems, and how many chance events the variance rests on: each [K]."""
+    """Bounds for these problems, and how many chance events the variance rests on: each [K].
+
+    `unit` is k/n, what one more right answer at an unsolved problem adds at first; `reach` is
+    the smallest n: from a single attempt no variance can be told, so the bound stands for it.
+    """
     most = unit * mean * (1.0 - mean) * total
-    variance = np.clip(moments.second - moments.twice, 0.0, most)
-    # The slope is k/n x (1 - 2r) averaged over problems by their variance, about r(1-r).
-    spread = np.maximum(moments.first - moments.twice, 0.0) + 0.5
-    rising = np.clip((moments.twice - moments.thrice + 0.5) / spread, 0.0, 1.0)
-    slope = unit * (2.0 * rising - 1.0) / total
-    events = variance / unit**2
-    low, high = _score(mean, (variance + 0.5 * unit**2) / total**2, slope, _normal(level))
-    return low, high, events
+    variance = most if reach == 1 else np.clip(moments.second - moments.twice, 0.0, most)
+    # Hoeffding's bound weights a problem by r(1-r), its slope is k/n x (1-2r); what half an
+    # event could add to either side is granted to that side.
+    rising, spread = moments.twice - moments.thrice, moments.first - moments.twice + HALF
+    down = unit * (2.0 * np.clip(rising / spread, 0.0, 1.0) - 1.0) / total
+    up = unit * (2.0 * np.clip((rising + HALF) / spread, 0.0, 1.0) - 1.0) / total
+    z, squared = _normal(level), (variance + FLOOR * unit**2) / total**2
+    return (
+        _bound(mean, squared, down, -z),
+        _bound(mean, squared, up, z),
+        variance / unit**2,
+    )
 
 
 def problems_like_these(
@@ -65,23 +81,22 @@ def problems_like_these(
     Half a problem always solved and half never solved are added, so that rare kinds of
     problem that this set happens to lack are not ruled out.
     """
-    size = total + 1.0
-    first = (moments.first + 0.5) / size
-    second = (moments.second + 0.5) / size
-    third = (moments.third + 0.5) / size
+    size = total + 2.0 * HALF
+    first = (moments.first + HALF) / size
+    second = (moments.second + HALF) / size
+    third = (moments.third + HALF) / size
     variance = second - first**2
-    skew = third - 3.0 * first * second + 2.0 * first**3
+    skew = SKEW * (third - 3.0 * first * second + 2.0 * first**3)
     slope = -skew / variance / total
-    return _score(mean, variance / max(total - 1.0, 1.0), slope, _student(level, total - 1.0))
+    z, squared = _student(level, total - 1.0), variance / max(total - 1.0, 1.0)
+    return _bound(mean, squared, slope, -z), _bound(mean, squared, slope, z)
 
 
-def _score(mean: Floats, variance: Floats, slope: Floats, z: float) -> tuple[Floats, Floats]:
-    middle = mean + z * z * slope / 2.0
-    half = z * np.sqrt(variance + (z * slope / 2.0) ** 2)
-    return (
-        np.clip(np.minimum(middle - half, mean), 0.0, 1.0),
-        np.clip(np.maximum(middle + half, mean), 0.0, 1.0),
-    )
+def _bound(mean: Floats, variance: Floats, slope: Floats, z: float) -> Floats:
+    """The score bound on the side of z's sign, inside [0, 1] and never across the mean."""
+    bent = z * z * slope / 2.0
+    bound = mean + bent + z * np.sqrt(variance + (z * slope / 2.0) ** 2)
+    return np.clip(bound, 0.0, mean) if z < 0 else np.clip(bound, mean, 1.0)
 
 
 def moments_of(n: Integers, c: Integers, alike: Floats, ks: Integers) -> Moments:
@@ -105,11 +120,16 @@ def moments_of(n: Integers, c: Integers, alike: Floats, ks: Integers) -> Moments
 
 def _extrapolated(n: Integers, c: Integers, alike: Floats, powers: Integers) -> Floats:
     """The mixture's sum over problems of (1-p)^power, in between interpolated in log power."""
-    mixture = fit_mixture(n, c, alike)
+    smallest = float(n.min())
+    # A problem solved this often fails `power` >= smallest attempts in a row with odds e^-40.
+    near = c * (smallest / n) < 60.0
+    if not near.any():
+        return np.zeros(len(powers))
+    mixture = fit_mixture(n[near], c[near], alike[near], highest=150.0 / smallest)
     knots = np.unique(powers)
     if len(knots) > _FEW:
         knots = np.unique(np.geomspace(knots[0], knots[-1], _FEW).astype(np.int64))
-    values = [float(alike @ mixture.failure_moment(power)) for power in knots.tolist()]
+    values = [float(alike[near] @ mixture.failure_moment(power)) for power in knots.tolist()]
     return np.interp(np.log(powers), np.log(knots), values)
 
 

@@ -35,9 +35,15 @@ class Mixture:
         return np.asarray((joint @ (1.0 - self.rates) ** power) / joint.sum(axis=1))
 
 
-def fit_mixture(n: Integers, c: Integers, alike: Floats, rounds: int = ROUNDS) -> Mixture:
-    """The mixture for kinds of problems with c right among n attempts, `alike` of each: [U]."""
+def fit_mixture(
+    n: Integers, c: Integers, alike: Floats, highest: float = 1.0, rounds: int = ROUNDS
+) -> Mixture:
+    """The mixture for kinds of problems with c right among n attempts, `alike` of each: [U].
+
+    Rates above `highest` are left out, where the caller knows that they do not matter.
+    """
     rates = _grid(int(n.max()))
+    rates = rates[rates <= highest]
     likelihood = _likelihood(n, c, rates)
     weights = np.full(len(rates), 1.0 / len(rates))
     share = alike / alike.sum()

@@ -152,6 +152,9 @@ class Money:
         self._settled = reader.settled_over_time(f"arm:{arm.number}")
         self._samples = sum(bought.n for bought in self._bought)
         self._problems = len({bought.problem for bought in self._bought})
+        self._prompts, self._outputs = (
+            (0.0, 0.0) if self._price is None else mean_costs(self._bought, self._price)
+        )
 
     def as_bought(self, k: int) -> int:
         """Committed when the last slot below k was recorded; everything at the last round."""
@@ -169,8 +172,7 @@ class Money:
         if self._price is None:
             return math.ceil(self._total * k * self._problems / max(1, self._samples))
         requests = math.ceil(k / self._batch)
-        prompts, outputs = mean_costs(self._bought, self._price)
-        return math.ceil(requests * prompts + k * outputs)
+        return math.ceil(requests * self._prompts + k * self._outputs)
 
 
 def mean_costs(bought: Sequence[Bought], price: Price) -> tuple[float, float]:

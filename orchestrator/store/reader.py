@@ -194,6 +194,18 @@ class RunReader:
             (arm, verifier),
         )
 
+    def resolved(self, arm: int, verifier: str) -> list[tuple[int, int, int, bool | None]]:
+        """Arm, problem, slot and whether it passed, of judged and (None) censored slots."""
+        rows = self._db.execute(
+            "SELECT problem, slot, kind FROM verdicts WHERE arm = ?1 AND verifier = ?2"
+            " AND kind != 'infra_error' UNION ALL"
+            " SELECT problem, slot, kind FROM samples WHERE arm = ?1 AND kind = 'censored'",
+            (arm, verifier),
+        )
+        return [
+            (arm, p, s, None if kind == "censored" else kind == "passed") for p, s, kind in rows
+        ]
+
     def samples(self, arm: int) -> Iterator[tuple[int, int, str, str, str]]:
         """Problem, slot, kind, finish reason, text, by problem and slot."""
         yield from self._db.execute(

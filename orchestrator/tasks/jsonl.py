@@ -18,7 +18,7 @@ from orchestrator.tasks.base import (
     TaskError,
     TaskOptions,
     as_user_message,
-    unknown_verifier,
+    chosen,
 )
 from orchestrator.tasks.lines import kind_of, read_lines, text_field
 from verifiers.exact import ExactAnswer
@@ -71,9 +71,7 @@ class JsonlTask:
 
     def verifier(self, name: str | None = None) -> Verifier:
         """`exact` unless named otherwise; raises TaskError."""
-        if (name or "exact") not in VERIFIERS:
-            raise unknown_verifier(self.name, str(name), VERIFIERS)
-        return VERIFIERS[name or "exact"]()
+        return chosen(self.name, name, VERIFIERS)
 
     def _problem(self, where: str, fields: Mapping[str, Any]) -> Problem:
         identity = text_field(where, fields, "id", numbers=True)

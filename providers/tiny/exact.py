@@ -40,9 +40,7 @@ def answer_probability(
     return float(np.prod(probabilities[np.arange(len(tokens) - start), tokens[start:]]))
 
 
-def answer_probabilities(
-    problems: Iterable[tuple[str, str]], directory: Path = BUNDLED
-) -> Float64:
+def answer_probabilities(problems: Iterable[tuple[str, str]], directory: Path = BUNDLED) -> Float64:
     """The chance of each (prompt, answer) at temperature 1."""
     model = Model(directory)
     return np.array([answer_probability(model, prompt, answer) for prompt, answer in problems])
