@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import hypothesis.strategies as st
 import pytest
-from budgets_virtual_time import run_virtual
 from hypothesis import given, settings
 
 from budgets.concurrency import Concurrency
 from budgets.limits import CannotClear, Limiter
 from budgets.profile import Profile, ProfileError
 from budgets.usage import Usage
+from tests.budgets.budgets_virtual_time import run_virtual
 
 
 def now() -> float:
