@@ -76,14 +76,9 @@ ROWS: tuple[Row, ...] = (
 _TABLE: dict[tuple[str, str], Action] = {(row.provider, row.what): row.action for row in ROWS}
 
 
-def action(provider: str, what: str) -> Action:
+def outcome_action(provider: str, what: str) -> Action:
     """What the ledger does with a reservation after `what` happened at `provider`."""
     return _TABLE.get((provider, what)) or _TABLE.get(("", what), "hold")
-
-
-def outcome_action(provider: str, error: str, sent: str, status: int | None = None) -> Action:
-    """The same for a failed request, in the words of a provider's error; see what_happened."""
-    return action(provider, what_happened(error, sent, status))
 
 
 def what_happened(error: str, sent: str, status: int | None = None) -> What:

@@ -12,7 +12,7 @@ import pytest
 from budgets import Ledger, PriceBook, SqliteJournal, Unpriced, Usage, picodollars
 from budgets.journal import MemoryJournal
 from budgets.ledger import DoesNotFit
-from budgets.outcomes import outcome_action
+from budgets.outcomes import outcome_action, what_happened
 from budgets.price_file import PriceFileError, parse_prices
 
 BOOK = PriceBook.load()
@@ -125,7 +125,7 @@ def test_swe_agent_1240_every_retry_is_paid_for() -> None:
     worst = picodollars("0.10")
     for error, sent in (("TimedOut", "maybe_billed"), ("ConnectionFailed", "maybe_billed")):
         request = ledger.reserve(worst, note="request 1")
-        assert outcome_action("openai", error, sent) == "hold"
+        assert outcome_action("openai", what_happened(error, sent)) == "hold"
         ledger.hold(request, error)
     ledger.settle(ledger.reserve(worst, note="request 1"), picodollars("0.02"))
     totals = ledger.totals()
