@@ -85,7 +85,7 @@ def what_happened(error: str, sent: str, status: int | None = None) -> What:
     """The row of a failed request.
 
     `error`: the class of the provider's error by name ("TimedOut", "BadResponse", ...), or
-    "cancelled"; anything else counts as a broken connection. `sent`: "not_sent", "rejected" or
+    "Cancelled"; anything else counts as a broken connection. `sent`: "not_sent", "rejected" or
     "maybe_billed". `status`: the HTTP status where the provider answered with one.
     """
     if sent == "not_sent":
@@ -98,7 +98,7 @@ def what_happened(error: str, sent: str, status: int | None = None) -> What:
 _UNANSWERED: dict[str, What] = {
     "TimedOut": "timeout",
     "BadResponse": "unreadable",
-    "cancelled": "cancelled",
+    "Cancelled": "cancelled",
     "CancelledError": "cancelled",
 }
 _REFUSALS: dict[str, What] = {

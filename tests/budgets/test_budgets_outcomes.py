@@ -67,7 +67,7 @@ def test_what_no_row_knows_is_held() -> None:
         ("Overloaded", "rejected", None, "rejected_gateway"),
         ("ConnectionFailed", "maybe_billed", None, "reset"),
         ("TimedOut", "maybe_billed", None, "timeout"),
-        ("cancelled", "maybe_billed", None, "cancelled"),
+        ("Cancelled", "maybe_billed", None, "cancelled"),
         ("BadResponse", "maybe_billed", 200, "unreadable"),
         ("SomethingElse", "maybe_billed", None, "reset"),
     ],
