@@ -17,9 +17,10 @@ import heapq
 import random
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from budgets.ledger import DoesNotFit, Ledger, LedgerFault
-from budgets.limits import CannotClear
+from budgets.limits import CannotClear, Permit
 from budgets.limits import Outcome as LimiterOutcome
 from budgets.outcomes import outcome_action, what_happened
 from orchestrator.arms import ReadyArm
@@ -50,6 +51,7 @@ class Ticket:
     failures: int = 0
     """Failures that count against the retries; a rate limit does not."""
     pauses: int = 0
+    permit: Permit | None = None
 
 
 class BudgetReached(Exception):
@@ -217,7 +219,7 @@ class Engine:
         tokens = arm.prompt_bounds[ticket.problem]
         self._admitting = True
         try:
-            await arm.limiter.admit(tokens, arm.base.max_tokens * ticket.n)
+            ticket.permit = await arm.limiter.admit(tokens, arm.base.max_tokens * ticket.n)
         except asyncio.CancelledError:
             self._ledger.release(ticket.reservation, "never sent")
             raise
@@ -300,8 +302,9 @@ class Engine:
         arm = ticket.arm
         latency_s = time.monotonic() - sent_at
         arm.limiter.done(
-            outcome="ok", sent_at=sent_at, headers=response.headers, usage=response.usage
-        )
+            outcome="ok", sent_at=sent_at, headers=response.headers, usage=response.usage,
+            permit=ticket.permit,
+        )  # fmt: skip
         cost = self._settle(ticket, response)
         if cost:
             self._schedule.paid(arm.number, ticket.problem, ticket.n, cost)
@@ -330,7 +333,7 @@ class Engine:
             )
             self._state.note("Some answers came without usage: they are held as uncertain.")
             return None
-        cost = arm.price.cost(response.usage)
+        cost = arm.price.cost(response.usage, at=datetime.now(UTC))
         self._ledger.settle(ticket.reservation, cost)
         if not arm.prompt_known[ticket.problem]:
             arm.prompt_known[ticket.problem] = True
