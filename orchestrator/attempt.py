@@ -12,6 +12,7 @@ import asyncio
 import random
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from budgets.ledger import Ledger
 from budgets.limits import Outcome
@@ -83,7 +84,7 @@ class Attempts:
             response = await arm.provider.sample(request)
         except asyncio.CancelledError:
             self._book_failure(ticket, "cancelled", request.sending.sent, None, "cancelled")
-            arm.limiter.done(outcome="other", sent_at=sent_at)
+            arm.limiter.done(outcome="other", sent_at=sent_at, permit=ticket.permit)
             raise
         except ProviderError as error:
             self._failed(ticket, error, sent_at)
@@ -96,7 +97,11 @@ class Attempts:
         latency_s = time.monotonic() - sent_at
         self._dispatch.came_back(ticket, answered=True)
         arm.limiter.done(
-            outcome="ok", sent_at=sent_at, headers=response.headers, usage=response.usage
+            outcome="ok",
+            sent_at=sent_at,
+            headers=response.headers,
+            usage=response.usage,
+            permit=ticket.permit,
         )
         cost = self._settle(ticket, response)
         self._store.put_answer(
@@ -123,7 +128,7 @@ class Attempts:
             self._ledger.hold(ticket.reservation, "answered without usage")
             self._state.note("Some answers came without usage: they are held as uncertain.")
             return None
-        cost = arm.price.cost(usage)
+        cost = arm.price.cost(usage, at=datetime.now(UTC))
         self._ledger.settle(ticket.reservation, cost)
         self._schedule.paid(arm.number, ticket.problem, ticket.n, cost)
         if not arm.prompt_known[ticket.problem]:
@@ -158,6 +163,7 @@ class Attempts:
             outcome=LIMITER_OUTCOMES.get(kind, "other"),
             sent_at=sent_at,
             retry_after_s=error.retry_after_s,
+            permit=ticket.permit,
         )
         limited = isinstance(error, RateLimited)
         again = error.retryable and (limited or ticket.failures < self._max_retries)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from budgets.limits import Permit
 from orchestrator.arms import ReadyArm
 from orchestrator.errors import OrchError
 from orchestrator.state import RunState
@@ -27,6 +28,8 @@ class Ticket:
     failures: int = 0
     """Failures that count against the retries; a rate limit does not."""
     pauses: int = 0
+    permit: Permit | None = None
+    """What the limiter counted this request as; handed back when it is done."""
 
 
 @dataclass(slots=True)

@@ -115,7 +115,7 @@ class Engine:
         tokens = arm.prompt_bounds[ticket.problem]
         self._admitting = True
         try:
-            await arm.limiter.admit(tokens, arm.base.max_tokens * ticket.n)
+            ticket.permit = await arm.limiter.admit(tokens, arm.base.max_tokens * ticket.n)
         except asyncio.CancelledError:
             self._ledger.release(ticket.reservation, "never sent")
             raise

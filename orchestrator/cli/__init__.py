@@ -15,6 +15,8 @@ import click
 COMMANDS = {
     "run": "Buy attempts under a budget, judge them, report coverage per dollar.",
     "report": "Coverage, cost and forecasts of stored runs.",
+    "budget": "Where a run's money is; `resolve` clears up what is uncertain.",
+    "prices": "What a model costs, on which date, from which source.",
     "serve": "Serve the bundled model over an OpenAI-compatible API.",
 }
 

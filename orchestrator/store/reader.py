@@ -165,6 +165,11 @@ class RunReader:
         ):
             yield PlannedRequest(*(*row[:6], bool(row[6])))
 
+    def requests_by_provider_id(self) -> dict[str, int]:
+        """The request of every id that the provider gave to an answer."""
+        rows = self._db.execute("SELECT provider_id, request FROM answers WHERE provider_id != ''")
+        return dict(rows.fetchall())
+
     def samples_per_request(self) -> dict[int, int]:
         """How many slots each request filled."""
         rows = self._db.execute("SELECT request, count(*) FROM samples GROUP BY request")
