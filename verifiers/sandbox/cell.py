@@ -23,7 +23,9 @@ from verifiers.sandbox.confine import MEBIBYTE, Plan
 from verifiers.sandbox.limits import Limits, Outcome, SandboxFault, Status
 from verifiers.sandbox.watch import Watch
 
-_BOOT = "import sys; sys.path.append({root!r}); from verifiers.sandbox.zygote import main; main({fd})"
+_BOOT = (
+    "import sys; sys.path.append({root!r}); from verifiers.sandbox.zygote import main; main({fd})"
+)
 _FIRST_LOOK_S, _LOOK_S, _START_S = 0.03, 0.02, 60.0
 
 
@@ -198,7 +200,9 @@ class Cell:
         elif memory_mb > limits.memory_mb:
             self.kill("memory", f"{memory_mb:.0f} MiB, more than {limits.memory_mb}")
         elif use.tasks > limits.processes + 1:
-            self.kill("processes", f"{use.tasks} processes and threads, more than {limits.processes}")
+            self.kill(
+                "processes", f"{use.tasks} processes and threads, more than {limits.processes}"
+            )
         elif self.plan.tier != "namespaces" and (used := _disk_mb(self.scratch)) > limits.disk_mb:
             self.kill("disk", f"{used:.0f} MiB of files, more than {limits.disk_mb}")
         elif (written := _size_mb(self._files)) > 2 * limits.output_mb:
