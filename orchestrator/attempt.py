@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from budgets.ledger import Ledger
 from budgets.limits import Outcome
-from budgets.outcomes import outcome_action
+from budgets.outcomes import outcome_action, what_happened
 from orchestrator.control import Control, Ticket
 from orchestrator.dispatch import Dispatch
 from orchestrator.errors import RunFault
@@ -191,7 +191,7 @@ class Attempts:
     ) -> None:
         """Release or hold by the outcome table, and record the failed try."""
         self._dispatch.came_back(ticket, answered=False)
-        if outcome_action(ticket.arm.provider.name, kind, sent, status) == "release":
+        if outcome_action(ticket.arm.provider.name, what_happened(kind, sent, status)) == "release":
             self._ledger.release(ticket.reservation, message)
         else:
             self._ledger.hold(ticket.reservation, message)
