@@ -170,10 +170,10 @@ async def _open_store(prepared: Prepared, options: RunOptions) -> AsyncIterator[
         except OSError as error:
             raise ConfigError(f"{directory} cannot be made: {error.strerror}.") from None
         lock = RunLock(directory)
+    if not options.resume:
+        _write_study(directory, prepared)
     store = RunStore(directory / "run.db", create=not options.resume)
     try:
-        if not options.resume:
-            _write_study(directory, prepared)
         yield store
     finally:
         with contextlib.suppress(errors.StoreError):
@@ -197,7 +197,9 @@ def _write_study(directory: Path, prepared: Prepared) -> None:
 
     study = msgspec.structs.replace(prepared.study, arms=[arm.spec for arm in prepared.arms])
     text = "# Written by orch: the resolved study. `orch run` accepts this file.\n"
-    (directory / "study.toml").write_text(text + study_toml(study), encoding="utf-8")
+    scratch = directory / "study.toml.new"
+    scratch.write_text(text + study_toml(study), encoding="utf-8")
+    scratch.replace(directory / "study.toml")
 
 
 def _caps(prepared: Prepared) -> dict[str, int | None]:
@@ -276,6 +278,8 @@ def _plan(
             stored = json.loads(reader.meta("identity", "{}"))
             if stored:
                 refuse_difference(stored, identity, str(options.directory))
+                # What may change on resume (more samples, another budget) is the study from now on.
+                _write_study(options.directory, prepared)
                 rest = owed(reader, arms)
                 resolved = recount(reader, arms, state)
     else:
