@@ -219,6 +219,7 @@ def test_anthropics_shape_under_the_same_faults(tmp_path: Path) -> None:
             "--provider=anthropic",
             f"--base-url={book.url}",
             "--api-key-env=HOSTILE_KEY",
+            "--prompt-style=chat",
         ]
         code, output = book.run(*options)
         assert code == 3, output
