@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -50,12 +51,14 @@ def orch() -> None:
 
 def main() -> None:
     """Entry point of the `orch` command."""
+    from orchestrator.cli.environment import load_dotenv
     from orchestrator.errors import OrchError
 
     try:
         from orchestrator.shadow import refuse_shadowed_packages
 
         refuse_shadowed_packages()
+        load_dotenv(Path.cwd())
         code = orch.main(standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("Interrupted.", err=True)

@@ -87,7 +87,9 @@ def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
     uncertain = totals.uncertain + totals.reserved
     most = int(counts.judged.min())
     notes = []
-    if most < arm.samples:
+    if not most:
+        notes.append("no coverage yet: some problem has no judged attempt")
+    elif most < arm.samples:
         notes.append(
             f"coverage is reported up to k = {most}, the fewest judged attempts of any problem"
         )

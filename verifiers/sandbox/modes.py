@@ -263,6 +263,8 @@ def _tool(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
 def _exec(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
     """Become a program: `argv`, or the executable in the fourth descriptor."""
     header = job.header
+    for handle in (claims, *rest):
+        os.set_inheritable(handle, False)
     os.dup2(rest[0], 0)
     os.dup2(rest[1], 1)
     environment = {**child.ENVIRONMENT, "HOME": plan.scratch, "TMPDIR": plan.scratch}
@@ -276,7 +278,6 @@ def _exec(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
             _collect(header, claims, environment)
         elif len(rest) > 2:
             variables = [f"{k}={v}" for k, v in environment.items()]
-            os.set_inheritable(rest[2], False)
             Kernel().execute_descriptor(rest[2], header["argv"], variables)
         else:
             os.execvpe(header["argv"][0], header["argv"], environment)
