@@ -43,7 +43,7 @@ class Resolution:
     reservation: int
     actual: int
     request: int | None
-    """The planned request concerned; None for a meter's slice."""
+    """The planned request whose answer this is the cost of; None: there was no answer."""
 
 
 def read_export(path: Path) -> list[BillRow]:
@@ -76,25 +76,26 @@ def resolutions(
     rows: Sequence[BillRow],
     uncertain: Sequence[Uncertain],
     totals: Totals,
-    answered: Mapping[str, int],
+    answered: Mapping[str, tuple[int, int]],
     *,
     above_bound: bool = False,
 ) -> list[Resolution]:
     """What each uncertain amount is resolved to; raises ConfigError where the bill cannot be.
 
-    `answered`: the planned request of each provider id that the run stored. `totals` and
+    `answered`: reservation and request of each answer, by its id at the provider. `totals` and
     `uncertain` are those of the scope that the bill is for.
     """
     if not uncertain:
         raise ConfigError("Nothing of this run is uncertain; there is nothing to resolve.")
-    by_request = {answered[row.id]: row.cost for row in rows if row.id in answered}
-    known = [item for item in uncertain if _request(item) in by_request]
-    rest = [item for item in uncertain if _request(item) not in by_request]
+    costs = {answered[row.id]: row.cost for row in rows if row.id in answered}
+    held_for = {item.reservation: item for item in uncertain}
     found = [
-        Resolution(item.reservation, by_request[request], request)
-        for item in known
-        if (request := _request(item)) is not None
+        Resolution(reservation, cost, request)
+        for (reservation, request), cost in costs.items()
+        if reservation in held_for
     ]
+    named = {resolution.reservation for resolution in found}
+    rest = [item for item in uncertain if item.reservation not in named]
     if any(row.id for row in rows):
         left = sum(row.cost for row in rows if row.id not in answered)
     else:
@@ -115,8 +116,7 @@ def resolutions(
     if rest:
         parts = spread([max(item.amount, 1) for item in rest], left)
         found += [
-            Resolution(item.reservation, part, _request(item))
-            for item, part in zip(rest, parts, strict=True)
+            Resolution(item.reservation, part, None) for item, part in zip(rest, parts, strict=True)
         ]
     return found
 
@@ -125,11 +125,6 @@ def resolve(ledger: Ledger, found: Sequence[Resolution], note: str) -> None:
     """Enter the resolutions in the ledger; they commit with the journal's next group."""
     for resolution in found:
         ledger.resolve(resolution.reservation, resolution.actual, note)
-
-
-def _request(item: Uncertain) -> int | None:
-    match = re.fullmatch(r"request (\d+)", item.request)
-    return int(match[1]) if match else None
 
 
 def _plain(name: str) -> str:

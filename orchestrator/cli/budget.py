@@ -129,7 +129,7 @@ async def _resolve(
     lock = RunLock(directory)
     try:
         with closing(RunReader(directory)) as reader:
-            answered = reader.requests_by_provider_id()
+            answered = reader.answers_by_provider_id()
         store = RunStore(directory / "run.db")
         try:
             ledger = Ledger.open(store, {})
@@ -188,10 +188,12 @@ def _lines(directory: Path, ledger: Ledger, most: int | None) -> list[str]:
     if not uncertain:
         return lines
     lines.append(f"Uncertain: {len(uncertain)} requests that may have been billed.")
-    reasons = Counter(item.note for item in uncertain)
+    reasons: Counter[str] = Counter()
     sums: Counter[str] = Counter()
     for item in uncertain:
-        sums[item.note] += item.amount
+        reason = item.note.removeprefix(f"{item.request}: ")
+        reasons[reason] += 1
+        sums[reason] += item.amount
     for note, number in reasons.most_common(most):
         lines.append(f"  {number} x {note}: ${usd(sums[note])}")
     for item in uncertain[:most]:

@@ -165,10 +165,12 @@ class RunReader:
         ):
             yield PlannedRequest(*(*row[:6], bool(row[6])))
 
-    def requests_by_provider_id(self) -> dict[str, int]:
-        """The request of every id that the provider gave to an answer."""
-        rows = self._db.execute("SELECT provider_id, request FROM answers WHERE provider_id != ''")
-        return dict(rows.fetchall())
+    def answers_by_provider_id(self) -> dict[str, tuple[int, int]]:
+        """Reservation and request of every answer, by the id that the provider gave it."""
+        rows = self._db.execute(
+            "SELECT provider_id, reservation, request FROM answers WHERE provider_id != ''"
+        )
+        return {name: (reservation, request) for name, reservation, request in rows}
 
     def samples_per_request(self) -> dict[int, int]:
         """How many slots each request filled."""
