@@ -176,7 +176,7 @@ class Sandbox:
 
     async def _new_cell(self, flavour: Flavour) -> Cell:
         uid = self._slots.take_uid() if self.tier != "none" else None
-        scratch = "/tmp" if self.tier == "namespaces" else self._slots.make_scratch(uid)
+        scratch = "/tmp" if self._jailed() else self._slots.make_scratch(uid)
         cell = Cell(self._plan(flavour, uid, scratch), self._interpreter().python)
         try:
             await cell.start()
@@ -196,7 +196,7 @@ class Sandbox:
     def _plan(self, flavour: Flavour, uid: int | None, scratch: str) -> Plan:
         python, paths = self._interpreter(), flavour.paths
         moved: tuple[str, ...] = ()
-        if uid is not None and self.tier != "namespaces":
+        if uid is not None and not self._jailed():
             python, moved = python.moved()
             paths = tuple(staged(path, library=False) for path in paths)
         limits = flavour.limits or self.limits
@@ -223,6 +223,9 @@ class Sandbox:
             process_allowance=self._allowance(uid),
             programs=bool(flavour.execute),
         )
+
+    def _jailed(self) -> bool:
+        return self.tier == "namespaces" and "mounts" in self._layers
 
     def _allowance(self, uid: int | None) -> int:
         if uid is not None or self.tier == "namespaces":
