@@ -16,11 +16,10 @@ form for the others, so that equal answers vote together.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from verifiers import answer_find, answer_paper
 from verifiers.exact import bounded
@@ -32,6 +31,7 @@ from verifiers.sandbox import (
     SandboxFault,
     package_paths,
 )
+from verifiers.shared import Shared
 from verifiers.verdict import Verdict, VerdictKind
 
 LONGEST_TEXT = 10_000_000
@@ -41,10 +41,8 @@ LONGEST_ANSWER = 1_000
 DEEPEST_ANSWER = 60
 """Deeper nested brackets are not parsed."""
 _LONG_FOR_THE_LOOP = 50_000
-_CACHED = 100_000
 LIMITS = Limits(wall_s=5, cpu_s=5, memory_mb=1024, output_mb=4, processes=8)
 _HERE = Path(__file__).parent
-_Value = TypeVar("_Value")
 
 _ENDINGS: dict[str, VerdictKind] = {
     "timeout": "timeout",
@@ -63,42 +61,6 @@ class _Ended(Exception):
 
 class MissingPackage(Exception):
     """A package that the rule is built on is not there; says which and how to get it."""
-
-
-class Shared:
-    """Results by key, each computed once, also while many wait for it; the oldest are dropped."""
-
-    def __init__(self, size: int = _CACHED) -> None:
-        self._size = size
-        self._results: OrderedDict[Any, asyncio.Future[Any]] = OrderedDict()
-
-    async def get(self, key: Any, compute: Callable[[], Awaitable[_Value]]) -> _Value:
-        """The result of that key; what `compute` raises is raised to all, and not kept."""
-        task = self._results.get(key)
-        if task is None:
-            task = asyncio.ensure_future(compute())
-            self._results[key] = task
-            task.add_done_callback(lambda done: self._settled(key, done))
-            while len(self._results) > self._size:
-                self._results.popitem(last=False)
-        # A caller who gives up must not take the result from the others.
-        return await asyncio.shield(task)
-
-    def forget(self, key: Any) -> None:
-        """Compute that key's result again when it is next asked for."""
-        self._results.pop(key, None)
-
-    def _settled(self, key: Any, done: asyncio.Future[Any]) -> None:
-        if (done.cancelled() or done.exception() is not None) and self._results.get(key) is done:
-            del self._results[key]
-
-    async def aclose(self) -> None:
-        """Cancel what is still being computed."""
-        running = [task for task in self._results.values() if not task.done()]
-        self._results.clear()
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
 
 
 class AnswerVerifier:

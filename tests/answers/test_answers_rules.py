@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from verifiers.answer import LONGEST_TEXT, MissingPackage, ModernAnswer, PaperAnswer, Shared, _Ended
+from verifiers.answer import LONGEST_TEXT, MissingPackage, ModernAnswer, PaperAnswer, _Ended
 from verifiers.sandbox import Limits
+from verifiers.shared import Shared
 from verifiers.verdict import Verdict
 
 CASES = [
@@ -146,7 +147,7 @@ async def test_integers_of_any_length_are_compared_whole(modern: ModernAnswer) -
         ("#### 5\x00", "passed"),
         ("#### 5\x006", "failed"),
         ("\ud800 #### 5", "passed"),
-        ("#### \ud800", "failed"), "failed"),
+        ("#### \ud800", "failed"),
     ],
 )
 async def test_strange_outputs_get_a_verdict(modern: ModernAnswer, text: str, kind: str) -> None:
