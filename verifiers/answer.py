@@ -42,7 +42,7 @@ DEEPEST_ANSWER = 60
 """Deeper nested brackets are not parsed."""
 _LONG_FOR_THE_LOOP = 50_000
 _CACHED = 100_000
-_LIMITS = Limits(wall_s=5, cpu_s=5, memory_mb=1024, output_mb=4, processes=8)
+LIMITS = Limits(wall_s=5, cpu_s=5, memory_mb=1024, output_mb=4, processes=8)
 _HERE = Path(__file__).parent
 _Value = TypeVar("_Value")
 
@@ -109,11 +109,16 @@ class AnswerVerifier:
     deterministic = True
 
     def __init__(
-        self, *, sandbox: str | None = None, jobs: int | None = None, trust: bool = False
+        self,
+        *,
+        sandbox: str | None = None,
+        jobs: int | None = None,
+        trust: bool = False,
+        limits: Limits = LIMITS,
     ) -> None:
         self.comparisons = 0
         """How many pairs of a reference and an answer were judged, not counting repeats."""
-        self._arguments = (sandbox, jobs, trust)
+        self._arguments = (sandbox, jobs, trust, limits)
         self._box: Sandbox | None = None
         self._verdicts = Shared()
         self._trees = Shared()
@@ -123,7 +128,7 @@ class AnswerVerifier:
 
         Raises NoSandbox or MissingPackage.
         """
-        tier, jobs, trust = self._arguments
+        tier, jobs, trust, limits = self._arguments
         if self._box is None:
             modules = (_HERE / "answer_cell.py", _HERE / "answer_warm.py")
             try:
@@ -133,7 +138,7 @@ class AnswerVerifier:
                     f"the rule {self.name} is built on math-verify: pip install 'orch[tasks]'"
                 ) from None
             self._box = Sandbox(
-                _LIMITS, tier, jobs=jobs, trust=trust, paths=paths, preload=("answer_warm",)
+                limits, tier, jobs=jobs, trust=trust, paths=paths, preload=("answer_warm",)
             )
         await self._box.start()
 
@@ -165,7 +170,12 @@ class AnswerVerifier:
     def _find(self, text: str) -> str | None:
         raise NotImplementedError
 
+    def _text(self, found: str) -> str:
+        """The form in which an answer votes that is not read."""
+        return found
+
     def _equal_texts(self, gold: str, found: str) -> bool | None:
+        """Whether the texts alone decide, and how."""
         raise NotImplementedError
 
     async def _compare(self, gold: str, found: str) -> tuple[bool, str]:
@@ -173,9 +183,9 @@ class AnswerVerifier:
 
     async def _judge(self, gold: str, found: str) -> Verdict:
         self.comparisons += 1
-        equal, canonical = self._equal_texts(gold, found), found
+        equal, canonical = self._equal_texts(gold, found), self._text(found)
         if equal is None:
-            refusal = _too_large(found)
+            refusal = _unreadable(found)
             if refusal:
                 return Verdict("failed", refusal, answer=bounded(found))
             try:
@@ -222,7 +232,9 @@ class AnswerVerifier:
         raise _Ended(Verdict(kind, detail, answer=answer, tier=outcome.whole.tier))
 
 
-def _too_large(found: str) -> str:
+def _unreadable(found: str) -> str:
+    if any(character < " " for character in found if character not in "\n\t\r"):
+        return "the answer holds control characters"
     if len(found) > LONGEST_ANSWER:
         return f"the answer has {len(found)} characters: too many to be parsed"
     depth = deepest = 0
@@ -249,8 +261,9 @@ class PaperAnswer(AnswerVerifier):
         sandbox: str | None = None,
         jobs: int | None = None,
         trust: bool = False,
+        limits: Limits = LIMITS,
     ) -> None:
-        super().__init__(sandbox=sandbox, jobs=jobs, trust=trust)
+        super().__init__(sandbox=sandbox, jobs=jobs, trust=trust, limits=limits)
         self._form = form
         self.name = f"paper-{form}"
 
@@ -297,6 +310,9 @@ class ModernAnswer(AnswerVerifier):
     def _find(self, text: str) -> str | None:
         return answer_find.answer(text)
 
+    def _text(self, found: str) -> str:
+        return answer_find.integer(found) or answer_find.plain(found)
+
     def _equal_texts(self, gold: str, found: str) -> bool | None:
         whole, wanted = answer_find.integer(found), answer_find.integer(gold)
         if whole is not None and wanted is not None:
@@ -304,6 +320,7 @@ class ModernAnswer(AnswerVerifier):
         return True if answer_find.plain(found) == answer_find.plain(gold) else None
 
     async def _compare(self, gold: str, found: str) -> tuple[bool, str]:
+        gold, found = (one.replace("\\$", "") for one in (gold, found))
         wanted, _ = await self._read("read", gold if "$" in gold else f"${gold}$")
         trees, canonical = await self._read("read", found)
         if not wanted or not trees:

@@ -75,8 +75,9 @@ def _key(found: list[Any]) -> str:
         if not _tame(value):
             return str(value)
         if getattr(value, "is_number", False):
-            number = sympy.N(value, 15)
-            return str(sympy.nsimplify(number, rational=True) if number.is_real else number)
+            number = str(sympy.N(value, 15))
+            whole = "." in number and "e" not in number and "I" not in number
+            return number.rstrip("0").rstrip(".") if whole else number
         return str(sympy.expand(value) if isinstance(value, sympy.Expr) else value)
     except Exception:  # Whatever sympy stumbles over still has a text.
         return str(value)

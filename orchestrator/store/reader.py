@@ -213,6 +213,20 @@ class RunReader:
             (arm, p, s, None if kind == "censored" else kind == "passed") for p, s, kind in rows
         ]
 
+    def slot_requests(self, arm: int) -> Iterator[tuple[int, int, int]]:
+        """Problem, slot and request of every planned slot, by problem and slot.
+
+        A slot that a later request took over belongs to that one.
+        """
+        taken: dict[tuple[int, int], int] = {}
+        for request, problem, first, n in self._db.execute(
+            "SELECT request, problem, first_slot, n FROM requests WHERE arm = ? ORDER BY request",
+            (arm,),
+        ):
+            taken.update(dict.fromkeys(((problem, s) for s in range(first, first + n)), request))
+        for (problem, slot), request in sorted(taken.items()):
+            yield problem, slot, request
+
     def samples(self, arm: int) -> Iterator[tuple[int, int, str, str, str]]:
         """Problem, slot, kind, finish reason, text, by problem and slot."""
         yield from self._db.execute(

@@ -21,6 +21,16 @@ _DENIED = ("mount", "umount2", "unshare", "setns", "pivot_root", "bpf", "perf_ev
 
 def imitate() -> None:
     kernel = Kernel()
+    numbers = NUMBERS[kernel.machine]
+    rules = {numbers[n]: Rule(errno=errno.EPERM) for n in _DENIED if n in numbers}
+    rules[numbers["clone3"]] = Rule(errno=errno.ENOSYS)
+    rules[numbers["clone"]] = Rule((Check("without", 0, (0x7E020000,)),))
+    for number in (428, 429, 430, 431, 432, 433, 442):
+        rules[number] = Rule(errno=errno.EPERM)
+    if os.getuid() != 0:
+        kernel.prctl(38, 1)
+    allow = b"\x06\x00\x00\x00" + ALLOW.to_bytes(4, "little")
+    kernel.seccomp(assemble(kernel.machine, rules, {}) + allow)
     if os.getuid() == 0:
         for number in range(64):
             if number not in _KEPT:
@@ -33,12 +43,3 @@ def imitate() -> None:
         words = (keep & 0xFFFFFFFF).to_bytes(4, "little")
         data = words + words + bytes(4) + bytes(12)
         kernel.call("capset", header.raw, data)
-    numbers = NUMBERS[kernel.machine]
-    rules = {numbers[n]: Rule(errno=errno.EPERM) for n in _DENIED if n in numbers}
-    rules[numbers["clone3"]] = Rule(errno=errno.ENOSYS)
-    rules[numbers["clone"]] = Rule((Check("without", 0, (0x7E020000,)),))
-    for number in (428, 429, 430, 431, 432, 433, 442):
-        rules[number] = Rule(errno=errno.EPERM)
-    kernel.prctl(38, 1) if os.getuid() else None
-    allow = b"\x06\x00\x00\x00" + ALLOW.to_bytes(4, "little")
-    kernel.seccomp(assemble(kernel.machine, rules, {}) + allow)

@@ -259,7 +259,12 @@ async def still_right(box: Sandbox) -> list[str]:
     return []
 
 
-async def run(tier: str, only: str, verbose: bool) -> dict:
+HARMLESS = ("read a secret", "read /etc/passwd", "list the temp", "write a new", "overwrite",
+            "truncate by", "TCP to", "an abstract", "io_uring", "run a host binary",
+            "secrets in the env", "change a mode", "a nested user")  # fmt: skip
+
+
+async def run(tier: str, only: str, verbose: bool, harmless: bool = False) -> dict:
     failures: dict[str, list[str]] = {}
     started = time.monotonic()
     count = 0
@@ -268,12 +273,14 @@ async def run(tier: str, only: str, verbose: bool) -> dict:
         before = len(os.listdir("/proc/self/fd"))
         try:
             async with (
-                Sandbox(TIGHT, tier, jobs=1) as tight,
-                Sandbox(FAIR, tier, jobs=1) as fair,
+                Sandbox(TIGHT, tier, jobs=1, trust=True) as tight,
+                Sandbox(FAIR, tier, jobs=1, trust=True) as fair,
             ):
                 for kind, case in load():
                     label = f"{kind}: {case['name']}"
                     if only not in label:
+                        continue
+                    if harmless and not any(word in label for word in HARMLESS):
                         continue
                     if case.get("needs") == "semaphores" and tier != "namespaces":
                         continue  # POSIX semaphores live in /dev/shm, which only a jail can give
@@ -308,12 +315,14 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--container", action="store_true")
     parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--harmless", action="store_true", help="only attacks safe without a cell")
     options = parser.parse_args()
     if options.container:
         from container import imitate
 
         imitate()
-    print(json.dumps(asyncio.run(run(options.tier, options.only, options.verbose)), indent=1))
+    report = asyncio.run(run(options.tier, options.only, options.verbose, options.harmless))
+    print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":
