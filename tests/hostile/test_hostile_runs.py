@@ -231,3 +231,16 @@ def test_anthropics_shape_under_the_same_faults(tmp_path: Path) -> None:
         check_books(book, "0.25")
         totals = book.totals()
         assert totals.settled + totals.uncertain >= 0.9 * picodollars("0.25")
+
+
+def test_a_retry_too_dear_for_what_is_left_is_bought_in_parts(tmp_path: Path) -> None:
+    """The run may not stop while one attempt still fits, whatever it was about to ask.
+
+    The only request of the plan is lost and held; what is left pays for one choice at a time.
+    """
+    with hostile_book(tmp_path, faults="", script="reset_after", problems=1) as book:
+        code, output = book.run(*book.first(8, "0.030", 1, "--n-per-request=8"))
+        assert code in (0, 3), output
+        check_books(book, "0.030")
+        answered = [line for line in read_bill(book.bill_path) if line.fault == "ok"]
+        assert sum(line.n for line in answered) >= 5, output
