@@ -50,7 +50,7 @@ def one(rate: float, max_tokens: int, cap: str) -> None:
             raise SystemExit(f"the run ended with {code}:\n{output}")
         first = shares(book, picodollars(cap))
         for _ in range(ROUNDS if book.totals().uncertain else 0):
-            book.orch("budget", "resolve", "runs/run", "--from", book.export())
+            book.budget("resolve", "RUN", "--from", book.export())
             book.run(*book.resume())
         last = shares(book, picodollars(cap))
         print(f"{rate:9.1%} {max_tokens:10d} {first}   {last}", flush=True)

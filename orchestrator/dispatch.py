@@ -54,7 +54,10 @@ class Dispatch:
         """The next ticket, its worst case reserved; None where nothing can be asked for now."""
         ticket = self._due_retry()
         if ticket is not None:
-            return await self._reserve_again(ticket)
+            ticket = await self._reserve_again(ticket)
+        if ticket is not None or self._control.stopping:
+            return ticket
+        # A retry that did not fit whole has become smaller draws, which come next.
         draw = self._next_draw()
         return None if draw is None else await self._plan(draw)
 

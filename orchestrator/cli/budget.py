@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ import click
 
 if TYPE_CHECKING:
     from budgets.ledger import Ledger
-    from orchestrator.bill import BillRow, Resolution
+    from orchestrator.bill import BillRow
+    from orchestrator.store.store import RunStore
 
 SHOWN = 20
 
@@ -44,7 +45,7 @@ def budget() -> None:
     """What a run settled, holds as uncertain, has reserved, and has left.
 
     `orch budget RUN` shows it; `orch budget resolve RUN` settles what is uncertain against the
-    provider's own bill.
+    provider's own bill; `orch budget accept RUN` lets a run go on after a bill above its bound.
     """
 
 
@@ -115,38 +116,63 @@ def resolve(
         click.echo(line)
 
 
-async def _resolve(
-    directory: Path, rows: Sequence[BillRow], scope: str, source: str, above_bound: bool
-) -> list[str]:
+@budget.command()
+@click.argument("run")
+@out_option
+@click.option("--why", required=True, help="What was found out about the bill; kept in the run.")
+def accept(run: str, out: Path, why: str) -> None:
+    """Let RUN send again after a bill above its bound; put its price or limit right first."""
+    from orchestrator.store.reader import find_run
+
+    click.echo(asyncio.run(_accept(find_run(run, out), why)))
+
+
+@asynccontextmanager
+async def _opened(directory: Path) -> AsyncIterator[tuple[RunStore, Ledger]]:
+    """The run's store and ledger for writing, held by this process alone."""
     from budgets.ledger import Ledger
-    from budgets.money import usd
-    from orchestrator.bill import resolutions
-    from orchestrator.bill import resolve as enter
     from orchestrator.store.directory import RunLock
-    from orchestrator.store.reader import RunReader
     from orchestrator.store.store import RunStore
 
     lock = RunLock(directory)
     try:
-        with closing(RunReader(directory)) as reader:
-            answered = reader.answers_by_provider_id()
         store = RunStore(directory / "run.db")
         try:
-            ledger = Ledger.open(store, {})
-            before = ledger.totals(scope)
-            uncertain = [item for item in ledger.uncertain() if scope in item.scopes]
-            found: list[Resolution] = resolutions(
-                rows, uncertain, before, answered, above_bound=above_bound
-            )
-            enter(ledger, found, f"resolved by {source}")
-            for item in found:
-                if item.request is not None:
-                    store.put_cost(item.request, item.actual)
+            yield store, Ledger.open(store, {})
             await store.durable()
         finally:
             await store.close()
     finally:
         lock.release()
+
+
+async def _accept(directory: Path, why: str) -> str:
+    async with _opened(directory) as (_, ledger):
+        fault = ledger.fault
+        ledger.accept_fault(why)
+    if fault is None:
+        return f"{directory} has no fault; there is nothing to accept."
+    return f"Accepted: {fault}. Go on with: orch run --resume {directory}"
+
+
+async def _resolve(
+    directory: Path, rows: Sequence[BillRow], scope: str, source: str, above_bound: bool
+) -> list[str]:
+    from budgets.money import usd
+    from orchestrator.bill import resolutions
+    from orchestrator.bill import resolve as enter
+    from orchestrator.store.reader import RunReader
+
+    async with _opened(directory) as (store, ledger):
+        with closing(RunReader(directory)) as reader:
+            answered = reader.answers_by_provider_id()
+        before = ledger.totals(scope)
+        uncertain = [item for item in ledger.uncertain() if scope in item.scopes]
+        found = resolutions(rows, uncertain, before, answered, above_bound=above_bound)
+        enter(ledger, found, f"resolved by {source}")
+        for item in found:
+            if item.request is not None:
+                store.put_cost(item.request, item.actual)
     after = ledger.totals(scope)
     lines = [
         f"{len(found)} uncertain requests held ${usd(before.uncertain)}; the bill leaves "

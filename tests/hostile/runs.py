@@ -14,9 +14,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from click.testing import CliRunner
+
 from budgets.journal import Event
 from budgets.ledger import Ledger, Totals
 from budgets.money import PICO
+from orchestrator.cli.budget import budget
+from orchestrator.errors import OrchError
 from orchestrator.store.reader import RunReader
 from tests.hostile.bill import read_bill, total
 from tests.hostile.server import hostile_process
@@ -102,19 +106,14 @@ class Book:
         output, _ = process.communicate(timeout=280)
         return process.returncode, output
 
-    def orch(self, *arguments: object) -> tuple[int, str]:
-        """Any other command; exit code and everything that was printed."""
-        ended = subprocess.run(
-            [sys.executable, "-m", "orchestrator", *map(str, arguments)],
-            cwd=self.folder,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        return ended.returncode, ended.stdout
+    def budget(self, *arguments: object) -> tuple[int, str]:
+        """`orch budget ...` in this process; exit code and everything that was printed."""
+        words = [str(self.directory) if word == "RUN" else str(word) for word in arguments]
+        try:
+            ended = CliRunner().invoke(budget, words, catch_exceptions=False)
+        except OrchError as error:
+            return error.exit_code, str(error)
+        return ended.exit_code, ended.output
 
     def export(self) -> Path:
         """The provider's bill as a person would export it."""

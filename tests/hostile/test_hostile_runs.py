@@ -58,17 +58,17 @@ def test_the_providers_own_bill_gives_back_what_was_uncertain(tmp_path: Path) ->
         assert code == 3, output
         before = book.totals()
         assert before.uncertain > 0
-        code, output = book.orch("budget", "runs/run")
+        code, output = book.budget("RUN")
         assert code == 0
         assert "answered without usage" in output and "orch budget resolve" in output
 
         export = book.export()
-        code, output = book.orch("budget", "resolve", "runs/run", "--from", export)
+        code, output = book.budget("resolve", "RUN", "--from", export)
         assert code == 0, output
         resolved = book.totals()
         assert resolved.uncertain == 0
         assert resolved.settled == book.bill, "to the last picodollar"
-        code, output = book.orch("budget", "resolve", "runs/run", "--usd", "1")
+        code, output = book.budget("resolve", "RUN", "--usd", "1")
         assert code == 2 and "nothing to resolve" in output
 
         bought = book.billed_requests
@@ -77,7 +77,7 @@ def test_the_providers_own_bill_gives_back_what_was_uncertain(tmp_path: Path) ->
         check_books(book, "0.40")
         assert book.billed_requests > bought, "what was given back buys more"
         whole = f"{book.bill / 10**12:.12f}"
-        code, output = book.orch("budget", "resolve", "runs/run", f"--usd={whole}")
+        code, output = book.budget("resolve", "RUN", f"--usd={whole}")
         assert code == 0, output
         assert book.totals().settled == book.bill
         assert book.totals().uncertain == 0
@@ -95,19 +95,24 @@ def test_a_bill_that_cannot_be_this_runs_is_refused(tmp_path: Path) -> None:
             (["--usd", "-1"], "zero dollars or more"),
             (["--usd", "0"], "it is not the whole bill of this run"),
             (["--usd", "3"], "it counts other requests too"),
-            (["--from", "missing.csv"], "missing.csv cannot be read: No such file"),
-            (["--from", "prices.toml"], "has no column of costs"),
+            (["--from", tmp_path / "missing.csv"], "missing.csv cannot be read: No such file"),
+            (["--from", tmp_path / "prices.toml"], "has no column of costs"),
         ):
-            code, output = book.orch("budget", "resolve", "runs/run", *options)
+            code, output = book.budget("resolve", "RUN", *options)
             assert code == 2 and complaint in output.replace("\n", " "), output
             assert book.totals() == totals
-        code, output = book.orch("budget", "resolve", "nowhere", "--usd", "1")
+        code, output = book.budget("resolve", "nowhere", "--usd", "1")
         assert code == 2 and "There is no run at nowhere" in output
-        code, output = book.orch("budget", "resolve", "runs/run", "--usd", "3", "--above-bound")
+        code, output = book.budget("resolve", "RUN", "--usd", "3", "--above-bound")
         assert code == 0 and "Fault:" in output
         assert book.totals().settled == picodollars("3")
         code, output = book.run(*book.resume("--samples=9"))
         assert code == 4, "above its bound: nothing more is sent"
+        billed = book.bill
+        code, output = book.budget("accept", "RUN", "--why", "another run's requests")
+        assert code == 0 and "Go on with" in output
+        code, output = book.run(*book.resume("--samples=9"))
+        assert code == 1 and book.bill > billed, output
 
 
 def test_usage_above_what_was_asked_for_stops_the_run(tmp_path: Path) -> None:
@@ -192,7 +197,7 @@ def kill_and_resume(
         f"${totals.uncertain / 1e12:.3f} of ${totals.settled / 1e12:.3f} settled; {twice} were "
         f"bought twice; the bill is ${book.bill / 1e12:.3f}"
     )
-    code, output = book.orch("budget", "resolve", "runs/run", "--from", book.export())
+    code, output = book.budget("resolve", "RUN", "--from", book.export())
     assert code == 0, output
     assert book.totals().settled == book.bill and book.totals().uncertain == 0
 
@@ -226,3 +231,16 @@ def test_anthropics_shape_under_the_same_faults(tmp_path: Path) -> None:
         check_books(book, "0.25")
         totals = book.totals()
         assert totals.settled + totals.uncertain >= 0.9 * picodollars("0.25")
+
+
+def test_a_retry_too_dear_for_what_is_left_is_bought_in_parts(tmp_path: Path) -> None:
+    """The run may not stop while one attempt still fits, whatever it was about to ask.
+
+    The only request of the plan is lost and held; what is left pays for one choice at a time.
+    """
+    with hostile_book(tmp_path, faults="", script="reset_after", problems=1) as book:
+        code, output = book.run(*book.first(8, "0.030", 1, "--n-per-request=8"))
+        assert code in (0, 3), output
+        check_books(book, "0.030")
+        answered = [line for line in read_bill(book.bill_path) if line.fault == "ok"]
+        assert sum(line.n for line in answered) >= 5, output
