@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -67,15 +68,14 @@ def namespaces_work(uid: int | None) -> bool:
 
 
 @pytest.fixture(scope="module")
-def readable_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("suite")
-    shutil.copytree(ROOT / "verifiers", place / "verifiers")
-    shutil.copytree(ROOT / "tests" / "sandbox", place / "tests" / "sandbox")
-    for item in (place, *place.parents):
-        if item.stat().st_uid == os.getuid() and item != item.parent:
-            item.chmod(item.stat().st_mode | 0o111)
-    place.chmod(0o755)
-    return place
+def readable_copy() -> Iterator[Path]:
+    """The code where any user can read it (pytest's own directories are closed to others)."""
+    with tempfile.TemporaryDirectory(prefix="orch-suite-") as name:
+        place = Path(name)
+        place.chmod(0o755)
+        shutil.copytree(ROOT / "verifiers", place / "verifiers")
+        shutil.copytree(ROOT / "tests" / "sandbox", place / "tests" / "sandbox")
+        yield place
 
 
 def run_suite(place: Path, options: list[str], uid: int | None) -> subprocess.CompletedProcess[str]:

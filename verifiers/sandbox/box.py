@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from verifiers.sandbox.staging import staged
 
 _RECYCLE_AFTER = 2000
 _CELLS_PER_SEAT = 6
+_SCIENTIFIC = re.compile(rb"^[ \t]*(?:import|from)[ \t]+(numpy|scipy|pandas|sympy)\b", re.MULTILINE)
 _PRELOAD = (
     "typing", "collections", "re", "math", "heapq", "bisect", "itertools", "functools",
     "string", "operator", "copy", "random", "atexit",
@@ -296,7 +298,7 @@ class Sandbox:
         handles = [memory_file(data) if n % 2 == 0 else memory_file()
                    for data in inputs for n in range(2)]  # fmt: skip
         try:
-            whole = await self._do(self._flavour, job, handles, limits)
+            whole = await self._do(self._for_source(source), job, handles, limits)
             done = _cases_done(whole.claims)
             outcomes = []
             for number in range(len(inputs)):
@@ -326,7 +328,7 @@ class Sandbox:
         limits = self._within(limits)
         blobs = [_as_bytes(source), *(tagged.encode(list(a)).encode() for a in args)]
         job = pack_job("call", {"entry": entry}, blobs)
-        whole = await self._with_streams(self._flavour, job, b"", limits)
+        whole = await self._with_streams(self._for_source(source), job, b"", limits)
         return read_claims(whole, len(args))
 
     async def check(
@@ -350,7 +352,7 @@ class Sandbox:
         judge = Flavour("test", paths=self._flavour.paths, limits=self._flavour.limits)
         for attempt in range(2):
             async with self._seat() as seat:
-                candidate_cell = await self._cell(seat, self._flavour)
+                candidate_cell = await self._cell(seat, self._for_source(source))
                 test_cell = await self._cell(seat, judge)
                 outcomes = await _converse(test_cell, check, slower, candidate_cell, serve, limits)
             if attempt or all(outcome.status != "fault" for outcome in outcomes):
@@ -393,6 +395,19 @@ class Sandbox:
         header: dict[str, Any] = {"argv": list(command), "environment": environment or {}}
         header["directory"] = shown[0] if shown else None
         return await self._with_streams(flavour, pack_job("exec", header, []), stdin, limits)
+
+    def _for_source(self, source: str | bytes) -> Flavour:
+        """The flavour that a Python source needs: with numpy and its kin where it imports them."""
+        names = {m.decode() for m in _SCIENTIFIC.findall(_as_bytes(source))}
+        if not names or self._python is not None:
+            return self._flavour
+        paths, preload = layout.scientific(tuple(sorted(names)))
+        own = self._flavour
+        return replace(
+            own,
+            preload=tuple(dict.fromkeys((*own.preload, *preload))),
+            paths=tuple(dict.fromkeys((*own.paths, *paths))),
+        )
 
     def _within(self, limits: Limits | None) -> Limits:
         """Limits of one sample: times may differ from the sandbox's, sizes are the cell's own."""

@@ -260,7 +260,7 @@ def one_call(function: Any, arguments: list[Any], keywords: dict[str, Any] | Non
     try:
         return f'"v":{tagged.encode(function(*arguments, **(keywords or {})))}'
     except MemoryError:
-        return '"x":["MemoryError",""]'
+        return '"x":["","MemoryError"]'
     except (Exception, SystemExit, KeyboardInterrupt) as fault:
         return f'"x":{json.dumps(describe(fault))}'
 
