@@ -45,3 +45,19 @@ class Journal(Protocol):
     def events(self) -> Iterable[Event]:
         """All committed events in order."""
         ...
+
+
+class MemoryJournal:
+    """A journal that lives as long as its process: for trials, simulations and dry runs."""
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self._events = list(events)
+
+    def append(self, event: Event) -> None:
+        self._events.append(event)
+
+    async def durable(self) -> None:
+        """Nothing here outlives the process, so there is nothing to wait for."""
+
+    def events(self) -> Iterable[Event]:
+        return list(self._events)

@@ -22,7 +22,12 @@ from typing import Literal
 
 Sent = Literal["not_sent", "rejected", "maybe_billed"]
 """not_sent: no byte of the request left. rejected: the provider answered with an error status.
-maybe_billed: the request left and no whole answer came back."""
+maybe_billed: the request left and no whole answer came back, or a gateway answered for a server
+behind it that may have finished the work (502, 504)."""
+
+
+class ProviderConfigError(ValueError):
+    """A provider that cannot be set up as asked; nothing was sent."""
 
 
 class ProviderError(Exception):

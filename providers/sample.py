@@ -11,8 +11,20 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from budgets.usage import Usage
+from providers.errors import Sent
 
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "other"]
+
+
+@dataclass(slots=True)
+class Sending:
+    """How far a request has got. The provider writes it, whoever cancels the request reads it.
+
+    A provider that knows better sets `not_sent` when it starts, and `maybe_billed` before the
+    first byte leaves; one that does not leaves the safe value as it is.
+    """
+
+    sent: Sent = "maybe_billed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,12 @@ class SampleRequest:
     logprobs: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further body fields, passed on as they are."""
+    first_slot: int | None = None
+    """Which attempt at the problem the first choice is; only a replay looks at it."""
+    cache_prompt: bool = False
+    """More attempts at this prompt will follow: ask the provider to cache it."""
+    sending: Sending = field(default_factory=Sending, compare=False, repr=False)
+    """The one part that changes: after a cancellation it says what the request may have cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,7 @@ class SampleResponse:
     """All that came back for one request."""
 
     choices: tuple[Choice, ...]
+    """By ascending index, each index at most once and below the request's n."""
     usage: Usage | None
     """None where the provider did not say: the cost is then uncertain."""
     usage_raw: Mapping[str, Any] | None
@@ -61,6 +80,10 @@ class SampleResponse:
     request_id: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Rate-limit and retry headers, lower-case names."""
+    missing: tuple[int, ...] = ()
+    """Indices below n that did not come back: to be asked again, one by one if n is ignored."""
+    surplus: tuple[Choice, ...] = ()
+    """Choices beyond n: paid for, and never asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +97,8 @@ class Capabilities:
     logprobs: bool = False
     prompt_cache: Literal["none", "automatic", "explicit"] = "none"
     batch: bool = False
+    temperature: bool = True
+    """False: the model draws at its own temperature and refuses another (reasoning models)."""
 
 
 class Provider(Protocol):
@@ -83,7 +108,10 @@ class Provider(Protocol):
     capabilities: Capabilities
 
     async def sample(self, request: SampleRequest) -> SampleResponse:
-        """Send one request; raises a subclass of providers.errors.ProviderError."""
+        """Send one request; raises a subclass of providers.errors.ProviderError.
+
+        Cancelling the call closes the connection; `request.sending` then says what was sent.
+        """
         ...
 
     async def models(self) -> list[str]:

@@ -14,7 +14,6 @@ string of it as a key. NaN equals NaN. The same tolerance for floats.
 
 from __future__ import annotations
 
-import math
 from itertools import zip_longest
 from typing import Any
 
@@ -58,8 +57,8 @@ def _near_text(got: bytes, expected: bytes, tolerance: float) -> bool:
 
 
 def _near(got: float, expected: float, tolerance: float) -> bool:
-    if math.isnan(got) or math.isnan(expected):
-        return math.isnan(got) and math.isnan(expected)
+    if got != got or expected != expected:
+        return got != got and expected != expected
     if got == expected:
         return True
     try:

@@ -83,6 +83,10 @@ class ProgramVerifier:
     async def judge(self, code: str, tests: Mapping[str, Any], language: str = "python") -> Verdict:
         """Judge a program. BadTests says what is wrong with the tests; NoSandbox why none works."""
         check_tests(tests)
+        if language not in ("python", "cpp"):
+            raise BadTests(f"programs in {language!r} cannot be judged: use python or cpp")
+        if language == "cpp" and tests["kind"] != "stdio":
+            raise BadTests("C++ programs can only be judged by tests of kind stdio")
         await self.sandbox.start()
         try:
             if tests["kind"] == "assert":

@@ -1,0 +1,80 @@
+"""The command line: one file a command, imported when it is asked for.
+
+Whatever goes wrong that a person can act on is an OrchError of one sentence, printed here, with
+its exit code. Usage errors exit with 2, as click does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+COMMANDS = {
+    "run": "Buy attempts under a budget, judge them, report coverage per dollar.",
+    "report": "Coverage, cost and forecasts of stored runs.",
+    "budget": "Where a run's money is; `resolve` clears up what is uncertain.",
+    "prices": "What a model costs, on which date, from which source.",
+    "judge": "Judge samples from a file, without any run.",
+    "doctor": "What works on this machine: sandbox level, servers, keys, tools.",
+    "serve": "Serve the bundled model over an OpenAI-compatible API.",
+}
+
+
+class Commands(click.Group):
+    """A group whose commands live in modules of their own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"orchestrator.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="orch", prog_name="orch")
+def orch() -> None:
+    """Buy as many attempts at each problem as a budget allows; report coverage per dollar.
+
+    Start with:  orch run --provider local --budget 50
+    """
+
+
+def main() -> None:
+    """Entry point of the `orch` command."""
+    from orchestrator.cli.environment import load_dotenv
+    from orchestrator.errors import OrchError
+
+    try:
+        from orchestrator.shadow import refuse_shadowed_packages
+
+        refuse_shadowed_packages()
+        load_dotenv(Path.cwd())
+        code = orch.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Interrupted.", err=True)
+        code = 130
+    except click.exceptions.Exit as leaving:
+        code = leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except OrchError as error:
+        click.echo(f"orch: {error}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader of our output left; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)

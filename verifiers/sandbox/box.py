@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +18,8 @@ from types import TracebackType
 from typing import Any
 
 from verifiers.sandbox import attacks, layout, native, tagged, tiers
-from verifiers.sandbox.cell import Cell, memory_file, pack_job, read_file
+from verifiers.sandbox.cell import Cell, memory_file, read_file
+from verifiers.sandbox.child import pack_job
 from verifiers.sandbox.confine import LAYERS, Plan
 from verifiers.sandbox.limits import CallOutcome, Limits, Outcome, SandboxFault
 from verifiers.sandbox.native import Compiler, Program
@@ -26,9 +28,10 @@ from verifiers.sandbox.staging import staged
 
 _RECYCLE_AFTER = 2000
 _CELLS_PER_SEAT = 6
+_SCIENTIFIC = re.compile(rb"^[ \t]*(?:import|from)[ \t]+(numpy|scipy|pandas|sympy)\b", re.MULTILINE)
 _PRELOAD = (
     "typing", "collections", "re", "math", "heapq", "bisect", "itertools", "functools",
-    "string", "operator", "copy", "random", "threading", "atexit",
+    "string", "operator", "copy", "random", "atexit",
 )  # fmt: skip
 
 
@@ -178,7 +181,7 @@ class Sandbox:
 
     async def _new_cell(self, flavour: Flavour) -> Cell:
         uid = self._slots.take_uid() if self.tier != "none" else None
-        scratch = "/tmp" if self.tier == "namespaces" else self._slots.make_scratch(uid)
+        scratch = "/tmp" if self._jailed() else self._slots.make_scratch(uid)
         cell = Cell(self._plan(flavour, uid, scratch), self._interpreter().python)
         try:
             await cell.start()
@@ -198,7 +201,7 @@ class Sandbox:
     def _plan(self, flavour: Flavour, uid: int | None, scratch: str) -> Plan:
         python, paths = self._interpreter(), flavour.paths
         moved: tuple[str, ...] = ()
-        if uid is not None and self.tier != "namespaces":
+        if uid is not None and not self._jailed():
             python, moved = python.moved()
             paths = tuple(staged(path, library=False) for path in paths)
         limits = flavour.limits or self.limits
@@ -226,6 +229,9 @@ class Sandbox:
             programs=bool(flavour.execute),
         )
 
+    def _jailed(self) -> bool:
+        return self.tier == "namespaces" and "mounts" in self._layers
+
     def _allowance(self, uid: int | None) -> int:
         if uid is not None or self.tier == "namespaces":
             return 2  # keeper and zygote
@@ -246,7 +252,7 @@ class Sandbox:
         """Run a compiler in a cell; the file that it made comes back as the outcome's claims."""
         execute = native.compiler_paths(argv[0])
         flavour = Flavour("compiler", paths=tuple(shown), execute=execute, limits=limits)
-        job = pack_job({"mode": "exec", "argv": list(argv), "collect": made}, [])
+        job = pack_job("exec", {"argv": list(argv), "collect": made}, [])
         return await self._with_streams(flavour, job, stdin, limits)
 
     async def _run_native(
@@ -255,7 +261,7 @@ class Sandbox:
         if program.failure is not None:
             return replace(program.failure, claims=b"")
         flavour = Flavour("native", execute=native.loader_paths(), limits=self._flavour.limits)
-        job = pack_job({"mode": "exec", "argv": ["solution", *argv]}, [])
+        job = pack_job("exec", {"argv": ["solution", *argv]}, [])
         return await self._with_streams(flavour, job, stdin, limits, program.binary)
 
     async def run(
@@ -288,12 +294,11 @@ class Sandbox:
             return [await self._run_native(source, data, argv, limits) for data in inputs]
         if not inputs:
             return []
-        header = {"mode": "run", "argv": list(argv)}
-        job = pack_job(header, [_as_bytes(source)])
+        job = pack_job("run", {"argv": list(argv)} if argv else {}, [_as_bytes(source)])
         handles = [memory_file(data) if n % 2 == 0 else memory_file()
                    for data in inputs for n in range(2)]  # fmt: skip
         try:
-            whole = await self._do(self._flavour, job, handles, limits)
+            whole = await self._do(self._for_source(source), job, handles, limits)
             done = _cases_done(whole.claims)
             outcomes = []
             for number in range(len(inputs)):
@@ -322,8 +327,8 @@ class Sandbox:
         """
         limits = self._within(limits)
         blobs = [_as_bytes(source), *(tagged.encode(list(a)).encode() for a in args)]
-        job = pack_job({"mode": "call", "entry": entry}, blobs)
-        whole = await self._with_streams(self._flavour, job, b"", limits)
+        job = pack_job("call", {"entry": entry}, blobs)
+        whole = await self._with_streams(self._for_source(source), job, b"", limits)
         return read_claims(whole, len(args))
 
     async def check(
@@ -342,12 +347,12 @@ class Sandbox:
         """
         limits = self._within(limits)
         slower = replace(limits, wall_s=2 * limits.wall_s + 1)
-        serve = pack_job({"mode": "serve", "entry": entry}, [_as_bytes(source)])
-        check = pack_job({"mode": "check", "entry": entry}, [_as_bytes(test)])
+        serve = pack_job("serve", {"entry": entry}, [_as_bytes(source)])
+        check = pack_job("check", {"entry": entry}, [_as_bytes(test)])
         judge = Flavour("test", paths=self._flavour.paths, limits=self._flavour.limits)
         for attempt in range(2):
             async with self._seat() as seat:
-                candidate_cell = await self._cell(seat, self._flavour)
+                candidate_cell = await self._cell(seat, self._for_source(source))
                 test_cell = await self._cell(seat, judge)
                 outcomes = await _converse(test_cell, check, slower, candidate_cell, serve, limits)
             if attempt or all(outcome.status != "fault" for outcome in outcomes):
@@ -381,15 +386,28 @@ class Sandbox:
             blobs = [tagged.encode(list(a)).encode() for a in args]
             if source is not None:
                 blobs.insert(0, source.encode())
-            header = {"mode": "tool", "entry": entry, "source": source is not None}
-            whole = await self._with_streams(flavour, pack_job(header, blobs), stdin, limits)
+            job = pack_job("tool", {"entry": entry, "source": source is not None}, blobs)
+            whole = await self._with_streams(flavour, job, stdin, limits)
             return read_claims(whole, len(args))
         if not command:
             raise ValueError("a tool needs a command or an entry")
         flavour = Flavour("program", (), (), shown, tuple(map(str, programs)), limits)
-        header = {"mode": "exec", "argv": list(command), "environment": environment or {}}
+        header: dict[str, Any] = {"argv": list(command), "environment": environment or {}}
         header["directory"] = shown[0] if shown else None
-        return await self._with_streams(flavour, pack_job(header, []), stdin, limits)
+        return await self._with_streams(flavour, pack_job("exec", header, []), stdin, limits)
+
+    def _for_source(self, source: str | bytes) -> Flavour:
+        """The flavour that a Python source needs: with numpy and its kin where it imports them."""
+        names = {m.decode() for m in _SCIENTIFIC.findall(_as_bytes(source))}
+        if not names or self._python is not None:
+            return self._flavour
+        paths, preload = layout.scientific(tuple(sorted(names)))
+        own = self._flavour
+        return replace(
+            own,
+            preload=tuple(dict.fromkeys((*own.preload, *preload))),
+            paths=tuple(dict.fromkeys((*own.paths, *paths))),
+        )
 
     def _within(self, limits: Limits | None) -> Limits:
         """Limits of one sample: times may differ from the sandbox's, sizes are the cell's own."""

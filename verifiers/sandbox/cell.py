@@ -38,12 +38,6 @@ def memory_file(content: bytes = b"", name: str = "cell") -> int:
     return handle
 
 
-def pack_job(header: dict[str, Any], blobs: Sequence[bytes]) -> bytes:
-    """A job as `child.Job` reads it."""
-    line = json.dumps({**header, "blobs": [len(b) for b in blobs]}).encode()
-    return b"\n".join((line, b"".join(blobs)))
-
-
 class Cell:
     """A started cell. Not reentrant: one sample at a time."""
 

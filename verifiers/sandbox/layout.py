@@ -139,6 +139,19 @@ def package_paths(*distributions: str) -> tuple[Path, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=16)
+def scientific(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Paths of those of the named packages that are installed, and what to import beforehand."""
+    paths = dict[str, None]()
+    for name in names:
+        try:
+            paths.update((str(path), None) for path in package_paths(name))
+        except SandboxFault:
+            continue  # the sample's import will fail, as it would anywhere without the package
+    has_numpy = any(Path(path).name == "numpy" for path in paths)
+    return tuple(paths), ("numpy",) if has_numpy else ()
+
+
 def _bare_name(requirement: str) -> str:
     end = next((i for i, c in enumerate(requirement) if not (c.isalnum() or c in "-_.")), None)
     return requirement[:end]

@@ -17,7 +17,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from verifiers.sandbox import child, tagged
@@ -302,9 +301,4 @@ def _collect(header: dict[str, Any], claims: int, environment: dict[str, str]) -
     os._exit(status if status >= 0 else 128 - status)
 
 
-MODES: dict[str, Callable[[child.Job, int, list[int], Plan], None]] = {
-    "serve": _serve,
-    "check": _check,
-    "tool": _tool,
-    "exec": _exec,
-}
+child.MODES.update(serve=_serve, check=_check, tool=_tool, exec=_exec)

@@ -1,0 +1,167 @@
+"""A server that costs by the hour it is held, under the same ledger as everything else.
+
+The meter always holds one reservation: the next slice of time plus the drain, the longest it
+takes to finish what is under way and let the server go. Each tick settles the time that passed
+and reserves again; where a full slice no longer fits, what is left of the old reservation is
+kept, `exhausted` is set, and `deadline` says until when the server is paid for.
+
+Crash rule: a reservation of a dead process becomes uncertain at its worst case (Ledger.open), so
+the slice and the drain count as spent. A launched server may have run on longer: `hold_gap` adds
+the time from the end of that reservation until the server was seen dead. A borrowed server is
+somebody else's: what it did after the crash is not this run's cost, and no gap is added.
+
+Ticks must come at least every slice; a tick later than slice and drain together has spent more
+than was reserved, which the ledger reports as a fault.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+
+from budgets.ledger import Ledger, Uncertain
+
+PREFIX = "meter:"
+"""How the note of every reservation of a meter begins."""
+
+_NANO = 10**9
+_HOUR = 3600 * _NANO
+_COVERED = re.compile(r" paid until (\d+\.\d+) at (\d+) picodollars an hour$")
+
+
+def time_cost(usd_per_hour: int, nanoseconds: int) -> int:
+    """Picodollars for a span of time at `usd_per_hour` picodollars an hour, rounded up."""
+    return -(-usd_per_hour * nanoseconds // _HOUR)
+
+
+class TimeMeter:
+    """Charges the time between `start` and `stop` to a ledger.
+
+    `usd_per_hour` is in picodollars an hour (times the number of GPUs); `clock` gives seconds of
+    wall-clock time, so that notes can be compared after a crash.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        usd_per_hour: int,
+        scopes: Sequence[str] = (),
+        *,
+        slice_s: float = 2.0,
+        drain_s: float = 15.0,
+        clock: Callable[[], float] = time.time,
+        note: str = "",
+    ) -> None:
+        self._ledger = ledger
+        self._rate = usd_per_hour
+        self._scopes = tuple(scopes)
+        self._slice = _nanoseconds(slice_s)
+        self._drain = _nanoseconds(drain_s)
+        self._clock = clock
+        self._note = note
+        self._started = 0.0
+        self._reservation: int | None = None
+        self._covered = 0
+        self._settled_until = 0
+        self.settled = 0
+        """Picodollars settled so far."""
+        self.exhausted = False
+        """No further slice fits: admit nothing more."""
+
+    @property
+    def deadline(self) -> float | None:
+        """Clock time by which the server must be let go for the cap to hold; None: not near."""
+        if not self.exhausted:
+            return None
+        return self._started + self._covered / _NANO
+
+    @property
+    def held_s(self) -> float:
+        """Seconds settled so far."""
+        return self._settled_until / _NANO
+
+    def start(self) -> None:
+        """Begin to pay: reserve the first slice and the drain. Raises DoesNotFit, LedgerFault."""
+        if self._reservation is not None:
+            raise RuntimeError("the meter is running already")
+        self._started = self._clock()
+        self._settled_until = self.settled = 0
+        self._reserve(self._slice + self._drain)
+        self.exhausted = False
+
+    def tick(self) -> None:
+        """Settle the time that passed and pay for the next slice if it fits."""
+        if self._reservation is None or self._ledger.fault is not None:
+            self.exhausted = self._reservation is not None
+            return
+        now = self._elapsed()
+        until = now + self._slice + self._drain
+        room = self._ledger.room(self._scopes)
+        more = time_cost(self._rate, until) - time_cost(self._rate, self._covered)
+        self.exhausted = room is not None and more > max(room, 0)
+        if now > self._covered:
+            self._settle(now)
+            self.exhausted = True
+        elif not self.exhausted:
+            # One turn, no await: what the settlement frees is reserved again at once.
+            self._settle(now)
+            self._reserve(until)
+
+    def stop(self) -> None:
+        """Settle exactly up to now and give back the rest. Harmless when not running."""
+        if self._reservation is not None:
+            self._settle(self._elapsed())
+
+    def _elapsed(self) -> int:
+        """Nanoseconds since the start; a clock set back gives no settled time back."""
+        return max(_nanoseconds(self._clock() - self._started), self._settled_until)
+
+    def _settle(self, now: int) -> None:
+        assert self._reservation is not None
+        # From the running total, so that many ticks cost no more than one.
+        total = time_cost(self._rate, now)
+        self._ledger.settle(self._reservation, total - self.settled, "time held")
+        self._reservation = None
+        self._settled_until, self.settled = now, total
+
+    def _reserve(self, until: int) -> None:
+        """Pay for the time from what is settled until `until`, in nanoseconds since the start."""
+        worst = time_cost(self._rate, until) - self.settled
+        note = (
+            f"{PREFIX}{self._note} paid until {self._started + until / _NANO:.3f}"
+            f" at {self._rate} picodollars an hour"
+        )
+        self._reservation = self._ledger.reserve(worst, self._scopes, note)
+        self._covered = until
+
+
+def metered(uncertain: Uncertain) -> bool:
+    """Whether an uncertain amount is the last slice of a meter whose process died."""
+    return uncertain.request.startswith(PREFIX)
+
+
+def hold_gap(ledger: Ledger, uncertain: Uncertain, seen_dead: float) -> int:
+    """Count the time that a launched server ran on after its orch died; returns picodollars.
+
+    `uncertain` is the meter's last slice, as `Ledger.uncertain` lists it after reopening;
+    `seen_dead` is the clock time at which the server was certainly gone. The slice itself is
+    counted already; only time beyond it is added.
+    """
+    match = _COVERED.search(uncertain.request)
+    if match is None:
+        raise ValueError(f"reservation {uncertain.reservation} is not a meter's")
+    gap = _nanoseconds(max(0.0, seen_dead - float(match[1])))
+    amount = time_cost(int(match[2]), gap)
+    if amount:
+        ledger.charge_uncertain(
+            amount,
+            uncertain.scopes,
+            f"{PREFIX} server ran on unwatched until it was seen dead"
+            f" (after reservation {uncertain.reservation})",
+        )
+    return amount
+
+
+def _nanoseconds(seconds: float) -> int:
+    return -int(-seconds * _NANO // 1)

@@ -1,0 +1,111 @@
+"""Coverage: the share of problems that at least one of k attempts solves, and how sure it is.
+
+`coverage_curve` is for attempts whose number was fixed beforehand (policy `uniform`); its two
+intervals answer two questions, explained in `intervals`. `mean_coverage` is the point estimate
+alone, cheap enough for a live view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from orchestrator.analysis.intervals import moments_of, problems_like_these, these_problems
+from orchestrator.analysis.unbiased import (
+    Floats,
+    Integers,
+    counts,
+    mean_coverage,
+    pass_at_k,
+    whole,
+)
+
+__all__ = ["CoverageCurve", "coverage_curve", "mean_coverage", "pass_at_k"]
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageCurve:
+    """Coverage against attempts per problem, shapes all [K]."""
+
+    k: NDArray[np.int64]
+    mean: Floats
+    low: Floats
+    high: Floats
+    """Interval for these problems."""
+    low_like: Floats
+    high_like: Floats
+    """Interval for problems like these."""
+    note: str = ""
+    """In plain words where the intervals deserve less trust; empty where they deserve it."""
+    level: float = 0.95
+
+
+def coverage_curve(
+    n: ArrayLike,
+    c: ArrayLike,
+    ks: Sequence[int] | NDArray[np.int64] | None = None,
+    *,
+    seed: int = 0,
+    level: float = 0.95,
+) -> CoverageCurve:
+    """The curve for c right among n attempts at each problem (both [P]), n fixed beforehand.
+
+    `ks` None means every k up to the smallest n. Raises ValueError where a k exceeds the
+    smallest n or the counts make no sense. `seed` is kept for estimators that draw; this one
+    is exact and draws nothing.
+    """
+    attempts, right = counts(n, c), whole("c", c)
+    smallest = int(attempts.min())
+    wanted = np.arange(1, smallest + 1) if ks is None else np.atleast_1d(whole("k", np.asarray(ks)))
+    if smallest == 0:
+        raise ValueError(
+            f"problem {int(np.argmin(attempts))} has no attempts yet, so there is no coverage "
+            "over all problems; wait for the first round to end"
+        )
+    if wanted.size == 0 or wanted.min() < 1 or wanted.max() > smallest:
+        raise ValueError(
+            f"k must lie between 1 and {smallest}, the smallest number of attempts at any of "
+            f"the {len(attempts)} problems"
+        )
+    kinds, alike = np.unique(np.stack([attempts, right]), axis=1, return_counts=True)
+    moments = moments_of(kinds[0], kinds[1], alike.astype(np.float64), wanted)
+    total = float(len(attempts))
+    mean = np.clip(1.0 - moments.first / total, 0.0, 1.0)
+    unit = wanted * np.mean(1.0 / attempts)
+    low, high, events = these_problems(moments, mean, unit, total, level, smallest)
+    low_like, high_like = problems_like_these(moments, mean, total, level)
+    note = _note(wanted, mean, events, smallest, len(attempts))
+    return CoverageCurve(wanted, mean, low, high, low_like, high_like, note, level)
+
+
+def _note(ks: Integers, mean: Floats, events: Floats, smallest: int, problems: int) -> str:
+    """Where the intervals deserve less trust, in plain words; empty where they deserve it."""
+    said = []
+    if smallest == 1:
+        said.append(
+            "With one attempt at a problem nothing tells luck from difficulty: the interval for "
+            "these problems is the widest possible."
+        )
+    extreme = (mean < 0.01) | (mean > 0.99)
+    if extreme.any():
+        said.append(
+            f"At k = {_span(ks[extreme])} coverage is below 1 % or above 99 %: a rare kind of "
+            f"problem may be absent from these {problems}, so the interval for problems like "
+            "these cannot be trusted there."
+        )
+    few = events < 3.0
+    if few.any():
+        said.append(
+            f"At k = {_span(ks[few])} fewer than three chance events decide the result: the "
+            "interval for these problems is rough there."
+        )
+    if (few & extreme).any():
+        said.append(f"At k = {_span(ks[few & extreme])} neither interval is trustworthy.")
+    return " ".join(said)
+
+
+def _span(ks: Integers) -> str:
+    return str(ks[0]) if len(ks) == 1 else f"{ks.min()} to {ks.max()}"

@@ -1,0 +1,347 @@
+"""`orch run`: the command line and a study file become a study, a session, a report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.prepare import Prepared
+    from orchestrator.progress import Display
+    from orchestrator.run import Ending, RunOptions
+    from orchestrator.study import Study
+
+ARM_KEYS = (
+    "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
+    "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "prompt_style", "data", "verifier",
+    "few_shot_file",
+)  # fmt: skip
+STUDY_KEYS = (
+    "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
+    "limits", "prices", "judge_jobs", "name",
+)  # fmt: skip
+
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def option(*names: str, **attributes: Any) -> Decorator:
+    """A click option that an ORCH_ variable can set as well."""
+    long = next(name for name in names if name.startswith("--"))
+    variable = "ORCH_" + long.split("/")[0][2:].upper().replace("-", "_")
+    return click.option(*names, envvar=variable, show_envvar=False, **attributes)
+
+
+@click.command()
+@click.argument("study", required=False, type=click.Path(path_type=Path))
+@option("--provider", help="local, openai, anthropic, deepseek, vllm, compatible, ...")
+@option("--model", "-m", help="Model name; with --provider local and none: the bundled model.")
+@option("--task", help="Task name or your own FILE.jsonl (id, prompt or messages, answer).")
+@option("--samples", "-n", type=int, help="Attempts per problem.")
+@option("--budget", metavar="USD", help="The most that this run may spend.")
+@option("--base-url", metavar="URL", help="Address of an OpenAI-compatible server.")
+@option("--api-key-env", metavar="VAR", help="Variable that holds the key for --base-url.")
+@option("--gpu-hour", metavar="USD", help="What the server costs an hour (times --gpus).")
+@option("--gpus", type=int, help="GPUs of the server.")
+@option("--prices", metavar="FILE", help="TOML with prices of your own.")
+@option("--policy", help="uniform (default): the same number of attempts for every problem.")
+@option("--n-per-request", metavar="auto|N", help="Choices per request.")
+@option("--temperature", type=float)
+@option("--top-p", type=float)
+@option("--max-tokens", type=int)
+@option("--stop", multiple=True, help="Stop string; repeatable.")
+@option("--seed", type=int, help="Seed of the study; every request's seed follows from it.")
+@option("--prompt-style", metavar="chat|completion")
+@option("--verifier", help="Another of the task's verifiers.")
+@option("--data", metavar="PATH", help="Local data for the task.")
+@option("--few-shot-file", metavar="FILE", help="Few-shot text for tasks that take one.")
+@option("--limit", type=int, help="Only the first N problems.")
+@option("--filter", metavar="REGEX", help="Only problems whose id matches.")
+@option("--shuffle", type=int, metavar="SEED", help="Shuffle the problems before --limit.")
+@option("--max-concurrent", metavar="auto|N|MIN-MAX", help="Requests in flight.")
+@option("--limits", metavar="NAME", help="A provider's rate limits by profile name.")
+@option("--max-retries", type=int, help="Tries after the first, rate limits not counted.")
+@option("--timeout-s", type=float, help="Total seconds of one request; one that is cut is kept "
+        "as a censored draw.")  # fmt: skip
+@option("--judge-jobs", type=int, help="Verifiers at work at once.")
+@click.option("--dry-run", is_flag=True, help="Price the plan; nothing is bought.")
+@click.option("--pilot", type=click.IntRange(min=1), metavar="N",
+              help="Buy the first N samples per problem, forecast the rest, then ask.")  # fmt: skip
+@option("--confirm-over", metavar="USD", default="25", show_default=True,
+        help="Ask before a plan that may cost more; a script needs --yes.")  # fmt: skip
+@click.option("--yes", "-y", is_flag=True, help="Agree to the plan's price.")
+@option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
+        help="Where run directories are made.")  # fmt: skip
+@option("--name", help="Name of the run directory.")
+@click.option("--resume", is_flag=False, flag_value="", default=None, metavar="[RUN]",
+              help="Continue a run: its directory or name; without one, the newest.")  # fmt: skip
+@option("--display", type=click.Choice(["auto", "live", "plain", "none"]), default="auto")
+@option("--json", "as_json", is_flag=True, help="Print the report as JSON on standard output.")
+def run(**given: Any) -> None:
+    """Buy attempts under a budget, judge each, and report coverage per dollar.
+
+    Settings come from the command line, then ORCH_ variables, then the STUDY.toml.
+    """
+    from orchestrator.errors import ConfigError
+
+    given = {key: value for key, value in given.items() if value is not None and value != ()}
+    how = How(
+        resume="resume" in given,
+        display=given.pop("display"),
+        api_key_env=given.pop("api_key_env", None),
+        as_json=given.pop("as_json"),
+        dry_run=given.pop("dry_run"),
+        pilot=given.pop("pilot", 0),
+        confirm_over=given.pop("confirm_over"),
+        yes=given.pop("yes"),
+    )
+    out, resume = given.pop("out"), given.pop("resume", None)
+    study_file = given.pop("study", None)
+    directory = None
+    if resume is not None:
+        if study_file is not None:
+            raise ConfigError("Give either STUDY.toml or --resume: a run has its own study.toml.")
+        directory = run_to_resume(resume or given.get("name", ""), out)
+        study_file = directory / "study.toml"
+    study = build_study(given, study_file)
+    directory = directory or out / run_name(study)
+    sys.exit(asyncio.run(run_study(study, directory, how)))
+
+
+def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
+    """The study that the command line and the file describe; raises ConfigError."""
+    from orchestrator.errors import ConfigError
+    from orchestrator.study import make_study, read_study
+
+    document: dict[str, Any] = {"study": {}, "arms": [{}]}
+    source = "command line"
+    if study_file is not None:
+        document, source = read_study(study_file), str(study_file)
+    arm_values = {key: given[key] for key in ARM_KEYS if key in given}
+    study_values = {key: given[key] for key in STUDY_KEYS if key in given}
+    if "stop" in arm_values:
+        arm_values["stop"] = list(arm_values["stop"])
+    if str(arm_values.get("n_per_request", "auto")).isdecimal():
+        arm_values["n_per_request"] = int(arm_values.get("n_per_request", "auto"))
+    if not isinstance(document["arms"], list) or not isinstance(document["study"], dict):
+        raise ConfigError(f"{source}: write [study] once and [[arms]] for each arm.")
+    if arm_values.get("samples") == 0:
+        raise ConfigError("--samples is 0; it must be at least 1.")
+    arms = [{**arm, **arm_values} for arm in document["arms"]]
+    for arm in arms:
+        if "provider" not in arm:
+            raise ConfigError(
+                "No provider is named; give --provider (local needs nothing installed)."
+            )
+        if "task" not in arm:
+            if arm["provider"] != "local" or arm.get("model") or arm.get("base_url"):
+                raise ConfigError("No task is named; give --task NAME or --task FILE.jsonl.")
+            arm["task"] = "arithmetic"
+    for values in (*arms, document["study"], study_values):
+        for key in ("budget", "gpu_hour"):
+            if isinstance(values.get(key), int | float):
+                values[key] = str(values[key])
+    return make_study({"study": {**document["study"], **study_values}, "arms": arms}, source)
+
+
+def run_name(study: Study) -> str:
+    """The name given, else task, model and time; raises ConfigError for a name that is a path."""
+    from orchestrator.errors import ConfigError
+
+    if study.name:
+        if not re.fullmatch(r"[\w.+-]+", study.name) or study.name.startswith("."):
+            raise ConfigError(
+                f"The run name {study.name!r} may hold letters, digits, and . _ + - only; "
+                "use --out for the place."
+            )
+        return study.name
+    arm = study.arms[0]
+    stem = "-".join(part for part in (Path(arm.task).stem, arm.model.rsplit("/", 1)[-1]) if part)
+    return re.sub(r"[^\w.-]+", "_", stem)[:60] + time.strftime("-%Y%m%d-%H%M%S")
+
+
+def run_to_resume(name: str, out: Path) -> Path:
+    """The directory of the run to continue; raises ConfigError."""
+    from orchestrator.errors import ConfigError
+    from orchestrator.store.reader import find_run
+
+    if name:
+        return find_run(name, out)
+    runs = [path.parent for path in out.glob("*/run.db")]
+    if not runs:
+        raise ConfigError(f"There is no run in {out} to resume; give --resume DIRECTORY.")
+    return max(runs, key=lambda path: (path / "run.db").stat().st_mtime)
+
+
+class How(NamedTuple):
+    """What the command line says of a session, apart from its study."""
+
+    resume: bool
+    display: Display
+    api_key_env: str | None
+    as_json: bool
+    dry_run: bool
+    pilot: int
+    confirm_over: str
+    yes: bool
+
+
+async def run_study(study: Study, directory: Path, how: How) -> int:
+    """Prepare, run, report; returns the exit code."""
+    from rich.console import Console
+
+    from orchestrator.prepare import amount, prepare
+    from orchestrator.quoting import confirm
+    from orchestrator.run import RunOptions, refuse_used, run_session
+
+    console = Console(stderr=True)
+    if not how.resume:
+        refuse_used(directory)
+    over = amount(how.confirm_over, "--confirm-over")
+    options = RunOptions(directory, how.resume, how.display, console)
+    if how.pilot:
+        first = await prepare(with_samples(study, how.pilot), api_key_env=how.api_key_env)
+        announce(console, first, options)
+        ending = await run_session(first, options)
+        if ending.exit_code or not agreed(console, study, options, over, how):
+            finish(options, ending, how.as_json)
+            return ending.exit_code
+        options = replace(options, resume=True)
+    prepared = await prepare(study, api_key_env=how.api_key_env)
+    if how.dry_run:
+        await close_providers(prepared)
+        say_quote(console, prepared, how.as_json)
+        return 0
+    if not how.pilot:
+        try:
+            confirm(prepared, over, yes=how.yes)
+        except BaseException:
+            await close_providers(prepared)
+            raise
+    announce(console, prepared, options)
+    ending = await run_session(prepared, options)
+    finish(options, ending, how.as_json)
+    return ending.exit_code
+
+
+def with_samples(study: Study, most: int) -> Study:
+    """The study with at most so many attempts per problem."""
+    import msgspec
+
+    arms = [msgspec.structs.replace(arm, samples=most) for arm in study.arms]
+    return msgspec.structs.replace(study, arms=arms)
+
+
+async def close_providers(prepared: Prepared) -> None:
+    """Close what was opened to check a plan that is not run."""
+    for arm in prepared.arms:
+        if arm.provider is not None:
+            await arm.provider.aclose()
+
+
+def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
+    """Print what a plan will cost."""
+    from orchestrator.quoting import print_quote, quote_document, quote_plan
+
+    quotes = quote_plan(prepared)
+    if as_json:
+        click.echo(json.dumps(quote_document(prepared, quotes), indent=2))
+        return
+    console.print("A dry run: nothing is bought.")
+    print_quote(console, prepared, quotes)
+
+
+def agreed(console: Console, study: Study, options: RunOptions, over: int, how: How) -> bool:
+    """Say what the rest of the plan will cost by the pilot, and ask."""
+    from orchestrator.prepare import DEFAULT_SAMPLES
+    from orchestrator.quoting import ask, forecast_rest
+    from orchestrator.report.text import dollars
+
+    wanted = [arm.samples or DEFAULT_SAMPLES for arm in study.arms]
+    rest = forecast_rest(options.directory, wanted)
+    if rest is None:
+        console.print("Pilot: nothing here is priced per token; going on.")
+        return True
+    what = (
+        f"Pilot: the rest of the plan will cost about {dollars(rest.expected)} "
+        f"(95 % interval {dollars(rest.low)} to {dollars(rest.high)})."
+    )
+    console.print(what, highlight=False, markup=False)
+    try:
+        ask(what, rest.high, over, yes=how.yes)
+    except click.Abort:
+        return False
+    return True
+
+
+def announce(console: Console, prepared: Prepared, options: RunOptions) -> None:
+    """Say what is about to happen, before the first dollar."""
+    from orchestrator.report.text import dollars, visible
+
+    def say(text: str) -> None:
+        console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
+
+    say(f"{'Resuming' if options.resume else 'Run'}: {options.directory}")
+    for arm in prepared.arms:
+        price = "priced per token" if arm.price else (
+            f"priced at {dollars(arm.endpoint.usd_per_hour)} for each hour the server is held"
+            if arm.endpoint.usd_per_hour else "free of charge"
+        )  # fmt: skip
+        if arm.endpoint.bundled:
+            price += " (this machine; change it with --gpu-hour)"
+        say(
+            f"  {arm.endpoint.model} ({arm.spec.provider}): {len(arm.problems)} problems of "
+            f"{arm.spec.task}, {arm.spec.samples} attempts each, {price}"
+        )
+    say("  budget: none" if prepared.cap is None else f"  budget: {dollars(prepared.cap)}")
+
+
+def finish(options: RunOptions, ending: Ending, as_json: bool) -> None:
+    """Print and keep the report, where the run is, and what to type next."""
+    from contextlib import closing
+
+    from rich.console import Console
+
+    from orchestrator.report.document import document, print_report
+    from orchestrator.report.rows import read_rows
+    from orchestrator.report.text import visible
+    from orchestrator.store.reader import RunReader
+
+    with closing(RunReader(options.directory)) as reader:
+        rows = read_rows(reader)
+    report = document(str(options.directory), rows)
+    report["exit_code"] = ending.exit_code
+    report["reasons"] = ending.reasons
+    text = json.dumps(report, indent=2) + "\n"
+    scratch = options.directory / "summary.json.new"
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(options.directory / "summary.json")
+    console = options.console
+    if as_json:
+        click.echo(text, nl=False)
+    else:
+        print_report(Console(), rows)
+    for reason in ending.reasons:
+        console.print(f"Ended early: {visible(reason)}.", highlight=False, markup=False)
+    console.print(f"The run is in {options.directory}", highlight=False, markup=False)
+    nexts = [f"orch report {_shell(options.directory)}"]
+    if ending.exit_code:
+        nexts.insert(0, f"orch run --resume {_shell(options.directory)}")
+    console.print("Next: " + "   or: ".join(nexts), highlight=False, markup=False, soft_wrap=True)
+
+
+def _shell(path: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(path))

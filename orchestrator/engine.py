@@ -1,0 +1,174 @@
+"""The pipeline: schedule, reserve, admit, sample, settle, record, verify.
+
+One dispatcher decides what is asked next (dispatch.py) and waits for the limiter's permit; a pool
+of workers, no larger than what is in flight, asks (attempt.py); verification runs beside them
+(judging.py). Ends when the plan is done, when the budget is reached, when a fault stops it, or
+when a person does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+from budgets.ledger import Ledger
+from budgets.limits import CannotClear
+from orchestrator.arms import ReadyArm
+from orchestrator.attempt import Attempts
+from orchestrator.control import Control, Ticket
+from orchestrator.dispatch import Dispatch
+from orchestrator.errors import OrchError, RunFault
+from orchestrator.judging import Judging
+from orchestrator.schedule import Schedule
+from orchestrator.state import RunState
+from orchestrator.store.store import RunStore
+
+METER_TICK_S = 0.25
+DEADLINE_MARGIN_S = 1.0
+"""How long before a server's money ends what is in flight is let go."""
+
+
+class Engine:
+    """Drives one session of a run from its schedule to durable verdicts."""
+
+    def __init__(
+        self,
+        arms: list[ReadyArm],
+        schedule: Schedule,
+        store: RunStore,
+        ledger: Ledger,
+        state: RunState,
+        *,
+        study_seed: int,
+        max_retries: int,
+        unfinished: list[Ticket],
+        judge_jobs: int,
+    ) -> None:
+        self._arms = arms
+        self._schedule = schedule
+        self._ledger = ledger
+        self._state = state
+        self.control = Control(state, on_stop=self._stop_admitting)
+        self.judging = Judging(store, state, jobs=judge_jobs, resolved=self._judged)
+        self._dispatch = Dispatch(
+            arms, schedule, store, ledger, state, self.control,
+            study_seed=study_seed, unfinished=unfinished,
+        )  # fmt: skip
+        self._attempts = Attempts(
+            self._dispatch, schedule, store, ledger, state, self.control, self.judging,
+            max_retries=max_retries, jitter_seed=study_seed,
+        )  # fmt: skip
+        self._tickets: asyncio.Queue[Ticket] = asyncio.Queue()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._idle = 0
+        self._feeding: asyncio.Task[None] | None = None
+        self._admitting = False
+
+    async def run(self) -> None:
+        """Sample and judge until the plan, the budget, a fault or a person ends it."""
+        meters = [asyncio.create_task(self._keep_meter(arm)) for arm in self._arms if arm.meter]
+        try:
+            self._feeding = asyncio.create_task(self._feed())
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._feeding
+            while self._state.in_flight:
+                await self.control.wait("answers")
+        finally:
+            for task in (*meters, *self._workers):
+                task.cancel()
+            await asyncio.gather(*meters, *self._workers, return_exceptions=True)
+
+    def stop(self, fault: OrchError | None = None) -> None:
+        """Admit nothing more; what is in flight is waited for."""
+        self.control.stop(fault)
+
+    def cancel(self) -> None:
+        """Leave fast: cancel what is in flight; each is held as uncertain unless never sent."""
+        self.stop()
+        for worker in self._workers:
+            worker.cancel()
+        while not self._tickets.empty():
+            self._ledger.release(self._tickets.get_nowait().reservation, "never sent")
+            self._state.in_flight -= 1
+
+    async def _feed(self) -> None:
+        """Hand tickets to workers until nothing is left to ask."""
+        while not self.control.stopping:
+            await self.judging.room()
+            ticket = await self._dispatch.next()
+            if ticket is not None:
+                await self._admit(ticket)
+            elif not self.control.stopping and not await self._wait_for_more():
+                return
+
+    async def _wait_for_more(self) -> bool:
+        """Whether anything under way may still lead to another ticket; waits for it if so."""
+        retry = self._dispatch.next_retry
+        if not self._state.in_flight and retry is None and not self.judging.pending:
+            return False
+        await self.control.wait("answers", until=retry)
+        return True
+
+    async def _admit(self, ticket: Ticket) -> None:
+        arm = ticket.arm
+        tokens = arm.prompt_bounds[ticket.problem]
+        self._admitting = True
+        try:
+            ticket.permit = await arm.limiter.admit(tokens, arm.base.max_tokens * ticket.n)
+        except asyncio.CancelledError:
+            self._ledger.release(ticket.reservation, "never sent")
+            raise
+        except CannotClear as reason:
+            self._ledger.release(ticket.reservation, "never sent")
+            self.stop(RunFault(str(reason)))
+            return
+        finally:
+            self._admitting = False
+        self._state.in_flight += 1
+        self._tickets.put_nowait(ticket)
+        if self._idle < self._tickets.qsize():
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._worker_ended)
+
+    def _stop_admitting(self) -> None:
+        """A dispatcher that waits for a permit would wait on; nothing was sent, so it may go."""
+        if self._admitting and self._feeding is not None:
+            self._feeding.cancel()
+
+    async def _work(self) -> None:
+        while True:
+            self._idle += 1
+            ticket = await self._tickets.get()
+            self._idle -= 1
+            try:
+                await self._attempts.attempt(ticket)
+            finally:
+                self._state.in_flight -= 1
+                self.control.changed.set()
+
+    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        if not worker.cancelled() and (error := worker.exception()) is not None:
+            if not isinstance(error, OrchError):
+                error = RunFault(f"A fault of orch: {error!r}.")
+            self.stop(error)
+
+    def _judged(self, arm: int, problem: int, slot: int, passed: bool | None) -> None:
+        """The schedule may have been waiting for this verdict."""
+        self._schedule.resolved(arm, problem, slot, passed)
+        self.control.changed.set()
+
+    async def _keep_meter(self, arm: ReadyArm) -> None:
+        """Tick a server's time meter; let go of what is in flight when its money ends."""
+        meter = arm.meter
+        assert meter is not None
+        while True:
+            meter.tick()
+            if meter.exhausted:
+                self.control.changed.set()
+                if meter.deadline is not None and time.time() >= meter.deadline - DEADLINE_MARGIN_S:
+                    self.control.budget_reached = True
+                    self.cancel()
+            await asyncio.sleep(METER_TICK_S)

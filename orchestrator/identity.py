@@ -1,0 +1,57 @@
+"""What identifies a study, so that a resume cannot quietly become another study.
+
+Identity: the problems, prompts, the served model, sampling parameters, seeds, policy. Free to
+change on resume: URLs, concurrency, limits, prices, timeouts, the budget, more samples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from orchestrator.arms import ReadyArm
+from orchestrator.errors import ConfigError
+
+Identity = dict[str, str]
+
+
+def identity_of(seed: int, arms: list[ReadyArm]) -> Identity:
+    """Flat names and values; equal for equal studies."""
+    found: Identity = {"seed": str(seed), "arms": str(len(arms))}
+    for arm in arms:
+        base = arm.base
+        values = {
+            "provider": arm.spec.provider,
+            "model": arm.model,
+            "task": arm.spec.task,
+            "policy": arm.spec.policy,
+            "problems": problems_digest(arm),
+            "temperature": base.temperature,
+            "top_p": base.top_p,
+            "max_tokens": base.max_tokens,
+            "stop": list(base.stop),
+            "verifier": arm.verifier.name,
+        }
+        for name, value in values.items():
+            found[f"arms[{arm.number}].{name}"] = json.dumps(value)
+    return found
+
+
+def problems_digest(arm: ReadyArm) -> str:
+    """One digest over the digests of all problems, in order."""
+    joined = "\n".join(problem.digest for problem in arm.problems)
+    return hashlib.sha256(joined.encode()).hexdigest()
+
+
+def refuse_difference(stored: Identity, now: Identity, run: str) -> None:
+    """Raise ConfigError naming every key in which a resume differs from the run."""
+    differing = sorted(k for k in stored.keys() | now.keys() if stored.get(k) != now.get(k))
+    if differing:
+        shown = "; ".join(
+            f"{key}: {stored.get(key, 'absent')} in the run, {now.get(key, 'absent')} now"
+            for key in differing[:8]
+        )
+        raise ConfigError(
+            f"{run} cannot be resumed under a changed study ({shown}); "
+            "use the run's own settings, or start a new run."
+        )

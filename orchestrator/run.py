@@ -1,0 +1,383 @@
+"""One session of a run: from a prepared study to durable results and an exit code.
+
+Everything that holds something (lock, database, server, connections, judging processes) is held
+by one exit stack, so that a run ends the same way however it ends: what is bought is on disk, no
+child process is left, and the run can be resumed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from budgets.ledger import DoesNotFit, Ledger
+from budgets.meter import TimeMeter
+from orchestrator import errors
+from orchestrator.arms import ReadyArm
+from orchestrator.control import Ticket
+from orchestrator.engine import Engine
+from orchestrator.errors import ConfigError, OrchError, RunFault
+from orchestrator.identity import identity_of, refuse_difference
+from orchestrator.judging import Judging
+from orchestrator.prepare import Endpoint, Prepared, PreparedArm, amount, open_provider, ready
+from orchestrator.progress import Display, Progress
+from orchestrator.resume import Owed, owed, recount
+from orchestrator.schedule import ArmPlan, Schedule, make_policy
+from orchestrator.state import RunState, arm_counts
+from orchestrator.store.directory import RunLock, refuse_network_file_system
+from orchestrator.store.reader import RunReader
+from orchestrator.store.store import RunStore
+from orchestrator.study import study_toml
+
+if TYPE_CHECKING:
+    from providers.tiny.child import Child
+
+DRAIN_S = 15.0
+"""The longest that answers in flight and the end of a server may take at the end of the money."""
+
+
+@dataclass(slots=True)
+class RunOptions:
+    """How a session is run, apart from what its study says."""
+
+    directory: Path
+    resume: bool
+    display: Display
+    console: Console
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a session ended."""
+
+    exit_code: int
+    reasons: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Interrupts:
+    """First signal: drain. Second: leave fast. Both leave a resumable run."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._actions: list[Callable[[], None]] = []
+
+    def on_signal(self, console: Console) -> None:
+        self.count += 1
+        if self.count == 1:
+            console.print("Draining: waiting for what is in flight; Ctrl-C again leaves at once.")
+        if self.count <= len(self._actions):
+            self._actions[self.count - 1]()
+
+    def follow(self, first: Callable[[], None], second: Callable[[], None]) -> None:
+        """Say what the signals do from now on; a signal that came before is acted on."""
+        self._actions = [first, second]
+        for action in self._actions[: self.count]:
+            action()
+
+
+async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
+    """Run a prepared study in its directory; raises OrchError where nothing could be run."""
+    interrupts = Interrupts()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupts.on_signal, options.console)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            for arm in prepared.arms:
+                if arm.provider is not None:
+                    stack.push_async_callback(arm.provider.aclose)
+            return await _session(prepared, options, interrupts, stack)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+
+async def _session(
+    prepared: Prepared,
+    options: RunOptions,
+    interrupts: Interrupts,
+    stack: contextlib.AsyncExitStack,
+) -> Ending:
+    store = await stack.enter_async_context(_open_store(prepared, options))
+    ledger = Ledger.open(store, _caps(prepared))
+    state = RunState([], notes=list(prepared.notes))
+    meters = _start_meters(prepared, ledger)
+    for meter in meters.values():
+        stack.callback(meter.stop)
+    children = await _start_servers(prepared, options, stack)
+    arms = ready(prepared)
+    for arm, spec in zip(arms, prepared.arms, strict=True):
+        arm.meter = meters.get(spec.endpoint)
+        stack.push_async_callback(arm.verifier.aclose)
+        label = f"{arm.model} on {arm.spec.task}"
+        state.arms.append(arm_counts(label, arm.spec.samples, len(arm.problems)))
+    schedule, unfinished = _plan(prepared, options, store, arms, state)
+    await store.durable()
+    engine = Engine(
+        arms, schedule, store, ledger, state,
+        study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
+        unfinished=unfinished, judge_jobs=prepared.study.judge_jobs or os.cpu_count() or 1,
+    )  # fmt: skip
+    judging = engine.judging
+    stack.push_async_callback(judging.close)
+    interrupts.follow(engine.stop, engine.cancel)
+    watches = [asyncio.create_task(_watch(child, engine)) for child in children]
+    progress = Progress(state, ledger, arms, options.display, options.console)
+    shown = asyncio.create_task(progress.show())
+    try:
+        await _judge_leftovers(arms, judging, options)
+        await engine.run()
+        for watch in watches:
+            watch.cancel()
+        for child in children:
+            await child.stop()
+        for meter in meters.values():
+            meter.stop()
+        state.phase = "judging what is left"
+        if interrupts.count < 2:
+            await judging.finish()
+        await store.durable()
+    except OrchError as error:
+        engine.stop(error)
+    finally:
+        for task in (shown, *watches):
+            task.cancel()
+        await asyncio.gather(shown, *watches, return_exceptions=True)
+    return _ending(engine, ledger, state, interrupts, store)
+
+
+@contextlib.asynccontextmanager
+async def _open_store(prepared: Prepared, options: RunOptions) -> AsyncIterator[RunStore]:
+    directory = options.directory
+    refuse_network_file_system(directory if directory.exists() else directory.parent)
+    if options.resume:
+        lock = RunLock(directory)
+    else:
+        refuse_used(directory)
+        try:
+            (directory / "logs").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{directory} cannot be made: {error.strerror}.") from None
+        lock = RunLock(directory)
+    if not options.resume:
+        _write_study(directory, prepared)
+    store = RunStore(directory / "run.db", create=not options.resume)
+    try:
+        yield store
+    finally:
+        with contextlib.suppress(errors.StoreError):
+            await store.close()
+        lock.release()
+
+
+def refuse_used(directory: Path) -> None:
+    """Raise ConfigError where a new run would go into a directory that holds something."""
+    if directory.is_dir() and any(directory.iterdir()):
+        raise ConfigError(
+            f"The run directory {directory} is not empty; "
+            f"continue that run with --resume {directory}, or give another --name."
+        )
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError(f"{directory} is a file; give another --name or --out.")
+
+
+def _write_study(directory: Path, prepared: Prepared) -> None:
+    import msgspec
+
+    study = msgspec.structs.replace(prepared.study, arms=[arm.spec for arm in prepared.arms])
+    text = "# Written by orch: the resolved study. `orch run` accepts this file.\n"
+    scratch = directory / "study.toml.new"
+    scratch.write_text(text + study_toml(study), encoding="utf-8")
+    scratch.replace(directory / "study.toml")
+
+
+def _caps(prepared: Prepared) -> dict[str, int | None]:
+    caps: dict[str, int | None] = {"run": prepared.cap}
+    for number, arm in enumerate(prepared.arms):
+        caps[f"arm:{number}"] = (
+            amount(arm.spec.budget, "an arm's budget") if arm.spec.budget else None
+        )
+    return caps
+
+
+def _start_meters(prepared: Prepared, ledger: Ledger) -> dict[Endpoint, TimeMeter]:
+    """A meter for each server paid by the hour, running from now on."""
+    meters: dict[Endpoint, TimeMeter] = {}
+    for endpoint in {arm.endpoint: None for arm in prepared.arms}:
+        if not endpoint.usd_per_hour:
+            continue
+        users = [i for i, arm in enumerate(prepared.arms) if arm.endpoint == endpoint]
+        scopes = (f"arm:{users[0]}",) if len(users) == 1 else ("server:" + endpoint.model,)
+        meter = TimeMeter(
+            ledger, endpoint.usd_per_hour, scopes, drain_s=DRAIN_S, note=endpoint.model
+        )
+        try:
+            meter.start()
+        except DoesNotFit as miss:
+            for running in meters.values():
+                running.stop()
+            raise BudgetTooSmall(str(miss)) from None
+        meters[endpoint] = meter
+    return meters
+
+
+class BudgetTooSmall(OrchError):
+    """Not even the start fits the cap."""
+
+    exit_code = errors.BUDGET_REACHED
+
+
+async def _start_servers(
+    prepared: Prepared, options: RunOptions, stack: contextlib.AsyncExitStack
+) -> list[Child]:
+    """Start the bundled model's server where an arm needs it, and open its provider."""
+    bundled = [arm for arm in prepared.arms if arm.endpoint.bundled]
+    if not bundled:
+        return []
+    from providers.tiny.child import ServerStartError, start_server
+
+    try:
+        child = await start_server(log=options.directory / "logs" / "server.log")
+    except ServerStartError as error:
+        raise RunFault(f"{error}.") from None
+    stack.push_async_callback(child.stop)
+    for arm in bundled:
+        arm.provider = open_provider(arm, prepared.study, None, child.base_url)
+        stack.push_async_callback(arm.provider.aclose)
+    return [child]
+
+
+async def _watch(child: Child, engine: Engine) -> None:
+    """A server of ours that dies on its own ends the run; what was bought is kept."""
+    code = await child.process.wait()
+    engine.stop(
+        RunFault(f"The bundled model's server ended by itself with exit code {code}; use --resume.")
+    )
+
+
+def _plan(
+    prepared: Prepared, options: RunOptions, store: RunStore, arms: list[ReadyArm], state: RunState
+) -> tuple[Schedule, list[Ticket]]:
+    """The schedule and what is owed; a new run's study and problems are appended to the store."""
+    identity = identity_of(prepared.study.seed, arms)
+    rest = Owed([[0] * len(arm.problems) for arm in arms], [], [])
+    resolved: list[tuple[int, int, int, bool | None]] = []
+    if options.resume:
+        with contextlib.closing(RunReader(options.directory)) as reader:
+            stored = json.loads(reader.meta("identity", "{}"))
+            if stored:
+                refuse_difference(stored, identity, str(options.directory))
+                # What may change on resume (more samples, another budget) is the study from now on.
+                _write_study(options.directory, prepared)
+                rest = owed(reader, arms)
+                resolved = recount(reader, arms, state)
+    else:
+        stored = {}
+    if not stored:
+        _put_study(prepared, store, arms, identity)
+    _put_arms(prepared, store, arms)
+    policies = [
+        make_policy(
+            arm.spec.policy,
+            ArmPlan(
+                arm.number,
+                len(arm.problems),
+                arm.spec.samples,
+                arm.n_per_request,
+                prepared.study.seed,
+                rest.planned[arm.number],
+            ),
+        )
+        for arm in arms
+    ]
+    schedule = Schedule(policies)
+    for slot in resolved:
+        schedule.resolved(*slot)
+    for draw in rest.missing:
+        schedule.give_back(draw)
+    return schedule, rest.unfinished
+
+
+def _put_study(
+    prepared: Prepared, store: RunStore, arms: list[ReadyArm], identity: dict[str, str]
+) -> None:
+    store.put_meta("identity", json.dumps(identity, sort_keys=True))
+    store.put_meta("created", str(time.time()))
+    tasks: dict[str, PreparedArm] = {arm.spec.task: arm for arm in prepared.arms}
+    for name, arm in tasks.items():
+        for number, problem in enumerate(arm.problems):
+            content = {
+                "prompt": problem.prompt,
+                "messages": None
+                if problem.messages is None
+                else [dict(m) for m in problem.messages],
+                "reference": dict(problem.reference),
+            }
+            store.put_problem(name, number, problem.id, problem.digest, content)
+
+
+def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None:
+    """Arms as they are in this session: the wanted samples and the price may have changed."""
+    import msgspec
+
+    store.put_meta("prices", prepared.prices)
+    for arm in arms:
+        spec = {
+            **msgspec.to_builtins(arm.spec),
+            "price": None if arm.price is None else arm.price.to_dict(),
+            "verifier": arm.verifier.name,
+            "verifier_version": arm.verifier.version,
+            "n_per_request": arm.n_per_request,
+            "max_tokens": arm.base.max_tokens,
+        }
+        store.put_arm(
+            arm.number, arm.key, arm.spec.provider, arm.model, arm.spec.task, arm.spec.policy,
+            arm.spec.samples, spec,
+        )  # fmt: skip
+
+
+async def _judge_leftovers(arms: list[ReadyArm], judging: Judging, options: RunOptions) -> None:
+    """Queue what an earlier session stored and did not judge."""
+    if not options.resume:
+        return
+    with contextlib.closing(RunReader(options.directory)) as reader:
+        for arm in arms:
+            for problem, slot, text in reader.unjudged(arm.number, arm.verifier.name):
+                await judging.room()
+                judging.put(arm, problem, slot, text)
+
+
+def _ending(
+    engine: Engine, ledger: Ledger, state: RunState, interrupts: Interrupts, store: RunStore
+) -> Ending:
+    fault = (
+        engine.control.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
+    )
+    ending = Ending(errors.COMPLETE, notes=list(state.notes))
+    if state.unfilled:
+        ending.exit_code = errors.UNFILLED
+        ending.reasons.append(f"{state.unfilled} slots could not be filled, after retries")
+    if broken := state.verdicts["infra_error"]:
+        ending.exit_code = errors.UNFILLED
+        ending.reasons.append(f"the judge failed on {broken} samples")
+    if engine.control.budget_reached:
+        ending.exit_code = errors.BUDGET_REACHED
+        ending.reasons.insert(0, "the budget is reached")
+    if fault is not None:
+        ending.exit_code = fault.exit_code
+        ending.reasons.insert(0, str(fault))
+    if interrupts.count:
+        ending.exit_code = errors.INTERRUPTED
+        ending.reasons.insert(0, "interrupted")
+    return ending

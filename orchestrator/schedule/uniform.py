@@ -1,0 +1,49 @@
+"""`uniform`: the same number of attempts for every problem, breadth first, in whole rounds.
+
+A round gives every problem the next `n_per_request` slots.
+"""
+
+from __future__ import annotations
+
+from orchestrator.schedule.base import ArmPlan, Draw
+
+
+class Uniform:
+    """Breadth-first rounds over the problems of one arm."""
+
+    def __init__(self, plan: ArmPlan) -> None:
+        self._plan = plan
+        self._points = list(plan.planned)
+        self._given = sum(min(point, plan.samples) for point in self._points)
+        self._target = 0
+        self._problem = plan.problems
+        self.done = False
+
+    @property
+    def progress(self) -> float:
+        return self._given / (self._plan.problems * self._plan.samples)
+
+    def next(self) -> Draw | None:
+        plan = self._plan
+        while not self.done:
+            if self._problem == plan.problems:
+                lowest = min(self._points)
+                if lowest >= plan.samples:
+                    self.done = True
+                    return None
+                self._target = min(lowest + plan.n_per_request, plan.samples)
+                self._problem = 0
+            point = self._points[self._problem]
+            if point < self._target:
+                n = min(plan.n_per_request, self._target - point)
+                self._points[self._problem] = point + n
+                self._given += n
+                return Draw(plan.number, self._problem, point, n)
+            self._problem += 1
+        return None
+
+    def resolved(self, problem: int, slot: int, passed: bool | None) -> None:
+        """The plan does not look at outcomes."""
+
+    def paid(self, problem: int, n: int, cost: int) -> None:
+        """Nor at costs."""

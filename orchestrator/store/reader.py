@@ -1,0 +1,290 @@
+"""What can be read of a run, by anyone, also while it goes on. Nothing here writes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+
+from budgets.journal import Event
+from budgets.usage import Usage
+from orchestrator.errors import ConfigError
+from orchestrator.store.store import check_version
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRow:
+    """An arm as stored."""
+
+    number: int
+    key: str
+    provider: str
+    model: str
+    task: str
+    policy: str
+    samples: int
+    """Slots wanted per problem."""
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemRow:
+    """A problem as stored."""
+
+    number: int
+    id: str
+    digest: str
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotCounts:
+    """Per problem of one arm; arrays of length P."""
+
+    planned: Counts
+    """Slots that were given to a request."""
+    judged: Counts
+    passed: Counts
+    censored: Counts
+    infra: Counts
+    """Slots that were tried and not filled, or whose judge failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRequest:
+    """A request of the durable plan."""
+
+    request: int
+    arm: int
+    problem: int
+    first_slot: int
+    n: int
+    seed: int
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """An answered request."""
+
+    request: int
+    problem: int
+    first_slot: int
+    n: int
+    cost: int | None
+    """Picodollars settled; None where the cost is uncertain."""
+    recorded_at: float
+    usage: Usage | None
+
+
+def find_run(run: str, out: Path) -> Path:
+    """The directory of a run given by path or by name; raises ConfigError."""
+    for candidate in (Path(run), out / run):
+        if (candidate / "run.db").is_file():
+            return candidate
+    raise ConfigError(
+        f"There is no run at {run} (no run.db there, nor in {out / run}); "
+        "give the directory that `orch run` printed."
+    )
+
+
+class RunReader:
+    """Read-only queries over a run's database."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        path = directory / "run.db"
+        try:
+            self._db = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)
+        except sqlite3.Error as error:
+            raise ConfigError(f"{path} cannot be read: {error}.") from None
+        check_version(self._db, path)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def meta(self, key: str, default: str = "") -> str:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return default if row is None else str(row[0])
+
+    def arms(self) -> list[ArmRow]:
+        rows = self._db.execute(
+            "SELECT arm, key, provider, model, task, policy, samples, spec FROM arms ORDER BY arm"
+        )
+        return [ArmRow(*(*row[:7], json.loads(row[7]))) for row in rows]
+
+    def problems(self, task: str) -> list[ProblemRow]:
+        rows = self._db.execute(
+            "SELECT problem, id, digest, content FROM problems WHERE task = ? ORDER BY problem",
+            (task,),
+        )
+        return [ProblemRow(*(*row[:3], json.loads(row[3]))) for row in rows]
+
+    def slot_counts(self, arm: int, problems: int, verifier: str) -> SlotCounts:
+        """Counts per problem of one arm under one verifier."""
+        planned, filled, judged, passed, censored, broken = np.zeros((6, problems), np.int64)
+        for query, arrays in (
+            ("SELECT problem, max(first_slot + n) FROM requests WHERE arm = ? GROUP BY problem",
+             (planned,)),
+            ("SELECT problem, count(*), sum(kind = 'censored') FROM samples"
+             " WHERE arm = ? GROUP BY problem", (filled, censored)),
+            ("SELECT problem, sum(kind != 'infra_error'), sum(kind = 'passed'),"
+             " sum(kind = 'infra_error') FROM verdicts WHERE arm = ?1 AND verifier = ?2"
+             " GROUP BY problem", (judged, passed, broken)),
+        ):  # fmt: skip
+            values = (arm, verifier) if "?2" in query else (arm,)
+            for problem, *numbers in self._db.execute(query, values):
+                for array, number in zip(arrays, numbers, strict=True):
+                    array[problem] = number
+        failed = self._db.execute(
+            "SELECT r.problem, sum(r.n) FROM requests r WHERE r.arm = ? AND EXISTS"
+            " (SELECT 1 FROM failures f WHERE f.request = r.request AND f.final)"
+            " AND NOT EXISTS (SELECT 1 FROM samples s WHERE s.arm = r.arm"
+            " AND s.problem = r.problem AND s.slot = r.first_slot) GROUP BY r.problem",
+            (arm,),
+        )
+        for problem, number in failed:
+            broken[problem] += number
+        return SlotCounts(planned, judged, passed, censored, broken)
+
+    def requests(self) -> Iterator[PlannedRequest]:
+        """The whole plan so far, in order."""
+        for row in self._db.execute(
+            "SELECT r.request, r.arm, r.problem, r.first_slot, r.n, r.seed,"
+            " a.request IS NOT NULL FROM requests r LEFT JOIN answers a USING (request)"
+            " ORDER BY r.request"
+        ):
+            yield PlannedRequest(*(*row[:6], bool(row[6])))
+
+    def answers_by_provider_id(self) -> dict[str, tuple[int, int]]:
+        """Reservation and request of every answer, by the id that the provider gave it."""
+        rows = self._db.execute(
+            "SELECT provider_id, reservation, request FROM answers WHERE provider_id != ''"
+        )
+        return {name: (reservation, request) for name, reservation, request in rows}
+
+    def samples_per_request(self) -> dict[int, int]:
+        """How many slots each request filled."""
+        rows = self._db.execute("SELECT request, count(*) FROM samples GROUP BY request")
+        return dict(rows.fetchall())
+
+    def slots_of(self, request: int) -> set[int]:
+        """The slots that a request filled."""
+        rows = self._db.execute(
+            "SELECT s.slot FROM requests r JOIN samples s ON s.arm = r.arm"
+            " AND s.problem = r.problem AND s.slot BETWEEN r.first_slot AND r.first_slot + r.n - 1"
+            " WHERE r.request = ? AND s.request = r.request",
+            (request,),
+        )
+        return {row[0] for row in rows}
+
+    def filled(self, arm: int) -> int:
+        """How many slots of an arm are filled, censored ones included."""
+        row = self._db.execute("SELECT count(*) FROM samples WHERE arm = ?", (arm,)).fetchone()
+        return int(row[0])
+
+    def unjudged(self, arm: int, verifier: str) -> Iterator[tuple[int, int, str]]:
+        """Problem, slot and text of samples without a verdict of `verifier` that counts."""
+        yield from self._db.execute(
+            "SELECT s.problem, s.slot, s.text FROM samples s LEFT JOIN verdicts v"
+            " ON v.arm = s.arm AND v.problem = s.problem AND v.slot = s.slot AND v.verifier = ?2"
+            " WHERE s.arm = ?1 AND s.kind = 'ok' AND (v.kind IS NULL OR v.kind = 'infra_error')",
+            (arm, verifier),
+        )
+
+    def resolved(self, arm: int, verifier: str) -> list[tuple[int, int, int, bool | None]]:
+        """Arm, problem, slot and whether it passed, of judged and (None) censored slots."""
+        rows = self._db.execute(
+            "SELECT problem, slot, kind FROM verdicts WHERE arm = ?1 AND verifier = ?2"
+            " AND kind != 'infra_error' UNION ALL"
+            " SELECT problem, slot, kind FROM samples WHERE arm = ?1 AND kind = 'censored'",
+            (arm, verifier),
+        )
+        return [
+            (arm, p, s, None if kind == "censored" else kind == "passed") for p, s, kind in rows
+        ]
+
+    def slot_requests(self, arm: int) -> Iterator[tuple[int, int, int]]:
+        """Problem, slot and request of every planned slot, by problem and slot.
+
+        A slot that a later request took over belongs to that one.
+        """
+        taken: dict[tuple[int, int], int] = {}
+        for request, problem, first, n in self._db.execute(
+            "SELECT request, problem, first_slot, n FROM requests WHERE arm = ? ORDER BY request",
+            (arm,),
+        ):
+            taken.update(dict.fromkeys(((problem, s) for s in range(first, first + n)), request))
+        for (problem, slot), request in sorted(taken.items()):
+            yield problem, slot, request
+
+    def samples(self, arm: int) -> Iterator[tuple[int, int, str, str, str]]:
+        """Problem, slot, kind, finish reason, text, by problem and slot."""
+        yield from self._db.execute(
+            "SELECT problem, slot, kind, finish_reason, text FROM samples WHERE arm = ?"
+            " ORDER BY problem, slot",
+            (arm,),
+        )
+
+    def verdicts(self, arm: int, verifier: str) -> Iterator[tuple[int, int, str, str | None]]:
+        """Problem, slot, kind, answer, by problem and slot."""
+        yield from self._db.execute(
+            "SELECT problem, slot, kind, answer FROM verdicts WHERE arm = ? AND verifier = ?"
+            " ORDER BY problem, slot",
+            (arm, verifier),
+        )
+
+    def verdict_kinds(self, arm: int) -> dict[str, dict[str, int]]:
+        """Per verifier, how many verdicts of each kind."""
+        found: dict[str, dict[str, int]] = {}
+        for verifier, kind, number in self._db.execute(
+            "SELECT verifier, kind, count(*) FROM verdicts WHERE arm = ? GROUP BY 1, 2", (arm,)
+        ):
+            found.setdefault(verifier, {})[kind] = number
+        return found
+
+    def bought(self, arm: int) -> list[Bought]:
+        """Every answered request of an arm, in the order of reservation."""
+        rows = self._db.execute(
+            "SELECT r.request, r.problem, r.first_slot, r.n, a.cost, a.recorded_at,"
+            " a.input_tokens, a.cached_input_tokens, a.cache_write_5m_tokens,"
+            " a.cache_write_1h_tokens, a.output_tokens, a.reasoning_tokens"
+            " FROM answers a JOIN requests r USING (request) WHERE r.arm = ?"
+            " ORDER BY a.reservation",
+            (arm,),
+        )
+        return [Bought(*(*row[:6], None if row[6] is None else Usage(*row[6:]))) for row in rows]
+
+    def events(self) -> Iterator[Event]:
+        """The ledger's events, in order."""
+        for kind, reservation, amount, scopes, note in self._db.execute(
+            "SELECT kind, reservation, amount, scopes, note FROM ledger ORDER BY event"
+        ):
+            yield Event(kind, reservation, amount, tuple(scopes.split()), note)
+
+    def settled_over_time(self, scope: str) -> list[tuple[float, int]]:
+        """Time and amount of every settlement of one scope, in order."""
+        return self._db.execute(
+            "SELECT s.at, s.amount FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
+            " AND r.reservation = s.reservation WHERE s.kind = 'settle'"
+            " AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %' ORDER BY s.event",
+            (scope,),
+        ).fetchall()
+
+    def failures(self) -> dict[str, int]:
+        """How many tries failed, by kind."""
+        rows = self._db.execute("SELECT kind, count(*) FROM failures GROUP BY kind ORDER BY 2 DESC")
+        return dict(rows.fetchall())
+
+
+def _quoted(path: Path) -> str:
+    return quote(str(path.resolve()))

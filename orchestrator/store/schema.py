@@ -1,0 +1,67 @@
+"""The run database, `run.db`: the only truth of a run.
+
+    meta       one line each: schema version, study, identity, prices, what the run knows of itself
+    arms       what each arm asked, with its resolved price
+    problems   what was asked, once per task
+    requests   the durable plan: which slots each request buys, with its seed
+    answers    what a request brought: usage raw, cost, timing
+    samples    one row a slot that was filled (or censored)
+    failures   tries that brought nothing, with how far they got
+    verdicts   one row per sample and verifier
+    ledger     the ledger's events, in order
+
+A sample, its answer and its settlement commit in one transaction.
+"""
+
+from __future__ import annotations
+
+VERSION = "1"
+
+CREATE = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE arms (
+    arm INTEGER PRIMARY KEY, key TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL,
+    task TEXT NOT NULL, policy TEXT NOT NULL, samples INTEGER NOT NULL, spec TEXT NOT NULL);
+CREATE TABLE problems (
+    task TEXT NOT NULL, problem INTEGER NOT NULL, id TEXT NOT NULL, digest TEXT NOT NULL,
+    content TEXT NOT NULL, PRIMARY KEY (task, problem)) WITHOUT ROWID;
+CREATE TABLE requests (
+    request INTEGER PRIMARY KEY, arm INTEGER NOT NULL, problem INTEGER NOT NULL,
+    first_slot INTEGER NOT NULL, n INTEGER NOT NULL, seed INTEGER NOT NULL,
+    planned_at REAL NOT NULL);
+CREATE TABLE answers (
+    request INTEGER PRIMARY KEY, reservation INTEGER NOT NULL, model TEXT NOT NULL,
+    provider_id TEXT NOT NULL, usage TEXT, input_tokens INTEGER, cached_input_tokens INTEGER,
+    cache_write_5m_tokens INTEGER, cache_write_1h_tokens INTEGER, output_tokens INTEGER,
+    reasoning_tokens INTEGER, cost INTEGER, sent_at REAL NOT NULL, latency_s REAL NOT NULL,
+    recorded_at REAL NOT NULL);
+CREATE TABLE samples (
+    arm INTEGER NOT NULL, problem INTEGER NOT NULL, slot INTEGER NOT NULL,
+    request INTEGER NOT NULL, choice INTEGER NOT NULL, kind TEXT NOT NULL,
+    finish_reason TEXT NOT NULL, text TEXT NOT NULL, output_tokens INTEGER,
+    PRIMARY KEY (arm, problem, slot));
+CREATE TABLE failures (
+    failure INTEGER PRIMARY KEY, request INTEGER NOT NULL, reservation INTEGER NOT NULL,
+    at REAL NOT NULL, kind TEXT NOT NULL, sent TEXT NOT NULL, final INTEGER NOT NULL,
+    message TEXT NOT NULL);
+CREATE TABLE verdicts (
+    arm INTEGER NOT NULL, problem INTEGER NOT NULL, slot INTEGER NOT NULL, verifier TEXT NOT NULL,
+    kind TEXT NOT NULL, detail TEXT NOT NULL, answer TEXT, tier TEXT NOT NULL,
+    wall_s REAL NOT NULL, cpu_s REAL NOT NULL,
+    PRIMARY KEY (arm, problem, slot, verifier)) WITHOUT ROWID;
+CREATE TABLE ledger (
+    event INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, reservation INTEGER NOT NULL,
+    amount INTEGER NOT NULL, scopes TEXT NOT NULL, note TEXT NOT NULL);
+CREATE INDEX requests_by_slot ON requests (arm, problem, first_slot);
+"""
+
+PUT_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+PUT_ARM = "INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+PUT_PROBLEM = "INSERT INTO problems VALUES (?, ?, ?, ?, ?)"
+PUT_REQUEST = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)"
+PUT_ANSWER = "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SET_COST = "UPDATE answers SET cost = ? WHERE request = ?"
+PUT_SAMPLE = "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+PUT_FAILURE = "INSERT INTO failures VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"
+PUT_VERDICT = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+PUT_EVENT = "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)"

@@ -1,0 +1,190 @@
+"""RunStore: what a run writes, and the ledger's Journal.
+
+Writing happens on the event loop by appending rows; everything appended without an await in
+between commits together (writer.py). Reading is done by `reader.py`, over the same file, by
+anyone, also while the run goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from budgets.journal import Event
+from orchestrator.errors import ConfigError, StoreError
+from orchestrator.store import schema
+from orchestrator.store.writer import Writer
+from providers.sample import Choice, SampleResponse
+from verifiers.verdict import Verdict
+
+
+def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    """A connection for writing: write-ahead log, every commit synced."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA cache_size=-65536")
+    if create:
+        connection.executescript("BEGIN;" + schema.CREATE + "COMMIT;")
+        connection.execute(schema.PUT_META, ("schema", schema.VERSION))
+    else:
+        check_version(connection, path)
+    return connection
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise ConfigError for a database that this orch cannot read."""
+    try:
+        row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise ConfigError(f"{path} is not a run database of orch ({error}).") from None
+    if row is None or row[0] != schema.VERSION:
+        raise ConfigError(
+            f"{path} has schema {row and row[0]}, this orch reads {schema.VERSION}; "
+            "use the orch that wrote it."
+        )
+
+
+def storable(text: str) -> str:
+    """The text with what UTF-8 cannot hold (lone surrogates) replaced."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+class RunStore:
+    """The writing side of a run's database."""
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self.path = path
+        try:
+            self.connection = connect(path, create=create)
+        except sqlite3.Error as error:
+            raise StoreError(f"{path} cannot be opened: {error}.") from None
+        self._next_event = self._highest("ledger", "event") + 1
+        self._next_request = self._highest("requests", "request") + 1
+        self._writer: Writer | None = None
+
+    def _highest(self, table: str, column: str) -> int:
+        row = self.connection.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()
+        return int(row[0])
+
+    @property
+    def writer(self) -> Writer:
+        if self._writer is None:
+            self._writer = Writer(self.connection, asyncio.get_running_loop())
+        return self._writer
+
+    @property
+    def fault(self) -> StoreError | None:
+        return self._writer.fault if self._writer else None
+
+    # The ledger's Journal.
+
+    def append(self, event: Event) -> None:
+        row = (
+            self._next_event, time.time(), event.kind, event.reservation, event.amount,
+            " ".join(event.scopes), event.note,
+        )  # fmt: skip
+        self._next_event += 1
+        self.writer.append(schema.PUT_EVENT, row)
+
+    async def durable(self) -> None:
+        await self.writer.durable()
+
+    def events(self) -> Iterable[Event]:
+        for kind, reservation, amount, scopes, note in self.connection.execute(
+            "SELECT kind, reservation, amount, scopes, note FROM ledger ORDER BY event"
+        ):
+            yield Event(kind, reservation, amount, tuple(scopes.split()), note)
+
+    # What a run writes.
+
+    @property
+    def upcoming_request(self) -> int:
+        """The number that the next planned request gets."""
+        return self._next_request
+
+    def when_durable(self, callback: Callable[[], None]) -> None:
+        self.writer.when_durable(callback)
+
+    def put_meta(self, key: str, value: str) -> None:
+        self.writer.append(schema.PUT_META, (key, value))
+
+    def put_arm(
+        self, arm: int, key: str, provider: str, model: str, task: str, policy: str,
+        samples: int, spec: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        row = (arm, key, provider, model, task, policy, samples, json.dumps(spec, sort_keys=True))
+        self.writer.append(schema.PUT_ARM, row)
+
+    def put_problem(
+        self, task: str, problem: int, identifier: str, digest: str, content: Mapping[str, Any]
+    ) -> None:
+        row = (task, problem, identifier, digest, json.dumps(content, ensure_ascii=False))
+        self.writer.append(schema.PUT_PROBLEM, row)
+
+    def plan(self, arm: int, problem: int, first_slot: int, n: int, seed: int) -> int:
+        """Plan one request; returns its number."""
+        request = self._next_request
+        self._next_request += 1
+        row = (request, arm, problem, first_slot, n, seed, time.time())
+        self.writer.append(schema.PUT_REQUEST, row)
+        return request
+
+    def put_answer(
+        self, request: int, reservation: int, response: SampleResponse, cost: int | None,
+        sent_at: float, latency_s: float,
+    ) -> None:  # fmt: skip
+        usage = None if response.usage_raw is None else json.dumps(response.usage_raw)
+        used = response.usage
+        tokens = (None,) * 6 if used is None else (
+            used.input_tokens, used.cached_input_tokens, used.cache_write_5m_tokens,
+            used.cache_write_1h_tokens, used.output_tokens, used.reasoning_tokens,
+        )  # fmt: skip
+        row = (
+            request, reservation, response.model, response.request_id, usage, *tokens, cost,
+            sent_at, latency_s, time.time(),
+        )  # fmt: skip
+        self.writer.append(schema.PUT_ANSWER, row)
+
+    def put_cost(self, request: int, cost: int) -> None:
+        """What an answer of unknown size turned out to cost."""
+        self.writer.append(schema.SET_COST, (cost, request))
+
+    def put_sample(self, arm: int, problem: int, slot: int, request: int, choice: Choice) -> None:
+        row = (
+            arm, problem, slot, request, choice.index, "ok", choice.finish_reason,
+            storable(choice.text), choice.output_tokens,
+        )  # fmt: skip
+        self.writer.append(schema.PUT_SAMPLE, row)
+
+    def put_censored(self, arm: int, problem: int, slot: int, request: int, choice: int) -> None:
+        row = (arm, problem, slot, request, choice, "censored", "timeout", "", None)
+        self.writer.append(schema.PUT_SAMPLE, row)
+
+    def put_failure(
+        self, request: int, reservation: int, kind: str, sent: str, message: str, *, final: bool
+    ) -> None:
+        row = (request, reservation, time.time(), kind, sent, int(final), message[:2000])
+        self.writer.append(schema.PUT_FAILURE, row)
+
+    def put_verdict(
+        self, arm: int, problem: int, slot: int, verifier: str, verdict: Verdict
+    ) -> None:
+        row = (
+            arm, problem, slot, verifier, verdict.kind, verdict.detail[:2000], verdict.answer,
+            verdict.tier, verdict.wall_s, verdict.cpu_s,
+        )  # fmt: skip
+        self.writer.append(schema.PUT_VERDICT, row)
+
+    async def close(self) -> None:
+        """Commit what is queued and close the database."""
+        try:
+            if self._writer is not None:
+                await self._writer.close()
+        finally:
+            self.connection.close()

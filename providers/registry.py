@@ -1,0 +1,228 @@
+"""Makes a provider from its name: the table, the environment, and what the user said.
+
+Raises ProviderConfigError (a ValueError) with one sentence for whatever cannot be set up. The key
+rules are those of providers/keys.py: a provider's own key goes to that provider's hosts and
+nowhere else, whether the address came from an argument or from the environment.
+
+A name that the table does not have is looked up in the entry point group "orch.providers": a
+callable with the keyword arguments of `make_provider`, returning a Provider.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yarl import URL
+
+from providers import known
+from providers.errors import ProviderConfigError
+from providers.keys import Key, checked_url, is_loopback, read_key
+from providers.known import Known
+from providers.lane import FastLane, Lane
+from providers.sample import Provider
+from providers.transport import Timeouts, Transport
+
+if TYPE_CHECKING:
+    from providers.batch.exchange import Exchange
+    from providers.batch.lane import BatchLane
+
+GROUP = "orch.providers"
+
+
+def provider_names() -> list[str]:
+    """Every name that make_provider takes."""
+    names = {row.name for row in known.KNOWN} | set(known.ALIASES)
+    return sorted(names | {point.name for point in entry_points(group=GROUP)})
+
+
+def make_provider(
+    name: str,
+    *,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+    model: str | None = None,
+    timeouts: Timeouts | None = None,
+    transport: Transport | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Provider:
+    """The provider called `name`, ready to sample; nothing is sent yet.
+
+    `base_url`: another address than the provider's own (for `replay` a file will do).
+    `api_key_env`: the variable that holds the key for that address; the caller must have it from
+    the person at the keyboard, not from a file of unknown origin. `model`: decides what the API
+    can do (reasoning models). `transport`: shared between providers, closed by whoever made it.
+    Raises ProviderConfigError.
+    """
+    environ = os.environ if environ is None else environ
+    row = known.find(name)
+    if row is None:
+        for point in entry_points(group=GROUP, name=name):
+            made: Provider = point.load()(
+                base_url=base_url,
+                api_key_env=api_key_env,
+                model=model,
+                timeouts=timeouts,
+                transport=transport,
+                environ=environ,
+            )
+            return made
+        raise ProviderConfigError(
+            f"there is no provider {name!r}; the known ones are {', '.join(provider_names())}"
+        )
+    if row.name == "replay" and base_url is not None and "://" not in base_url:
+        from providers.recording import Recording
+        from providers.replay import ReplayProvider
+
+        return ReplayProvider(Recording.load(Path(base_url)), model=model or "replay")
+    url, source = _address(row, base_url, environ)
+    key = _key(row, url, source, api_key_env, environ)
+    return _build(row, url, key, api_key_env or row.key_variable, model, timeouts, transport)
+
+
+def make_batches(
+    name: str,
+    *,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+    model: str | None = None,
+    timeouts: Timeouts | None = None,
+    transport: Transport | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[BatchLane, Exchange]:
+    """The batch API of `name`, and the exchange to close afterwards; as make_provider."""
+    from providers.batch.anthropic import AnthropicBatches
+    from providers.batch.exchange import Exchange
+    from providers.batch.openai import OpenAIBatches
+    from providers.openai import bearer
+
+    environ = os.environ if environ is None else environ
+    row = known.find(name)
+    if row is None or not row.capabilities.batch:
+        able = [row.name for row in known.KNOWN if row.capabilities.batch]
+        raise ProviderConfigError(
+            f"provider {name!r} has no batch API that orch knows; {', '.join(able)} have one"
+        )
+    url, source = _address(row, base_url, environ)
+    key = _key(row, url, source, api_key_env, environ)
+    capabilities = row.capabilities_of(model)
+    if row.protocol == "anthropic":
+        from providers.sdk import anthropic_headers
+
+        url, headers = URL(str(url).removesuffix("/v1")), anthropic_headers(key)
+    else:
+        headers = bearer(key)
+    exchange = Exchange(
+        row.name,
+        url,
+        headers,
+        key=key,
+        key_variable=api_key_env or row.key_variable,
+        timeouts=timeouts,
+        transport=transport,
+    )
+    if row.protocol == "anthropic":
+        return AnthropicBatches(exchange, capabilities), exchange
+    return OpenAIBatches(exchange, capabilities, row.dialect_of(model)), exchange
+
+
+def _address(row: Known, base_url: str | None, environ: Mapping[str, str]) -> tuple[URL, str]:
+    """The base URL and what to call its source in an error."""
+    if base_url is not None:
+        return checked_url(base_url, "--base-url"), "--base-url"
+    if row.url_variable and environ.get(row.url_variable, "").strip():
+        return checked_url(environ[row.url_variable], row.url_variable), row.url_variable
+    if row.base_url is None:
+        raise ProviderConfigError(
+            f"provider {row.name!r} has no address of its own; give one with --base-url"
+        )
+    return checked_url(row.base_url, row.name), "the default address"
+
+
+def at_home(row: Known, url: URL) -> bool:
+    """Whether the key of `row` may be sent to `url`."""
+    if row.hosts:
+        return url.scheme == "https" and url.host in row.hosts and url.port == 443
+    return is_loopback(url.host or "")
+
+
+def _key(
+    row: Known, url: URL, source: str, api_key_env: str | None, environ: Mapping[str, str]
+) -> Key | None:
+    variable = api_key_env or row.key_variable
+    if api_key_env is not None:
+        owner = known.owner_of(api_key_env)
+        if owner is not None and owner.hosts and not at_home(owner, url):
+            raise ProviderConfigError(
+                f"{api_key_env} belongs to {_home(owner)} and is not sent to {url.host}; put the "
+                "key for that host into a variable of its own"
+            )
+    elif not at_home(row, url):
+        if row.key_needed and not is_loopback(url.host or ""):
+            raise ProviderConfigError(
+                f"{source} leads to {url.scheme}://{url.host}, where {variable} is not sent (it "
+                f"belongs to {_home(row)}); name the variable with that host's key by "
+                "--api-key-env, or use --provider compatible for a server without a key"
+            )
+        return None
+    if variable is None:
+        return None
+    key = read_key(variable, environ)
+    if key is None and (row.key_needed or api_key_env is not None):
+        raise ProviderConfigError(
+            f"{variable} is not set; put the key for {url.host} into it, or name another "
+            "variable with --api-key-env"
+        )
+    return key
+
+
+def _home(row: Known) -> str:
+    return f"https://{row.hosts[0]}" if row.hosts else "this machine"
+
+
+def _build(
+    row: Known,
+    url: URL,
+    key: Key | None,
+    key_variable: str | None,
+    model: str | None,
+    timeouts: Timeouts | None,
+    transport: Transport | None,
+) -> Provider:
+    """Imports inside: an SDK takes more than a second to import and only its lane needs it."""
+    capabilities = row.capabilities_of(model)
+    lane: Lane
+    if row.protocol == "anthropic":
+        from providers.anthropic import AnthropicProvider
+        from providers.sdk import anthropic_lane
+
+        url = URL(str(url).removesuffix("/v1"))
+        lane = anthropic_lane(url, key, timeouts=timeouts, transport=transport)
+        return AnthropicProvider(
+            row.name, lane, key=key, key_variable=key_variable, capabilities=capabilities
+        )
+    from providers.openai import OpenAIProvider, bearer
+
+    if row.lane == "sdk":
+        from providers.sdk import openai_lane
+
+        lane = openai_lane(
+            url,
+            key,
+            timeouts=timeouts,
+            transport=transport,
+            account=row.name == "openai" and at_home(row, url),
+        )
+    else:
+        lane = FastLane(url, bearer(key), timeouts=timeouts, transport=transport)
+    return OpenAIProvider(
+        row.name,
+        lane,
+        key=key,
+        key_variable=key_variable,
+        capabilities=capabilities,
+        dialect=row.dialect_of(model),
+    )

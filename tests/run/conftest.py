@@ -1,0 +1,142 @@
+"""Runs of the real command against the real server, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PRICES = """
+[models."orch-tiny"]
+input = "3.00"
+output = "15.00"
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a person without keys or settings."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ORCH_", "OPENAI_", "ANTHROPIC_", "VLLM_", "DEEPSEEK_"))
+    }
+    return {**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "120", **more}
+
+
+@dataclass
+class Finished:
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def orch(tmp_path: Path) -> Callable[..., Finished]:
+    """Run `orch` to its end in an empty directory."""
+
+    def call(*args: object, timeout: float = 120, **env: str) -> Finished:
+        ended = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *map(str, args)],
+            cwd=tmp_path,
+            env=environment(**env),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Finished(ended.returncode, ended.stdout, ended.stderr)
+
+    return call
+
+
+@pytest.fixture
+def start_orch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `orch` and hand over the process; what is left of it is killed at the end."""
+    started: list[subprocess.Popen[str]] = []
+
+    def call(*args: object, **env: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", *map(str, args)],
+            cwd=tmp_path,
+            env=environment(**env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield call
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@dataclass
+class Server:
+    """The bundled model's server, started on its own, with its own bill."""
+
+    url: str
+    bill_path: Path
+
+    def bill(self) -> list[dict[str, Any]]:
+        if not self.bill_path.exists():
+            return []
+        return [json.loads(line) for line in self.bill_path.read_text().splitlines()]
+
+    def billed(self, model: str = "orch-tiny") -> int:
+        """The bill in picodollars at PRICES."""
+        return sum(
+            line["prompt_tokens"] * 3_000_000 + line["completion_tokens"] * 15_000_000
+            for line in self.bill()
+        )
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[], Server]]:
+    """Start `orch serve --bill` on a free port."""
+    started: list[subprocess.Popen[str]] = []
+
+    def call() -> Server:
+        bill = tmp_path / f"bill-{len(started)}.jsonl"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "providers.tiny", "--port", "0", "--bill", str(bill)],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        return Server(first["base_url"], bill)
+
+    yield call
+    for process in started:
+        process.terminate()
+        process.wait(timeout=20)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> Path:
+    path = tmp_path / "prices.toml"
+    path.write_text(PRICES)
+    return path
