@@ -229,10 +229,5 @@ KEPT_HEADERS = ("x-ratelimit-", "anthropic-ratelimit-", "retry-after")
 
 
 def limit_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that speak of limits, names in lower case."""
-    found = {}
-    for name, value in headers.items():
-        name = name.lower()
-        if name.startswith(KEPT_HEADERS):
-            found[name] = value
-    return found
+    """Of headers with names in lower case, those that speak of limits."""
+    return {name: value for name, value in headers.items() if name.startswith(KEPT_HEADERS)}
