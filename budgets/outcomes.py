@@ -76,21 +76,16 @@ ROWS: tuple[Row, ...] = (
 _TABLE: dict[tuple[str, str], Action] = {(row.provider, row.what): row.action for row in ROWS}
 
 
-def action(provider: str, what: str) -> Action:
+def outcome_action(provider: str, what: str) -> Action:
     """What the ledger does with a reservation after `what` happened at `provider`."""
     return _TABLE.get((provider, what)) or _TABLE.get(("", what), "hold")
-
-
-def outcome_action(provider: str, error: str, sent: str, status: int | None = None) -> Action:
-    """The same for a failed request, in the words of a provider's error; see what_happened."""
-    return action(provider, what_happened(error, sent, status))
 
 
 def what_happened(error: str, sent: str, status: int | None = None) -> What:
     """The row of a failed request.
 
     `error`: the class of the provider's error by name ("TimedOut", "BadResponse", ...), or
-    "cancelled"; anything else counts as a broken connection. `sent`: "not_sent", "rejected" or
+    "Cancelled"; anything else counts as a broken connection. `sent`: "not_sent", "rejected" or
     "maybe_billed". `status`: the HTTP status where the provider answered with one.
     """
     if sent == "not_sent":
@@ -103,7 +98,7 @@ def what_happened(error: str, sent: str, status: int | None = None) -> What:
 _UNANSWERED: dict[str, What] = {
     "TimedOut": "timeout",
     "BadResponse": "unreadable",
-    "cancelled": "cancelled",
+    "Cancelled": "cancelled",
     "CancelledError": "cancelled",
 }
 _REFUSALS: dict[str, What] = {

@@ -26,6 +26,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.openfiles import connections_allowed
 from orchestrator.study import Arm, Study
 from orchestrator.tasks import Problem, SamplingDefaults, Task, TaskError
+from providers.affinity import CacheWarmer
 from providers.errors import ProviderConfigError, ProviderError
 from providers.registry import make_provider
 from providers.sample import Capabilities, Provider, SampleRequest
@@ -285,6 +286,10 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                 verifier=arm.verifier,
                 price=arm.price,
                 meter=None,
+                warmer=CacheWarmer(
+                    enabled=arm.price is not None
+                    and arm.provider.capabilities.prompt_cache != "none"
+                ),
                 base=askable(arm.base, arm.provider.capabilities),
                 n_per_request=requests_per_draw(arm.spec, arm.provider.capabilities),
                 prompt_bounds=[prompt_bound(problem) for problem in arm.problems],

@@ -24,7 +24,8 @@ from budgets.ledger import DoesNotFit, Ledger
 from budgets.meter import TimeMeter
 from orchestrator import errors
 from orchestrator.arms import ReadyArm
-from orchestrator.engine import Engine, Ticket
+from orchestrator.control import Ticket
+from orchestrator.engine import Engine
 from orchestrator.errors import ConfigError, OrchError, RunFault
 from orchestrator.identity import identity_of, refuse_difference
 from orchestrator.judging import Judging
@@ -169,10 +170,10 @@ async def _open_store(prepared: Prepared, options: RunOptions) -> AsyncIterator[
         except OSError as error:
             raise ConfigError(f"{directory} cannot be made: {error.strerror}.") from None
         lock = RunLock(directory)
+    if not options.resume:
+        _write_study(directory, prepared)
     store = RunStore(directory / "run.db", create=not options.resume)
     try:
-        if not options.resume:
-            _write_study(directory, prepared)
         yield store
     finally:
         with contextlib.suppress(errors.StoreError):
@@ -196,7 +197,9 @@ def _write_study(directory: Path, prepared: Prepared) -> None:
 
     study = msgspec.structs.replace(prepared.study, arms=[arm.spec for arm in prepared.arms])
     text = "# Written by orch: the resolved study. `orch run` accepts this file.\n"
-    (directory / "study.toml").write_text(text + study_toml(study), encoding="utf-8")
+    scratch = directory / "study.toml.new"
+    scratch.write_text(text + study_toml(study), encoding="utf-8")
+    scratch.replace(directory / "study.toml")
 
 
 def _caps(prepared: Prepared) -> dict[str, int | None]:
@@ -275,6 +278,8 @@ def _plan(
             stored = json.loads(reader.meta("identity", "{}"))
             if stored:
                 refuse_difference(stored, identity, str(options.directory))
+                # What may change on resume (more samples, another budget) is the study from now on.
+                _write_study(options.directory, prepared)
                 rest = owed(reader, arms)
                 resolved = recount(reader, arms, state)
     else:
@@ -356,7 +361,9 @@ async def _judge_leftovers(arms: list[ReadyArm], judging: Judging, options: RunO
 def _ending(
     engine: Engine, ledger: Ledger, state: RunState, interrupts: Interrupts, store: RunStore
 ) -> Ending:
-    fault = engine.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
+    fault = (
+        engine.control.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
+    )
     ending = Ending(errors.COMPLETE, notes=list(state.notes))
     if state.unfilled:
         ending.exit_code = errors.UNFILLED
@@ -364,7 +371,7 @@ def _ending(
     if broken := state.verdicts["infra_error"]:
         ending.exit_code = errors.UNFILLED
         ending.reasons.append(f"the judge failed on {broken} samples")
-    if engine.budget_reached:
+    if engine.control.budget_reached:
         ending.exit_code = errors.BUDGET_REACHED
         ending.reasons.insert(0, "the budget is reached")
     if fault is not None:

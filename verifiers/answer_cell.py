@@ -72,12 +72,34 @@ def _key(found: list[Any]) -> str:
     if isinstance(value, str):
         return "".join(value.split()).lower()
     try:
+        if not _tame(value):
+            return str(value)
         if getattr(value, "is_number", False):
-            number = sympy.N(value, 15)
-            return str(sympy.nsimplify(number, rational=True) if number.is_real else number)
-        return str(sympy.expand(value.doit() if isinstance(value, sympy.Expr) else value))
+            number = str(sympy.N(value, 15))
+            whole = "." in number and "e" not in number and "I" not in number
+            return number.rstrip("0").rstrip(".") if whole else number
+        return str(sympy.expand(value) if isinstance(value, sympy.Expr) else value)
     except Exception:  # Whatever sympy stumbles over still has a text.
         return str(value)
+
+
+def _tame(value: Any) -> bool:
+    """Whether it is cheap to evaluate: no towers, no large powers, factorials, sums, integrals."""
+    import sympy
+
+    if not isinstance(value, sympy.Basic):
+        return False
+    for part in sympy.preorder_traversal(value):
+        if isinstance(part, sympy.Pow):
+            exponent = part.args[1]
+            if exponent.has(sympy.Pow) or (exponent.is_Number and abs(exponent) > 1000):
+                return False
+        elif isinstance(part, sympy.Function):
+            if any(one.is_Number and abs(one) > 1000 for one in part.args):
+                return False
+        elif isinstance(part, sympy.Sum | sympy.Product | sympy.Integral | sympy.Limit):
+            return False
+    return True
 
 
 def _specials() -> dict[str, Any]:

@@ -38,7 +38,7 @@ def answer(text: str) -> str | None:
 
 def integer(found: str) -> str | None:
     """The digits of an answer that is an integer of any length and nothing else, or None."""
-    bare = found.strip().strip("$").strip().rstrip(".").strip()
+    bare = found.replace("\\$", "").strip().strip("$").strip().rstrip(".").strip()
     if not bare.isascii() or not _INTEGER.fullmatch(bare):
         return None
     digits = bare.partition(".")[0].replace(",", "").lstrip("+")
@@ -51,7 +51,9 @@ def plain(found: str) -> str:
     """An answer's text without dollar signs, white space, text commands and a final point."""
     text = found.replace("\\left", "").replace("\\right", "").replace("\\dfrac", "\\frac")
     text = re.sub(r"\\(?:text|mathrm|textbf|mathbf|mbox|operatorname)\s*\{([^{}]*)\}", r"\1", text)
-    text = "".join(text.replace("$", "").replace("\\!", "").replace("\\,", "").split())
+    for gone in ("\\$", "$", "\\!", "\\,"):
+        text = text.replace(gone, "")
+    text = "".join(text.split())
     return text.rstrip(".").lower()
 
 

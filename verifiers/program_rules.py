@@ -2,25 +2,24 @@
 
 Rules:
     continue   the output continues the prompt: the program is the prompt and then the output
-    block      the last fenced block that defines the entry function (else the last one), or the
-               whole output where nothing is fenced; the prompt's own code goes before it
+    block      the rules of extract.py: the last fenced block that defines the entry function,
+               or the whole output where nothing is fenced; the prompt's own code goes before it
     paper      the first fenced block, freed of a leading `python` (as "Large Language Monkeys"
                does for CodeContests), or the whole output where nothing is fenced
 
-A fence is three backticks. A block that is never closed runs to the end under `block` (an output
-cut by its token limit) and does not count under `paper`. Whether an unfenced output is a program
+A block that is never closed does not count under `paper`. Whether an unfenced output is a program
 at all shows when it is run: a syntax error there means that there was no answer.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from verifiers.extract import extract_code, fenced_blocks
+
 FENCE = "```"
-_LANGUAGE = re.compile(r"[ \t]*[A-Za-z0-9+#._-]*[ \t]*(?:\r?\n|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def program(text: str, how: Mapping[str, Any]) -> Program | None:
         return _first_block(text)
     if rule != "block":
         raise ValueError(f"there is no rule {rule!r} for finding a program")
-    found = _last_block(text, how.get("entry"))
+    found = _last_block(text, how)
     before = how.get("before", "")
     if found is None or not before:
         return found
@@ -61,21 +60,8 @@ def _first_block(text: str) -> Program | None:
     return Program(text, fenced=False) if text else None
 
 
-def _last_block(text: str, entry: str | None) -> Program | None:
-    parts = text.split(FENCE)
-    blocks = [_without_language(block) for block in parts[1::2]]
-    blocks = [block for block in blocks if block.strip()]
-    if not blocks:
-        return Program(text, fenced=False) if text.strip() else None
-    if entry is not None:
-        defines = re.compile(
-            rf"^\s*(?:async\s+)?(?:def|class)\s+{re.escape(entry)}\b", re.MULTILINE
-        )
-        blocks = [block for block in blocks if defines.search(block)] or blocks
-    return Program(blocks[-1], fenced=True)
-
-
-def _without_language(block: str) -> str:
-    """A block without the word that names its language on the fence's line."""
-    found = _LANGUAGE.match(block)
-    return block[found.end() :] if found else block
+def _last_block(text: str, how: Mapping[str, Any]) -> Program | None:
+    found = extract_code(text, how.get("language", "python"), how.get("entry"))
+    if not found.strip():
+        return None
+    return Program(found, fenced=bool(fenced_blocks(text)))

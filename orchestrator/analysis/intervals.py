@@ -19,13 +19,16 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from orchestrator.analysis.mixture import fit_mixture
 from orchestrator.analysis.unbiased import (
     Floats,
     Integers,
+    counts,
     failure_powers,
     pass_at_k,
+    whole,
 )
 
 HALF = 0.5
@@ -103,19 +106,30 @@ def moments_of(n: Integers, c: Integers, alike: Floats, ks: Integers) -> Moments
     """Every sum that the intervals need: unbiased where the attempts reach, else the mixture's."""
     smallest = int(n.min())
     powers = np.concatenate([2 * ks, 3 * ks])
-    inside = powers <= smallest
-    failing = np.empty(len(powers))
     if len(ks) <= _FEW:
         q = 1.0 - pass_at_k(n, c, ks[:, None])
-        sums = np.stack([q @ alike, (q * q) @ alike, (q * q * q) @ alike])
-        failing[inside] = (1.0 - pass_at_k(n, c, powers[inside][:, None])) @ alike
+        sums, known = np.stack([q @ alike, (q * q) @ alike, (q * q * q) @ alike]), None
     else:
         streamed = failure_powers(n, c, alike, smallest)
-        sums = streamed[:, ks - 1]
-        failing[inside] = streamed[0][powers[inside] - 1]
+        sums, known = streamed[:, ks - 1], streamed[0]
+    failing = _failing(n, c, alike, powers, known)
+    return Moments(sums[0], sums[1], sums[2], failing[: len(ks)], failing[len(ks) :])
+
+
+def _failing(
+    n: Integers, c: Integers, alike: Floats, powers: Integers, known: Floats | None = None
+) -> Floats:
+    """Sum over problems of (1-p)^power: unbiased up to the smallest n (`known` holds it if it was
+    streamed already), the mixture's beyond."""
+    inside = powers <= n.min()
+    failing = np.empty(len(powers))
+    if known is not None:
+        failing[inside] = known[powers[inside] - 1]
+    elif inside.any():
+        failing[inside] = (1.0 - pass_at_k(n, c, powers[inside][:, None])) @ alike
     if not inside.all():
         failing[~inside] = _extrapolated(n, c, alike, powers[~inside])
-    return Moments(sums[0], sums[1], sums[2], failing[: len(ks)], failing[len(ks) :])
+    return failing
 
 
 def _extrapolated(n: Integers, c: Integers, alike: Floats, powers: Integers) -> Floats:
@@ -131,6 +145,28 @@ def _extrapolated(n: Integers, c: Integers, alike: Floats, powers: Integers) -> 
         knots = np.unique(np.geomspace(knots[0], knots[-1], _FEW).astype(np.int64))
     values = [float(alike[near] @ mixture.failure_moment(power)) for power in knots.tolist()]
     return np.interp(np.log(powers), np.log(knots), values)
+
+
+def difference(
+    n: ArrayLike, c: ArrayLike, k_from: int, k_to: int, level: float
+) -> tuple[float, float, float]:
+    """Coverage gained from k_from to k_to attempts, with bounds for these problems.
+
+    The two share their outcomes: the variance of a problem's gain d = q(k_from) - q(k_to) is
+    E[d^2] - ((1-p)^k_from - (1-p)^k_to)^2, by the same estimates as each alone.
+    """
+    attempts, right = counts(n, c), whole("c", c)
+    kinds, shared = np.unique(np.stack([attempts, right]), axis=1, return_counts=True)
+    alike, total = shared.astype(np.float64), float(len(attempts))
+    gains = pass_at_k(kinds[0], kinds[1], k_to) - pass_at_k(kinds[0], kinds[1], k_from)
+    powers = np.array([2 * k_from, k_from + k_to, 2 * k_to])
+    expected = _failing(kinds[0], kinds[1], alike, powers)
+    square = expected[0] - 2.0 * expected[1] + expected[2]
+    unit = (k_to - k_from) * float(np.mean(1.0 / attempts))
+    variance = max(float((gains * gains) @ alike) - square, 0.0) + FLOOR * min(unit, 1.0) ** 2
+    gain = float(gains @ alike) / total
+    half = _normal(level) * variance**0.5 / total
+    return gain, max(gain - half, 0.0), min(gain + half, 1.0)
 
 
 def _normal(level: float) -> float:

@@ -15,6 +15,7 @@ __all__ = ["ArmPlan", "Draw", "Policy", "Schedule", "make_policy", "policy_names
 POLICIES = {
     "uniform": "orchestrator.schedule.uniform:Uniform",
     "until-solved": "orchestrator.schedule.until_solved:UntilSolved",
+    "best-value": "orchestrator.schedule.best_value:BestValue",
 }
 GROUP = "orch.policies"
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from orchestrator.tasks.base import TaskOptions
 from verifiers.verdict import Verifier
 
 
-def answer_verifiers(form: Literal["gsm8k", "math"]) -> Mapping[str, Callable[[], Verifier]]:
+def answer_verifiers(
+    form: Literal["gsm8k", "math"], options: TaskOptions
+) -> Mapping[str, Callable[[], Verifier]]:
     """Makers of the verifiers for answers of that form."""
-    return {"math-verify": modern, "paper": lambda: _paper(form)}
 
+    def modern() -> Verifier:
+        from verifiers.answer import ModernAnswer
 
-def modern() -> Verifier:
-    """The rule on math-verify."""
-    from verifiers.answer import ModernAnswer
+        return ModernAnswer(sandbox=options.sandbox, jobs=options.jobs, trust=options.trust)
 
-    return ModernAnswer()
+    def paper() -> Verifier:
+        from verifiers.answer import PaperAnswer
 
+        return PaperAnswer(form, sandbox=options.sandbox, jobs=options.jobs, trust=options.trust)
 
-def _paper(form: Literal["gsm8k", "math"]) -> Verifier:
-    from verifiers.answer import PaperAnswer
-
-    return PaperAnswer(form)
+    return {"math-verify": modern, "paper": paper}

@@ -81,6 +81,14 @@ class TaskOptions:
     those of its published samples, which leave out a mislabelled problem of GSM8K."""
     revision: str | None = None
     """Another revision of the data set than the pinned one."""
+    sandbox: str | None = None
+    """The sandbox tier in which the verifier judges; None: the strongest that works."""
+    trust: bool = False
+    """The person said that what is judged may be run without a sandbox."""
+    jobs: int | None = None
+    """How many outputs are judged at once; None: one per core."""
+    lean_project: Path | None = None
+    """The Lean project against which proofs are checked."""
 
 
 class Task(Protocol):

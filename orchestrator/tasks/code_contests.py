@@ -87,8 +87,8 @@ class CodeContestsTask:
         return [self._problem(test, *usable[place], blocks[place]) for place in order]
 
     def verifier(self, name: str | None = None) -> Verifier:
-        """`program` (the default; the paper's comparison) or `program-strict`."""
-        return chosen(self.name, name, contest_verifiers())
+        """`program-paper` (the default; the paper's comparison) or `program`; raises TaskError."""
+        return chosen(self.name, name, contest_verifiers(self._options))
 
     def reference_outputs(self) -> Iterator[tuple[Problem, list[str]]]:
         """Yield every problem with its Python 3 solutions, which may be none."""

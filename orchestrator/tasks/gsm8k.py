@@ -65,7 +65,7 @@ class Gsm8kTask:
 
     def verifier(self, name: str | None = None) -> Verifier:
         """`math-verify` (the default) or `paper`; raises TaskError."""
-        return chosen(self.name, name, answer_verifiers("gsm8k"))
+        return chosen(self.name, name, answer_verifiers("gsm8k", self._options))
 
     def reference_outputs(self) -> Iterator[tuple[Problem, list[str]]]:
         """Yield every problem with the data set's own solution."""

@@ -8,6 +8,7 @@ package where that is installed, from the hub otherwise, or from `--data PATH`.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from orchestrator.tasks.base import (
@@ -60,7 +61,7 @@ class HumanEvalTask:
 
     def verifier(self, name: str | None = None) -> Verifier:
         """`program`: the tests of the data set, in the cell; raises TaskError."""
-        return chosen(self.name, name, program_verifiers())
+        return chosen(self.name, name, program_verifiers(self._options))
 
     def reference_outputs(self) -> Iterator[tuple[Problem, list[str]]]:
         """Yield every problem with its canonical solution."""
@@ -84,7 +85,11 @@ class HumanEvalTask:
         prompt, entry = fields["prompt"], fields["entry_point"]
         solution = fields["canonical_solution"]
         reference = {
-            "tests": {"kind": "assert", "entry": entry, "source": fields["test"]},
+            "tests": {
+                "kind": "assert",
+                "entry": entry,
+                "source": f"{helpers(prompt, entry)}\n\n{fields['test']}",
+            },
             "code": {"rule": "continue", "before": prompt},
         }
         if self._chat:
@@ -93,3 +98,13 @@ class HumanEvalTask:
             answer = f"```python\n{prompt}{solution}\n```"
             return Problem(fields["task_id"], None, messages, reference), answer
         return Problem(fields["task_id"], prompt, None, reference), solution
+
+
+def helpers(prompt: str, entry: str) -> str:
+    """What a prompt defines beside the function to complete.
+
+    Some tests call these helpers; they get the prompt's own, not what the candidate made of them.
+    """
+    body = ast.parse(f"{prompt}\n    pass\n").body
+    kept = [node for node in body if not (isinstance(node, ast.FunctionDef) and node.name == entry)]
+    return "\n".join(map(ast.unparse, kept))

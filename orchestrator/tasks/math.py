@@ -96,7 +96,7 @@ class MathTask:
 
     def verifier(self, name: str | None = None) -> Verifier:
         """`math-verify` (the default) or `paper`; raises TaskError."""
-        return chosen(self.name, name, answer_verifiers("math"))
+        return chosen(self.name, name, answer_verifiers("math", self._options))
 
     def reference_outputs(self) -> Iterator[tuple[Problem, list[str]]]:
         """Yield every problem with the data set's own solution, closed as the prompt asks."""

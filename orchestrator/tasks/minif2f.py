@@ -72,7 +72,7 @@ class MiniF2fTask:
 
     def verifier(self, name: str | None = None) -> Verifier:
         """`lean` (whole proofs, the default) or `lean-tactics` (the paper's); raises TaskError."""
-        return chosen(self.name, name, proof_verifiers())
+        return chosen(self.name, name, proof_verifiers(self._options))
 
     def _examples(self) -> str:
         if self._options.few_shot_count == 0:

@@ -74,16 +74,15 @@ class _Parquet(Table):
         self._paths = paths
 
     def scan(self, columns: Sequence[str]) -> Iterator[Row]:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-
+        arrow = import_module("pyarrow")
+        parquet = import_module("pyarrow.parquet")
         for path in self._paths:
             try:
-                with ParquetFile(path) as file:
+                with parquet.ParquetFile(path) as file:
                     _check_columns(str(path), columns, file.schema_arrow.names)
                     for batch in file.iter_batches(batch_size=64, columns=list(columns)):
                         yield from batch.to_pylist()
-            except (ArrowException, OSError) as error:
+            except (arrow.ArrowException, OSError) as error:
                 raise TaskError(f"{path} cannot be read as Parquet: {_brief(error)}.") from None
 
 
@@ -177,7 +176,7 @@ def _table(where: str, paths: Sequence[Path]) -> Table:
     if paths[0].suffix != ".parquet":
         raise TaskError(f"{paths[0]} is neither .parquet nor .jsonl; give one of these.")
     try:
-        import pyarrow.parquet  # noqa: F401
+        import_module("pyarrow.parquet")
     except ModuleNotFoundError:
         raise TaskError(
             f"Reading {paths[0]} needs pyarrow: pip install 'orch[tasks]', or give JSON Lines."
@@ -187,19 +186,18 @@ def _table(where: str, paths: Sequence[Path]) -> Table:
 
 def _hub(source: Source, split: str, revision: str) -> Table:
     try:
-        import datasets
+        datasets = import_module("datasets")
+        errors = import_module("huggingface_hub.errors")
     except ModuleNotFoundError:
         raise TaskError(
             f"The task {source.task} loads its data through Hugging Face datasets, which is not "
             f"installed: pip install 'orch[tasks]', or {source.remedy(revision)}."
         ) from None
-    from huggingface_hub.errors import HfHubHTTPError
-
     try:
         dataset = datasets.load_dataset(
             source.repo, source.config, split=source.splits[split], revision=revision
         )
-    except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
+    except (OSError, ValueError, RuntimeError, errors.HfHubHTTPError) as error:
         raise TaskError(
             f"The data set {source.repo} (revision {revision[:12]}) could not be loaded: "
             f"{_brief(error)}; without a connection to huggingface.co, "

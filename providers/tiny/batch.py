@@ -18,7 +18,7 @@ import numpy as np
 from providers.tiny import sampling
 from providers.tiny.cache import Pool, PromptCache
 from providers.tiny.job import Job, Progress, TokenLogprob
-from providers.tiny.model import BLOCK, Model
+from providers.tiny.llama import BLOCK, Model
 from providers.tiny.rows import Bool, Members, Rows
 from providers.tiny.sampling import Int64
 from providers.tiny.tokenizer import EOS_ID, decode

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from providers.tiny.batch import Batch
 from providers.tiny.job import Job, Progress
-from providers.tiny.model import Model
+from providers.tiny.llama import Model
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from providers.tiny.answers import Finished
 from providers.tiny.ask import Ask
 from providers.tiny.engine import Cancelled, Delivery, Engine
 from providers.tiny.job import Progress
-from providers.tiny.model import Model
+from providers.tiny.llama import Model
 
 
 class EngineEnded(Exception):

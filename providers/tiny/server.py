@@ -7,9 +7,10 @@ error, those of aiohttp included, has OpenAI's shape. A client that goes away en
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,23 +19,23 @@ from aiohttp import web
 from providers.tiny import MODEL_ID, answers, tokenizer
 from providers.tiny.answers import Document, Head
 from providers.tiny.ask import Offer, read
-from providers.tiny.bill import Bill
+from providers.tiny.bill import Bill, BillError
 from providers.tiny.errors import ApiError
 from providers.tiny.fields import parse_body
 from providers.tiny.generation import Dispatcher, EngineEnded, Generation
+from providers.tiny.llama import Model
 from providers.tiny.metrics import Metrics
-from providers.tiny.model import Model
 from providers.tiny.replies import MAX_BODY_BYTES, error_response, events, json_response, of_http
 from providers.tiny.streaming import Pieces
 from providers.tiny.weights import BUNDLED
-
-"""The id of the bundled model."""
 
 MAX_CHOICES = 1024
 """Choices computed at once, and so the most in one request."""
 
 SHUTDOWN_S = 3.0
 """How long requests in progress get to finish once the server is told to stop."""
+
+LOG = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -127,26 +128,35 @@ class Server:
         response = web.StreamResponse(headers={**headers, "x-request-id": head.id})
         pieces = Pieces(head)
         await response.prepare(request)
-        if head.ask.chat:
-            await response.write(events(pieces.opening()))
+        try:
+            async for documents in self._pieces(head, generation, pieces, started):
+                await response.write(events(documents))
+        except (EngineEnded, BillError) as error:
+            # The status is already sent; an error event is what the official client looks for.
+            await response.write(b"data: " + _own_fault(error).body().encode() + b"\n\n")
+        else:
+            await response.write(b"data: [DONE]\n\n")
+        await response.write_eof()
+        return response
+
+    async def _pieces(
+        self, head: Head, generation: Generation, pieces: Pieces, started: float
+    ) -> AsyncIterator[list[Document]]:
+        """A streamed answer's documents in batches; the last only once the bill is written."""
         reasons: list[str] = []
-        held_back: list[Document] = []
+        if head.ask.chat:
+            yield pieces.opening()
         async for steps in generation.steps():
-            documents = held_back + [pieces.piece(step) for step in steps]
+            documents = [pieces.piece(step) for step in steps]
             reasons += [
                 step.progress.finish_reason for step in steps if step.progress.finish_reason
             ]
-            # The last documents wait until the bill is written.
-            held_back = documents if len(reasons) == pieces.choices else []
-            if documents and not held_back:
-                await response.write(events(documents))
-        self._count(head, generation, reasons, started)
-        if head.ask.include_usage:
-            used = answers.usage(head.ask, generation.output_tokens)
-            held_back.append(answers.stream_document(head, [], used))
-        await response.write(events(held_back) + b"data: [DONE]\n\n")
-        await response.write_eof()
-        return response
+            if len(reasons) == pieces.choices:
+                self._count(head, generation, reasons, started)
+                if head.ask.include_usage:
+                    used = answers.usage(head.ask, generation.output_tokens)
+                    documents.append(answers.stream_document(head, [], used))
+            yield documents
 
     def _count(
         self, head: Head, generation: Generation, reasons: list[str], started: float
@@ -162,7 +172,11 @@ class Server:
     def _bill_abandoned(self, head: Head, generation: Generation) -> None:
         """Bill what was computed for a client that went away."""
         if generation.begun and not generation.billed:
-            self._bill.write(head.id, head.ask, generation.output_tokens, "abandoned")
+            try:
+                self._bill.write(head.id, head.ask, generation.output_tokens, "abandoned")
+            except BillError as error:
+                # Nobody is left to be told.
+                LOG.error("Request %s: %s", head.id, error)
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         return json_response({"object": "list", "data": [self._model_document()]})
@@ -203,12 +217,17 @@ class Server:
             response = await handler(request)
         except ApiError as error:
             response = error_response(error)
-        except EngineEnded:
-            ended = "The engine has ended; see the server's log and start it again."
-            response = error_response(ApiError(ended, status=500, kind="server_error"))
+        except (EngineEnded, BillError) as error:
+            response = error_response(_own_fault(error))
         except web.HTTPException as error:
             response = error_response(of_http(request, error), allow=error.headers.get("Allow"))
         resource = request.match_info.route.resource
         path = resource.canonical if resource is not None else "other"
         self._metrics.answers[path, response.status] += 1
         return response
+
+
+def _own_fault(error: EngineEnded | BillError) -> ApiError:
+    """What a client is told of a fault that is the server's."""
+    message = str(error) or "The engine has ended; see the server's log and start it again."
+    return ApiError(message, status=500, kind="server_error")

@@ -51,14 +51,18 @@ def huggingface(kind: str) -> Counter:
         tokenizer = tokenizers.Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         trainer = trainers.BpeTrainer(
-            vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+            vocab_size=300,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
         )
     elif kind == "byte-level BPE, NFC":
         tokenizer = tokenizers.Tokenizer(models.BPE())
         tokenizer.normalizer = normalizers.NFC()
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         trainer = trainers.BpeTrainer(
-            vocab_size=260, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+            vocab_size=260,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
         )
     elif kind.startswith("BPE with byte fallback"):
         tokenizer = tokenizers.Tokenizer(
@@ -98,7 +102,9 @@ def sentencepiece(kind: str) -> Counter:
     library = pytest.importorskip("sentencepiece")
     model = io.BytesIO()
     library.SentencePieceTrainer.train(
-        sentence_iterator=iter(line for text in (*CORPUS[:2] * 20, CORPUS[2]) for line in text.splitlines()),
+        sentence_iterator=iter(
+            line for text in (*CORPUS[:2] * 20, CORPUS[2]) for line in text.splitlines()
+        ),
         model_writer=model,
         vocab_size=330,
         hard_vocab_limit=False,

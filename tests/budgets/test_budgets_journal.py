@@ -1,4 +1,4 @@
-"""The SQLite journal: what it confirmed is there after any end, and one process writes at a time."""
+"""The SQLite journal: what it confirmed survives any end; one process writes."""
 
 import asyncio
 import os

@@ -116,7 +116,7 @@ def test_a_bill_above_its_bound_is_charged_and_stops_reserving() -> None:
     assert book.totals().settled == 11
     assert book.fault is not None
     assert "request 1 was billed $0.000000000011" in book.fault
-    with pytest.raises(LedgerFault, match="above the \\$0.00000000001 declared"):
+    with pytest.raises(LedgerFault, match=r"above the \$0.00000000001 declared"):
         book.reserve(1)
     book.settle(second, 3)
     assert book.totals().settled == 14

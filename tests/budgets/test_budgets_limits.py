@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import hypothesis.strategies as st
 import pytest
-from budgets_virtual_time import run_virtual
 from hypothesis import given, settings
 
 from budgets.concurrency import Concurrency
 from budgets.limits import CannotClear, Limiter
 from budgets.profile import Profile, ProfileError
 from budgets.usage import Usage
+from tests.budgets.budgets_virtual_time import run_virtual
 
 
 def now() -> float:
@@ -36,8 +36,8 @@ async def send(
         await limits.admit(*tokens)
         sent.append(now())
         asyncio.get_running_loop().call_later(latency_s, answer, now())
-    while limits.in_flight:
-        await asyncio.sleep(0.1)
+    await asyncio.sleep(latency_s + 0.1)
+    assert limits.in_flight == 0
     return sent
 
 
@@ -61,7 +61,9 @@ def test_no_minute_sees_more_requests_than_the_limit(limit: int, latency_s: floa
 
 
 @settings(max_examples=40, deadline=None)
-@given(limit=st.integers(1000, 10**6), sizes=st.lists(st.integers(1, 5000), min_size=1, max_size=60))
+@given(
+    limit=st.integers(1000, 10**6), sizes=st.lists(st.integers(1, 5000), min_size=1, max_size=60)
+)
 def test_no_minute_sees_more_tokens_than_the_limit_and_one_request(
     limit: int, sizes: list[int]
 ) -> None:
@@ -266,7 +268,11 @@ def test_what_the_server_says_is_left_counts() -> None:
     async def main() -> float:
         limits = limiter(requests_per_minute=600, concurrency="50")
         await limits.admit(1, 1)
-        spent = {**OPENAI, "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "60s"}
+        spent = {
+            **OPENAI,
+            "x-ratelimit-remaining-requests": "0",
+            "x-ratelimit-reset-requests": "60s",
+        }
         limits.done(outcome="ok", sent_at=now(), headers=spent)
         begun = now()
         await limits.admit(1, 1)
@@ -290,7 +296,11 @@ def test_a_daily_limit_throttles_nothing_until_it_is_used_up() -> None:
         await send(limits, 200)
         took = now() - begun
         await limits.admit(1, 1)
-        empty = {**daily, "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "23h"}
+        empty = {
+            **daily,
+            "x-ratelimit-remaining-requests": "0",
+            "x-ratelimit-reset-requests": "23h",
+        }
         limits.done(outcome="ok", sent_at=now(), headers=empty)
         with pytest.raises(CannotClear, match="daily limit of requests"):
             await limits.admit(1, 1)
@@ -301,9 +311,7 @@ def test_a_daily_limit_throttles_nothing_until_it_is_used_up() -> None:
 
 def test_only_what_was_used_counts_where_the_provider_counts_so() -> None:
     async def main(counts: str) -> float:
-        limits = limiter(
-            output_tokens_per_minute=80_000, output_counts=counts, concurrency="100"
-        )
+        limits = limiter(output_tokens_per_minute=80_000, output_counts=counts, concurrency="100")
         begun = now()
         for _ in range(300):
             permit = await limits.admit(10, 4000)

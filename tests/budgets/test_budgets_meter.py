@@ -179,7 +179,7 @@ def test_after_a_crash_the_slice_the_drain_and_the_gap_are_uncertain() -> None:
     gap = hold_gap(again, left, seen_dead=covered + 42)
     assert gap == pytest.approx(time_cost(DOLLAR, 42 * 10**9), abs=DOLLAR // 10**6)
     assert again.totals("arm:0").uncertain == left.amount + gap
-    truth = time_cost(DOLLAR, int((11 + 16 + 42) * 10**9))
+    truth = time_cost(DOLLAR, (11 + 16 + 42) * 10**9)
     assert truth <= again.totals().committed + DOLLAR // 10**6
 
 
@@ -220,7 +220,7 @@ def test_ticking_in_time_never_passes_the_cap(rate: int, steps: list[float], cap
 
 
 def test_time_cost_is_rounded_up_and_grows() -> None:
-    costs = [time_cost(DOLLAR, nanoseconds) for nanoseconds in range(0, 100)]
+    costs = [time_cost(DOLLAR, nanoseconds) for nanoseconds in range(100)]
     assert costs[0] == 0 and costs[1] == 1
     assert all(later >= earlier for earlier, later in pairwise(costs))
     assert time_cost(DOLLAR, HOUR * 10**9) == DOLLAR

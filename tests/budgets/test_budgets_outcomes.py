@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from budgets.outcomes import ROWS, What, action, outcome_action, what_happened
+from budgets.outcomes import ROWS, What, outcome_action, what_happened
 
 EXPECTED = {
     ("", "ok"): "settle",
@@ -32,7 +32,7 @@ EXPECTED = {
 def test_each_row(row: object) -> None:
     provider, what, does, why = row  # type: ignore[misc]
     assert EXPECTED[(provider, what)] == does
-    assert action(provider or "any provider at all", what) == does
+    assert outcome_action(provider or "any provider at all", what) == does
     assert why
 
 
@@ -43,7 +43,7 @@ def test_the_table_is_whole_and_says_each_thing_once() -> None:
 
 
 def test_what_no_row_knows_is_held() -> None:
-    assert action("openai", "something new") == "hold"
+    assert outcome_action("openai", "something new") == "hold"
 
 
 @pytest.mark.parametrize(
@@ -67,13 +67,10 @@ def test_what_no_row_knows_is_held() -> None:
         ("Overloaded", "rejected", None, "rejected_gateway"),
         ("ConnectionFailed", "maybe_billed", None, "reset"),
         ("TimedOut", "maybe_billed", None, "timeout"),
-        ("cancelled", "maybe_billed", None, "cancelled"),
+        ("Cancelled", "maybe_billed", None, "cancelled"),
         ("BadResponse", "maybe_billed", 200, "unreadable"),
         ("SomethingElse", "maybe_billed", None, "reset"),
     ],
 )
-def test_an_errors_words_name_its_row(
-    error: str, sent: str, status: int | None, what: str
-) -> None:
+def test_an_errors_words_name_its_row(error: str, sent: str, status: int | None, what: str) -> None:
     assert what_happened(error, sent, status) == what
-    assert outcome_action("openai", error, sent, status) == action("openai", what)

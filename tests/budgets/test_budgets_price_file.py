@@ -119,7 +119,7 @@ def test_a_price_per_token_is_caught_and_rewritten(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["3000000", '"3_000"', "1000.01"])
 def test_a_price_far_too_high_is_caught(value: str) -> None:
-    with pytest.raises(PriceFileError, match="not a credible price|not an amount"):
+    with pytest.raises(PriceFileError, match=r"not a credible price|not an amount"):
         parse_prices(ROW.replace('"3"', value).encode(), "my.toml")
 
 
@@ -144,9 +144,7 @@ def test_our_own_files_follow_the_schema_and_name_a_source(name: str) -> None:
 
 def test_the_example_at_the_head_of_the_module_is_valid() -> None:
     documentation = price_file.__doc__ or ""
-    example = "\n".join(
-        line[4:] for line in documentation.splitlines() if line.startswith("    ")
-    )
+    example = "\n".join(line[4:] for line in documentation.splitlines() if line.startswith("    "))
     # It shows tiers and hours, of which a model may have one.
     for other in ("tiers", "hours"):
         toml = re.sub(rf"(?m)^{other} = .*$", "", example)

@@ -199,8 +199,7 @@ def test_the_catalogues_hours_come_along() -> None:
 
 def test_a_fee_per_request_and_reasoning_of_its_own_price() -> None:
     price = priced(
-        '[models.m]\ninput = 1\noutput = 2\nreasoning = 3\nrequest = "0.005"\n'
-        'cache_write = "1.25"'
+        '[models.m]\ninput = 1\noutput = 2\nreasoning = 3\nrequest = "0.005"\ncache_write = "1.25"'
     )
     usage = Usage(output_tokens=10, reasoning_tokens=4, cache_write_1h_tokens=5)
     assert price.cost(usage) == picodollars("0.005") + 12_000_000 + 12_000_000 + 10_000_000

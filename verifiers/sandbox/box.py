@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -16,18 +17,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from verifiers.sandbox import layout, tagged
-from verifiers.sandbox.cell import Cell, memory_file, pack_job, read_file
+from verifiers.sandbox import attacks, layout, native, tagged, tiers
+from verifiers.sandbox.cell import Cell, memory_file, read_file
+from verifiers.sandbox.child import pack_job
 from verifiers.sandbox.confine import LAYERS, Plan
 from verifiers.sandbox.limits import CallOutcome, Limits, Outcome, SandboxFault
+from verifiers.sandbox.native import Compiler, Program
 from verifiers.sandbox.slots import Slots
 from verifiers.sandbox.staging import staged
 
 _RECYCLE_AFTER = 2000
 _CELLS_PER_SEAT = 6
+_SCIENTIFIC = re.compile(rb"^[ \t]*(?:import|from)[ \t]+(numpy|scipy|pandas|sympy)\b", re.MULTILINE)
 _PRELOAD = (
     "typing", "collections", "re", "math", "heapq", "bisect", "itertools", "functools",
-    "string", "operator", "copy", "random", "threading", "atexit",
+    "string", "operator", "copy", "random", "atexit",
 )  # fmt: skip
 
 
@@ -78,10 +82,13 @@ class Sandbox:
             "sample", tuple(preload), tuple(warm), tuple(str(Path(p).resolve()) for p in paths)
         )
         self._layers = tuple(layer for layer in LAYERS if layer not in _without)
+        # A cell with a layer left out on purpose would fail its own test.
+        self._self_test = not _without
         self._slots = Slots()
         self._seats: asyncio.Queue[_Seat] = asyncio.Queue()
         self._all: list[_Seat] = []
         self._starting: asyncio.Lock | None = None
+        self._compiler = Compiler(self)
         self.tier = ""
 
     async def __aenter__(self) -> Sandbox:
@@ -89,7 +96,10 @@ class Sandbox:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.aclose()
 
@@ -100,16 +110,44 @@ class Sandbox:
         async with self._starting:
             if self.tier:
                 return
-            from verifiers.sandbox.tiers import choose
+            reasons: dict[str, str] = {}
+            for tier in tiers.candidates(self._wanted_tier, self._trust):
+                reason = await self._try(tier)
+                if not reason:
+                    break
+                reasons[tier] = reason
+            else:
+                raise tiers.refusal(reasons)
+            for _ in range(1, self.jobs):
+                self._add_seat()
 
-            self.tier = await choose(self._wanted_tier, self._python, self._trust)
-            for _ in range(self.jobs):
-                seat = _Seat()
-                self._all.append(seat)
-                self._seats.put_nowait(seat)
+    def _add_seat(self) -> None:
+        seat = _Seat()
+        self._all.append(seat)
+        self._seats.put_nowait(seat)
+
+    async def _try(self, tier: str) -> str:
+        """Start a cell of this tier and attack it; why the tier is unfit, or ""."""
+        self.tier = tier
+        self._add_seat()
+        try:
+            if tier != "none" and self._self_test:
+                report = await attacks.core(self)
+                reason = "; ".join(report.leaks)
+            else:
+                async with self._seat() as seat:
+                    await self._cell(seat, self._flavour)
+                return ""
+        except SandboxFault as fault:
+            reason = str(fault)
+        if reason:
+            await self.aclose()
+            self._seats = asyncio.Queue()
+        return reason
 
     async def aclose(self) -> None:
         """End every cell and remove every directory. Safe to call again."""
+        await self._compiler.aclose()
         cells = [cell for seat in self._all for cell in seat.cells.values()]
         for seat in self._all:
             seat.cells.clear()
@@ -142,8 +180,8 @@ class Sandbox:
         return cell
 
     async def _new_cell(self, flavour: Flavour) -> Cell:
-        uid = self._slots.take_uid()
-        scratch = "/tmp" if self.tier == "namespaces" else self._slots.make_scratch(uid)
+        uid = self._slots.take_uid() if self.tier != "none" else None
+        scratch = "/tmp" if self._jailed() else self._slots.make_scratch(uid)
         cell = Cell(self._plan(flavour, uid, scratch), self._interpreter().python)
         try:
             await cell.start()
@@ -163,14 +201,14 @@ class Sandbox:
     def _plan(self, flavour: Flavour, uid: int | None, scratch: str) -> Plan:
         python, paths = self._interpreter(), flavour.paths
         moved: tuple[str, ...] = ()
-        if uid is not None and self.tier != "namespaces":
+        if uid is not None and not self._jailed():
             python, moved = python.moved()
             paths = tuple(staged(path, library=False) for path in paths)
         limits = flavour.limits or self.limits
         roots = layout.import_roots(paths)
         return Plan(
             tier=self.tier,
-            layers=self._layers,
+            layers=tiers.layers(self.tier, self._layers),
             uid=uid,
             bind=python.bind,
             hide=python.hide,
@@ -191,10 +229,40 @@ class Sandbox:
             programs=bool(flavour.execute),
         )
 
+    def _jailed(self) -> bool:
+        return self.tier == "namespaces" and "mounts" in self._layers
+
     def _allowance(self, uid: int | None) -> int:
         if uid is not None or self.tier == "namespaces":
             return 2  # keeper and zygote
         return _tasks_of_this_user() + 1024
+
+    async def program(self, source: str, language: str = "python") -> str | Program:
+        """What `run_many` runs: Python source as it is, C++ compiled. ValueError otherwise."""
+        if language == "python":
+            return source
+        if language != "cpp":
+            raise ValueError(f"no samples in {language!r} can be run: use python or cpp")
+        await self.start()
+        return await self._compiler.compile(source)
+
+    async def collect(
+        self, argv: Sequence[str], made: str, stdin: bytes, shown: Sequence[str], limits: Limits
+    ) -> Outcome:
+        """Run a compiler in a cell; the file that it made comes back as the outcome's claims."""
+        execute = native.compiler_paths(argv[0])
+        flavour = Flavour("compiler", paths=tuple(shown), execute=execute, limits=limits)
+        job = pack_job("exec", {"argv": list(argv), "collect": made}, [])
+        return await self._with_streams(flavour, job, stdin, limits)
+
+    async def _run_native(
+        self, program: Program, stdin: bytes, argv: Sequence[str], limits: Limits
+    ) -> Outcome:
+        if program.failure is not None:
+            return replace(program.failure, claims=b"")
+        flavour = Flavour("native", execute=native.loader_paths(), limits=self._flavour.limits)
+        job = pack_job("exec", {"argv": ["solution", *argv]}, [])
+        return await self._with_streams(flavour, job, stdin, limits, program.binary)
 
     async def run(
         self,
@@ -210,7 +278,7 @@ class Sandbox:
 
     async def run_many(
         self,
-        source: str | bytes,
+        source: str | bytes | Program,
         inputs: Sequence[bytes],
         *,
         argv: Sequence[str] = (),
@@ -222,12 +290,15 @@ class Sandbox:
         it, must be judged again by `run`. Returns an outcome for each case.
         """
         limits = self._within(limits)
-        header = {"mode": "run", "argv": list(argv)}
-        job = pack_job(header, [_as_bytes(source)])
+        if isinstance(source, Program):
+            return [await self._run_native(source, data, argv, limits) for data in inputs]
+        if not inputs:
+            return []
+        job = pack_job("run", {"argv": list(argv)} if argv else {}, [_as_bytes(source)])
         handles = [memory_file(data) if n % 2 == 0 else memory_file()
                    for data in inputs for n in range(2)]  # fmt: skip
         try:
-            whole = await self._do(self._flavour, job, handles, limits)
+            whole = await self._do(self._for_source(source), job, handles, limits)
             done = _cases_done(whole.claims)
             outcomes = []
             for number in range(len(inputs)):
@@ -256,9 +327,37 @@ class Sandbox:
         """
         limits = self._within(limits)
         blobs = [_as_bytes(source), *(tagged.encode(list(a)).encode() for a in args)]
-        job = pack_job({"mode": "call", "entry": entry}, blobs)
-        whole = await self._with_streams(self._flavour, job, b"", limits)
+        job = pack_job("call", {"entry": entry}, blobs)
+        whole = await self._with_streams(self._for_source(source), job, b"", limits)
         return read_claims(whole, len(args))
+
+    async def check(
+        self,
+        source: str | bytes,
+        *,
+        entry: str,
+        test: str | bytes,
+        limits: Limits | None = None,
+    ) -> tuple[Outcome, Outcome]:
+        """Run an assert-style test in a cell of its own, against the source in another.
+
+        The test sees `candidate`, a stub that calls `entry` in the other cell, and calls
+        `check(candidate)` if it defines `check`. Returns the test's outcome, whose claims are
+        one JSON line {"end": passed | failed | gone | cannot, "detail"}, and the source's.
+        """
+        limits = self._within(limits)
+        slower = replace(limits, wall_s=2 * limits.wall_s + 1)
+        serve = pack_job("serve", {"entry": entry}, [_as_bytes(source)])
+        check = pack_job("check", {"entry": entry}, [_as_bytes(test)])
+        judge = Flavour("test", paths=self._flavour.paths, limits=self._flavour.limits)
+        for attempt in range(2):
+            async with self._seat() as seat:
+                candidate_cell = await self._cell(seat, self._for_source(source))
+                test_cell = await self._cell(seat, judge)
+                outcomes = await _converse(test_cell, check, slower, candidate_cell, serve, limits)
+            if attempt or all(outcome.status != "fault" for outcome in outcomes):
+                break
+        return outcomes
 
     async def tool(
         self,
@@ -287,15 +386,28 @@ class Sandbox:
             blobs = [tagged.encode(list(a)).encode() for a in args]
             if source is not None:
                 blobs.insert(0, source.encode())
-            header = {"mode": "tool", "entry": entry, "source": source is not None}
-            whole = await self._with_streams(flavour, pack_job(header, blobs), stdin, limits)
+            job = pack_job("tool", {"entry": entry, "source": source is not None}, blobs)
+            whole = await self._with_streams(flavour, job, stdin, limits)
             return read_claims(whole, len(args))
         if not command:
             raise ValueError("a tool needs a command or an entry")
         flavour = Flavour("program", (), (), shown, tuple(map(str, programs)), limits)
-        header = {"mode": "exec", "argv": list(command), "environment": environment or {}}
+        header: dict[str, Any] = {"argv": list(command), "environment": environment or {}}
         header["directory"] = shown[0] if shown else None
-        return await self._with_streams(flavour, pack_job(header, []), stdin, limits)
+        return await self._with_streams(flavour, pack_job("exec", header, []), stdin, limits)
+
+    def _for_source(self, source: str | bytes) -> Flavour:
+        """The flavour that a Python source needs: with numpy and its kin where it imports them."""
+        names = {m.decode() for m in _SCIENTIFIC.findall(_as_bytes(source))}
+        if not names or self._python is not None:
+            return self._flavour
+        paths, preload = layout.scientific(tuple(sorted(names)))
+        own = self._flavour
+        return replace(
+            own,
+            preload=tuple(dict.fromkeys((*own.preload, *preload))),
+            paths=tuple(dict.fromkeys((*own.paths, *paths))),
+        )
 
     def _within(self, limits: Limits | None) -> Limits:
         """Limits of one sample: times may differ from the sandbox's, sizes are the cell's own."""
@@ -304,9 +416,9 @@ class Sandbox:
         return limits
 
     async def _with_streams(
-        self, flavour: Flavour, job: bytes, stdin: bytes, limits: Limits
+        self, flavour: Flavour, job: bytes, stdin: bytes, limits: Limits, binary: bytes = b""
     ) -> Outcome:
-        handles = [memory_file(stdin), memory_file()]
+        handles = [memory_file(stdin), memory_file(), *([memory_file(binary)] if binary else [])]
         try:
             outcome = await self._do(flavour, job, handles, limits)
             stdout = read_file(handles[1], limits.output_mb)
@@ -331,6 +443,29 @@ class Sandbox:
                 if outcome.status != "fault":
                     break
         return outcome
+
+
+async def _converse(
+    test_cell: Cell, check: bytes, slower: Limits, candidate_cell: Cell, serve: bytes, limits: Limits
+) -> tuple[Outcome, Outcome]:
+    """Run both sides with a pipe each way between them; neither holds the other's ends."""
+    questions, ask = os.pipe2(os.O_CLOEXEC)
+    answers, answer = os.pipe2(os.O_CLOEXEC)
+    pipes = [questions, answer, answers, ask]
+    streams = [memory_file() for _ in range(4)]
+    try:
+        async with asyncio.TaskGroup() as group:
+            candidate = group.create_task(
+                candidate_cell.run(serve, [*streams[:2], questions, answer], limits)
+            )
+            test = group.create_task(test_cell.run(check, [*streams[2:], answers, ask], slower))
+            await asyncio.sleep(0)  # both have been handed over now
+            while pipes:
+                os.close(pipes.pop())
+        return test.result(), candidate.result()
+    finally:
+        for handle in (*pipes, *streams):
+            os.close(handle)
 
 
 def _sizes(limits: Limits) -> tuple[int, ...]:

@@ -11,10 +11,10 @@ import json
 import os
 import signal
 import socket
-import struct
+import stat
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from verifiers.sandbox.confine import MEBIBYTE, Plan
 from verifiers.sandbox.limits import Limits, Outcome, SandboxFault, Status
 from verifiers.sandbox.watch import Watch
 
-_BOOT = "import sys; sys.path.append({root!r}); from verifiers.sandbox.zygote import main; main({fd})"
+_BOOT = (
+    "import sys; sys.path.append({root!r}); from verifiers.sandbox.zygote import main; main({fd})"
+)
 _FIRST_LOOK_S, _LOOK_S, _START_S = 0.03, 0.02, 60.0
 
 
@@ -34,12 +36,6 @@ def memory_file(content: bytes = b"", name: str = "cell") -> int:
     while at < len(view):
         at += os.pwrite(handle, view[at:], at)
     return handle
-
-
-def pack_job(header: dict[str, Any], blobs: Sequence[bytes]) -> bytes:
-    """A job as `child.Job` reads it."""
-    line = json.dumps({**header, "blobs": [len(b) for b in blobs]}).encode()
-    return b"\n".join((line, b"".join(blobs)))
 
 
 class Cell:
@@ -56,7 +52,7 @@ class Cell:
         boot = _BOOT.format(root=root, fd=theirs.fileno())
         with theirs:
             self._process = subprocess.Popen(
-                [*launcher, python, "-S", "-s", "-P", "-B", "-X", "utf8", "-c", boot],
+                [*launcher, python, "-S", "-s", "-P", "-B", "-X", "utf8", "-X", "int_max_str_digits=0", "-c", boot],
                 env={"PYTHONHASHSEED": "0", "LANG": "C.UTF-8"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -72,6 +68,7 @@ class Cell:
         self._killed_for: Status | None = None
         self._detail = ""
         self._starved_s = 0.0
+        self._files: list[int] = []
 
     async def start(self) -> None:
         """Wait until the zygote is confined. SandboxFault says why it could not be."""
@@ -133,6 +130,7 @@ class Cell:
         Cancelling kills the sample. Returns the outcome without stdout.
         """
         own = [memory_file(job), memory_file(), memory_file()]
+        self._files = [h for h in (*own[1:], *files) if stat.S_ISREG(os.fstat(h).st_mode)]
         try:
             reply = await self._send_and_wait([*own, *files], limits)
             if not reply:
@@ -160,8 +158,8 @@ class Cell:
         timer: list[asyncio.TimerHandle] = []
 
         def look() -> None:
-            self._look(started, limits)
             timer[0] = loop.call_later(_LOOK_S, look)
+            self._look(started, limits)
 
         timer.append(loop.call_later(_FIRST_LOOK_S, look))
         try:
@@ -196,9 +194,13 @@ class Cell:
         elif memory_mb > limits.memory_mb:
             self.kill("memory", f"{memory_mb:.0f} MiB, more than {limits.memory_mb}")
         elif use.tasks > limits.processes + 1:
-            self.kill("processes", f"{use.tasks} processes and threads, more than {limits.processes}")
+            self.kill(
+                "processes", f"{use.tasks} processes and threads, more than {limits.processes}"
+            )
         elif self.plan.tier != "namespaces" and (used := _disk_mb(self.scratch)) > limits.disk_mb:
             self.kill("disk", f"{used:.0f} MiB of files, more than {limits.disk_mb}")
+        elif (written := _size_mb(self._files)) > 2 * limits.output_mb:
+            self.kill("output", f"{written:.0f} MiB of output, more than {limits.output_mb}")
         elif elapsed_s > limits.wall_s:
             self._starved_s = self._watch.starved_s(use.pids)
             if elapsed_s - self._starved_s > limits.wall_s or elapsed_s > limits.patience_s:
@@ -301,6 +303,10 @@ def read_file(handle: int, limit_mb: float) -> bytes:
     """What a memory file holds, up to the limit."""
     size = min(os.fstat(handle).st_size, int(limit_mb * MEBIBYTE))
     return os.pread(handle, size, 0)
+
+
+def _size_mb(handles: Sequence[int]) -> float:
+    return sum(os.fstat(handle).st_blocks for handle in handles) * 512 / MEBIBYTE
 
 
 def _disk_mb(directory: str) -> float:

@@ -2,7 +2,10 @@
 
 Everything here runs beside untrusted code and can be undone by it, so nothing here is believed:
 what it writes are claims, which the parent compares with what only the parent knows. The job is
-one JSON line, then the source, then further blobs, in a memory file.
+one line with the mode and the sizes of the blobs, one line of JSON (often empty), then the blobs:
+the source first, as a rule. Every page that a sample's process touches has to be copied, and that
+is most of what judging a small program costs: hence streams made before the fork, a header that
+needs no parser, and nothing tidied that ends with the process anyway.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import os
 import resource
 import sys
 import traceback
+from collections.abc import Callable, Sequence
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -36,17 +40,26 @@ _MEMORY_EXIT = 97
 
 
 class Job:
-    """A parsed job: `header` and the blobs it names, in order."""
+    """A parsed job: `mode`, `header` and the blobs, in order."""
 
     def __init__(self, handle: int) -> None:
         raw = os.pread(handle, os.fstat(handle).st_size, 0)
-        line, _, rest = raw.partition(b"\n")
-        self.header: dict[str, Any] = json.loads(line)
+        sizes, extras, rest = raw.split(b"\n", 2)
+        mode, *numbers = sizes.split()
+        self.mode = mode.decode()
+        self.header: dict[str, Any] = json.loads(extras) if extras else {}
         self.blobs: list[bytes] = []
         position = 0
-        for size in self.header["blobs"]:
+        for size in map(int, numbers):
             self.blobs.append(rest[position : position + size])
             position += size
+
+
+def pack_job(mode: str, header: dict[str, Any], blobs: Sequence[bytes]) -> bytes:
+    """A job as `Job` reads it."""
+    sizes = " ".join([mode, *(str(len(blob)) for blob in blobs)])
+    extras = json.dumps(header) if header else ""
+    return f"{sizes}\n{extras}\n".encode() + b"".join(blobs)
 
 
 def main(handles: list[int], cpu_s: float, plan: Plan) -> None:
@@ -60,22 +73,16 @@ def main(handles: list[int], cpu_s: float, plan: Plan) -> None:
     os.dup2(errors, 2)
     os.close(errors)
     os.environ["HOME"] = os.environ["TMPDIR"] = plan.scratch
-    modes: Any = sys.modules["verifiers.sandbox.modes"]  # imports us, so not the other way round
-    mode = job.header["mode"]
-    if mode != "tool":
-        _forget_ourselves()
-    if mode == "run":
+    if job.mode == "run":
         _run(job, claims, rest)
-    elif mode == "call":
+    elif job.mode == "call":
         _call(job, claims, rest)
     else:
-        modes.MODES[mode](job, claims, rest, plan)
+        MODES[job.mode](job, claims, rest, plan)
 
 
-def _forget_ourselves() -> None:
-    """Take our modules out of the sample's sight, so that its own imports find only its own."""
-    for name in [n for n in sys.modules if n == "verifiers" or n.startswith("verifiers.")]:
-        del sys.modules[name]
+MODES: dict[str, Callable[[Job, int, list[int], Plan], None]] = {}
+"""The less common modes, put here by `modes`."""
 
 
 def set_streams(stdin: int, stdout: int) -> None:
@@ -84,6 +91,18 @@ def set_streams(stdin: int, stdout: int) -> None:
     os.dup2(stdout, 1)
     os.close(stdin)
     os.close(stdout)
+    if _FRESH:
+        _FRESH.clear()
+        return
+    make_streams()
+
+
+_FRESH: list[bool] = []
+"""Not empty while the streams on descriptors 0 to 2 have not been used yet."""
+
+
+def make_streams() -> None:
+    """Make Python's three streams anew."""
     sys.stdin = sys.__stdin__ = _text(0, "r")
     sys.stdout = sys.__stdout__ = _text(1, "w")
     sys.stderr = sys.__stderr__ = _text(2, "w", "backslashreplace", True)
@@ -107,7 +126,11 @@ def new_module(name: str) -> ModuleType:
 def execute(source: bytes | CodeType, module: ModuleType) -> int:
     """Run source as a program does; the exit status it asks for."""
     try:
-        code = compile(source, FILE, "exec", dont_inherit=True) if isinstance(source, bytes) else source
+        code = (
+            compile(source, FILE, "exec", dont_inherit=True)
+            if isinstance(source, bytes)
+            else source
+        )
         exec(code, module.__dict__)
         return 0
     except SystemExit as end:
@@ -237,7 +260,7 @@ def one_call(function: Any, arguments: list[Any], keywords: dict[str, Any] | Non
     try:
         return f'"v":{tagged.encode(function(*arguments, **(keywords or {})))}'
     except MemoryError:
-        return '"x":["MemoryError",""]'
+        return '"x":["","MemoryError"]'
     except (Exception, SystemExit, KeyboardInterrupt) as fault:
         return f'"x":{json.dumps(describe(fault))}'
 
@@ -318,3 +341,11 @@ def rehearse() -> None:
     traceback.format_exception(module.__dict__["m"])
     tagged.decode(tagged.encode([1, 2.5, (3, "x"), {"k": {4}}, 1 << 70]))
     sys.modules.pop("solution", None)
+    make_streams()
+    _FRESH.append(True)
+
+
+def forget_ourselves() -> None:
+    """Take our modules out of sight, so that imports of a sample or a tool find only their own."""
+    for name in [n for n in sys.modules if n == "verifiers" or n.startswith("verifiers.")]:
+        del sys.modules[name]

@@ -108,7 +108,9 @@ def interpreter(python: str | None = None) -> Layout:
     bind = [*standard, *sorted(shared), *(p for p in _LINKS if Path(p).is_symlink())]
     extra = ("/usr/share/zoneinfo",)
     present = [p for p in extra if Path(p).exists()]
-    return Layout(executable, (*bind, *present), tuple(hide), (*read, *present), tuple(names), tuple(standard))
+    return Layout(
+        executable, (*bind, *present), tuple(hide), (*read, *present), tuple(names), tuple(standard)
+    )
 
 
 def package_paths(*distributions: str) -> tuple[Path, ...]:
@@ -135,6 +137,19 @@ def package_paths(*distributions: str) -> tuple[Path, ...]:
                 found[top] = None
         wanted += [_bare_name(text) for text in package.requires or () if "extra ==" not in text]
     return tuple(found)
+
+
+@lru_cache(maxsize=16)
+def scientific(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Paths of those of the named packages that are installed, and what to import beforehand."""
+    paths = dict[str, None]()
+    for name in names:
+        try:
+            paths.update((str(path), None) for path in package_paths(name))
+        except SandboxFault:
+            continue  # the sample's import will fail, as it would anywhere without the package
+    has_numpy = any(Path(path).name == "numpy" for path in paths)
+    return tuple(paths), ("numpy",) if has_numpy else ()
 
 
 def _bare_name(requirement: str) -> str:

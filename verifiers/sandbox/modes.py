@@ -17,7 +17,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from verifiers.sandbox import child, tagged
@@ -263,6 +262,8 @@ def _tool(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
 def _exec(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
     """Become a program: `argv`, or the executable in the fourth descriptor."""
     header = job.header
+    for handle in (claims, *rest):
+        os.set_inheritable(handle, False)
     os.dup2(rest[0], 0)
     os.dup2(rest[1], 1)
     environment = {**child.ENVIRONMENT, "HOME": plan.scratch, "TMPDIR": plan.scratch}
@@ -276,7 +277,6 @@ def _exec(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
             _collect(header, claims, environment)
         elif len(rest) > 2:
             variables = [f"{k}={v}" for k, v in environment.items()]
-            os.set_inheritable(rest[2], False)
             Kernel().execute_descriptor(rest[2], header["argv"], variables)
         else:
             os.execvpe(header["argv"][0], header["argv"], environment)
@@ -301,9 +301,4 @@ def _collect(header: dict[str, Any], claims: int, environment: dict[str, str]) -
     os._exit(status if status >= 0 else 128 - status)
 
 
-MODES: dict[str, Callable[[child.Job, int, list[int], Plan], None]] = {
-    "serve": _serve,
-    "check": _check,
-    "tool": _tool,
-    "exec": _exec,
-}
+child.MODES.update(serve=_serve, check=_check, tool=_tool, exec=_exec)

@@ -25,7 +25,7 @@ import struct
 import sys
 import time
 
-from verifiers.sandbox import child, jail, modes
+from verifiers.sandbox import child, jail, modes  # noqa: F401
 from verifiers.sandbox.confine import (
     Plan,
     close_the_door,
@@ -115,6 +115,7 @@ def _kill_all() -> None:
 
 def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int) -> None:
     os.setsid()
+    kernel.prctl(PR_SET_CHILD_SUBREAPER, 1)  # not inherited; orphans of samples come to us
     own_status = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     processes = None
     jailed = plan.tier == "namespaces"
@@ -171,13 +172,29 @@ def _warm_up(plan: Plan) -> None:
         for paths in (sys.path, *(getattr(m, "__path__", []) for m in list(sys.modules.values()))):
             if isinstance(paths, list):
                 paths[:] = [new + p[len(old) :] if _below(p, old) else p for p in paths]
+    child.forget_ourselves()
     for name in plan.preload:
-        __import__(name)
+        _import_quietly(name)
     for entry in plan.warm:
         module, _, function = entry.partition(":")
         child.resolve(importlib.import_module(module), function)()
     child.rehearse()
-    assert modes.MODES  # loaded while its file could still be seen
+
+
+def _import_quietly(name: str) -> None:
+    """Import a module; `random` without its handler that reseeds after every fork.
+
+    That handler would cost every sample more than many samples themselves do.
+    """
+    if name != "random":
+        importlib.import_module(name)
+        return
+    register = os.register_at_fork
+    os.register_at_fork = lambda **_: None  # type: ignore[assignment]
+    try:
+        importlib.import_module(name)
+    finally:
+        os.register_at_fork = register
 
 
 def _below(path: str, directory: str) -> bool:

@@ -1,0 +1,164 @@
+"""What coverage costs: dollars per solve, the frontier, and the split of a budget over arms.
+
+Money is whole picodollars wherever it is added up or reported; only ratios and chances are
+binary floats. Two prices of a point on the curve: as bought (what this run had spent when its
+k-th round was done) and at k (what k fresh attempts at each problem cost, the prompt once per
+request of a stated batch size).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from orchestrator.analysis.intervals import difference
+from orchestrator.analysis.unbiased import counts, whole
+
+
+@dataclass(frozen=True, slots=True)
+class CostPoint:
+    """Coverage bought for an amount, by one arm at one k."""
+
+    arm: str
+    k: int
+    cost: int
+    """Picodollars."""
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class Marginal:
+    """Picodollars per further solved problem between k_from and k_to.
+
+    None: as far as the outcomes show, no further problem may be solved, at any price.
+    """
+
+    k_from: int
+    k_to: int
+    per_solve: int | None
+    low: int | None
+    high: int | None
+
+
+def usd_per_solved(settled: int, uncertain: int, solved: int) -> int | None:
+    """All settled and uncertain picodollars, failures included, over distinct problems solved."""
+    return -(-(settled + uncertain) // solved) if solved else None
+
+
+def usd_at_k(k: int, prompt: Sequence[int], sample: Sequence[int], batch: int) -> int:
+    """Picodollars of k fresh attempts at each problem, in requests of `batch` attempts.
+
+    `prompt` and `sample`: mean picodollars of each problem's prompt (once per request) and of
+    one attempt's output, both [P].
+    """
+    if k < 1 or batch < 1:
+        raise ValueError("k and the attempts per request must be at least 1")
+    return -(-k // batch) * sum(prompt) + k * sum(sample)
+
+
+def usd_as_bought(first_slots: Sequence[int], costs: Sequence[int], k: int) -> int:
+    """Picodollars of all requests whose first slot (from 0) lies below k: rounds 1 to k."""
+    return sum(cost for first, cost in zip(first_slots, costs, strict=True) if first < k)
+
+
+def until_solved_cost(first: Sequence[int], costs: Sequence[Sequence[int]], k: int) -> int:
+    """Picodollars of attempts j <= min(k, T) at each problem; T = `first`, 0 where unsolved."""
+    return sum(sum(row[: min(k, found or k)]) for found, row in zip(first, costs, strict=True))
+
+
+def coverage_at_cost(
+    problems: ArrayLike, costs: Sequence[int], passed: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Picodollars spent and distinct problems solved after each attempt, shapes [N].
+
+    The three list attempts in the order of their reservation; defined for every policy.
+    """
+    problem, right = whole("problems", problems), np.asarray(passed, dtype=bool)
+    if not len(problem) == len(costs) == len(right):
+        raise ValueError("problems, costs and passed must have one entry for every attempt")
+    fresh = np.zeros(len(problem), dtype=np.int64)
+    where = np.flatnonzero(right)
+    fresh[where[np.unique(problem[where], return_index=True)[1]]] = 1
+    return np.cumsum(np.asarray(costs, dtype=np.int64)), np.cumsum(fresh)
+
+
+def marginal(
+    n: ArrayLike, c: ArrayLike, k_from: int, k_to: int, cost: int, *, level: float = 0.95
+) -> Marginal:
+    """Picodollars per further solve between two k of one uniform arm.
+
+    n, c as for coverage; `cost`: what k_to attempts at every problem cost more than k_from.
+    The interval is for these problems, of the difference itself: both k share their outcomes.
+    """
+    if not 0 < k_from < k_to:
+        raise ValueError(f"the interval of k must rise from at least 1, not {k_from} to {k_to}")
+    problems = len(counts(n, c))
+    gain, low, high = difference(n, c, k_from, k_to, level)
+    prices = [
+        math.ceil(cost / (problems * part)) if part > 0 else None for part in (gain, high, low)
+    ]
+    return Marginal(k_from, k_to, *prices)
+
+
+def _each(cost: int, solves: float) -> int | None:
+    return math.ceil(cost / solves) if solves > 0.0 else None
+
+
+def frontier(points: Sequence[CostPoint]) -> list[CostPoint]:
+    """The points that no other reaches or beats at the same or a lower cost, by rising cost."""
+    best, kept = -1.0, []
+    for point in sorted(points, key=lambda point: (point.cost, -point.coverage)):
+        if point.coverage > best:
+            kept.append(point)
+            best = point.coverage
+    return kept
+
+
+def overtaken_at(cheap: Sequence[CostPoint], dear: CostPoint) -> CostPoint | None:
+    """The first point (smallest k) of the cheap arm whose coverage passes the dear one's."""
+    for point in sorted(cheap, key=lambda point: point.k):
+        if point.coverage > dear.coverage:
+            return point
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Attempts per problem for each arm, with what they cost and cover together."""
+
+    attempts: tuple[int, ...]
+    cost: int
+    coverage: float
+
+
+def split_budget(
+    failures: Sequence[NDArray[np.float64]],
+    ks: Sequence[Sequence[int]],
+    costs: Sequence[Sequence[int]],
+    budget: int,
+) -> Split:
+    """How to spend `budget` over arms on the same problems, each solved if any arm solves it.
+
+    `failures[arm]`: chance that each problem stays unsolved after each k, [K, P]; `ks[arm]` and
+    `costs[arm]`: those k and their picodollars, [K]. Every combination is tried (arms are
+    independent given the problem); raises ValueError beyond a million combinations.
+    """
+    sizes = [len(row) + 1 for row in ks]
+    if math.prod(sizes) > 1_000_000:
+        raise ValueError("too many combinations of arms and k; name fewer k for each arm")
+    problems = failures[0].shape[1]
+    options: list[tuple[tuple[int, ...], int, NDArray[np.float64]]] = [((), 0, np.ones(problems))]
+    for arm, fails in enumerate(failures):
+        rows = [(0, 0, np.ones(problems)), *zip(ks[arm], costs[arm], fails, strict=True)]
+        options = [
+            ((*chosen, k), spent + cost, left * fail)
+            for chosen, spent, left in options
+            for k, cost, fail in rows
+            if spent + cost <= budget
+        ]
+    chosen, spent, left = min(options, key=lambda option: (float(option[2].mean()), option[1]))
+    return Split(chosen, spent, 1.0 - float(left.mean()))

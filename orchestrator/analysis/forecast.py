@@ -1,0 +1,111 @@
+"""Coverage at K attempts from n < K attempts, with a predictive interval, or a refusal.
+
+Method, chosen by replaying released outcomes: the power law fitted in log-coverage space,
+anchored at what is already solved. With f the law, an unsolved problem is solved between n and
+K with chance q = (f(K) - f(n)) / (1 - f(n)), and the forecast is (solved + unsolved q) / P.
+The interval refits the law on resampled problems, and draws how many of the unsolved each
+refit solves. What is forecast is the share of *these* problems solved once every one has had K
+attempts, the n already made included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from orchestrator.analysis.scaling import fit_log, log_spaced
+from orchestrator.analysis.unbiased import Floats, counts, pass_at_k, whole
+
+FEWEST_SOLVED = 4
+"""Fewer solved problems than this hold no slope: a fit to three was seen to be 79 points off."""
+FARTHEST = 1000
+"""The largest K/n that is forecast."""
+
+
+class ForecastRefused(ValueError):
+    """The outcomes cannot carry a forecast; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Coverage of these problems at K attempts."""
+
+    k: int
+    mean: float
+    low: float
+    high: float
+    """Predictive interval for the share solved once all K attempts are made."""
+    level: float
+    n: int
+    """Attempts per problem that the forecast rests on (the smallest)."""
+    a: float
+    b: float
+    """The law exp(a k^b) that was fitted, in log-coverage space."""
+    note: str = ""
+
+
+def forecast_coverage(
+    n: ArrayLike, c: ArrayLike, k: int, *, level: float = 0.9, draws: int = 400, seed: int = 0
+) -> Forecast:
+    """Forecast coverage at `k` from c right among n attempts at each problem, both [P].
+
+    Raises ForecastRefused where too few problems are solved, or k is too far from n, or not
+    beyond it; ValueError for counts that make no sense.
+    """
+    attempts, right = counts(n, c), whole("c", c)
+    smallest, total = int(attempts.min()), len(attempts)
+    solved = int((right > 0).sum())
+    _refuse(smallest, solved, total, k)
+    if solved == total:
+        return Forecast(k, 1.0, 1.0, 1.0, level, smallest, 0.0, 0.0, "Every problem is solved.")
+    ks = log_spaced(smallest, 40)
+    each = pass_at_k(attempts, right, ks[:, None]).T
+    generator = np.random.default_rng(seed)
+    weights = generator.multinomial(total, np.full(total, 1.0 / total), size=draws) / total
+    curves = np.vstack([each.mean(axis=0), weights @ each])
+    # A resample may hold no solved problem at all; it says nothing of the slope.
+    curves = curves[(curves > 0.0).all(axis=1)]
+    a, b = fit_log(ks, np.log(curves))
+    chance = _newly_solved(a, b, smallest, k)
+    unsolved = total - solved
+    mean = (solved + unsolved * float(chance[0])) / total
+    # At least half an event is expected, so that no width is zero.
+    drawn = generator.binomial(unsolved, np.maximum(chance[1:], 0.5 / unsolved))
+    low, high = np.quantile((solved + drawn) / total, [(1 - level) / 2, (1 + level) / 2])
+    note = ""
+    if k > 100 * smallest:
+        note = f"K is {k / smallest:,.0f} times n: further than any replayed outcome could check."
+    return Forecast(
+        k, mean, min(float(low), mean), max(float(high), mean), level, smallest,
+        float(a[0]), float(b[0]), note,
+    )  # fmt: skip
+
+
+def _newly_solved(a: Floats, b: Floats, n: int, k: int) -> Floats:
+    """The chance that a problem unsolved at n is solved by k, for each law."""
+    at_n, at_k = np.exp(a * float(n) ** b), np.exp(a * float(k) ** b)
+    return np.asarray(np.clip((at_k - at_n) / np.maximum(1.0 - at_n, 1e-12), 0.0, 1.0))
+
+
+def _refuse(n: int, solved: int, total: int, k: int) -> None:
+    if k <= n:
+        raise ForecastRefused(
+            f"coverage at k = {k} needs no forecast: {n} attempts were made at every problem, so "
+            "the curve itself holds it"
+        )
+    if n < 10:
+        raise ForecastRefused(
+            f"{n} attempts per problem show no trend over k; make at least 10 before forecasting"
+        )
+    if k > FARTHEST * n:
+        raise ForecastRefused(
+            f"k = {k} is more than {FARTHEST} times the {n} attempts made; make at least "
+            f"{-(-k // FARTHEST)} attempts per problem first"
+        )
+    if solved < FEWEST_SOLVED:
+        raise ForecastRefused(
+            f"only {solved} of {total} problems are solved within {n} attempts, too few to show "
+            f"how the rest will go; forecast once at least {FEWEST_SOLVED} are"
+        )

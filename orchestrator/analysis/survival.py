@@ -1,0 +1,167 @@
+"""Coverage of runs that stop at a first success: the first-success curve.
+
+The share of problems whose first success has a dispatch index T <= k is unbiased for the mean of
+1 - (1-p)^k, where T is the smallest *dispatch* index that passes within the contiguous judged
+prefix, never the first to be completed. Where n choices were bought per request the in-batch
+form uses them all: a batch of m with c right, entered after f failures, gives the problem
+coverage 1 - C(m-c, r)/C(m, r) at f + r, and 1 after a solved batch.
+
+Problems that were not followed to k (a budget that ended, a slot that stayed unresolved) leave
+the risk set there, as in Kaplan and Meier (1958); that is unbiased where leaving has nothing to
+do with difficulty, which shuffling every round's order ensures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.analysis.unbiased import Floats, pass_at_k
+
+PASSED, FAILED, UNKNOWN = 1, 0, -1
+"""What became of a slot; unknown: censored, or never filled, or never judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive slots of one problem, bought in one request, in dispatch order."""
+
+    problem: int
+    outcomes: tuple[int, ...]
+    """PASSED, FAILED or UNKNOWN for each slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class SurvivalCurve:
+    """First-success coverage against dispatch index, shapes [K]."""
+
+    k: NDArray[np.int64]
+    mean: Floats
+    low: Floats
+    high: Floats
+    """Interval for problems like these."""
+    mean_low: Floats
+    """The estimate with every unknown slot counted as wrong."""
+    mean_high: Floats
+    """The estimate with every unknown slot left out, as if it had not been dispatched."""
+    complete: int
+    """Up to this k every unsolved problem was followed: above it, Kaplan-Meier."""
+    level: float = 0.95
+
+
+def survival_curve(
+    problems: int, batches: Sequence[Batch], *, by_choice: bool = False, level: float = 0.95
+) -> SurvivalCurve:
+    """The curve over `problems` problems from their batches, each problem's in dispatch order.
+
+    Slots after a solved batch are paid overshoot and are ignored. `by_choice` takes each slot
+    by itself instead of the in-batch form (noisier). Raises ValueError without any attempt.
+    """
+    if problems < 1 or not batches:
+        raise ValueError("there are no attempts to estimate a first-success curve from")
+    steps, followed = _steps(problems, batches, by_choice, stop_at_unknown=True)
+    last = max(int(followed.max()), 1)
+    mean, greenwood = _kaplan_meier(steps, followed, last)
+    wrong = _bound(problems, batches, by_choice, last, unknown_is=FAILED)
+    left_out = _bound(problems, batches, by_choice, last, unknown_is=None)
+    low, high = _wilson(mean, greenwood, problems, level)
+    lasting = followed[[not step or step[-1][1] > 0 for step in steps]]
+    complete = int(lasting.min()) if len(lasting) else last
+    ks = np.arange(1, last + 1)
+    return SurvivalCurve(
+        ks, mean, low, high, np.minimum(wrong, mean), np.maximum(left_out, mean), complete, level
+    )
+
+
+Steps = list[list[tuple[int, float]]]
+"""Per problem, the dispatch indices at which its chance of being unsolved falls, and to what."""
+
+
+def _steps(
+    problems: int,
+    batches: Sequence[Batch],
+    by_choice: bool,
+    *,
+    stop_at_unknown: bool,
+) -> tuple[Steps, NDArray[np.int64]]:
+    """Each problem's failure chance by dispatch index, and how far it was followed."""
+    steps: Steps = [[] for _ in range(problems)]
+    followed = np.zeros(problems, dtype=np.int64)
+    ended = np.zeros(problems, dtype=bool)
+    for batch in batches:
+        i = batch.problem
+        if ended[i]:
+            continue
+        known = batch.outcomes
+        if UNKNOWN in known:
+            if stop_at_unknown:
+                known = known[: known.index(UNKNOWN)]
+                ended[i] = True
+            else:
+                known = tuple(outcome for outcome in known if outcome != UNKNOWN)
+        if by_choice and PASSED in known:
+            known = known[: known.index(PASSED) + 1]
+        right, size = sum(known), len(known)
+        if right:
+            reach = np.arange(1, size + 1)
+            if by_choice:
+                steps[i].append((int(followed[i]) + size, 0.0))
+            else:
+                fails = 1.0 - pass_at_k(size, right, reach)
+                steps[i] += list(zip((followed[i] + reach).tolist(), fails.tolist(), strict=True))
+            ended[i] = True
+        followed[i] += size
+    return steps, followed
+
+
+def _kaplan_meier(steps: Steps, followed: NDArray[np.int64], last: int) -> tuple[Floats, Floats]:
+    """Coverage at 1..last, and Greenwood's variance of it; fractional events weigh as much."""
+    events, leaving = np.zeros(last + 2), np.zeros(last + 2)
+    for i, curve in enumerate(steps):
+        before = 1.0
+        for k, fails in curve:
+            events[k] += before - fails
+            before = fails
+        leaving[followed[i] + 1] += before
+    at_risk = len(steps) - np.cumsum(leaving)[1 : last + 1]
+    at_risk -= np.cumsum(events)[:last]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        hazard = np.where(at_risk > 1e-12, events[1 : last + 1] / at_risk, 0.0)
+        term = np.where(hazard < 1.0, hazard / (at_risk * (1.0 - hazard)), 0.0)
+    alive = np.asarray(np.cumprod(1.0 - np.minimum(hazard, 1.0)), dtype=np.float64)
+    alive[alive < 1e-14] = 0.0
+    terms = np.where(np.isfinite(term), term, 0.0)
+    return 1.0 - alive, np.asarray(alive**2 * np.cumsum(terms))
+
+
+def _bound(
+    problems: int, batches: Sequence[Batch], by_choice: bool, last: int, *, unknown_is: int | None
+) -> Floats:
+    """The estimate with unknown slots taken as failed, or left out (None)."""
+    if unknown_is is not None:
+        batches = [
+            Batch(b.problem, tuple(unknown_is if o == UNKNOWN else o for o in b.outcomes))
+            for b in batches
+        ]
+    steps, followed = _steps(problems, batches, by_choice, stop_at_unknown=False)
+    reach = max(int(followed.max()), 1)
+    mean, _ = _kaplan_meier(steps, followed, reach)
+    return (
+        mean[:last] if reach >= last else np.concatenate([mean, np.repeat(mean[-1:], last - reach)])
+    )
+
+
+def _wilson(mean: Floats, variance: Floats, problems: int, level: float) -> tuple[Floats, Floats]:
+    """Wilson's interval with the number of problems that the variance is worth."""
+    z = NormalDist().inv_cdf(0.5 + level / 2.0)
+    spread = mean * (1.0 - mean)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        worth = np.where(variance > 0.0, spread / variance, float(problems))
+    size = np.clip(worth, 1.0, float(problems))
+    middle = (mean + z * z / (2.0 * size)) / (1.0 + z * z / size)
+    half = z * np.sqrt(spread / size + z * z / (4.0 * size**2)) / (1.0 + z * z / size)
+    return np.clip(middle - half, 0.0, mean), np.clip(middle + half, mean, 1.0)
