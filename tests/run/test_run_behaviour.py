@@ -206,7 +206,7 @@ def test_a_neighbour_that_shadows_our_packages_is_named(tmp_path):
 
 def test_the_open_files_limit_is_raised_or_concurrency_is_capped(orch, tmp_path):
     ended = subprocess.run(
-        ["bash", "-c", 'ulimit -Hn 160; ulimit -Sn 130; exec "$@"', "-", sys.executable, "-m",
+        ["bash", "-c", 'ulimit -Sn 130; ulimit -Hn 160; exec "$@"', "-", sys.executable, "-m",
          "orchestrator", "run", "--provider", "local", "--samples", "4", "--limit", "4",
          "--max-concurrent", "500"],
         cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
