@@ -34,7 +34,7 @@ __all__ = ["Answer", "Route", "Timeouts", "Transport", "proxy_from_environment"]
 KEEP_ALIVE_S = 4.0
 """Below the 5 s after which vLLM's server (uvicorn) closes an idle connection: a connection that
 the server is about to close costs an uncertain request."""
-PEEK_AFTER_S = 0.1
+PEEK_AFTER_S = 1.0
 """A connection idle for longer is asked whether the server has closed it: one system call."""
 CONNECTING_AT_ONCE = 256
 """A ramp: servers drop what overflows their queue of new connections."""
