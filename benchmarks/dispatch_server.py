@@ -2,8 +2,10 @@
 
     python benchmarks/dispatch_server.py [--port N] [--delay SECONDS] [--text-bytes N]
 
-Prints its port. Answers every POST with as many choices as the request's n, after `--delay`, and
-every GET with a list of one model. It exists so that a benchmark measures the client.
+Prints its port. Answers every POST with as many choices as the request's n, after `--delay`. GET
+/stats tells how many POSTs came since the last time, and the seconds from the first one's arrival
+to the last answer; any other GET gets a list of one model. It exists so that a benchmark measures
+the client, and measures all clients alike.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import asyncio
 import json
 import re
 import resource
+import time
 
 N = re.compile(rb'"n": ?(\d+)')
 
@@ -51,13 +54,45 @@ def http(body: bytes) -> bytes:
     return head.encode() + b"\r\n" + body
 
 
+class Clock:
+    """How many requests came, and between when and when."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.most_at_once = 0
+        self.open = 0
+        self.first = self.last = 0.0
+
+    def asked(self) -> None:
+        if not self.requests:
+            self.first = time.perf_counter()
+        self.requests += 1
+        self.open += 1
+        self.most_at_once = max(self.most_at_once, self.open)
+
+    def answered(self) -> None:
+        self.open -= 1
+        self.last = time.perf_counter()
+
+    def stats(self) -> bytes:
+        told = {
+            "requests": self.requests,
+            "seconds": self.last - self.first,
+            "most_at_once": self.most_at_once,
+        }
+        self.requests = self.most_at_once = 0
+        return http(json.dumps(told).encode())
+
+
 class Answering(asyncio.Protocol):
     """One connection; requests come one after another on it."""
 
-    answers: dict[int, bytes]
     models = http(b'{"object":"list","data":[{"id":"bench","object":"model"}]}')
 
-    def __init__(self, delay_s: float, text_bytes: int, answers: dict[int, bytes]) -> None:
+    def __init__(
+        self, delay_s: float, text_bytes: int, answers: dict[int, bytes], clock: Clock
+    ) -> None:
+        self.clock = clock
         self.delay_s = delay_s
         self.text_bytes = text_bytes
         self.answers = answers
@@ -82,8 +117,9 @@ class Answering(asyncio.Protocol):
 
     def answer(self, head: bytes, body: bytes) -> None:
         if head.startswith(b"get"):
-            self.send(self.models)
+            self.write(self.clock.stats() if head.startswith(b"get /stats") else self.models)
             return
+        self.clock.asked()
         asked = N.search(body)
         n = int(asked[1]) if asked else 1
         if n not in self.answers:
@@ -94,6 +130,10 @@ class Answering(asyncio.Protocol):
             self.send(self.answers[n])
 
     def send(self, data: bytes) -> None:
+        self.clock.answered()
+        self.write(data)
+
+    def write(self, data: bytes) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
 
@@ -101,8 +141,9 @@ class Answering(asyncio.Protocol):
 async def serve(port: int, delay_s: float, text_bytes: int) -> None:
     loop = asyncio.get_running_loop()
     answers: dict[int, bytes] = {}
+    clock = Clock()
     server = await loop.create_server(
-        lambda: Answering(delay_s, text_bytes, answers), "127.0.0.1", port, backlog=16384
+        lambda: Answering(delay_s, text_bytes, answers, clock), "127.0.0.1", port, backlog=16384
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

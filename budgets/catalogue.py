@@ -55,6 +55,17 @@ def find_in_catalogue(model: str, provider: str, on: datetime | date) -> Price |
     )
 
 
+def vendors(model: str, on: datetime | date) -> list[str]:
+    """The vendor that the catalogue takes `model` to be of, where it has a price for it."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        vendor = get_snapshot().find_provider(model.lower(), None, None)
+    except LookupError:
+        return []
+    return [vendor.id] if find_in_catalogue(model, vendor.id, on) else []
+
+
 def _bands(info: ModelInfo, on: datetime) -> tuple[tuple[Band, ...], date | None]:
     """The bands in force on a date, and since when."""
     from genai_prices.types import ModelPrice, StartDateConstraint, TimeOfDateConstraint

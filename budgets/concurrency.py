@@ -42,8 +42,8 @@ class Concurrency:
         self._limit = float(min(max(start or START, least), most))
         self._slow_start = True
         self._last_cut = float("-inf")
-        self.in_use = False
-        """Whether a request had to wait for the limit since it last grew."""
+        self.last_full = float("-inf")
+        """When a request last had to wait for the limit."""
         self.history: deque[Change] = deque(maxlen=HISTORY)
         """The latest changes, oldest first."""
 
@@ -76,12 +76,11 @@ class Concurrency:
 
     def succeeded(self, sent_at: float, now: float) -> None:
         """A request came back well."""
-        if sent_at < self._last_cut or not self.in_use or self._limit >= self.most:
+        if sent_at < self._last_cut or sent_at > self.last_full or self._limit >= self.most:
             return
         before = self.limit
         self._limit = min(self._limit + (1.0 if self._slow_start else 1.0 / self._limit), self.most)
         if self.limit != before:
-            self.in_use = False
             self.history.append(Change(now, self.limit, "all in use and answered"))
 
     def congested(self, sent_at: float, now: float, why: str) -> None:

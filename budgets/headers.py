@@ -21,6 +21,16 @@ DAY_S = 86_400.0
 
 KINDS = ("requests", "tokens", "input-tokens", "output-tokens")
 
+_NAMES: list[tuple[str, bool, str, str, str]] = [
+    (kind, exact, name.format("limit"), name.format("remaining"), name.format("reset"))
+    for kind in KINDS
+    for name, exact in (
+        (f"x-ratelimit-{{}}-{kind}", True),
+        (f"anthropic-ratelimit-{kind}-{{}}", False),
+    )
+]
+"""Kind, whether its resets are exact, and the names of the headers with limit, rest and reset."""
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY_S}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -44,19 +54,15 @@ class Reading:
 def read_limits(headers: Mapping[str, str], now: datetime | None = None) -> list[Reading]:
     """Every limit that `headers` tell of; `now` (default: the clock) turns moments to seconds."""
     readings = []
-    for kind in KINDS:
-        for name, exact in (
-            ("x-ratelimit-{}-" + kind, True),
-            (f"anthropic-ratelimit-{kind}-{{}}", False),
-        ):
-            limit = _number(headers.get(name.format("limit")))
-            remaining = _number(headers.get(name.format("remaining")))
-            if limit is None and remaining is None:
-                continue
-            reset_s = parse_reset(headers.get(name.format("reset"), ""), now)
-            # Anthropic's limits are per minute, and its resets too coarse to tell.
-            period_s = _period(limit, remaining, reset_s) if exact else MINUTE_S
-            readings.append(Reading(kind, limit, remaining, reset_s, period_s))
+    for kind, exact, limit_name, remaining_name, reset_name in _NAMES:
+        limit = _number(headers.get(limit_name))
+        remaining = _number(headers.get(remaining_name))
+        if limit is None and remaining is None:
+            continue
+        reset_s = parse_reset(headers.get(reset_name, ""), now)
+        # Anthropic's limits are per minute, and its resets too coarse to tell.
+        period_s = _period(limit, remaining, reset_s) if exact else MINUTE_S
+        readings.append(Reading(kind, limit, remaining, reset_s, period_s))
     split = {"input-tokens", "output-tokens"} <= {reading.kind for reading in readings}
     # Beside its split limits Anthropic repeats the tightest of them as `tokens`.
     return [reading for reading in readings if not (split and reading.kind == "tokens")]

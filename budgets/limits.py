@@ -35,6 +35,8 @@ _CONGESTION = frozenset({"rate_limited", "overloaded", "timeout"})
 _LEARNING = 0.05
 """Weight of the newest answer in the running share of `max_tokens` that is really used."""
 _MARGIN = 1.2
+_READ_EVERY_S = 0.02
+"""Headers of successes are read this often at most: thousands a second say nothing new."""
 _NO_HEADERS: Mapping[str, str] = {}
 _FOREVER = float("inf")
 
@@ -93,6 +95,7 @@ class Limiter:
         self._used_share = 1.0
         self._patience_s = patience_s
         self._paused_at = self._paused_until = float("-inf")
+        self._read_at = float("-inf")
         self._pauses = 0
         self._why_paused = ""
         self._changed = asyncio.Event()
@@ -191,7 +194,8 @@ class Limiter:
             self._concurrency.congested(sent_at, now, outcome.replace("_", " "))
         if usage is not None and permit is not None:
             self._correct(permit, usage)
-        if headers:
+        if headers and (now - self._read_at > _READ_EVERY_S or outcome != "ok"):
+            self._read_at = now
             for reading in read_limits(headers):
                 self._learn(reading, now)
         if outcome == "rate_limited":
@@ -224,7 +228,7 @@ class Limiter:
                 )
             return pause, self._why_paused
         if self.in_flight >= self._concurrency.limit:
-            self._concurrency.in_use = True
+            self._concurrency.last_full = now
             kind = "as set" if self._concurrency.fixed else "found so far"
             return _FOREVER, f"concurrency ({self._concurrency.limit}, {kind})"
         longest, why = 0.0, ""

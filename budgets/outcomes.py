@@ -84,25 +84,37 @@ def outcome_action(provider: str, what: str) -> Action:
 def what_happened(error: str, sent: str, status: int | None = None) -> What:
     """The row of a failed request.
 
-    `error`: the class of the provider's error by name ("TimedOut", "BadResponse", ...; anything
-    else counts as a broken connection). `sent`: "not_sent", "rejected" or "maybe_billed".
-    `status`: the HTTP status where the provider answered with one.
+    `error`: the class of the provider's error by name ("TimedOut", "BadResponse", ...), or
+    "Cancelled"; anything else counts as a broken connection. `sent`: "not_sent", "rejected" or
+    "maybe_billed". `status`: the HTTP status where the provider answered with one.
     """
     if sent == "not_sent":
         return "not_sent"
     if sent == "rejected":
-        return _rejected(status)
-    if error == "TimedOut":
-        return "timeout"
-    if error in ("Cancelled", "CancelledError"):
-        return "cancelled"
-    if error == "BadResponse":
-        return "unreadable"
-    return "reset"
+        return _rejected(error, status)
+    return _UNANSWERED.get(error, "reset")
 
 
-def _rejected(status: int | None) -> What:
-    if status is None or status in GATEWAY_STATUSES:
+_UNANSWERED: dict[str, What] = {
+    "TimedOut": "timeout",
+    "BadResponse": "unreadable",
+    "Cancelled": "cancelled",
+    "CancelledError": "cancelled",
+}
+_REFUSALS: dict[str, What] = {
+    "RateLimited": "rejected_429",
+    "NoCredit": "rejected_429",
+    "InvalidRequest": "rejected_4xx",
+    "AuthFailed": "rejected_4xx",
+    "UnknownModel": "rejected_4xx",
+}
+
+
+def _rejected(error: str, status: int | None) -> What:
+    if status is None:
+        # Without a status a server error cannot be told from a gateway's.
+        return _REFUSALS.get(error, "rejected_gateway")
+    if status in GATEWAY_STATUSES:
         return "rejected_gateway"
     if status in OVERLOADED_STATUSES:
         return "rejected_overloaded"

@@ -269,10 +269,24 @@ class PriceBook:
         snapshot = digest.hexdigest()[:16]
         return cls(users, parse_prices(own, "orch's dated prices"), snapshot, gpu_hours)
 
+    def providers(self, model: str, on: datetime | date) -> list[str]:
+        """The providers at which a price of `model` is known on a date, nearest source first.
+
+        A person's row that names no provider stands for any, as "".
+        """
+        from budgets.catalogue import vendors
+
+        iso = _iso_day(on)
+        own = [
+            price.provider
+            for price in (*self._users, *self._own)
+            if _holds(price, model, price.provider, iso)
+        ]
+        return list(dict.fromkeys([*own, *vendors(model, on)]))
+
     def find(self, model: str, provider: str, on: datetime | date) -> Price:
         """The price of `model` at `provider` on a date; raises Unpriced."""
-        day = on.astimezone(UTC).date() if isinstance(on, datetime) and on.tzinfo else on
-        iso = day.strftime("%Y-%m-%d")
+        iso = _iso_day(on)
         for prices in (self._users, self._own):
             # Where rows overlap the one that came into force last holds.
             valid = [price for price in prices if _holds(price, model, provider, iso)]
@@ -284,6 +298,11 @@ class PriceBook:
         if found is None:
             raise Unpriced(_what_to_do(model, provider, iso))
         return found
+
+
+def _iso_day(on: datetime | date) -> str:
+    day = on.astimezone(UTC) if isinstance(on, datetime) and on.tzinfo else on
+    return day.strftime("%Y-%m-%d")
 
 
 def _holds(price: Price, model: str, provider: str, day: str) -> bool:

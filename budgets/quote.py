@@ -6,12 +6,12 @@ uses the expected tokens, `worst` the bounds that the ledger will reserve.
 Concurrency under a cap: a reservation holds its worst case w until it settles at its cost e, so
 at most (cap - spent) / w requests can be in flight. While that is more than is wanted, money does
 not slow the run. Once less is left it does: with R dollars left, R / w requests are in flight,
-each taking L seconds and e dollars, so dR/dt = -e R / (w L): what is left decays with the time
-constant w L / e, down to one worst case. That stretch is the tail:
+and once they are answered, L seconds later, R (1 - e / w) dollars are left, and so on down to one
+worst case. That stretch is the tail; with m in flight when it begins it lasts
 
-    tail_s = (w L / e) ln(wanted in flight, or cap / w if that is less)
+    tail_s = L + L ln(m) / -ln(1 - e / w), about (w / e) L ln(m) where w is many times e
 
-A smaller max_tokens lowers w, and with it the tail, in proportion.
+A smaller max_tokens lowers w, and with it the tail, nearly in proportion.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Quote:
     tail_s: float
     """How long the budget, not the limits, will hold back the run near its end; 0: it will not."""
     tail_requests: int
-    """Requests that are expected to be bought in that tail."""
+    """Requests that are expected to be sent in that tail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +171,11 @@ def _tail(
     # The plan may end before the cap does; the tail then ends with it.
     left_at_end = max(cap - expected, mean_worst)
     shrinks = math.log(max(wanted * mean_worst / left_at_end, 1.0))
-    bought = (wanted * mean_worst - left_at_end) / mean_cost
-    latency_s = speed.latency_s or 0.0
-    return in_flight, latency_s * mean_worst / mean_cost * shrinks, max(0, round(bought))
+    # Of what is paid in the tail, those in flight when it begins were sent before it.
+    bought = (wanted * mean_worst - left_at_end) / mean_cost - wanted
+    shrink = -math.log(1.0 - min(mean_cost / mean_worst, 1.0 - 1e-9))
+    waves = 1.0 + shrinks / shrink
+    return in_flight, (speed.latency_s or 0.0) * waves, max(0, round(bought))
 
 
 @dataclass(frozen=True, slots=True)

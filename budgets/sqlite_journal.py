@@ -143,6 +143,8 @@ class SqliteJournal:
     def _hand_over(self) -> None:
         """Give the queue to the writer thread, unless it is still busy with the last group."""
         self._handing_over = False
+        if self._commit is not None and self._commit.done():
+            self._commit = None
         if self._commit is not None or not self._queue or self._failure is not None:
             return
         rows, self._queue = self._queue, []
@@ -150,7 +152,6 @@ class SqliteJournal:
         self._commit.add_done_callback(self._next_group)
 
     def _next_group(self, _: asyncio.Future[None]) -> None:
-        self._commit = None
         self._hand_over()
 
     def _write(self, rows: list[Row]) -> None:

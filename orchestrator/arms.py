@@ -9,6 +9,7 @@ from budgets.meter import TimeMeter
 from budgets.prices import Price
 from orchestrator.study import Arm
 from orchestrator.tasks.base import Problem
+from providers.affinity import CacheWarmer
 from providers.sample import Provider, SampleRequest
 from verifiers.verdict import Verifier
 
@@ -29,6 +30,8 @@ class ReadyArm:
     price: Price | None
     """None where the server is paid by the hour, or costs nothing."""
     meter: TimeMeter | None
+    warmer: CacheWarmer
+    """Lets the first attempt at a prompt go ahead where cached prompts are billed less."""
     base: SampleRequest
     """The request of every attempt, less prompt, n and seed."""
     n_per_request: int

@@ -10,6 +10,7 @@ answer.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from orchestrator.arms import ReadyArm
@@ -27,9 +28,19 @@ Item = tuple[ReadyArm, int, int, str]
 class Judging:
     """A pool of verifying workers over one queue."""
 
-    def __init__(self, store: RunStore, state: RunState, *, jobs: int) -> None:
+    def __init__(
+        self,
+        store: RunStore,
+        state: RunState,
+        *,
+        jobs: int,
+        resolved: Callable[[int, int, int, bool | None], None],
+    ) -> None:
         self._store = store
         self._state = state
+        self._resolved = resolved
+        self.pending = 0
+        """Samples queued or being judged."""
         self._queue: asyncio.Queue[Item] = asyncio.Queue()
         self._most = max(MOST_WAITING, 8 * jobs)
         self._room = asyncio.Event()
@@ -39,6 +50,7 @@ class Judging:
     def put(self, arm: ReadyArm, problem: int, slot: int, text: str) -> None:
         """Queue one stored sample."""
         self._queue.put_nowait((arm, problem, slot, text))
+        self.pending += 1
         if self._queue.qsize() >= self._most:
             self._room.clear()
 
@@ -80,6 +92,9 @@ class Judging:
                 count_verdict, self._state, arm.number, problem, verdict.kind, verdict.passed
             )
             self._store.when_durable(count)
+            self.pending -= 1
+            passed = None if verdict.kind == "infra_error" else verdict.passed
+            self._resolved(arm.number, problem, slot, passed)
             self._queue.task_done()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,19 +25,22 @@ from orchestrator.arms import ReadyArm
 from orchestrator.errors import ConfigError
 from orchestrator.openfiles import connections_allowed
 from orchestrator.study import Arm, Study
-from orchestrator.tasks import Problem, SamplingDefaults, Task
+from orchestrator.tasks import Problem, SamplingDefaults, Task, TaskError
+from providers.affinity import CacheWarmer
 from providers.errors import ProviderConfigError, ProviderError
 from providers.registry import make_provider
 from providers.sample import Capabilities, Provider, SampleRequest
 from providers.transport import Timeouts
+from verifiers.verdict import Verifier
 
 BUNDLED_GPU_HOUR = "0.10"
 """Dollars an hour for this machine when it serves the bundled model: about what two cores cost
 to rent."""
 
-BUNDLED_SAMPLES = 600
+BUNDLED_SAMPLES = 2000
 DEFAULT_SAMPLES = 100
-DEFAULT_CONCURRENCY = 64
+BUNDLED_CONCURRENCY = "8-64"
+"""Enough to keep its batches full; more would only wait in its queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class PreparedArm:
     endpoint: Endpoint
     price: Price | None
     base: SampleRequest
+    limiter: Limiter
+    verifier: Verifier
     provider: Provider | None = None
     """None for the bundled model until its server runs."""
 
@@ -80,6 +84,8 @@ class Prepared:
     prices: str
     """Snapshot id of the prices in force."""
     cap: int | None
+    notes: list[str]
+    """What a person should know before it starts."""
 
 
 async def prepare(study: Study, *, api_key_env: str | None) -> Prepared:
@@ -87,9 +93,11 @@ async def prepare(study: Study, *, api_key_env: str | None) -> Prepared:
     cap = amount(study.budget, "--budget") if study.budget else None
     book = price_book(study)
     arms: list[PreparedArm] = []
+    notes: list[str] = []
+    limiters: dict[Endpoint, Limiter] = {}
     try:
         for spec in study.arms:
-            arms.append(_prepare_arm(spec, study, book))
+            arms.append(_prepare_arm(spec, study, book, limiters, notes))
         for arm in arms:
             if not arm.endpoint.bundled:
                 arm.provider = open_provider(arm, study, api_key_env)
@@ -99,7 +107,7 @@ async def prepare(study: Study, *, api_key_env: str | None) -> Prepared:
             if arm.provider is not None:
                 await arm.provider.aclose()
         raise
-    return Prepared(study, arms, book.snapshot, cap)
+    return Prepared(study, arms, book.snapshot, cap, notes)
 
 
 def amount(text: str, flag: str) -> int:
@@ -121,7 +129,13 @@ def price_book(study: Study) -> PriceBook:
         raise ConfigError(str(error)) from None
 
 
-def _prepare_arm(spec: Arm, study: Study, book: PriceBook) -> PreparedArm:
+def _prepare_arm(
+    spec: Arm,
+    study: Study,
+    book: PriceBook,
+    limiters: dict[Endpoint, Limiter],
+    notes: list[str],
+) -> PreparedArm:
     if spec.budget:
         amount(spec.budget, "an arm's budget")
     task = problem_sets.load(spec)
@@ -143,7 +157,13 @@ def _prepare_arm(spec: Arm, study: Study, book: PriceBook) -> PreparedArm:
     price, per_hour = _price(spec, model, book)
     base = sampling(spec, task.defaults, model)
     endpoint = Endpoint(spec.provider, spec.base_url, model, bundled, per_hour)
-    return PreparedArm(spec, task, problems, endpoint, price, base)
+    if endpoint not in limiters:
+        limiters[endpoint] = make_limiter(study, endpoint, notes)
+    try:
+        verifier = task.verifier(spec.verifier or None)
+    except TaskError as error:
+        raise ConfigError(str(error)) from None
+    return PreparedArm(spec, task, problems, endpoint, price, base, limiters[endpoint], verifier)
 
 
 def replace_arm(spec: Arm, **changes: object) -> Arm:
@@ -225,18 +245,20 @@ def requests_per_draw(spec: Arm, capabilities: Capabilities) -> int:
     return max(1, min(capabilities.max_n, math.ceil(spec.samples / 8)))
 
 
-def make_limiter(study: Study, model: str, note: Callable[[str], None]) -> Limiter:
+def make_limiter(study: Study, endpoint: Endpoint, notes: list[str]) -> Limiter:
     """The limits that the study asks for, within the open-files limit; raises ConfigError."""
+    text = study.max_concurrent
+    if endpoint.bundled and text == "auto":
+        text = BUNDLED_CONCURRENCY
     try:
-        wanted = Concurrency.parse(study.max_concurrent)
+        wanted = Concurrency.parse(text)
         fit, why = connections_allowed(wanted.most)
         if why:
-            note(why)
-        text = study.max_concurrent
+            notes.append(why)
         if fit != wanted.most:
             text = f"{min(wanted.least, fit)}-{fit}"
         if study.limits:
-            return Limiter.from_profile(study.limits, model=model, concurrency=text)
+            return Limiter.from_profile(study.limits, model=endpoint.model, concurrency=text)
         return Limiter(concurrency=text)
     except ProfileError as error:
         raise ConfigError(f"--limits: {error}.") from None
@@ -244,20 +266,14 @@ def make_limiter(study: Study, model: str, note: Callable[[str], None]) -> Limit
         raise ConfigError(f"--max-concurrent: {error}.") from None
 
 
-def ready(prepared: Prepared, note: Callable[[str], None]) -> list[ReadyArm]:
+def ready(prepared: Prepared) -> list[ReadyArm]:
     """The arms as the engine uses them, once every provider is open."""
-    limiters: dict[Endpoint, Limiter] = {}
     keys: dict[str, int] = {}
     arms: list[ReadyArm] = []
     for number, arm in enumerate(prepared.arms):
         assert arm.provider is not None
         keys[arm.key] = keys.get(arm.key, 0) + 1
         key = arm.key if keys[arm.key] == 1 else f"{arm.key}#{keys[arm.key]}"
-        limiter = limiters.get(arm.endpoint)
-        if limiter is None:
-            limiter = limiters[arm.endpoint] = make_limiter(
-                prepared.study, arm.endpoint.model, note
-            )
         arms.append(
             ReadyArm(
                 number=number,
@@ -266,10 +282,14 @@ def ready(prepared: Prepared, note: Callable[[str], None]) -> list[ReadyArm]:
                 model=arm.endpoint.model,
                 problems=arm.problems,
                 provider=arm.provider,
-                limiter=limiter,
-                verifier=arm.task.verifier(arm.spec.verifier or None),
+                limiter=arm.limiter,
+                verifier=arm.verifier,
                 price=arm.price,
                 meter=None,
+                warmer=CacheWarmer(
+                    enabled=arm.price is not None
+                    and arm.provider.capabilities.prompt_cache != "none"
+                ),
                 base=askable(arm.base, arm.provider.capabilities),
                 n_per_request=requests_per_draw(arm.spec, arm.provider.capabilities),
                 prompt_bounds=[prompt_bound(problem) for problem in arm.problems],

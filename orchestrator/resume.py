@@ -10,17 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.arms import ReadyArm
-from orchestrator.engine import Ticket
-from orchestrator.schedule import Draw, Filled
+from orchestrator.control import Ticket
+from orchestrator.schedule import Draw
 from orchestrator.state import RunState
-from orchestrator.store.reader import RunReader
+from orchestrator.store.reader import PlannedRequest, RunReader
+
+Place = tuple[int, int]
+"""Arm and problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owed:
     """The rest of a plan."""
 
-    filled: list[Filled]
+    planned: list[list[int]]
+    """Per arm and problem, the first slot that is not planned yet."""
     unfinished: list[Ticket]
     missing: list[Draw]
 
@@ -28,38 +32,42 @@ class Owed:
 def owed(reader: RunReader, arms: list[ReadyArm]) -> Owed:
     """What is left to buy of the plan so far."""
     found = reader.samples_per_request()
-    tops: dict[tuple[int, int], int] = {}
-    unfinished: list[Ticket] = []
-    missing: list[Draw] = []
-    asked: dict[tuple[int, int], set[int]] = {}
-    short: list[tuple[int, int, int, int, int]] = []
+    tops: dict[Place, int] = {}
+    open_requests: dict[Place, list[PlannedRequest]] = {}
     for planned in reader.requests():
         place = (planned.arm, planned.problem)
         top = tops.get(place, 0)
         tops[place] = max(top, planned.first_slot + planned.n)
-        if planned.first_slot < top:
-            asked.setdefault(place, set()).add(planned.first_slot)
-        got = found.get(planned.request, 0)
-        if got == 0 and not planned.answered:
-            unfinished.append(
-                Ticket(arms[planned.arm], planned.request, planned.problem, planned.first_slot,
-                       planned.n, planned.seed)
-            )  # fmt: skip
-        elif got < planned.n:
-            short.append((*place, planned.first_slot, planned.n, planned.request))
-    for arm, problem, first, n, request in short:
-        filled = reader.slots_of(request)
-        again = asked.get((arm, problem), set())
-        missing += [
-            Draw(arm, problem, slot, 1)
-            for slot in range(first, first + n)
-            if slot not in filled and slot not in again
-        ]
-    return Owed([Filled(*place, top) for place, top in tops.items()], unfinished, missing)
+        # A request inside the plan so far takes over slots of an earlier one.
+        if found.get(planned.request, 0) < planned.n or planned.first_slot < top:
+            open_requests.setdefault(place, []).append(planned)
+    unfinished: list[Ticket] = []
+    missing: list[Draw] = []
+    for place, requests in open_requests.items():
+        taken: set[int] = set()
+        for planned in reversed(requests):
+            slots = set(range(planned.first_slot, planned.first_slot + planned.n))
+            got = reader.slots_of(planned.request)
+            if not planned.answered and not got and not slots & taken:
+                arm = arms[planned.arm]
+                unfinished.append(
+                    Ticket(arm, planned.request, planned.problem, planned.first_slot, planned.n,
+                           planned.seed)
+                )  # fmt: skip
+            else:
+                missing += [Draw(*place, slot, 1) for slot in sorted(slots - got - taken)]
+            taken |= slots
+    planned_to = [[tops.get((i, p), 0) for p in range(len(a.problems))] for i, a in enumerate(arms)]
+    return Owed(planned_to, sorted(unfinished, key=lambda ticket: ticket.request), missing)
 
 
-def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> None:
-    """Enter what earlier sessions made durable into the counters."""
+Resolved = tuple[int, int, int, bool | None]
+"""Arm, problem, slot, whether it passed; None: censored."""
+
+
+def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> list[Resolved]:
+    """Enter what earlier sessions made durable into the counters; which slots are resolved."""
+    resolved: list[Resolved] = []
     for arm, counts in zip(arms, state.arms, strict=True):
         slots = reader.slot_counts(arm.number, len(arm.problems), arm.verifier.name)
         counts.judged += slots.judged
@@ -68,4 +76,7 @@ def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> None:
         counts.censored = int(slots.censored.sum())
         for kind, number in reader.verdict_kinds(arm.number).get(arm.verifier.name, {}).items():
             state.verdicts[kind] += number
+        if arm.spec.policy != "uniform":
+            resolved += reader.resolved(arm.number, arm.verifier.name)
     state.filled_before = state.filled
+    return resolved

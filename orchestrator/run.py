@@ -24,14 +24,15 @@ from budgets.ledger import DoesNotFit, Ledger
 from budgets.meter import TimeMeter
 from orchestrator import errors
 from orchestrator.arms import ReadyArm
-from orchestrator.engine import Engine, Ticket
+from orchestrator.control import Ticket
+from orchestrator.engine import Engine
 from orchestrator.errors import ConfigError, OrchError, RunFault
 from orchestrator.identity import identity_of, refuse_difference
 from orchestrator.judging import Judging
 from orchestrator.prepare import Endpoint, Prepared, PreparedArm, amount, open_provider, ready
 from orchestrator.progress import Display, Progress
-from orchestrator.resume import owed, recount
-from orchestrator.schedule import Draw, Filled, ScheduleArm, Uniform
+from orchestrator.resume import Owed, owed, recount
+from orchestrator.schedule import ArmPlan, Schedule, make_policy
 from orchestrator.state import RunState, arm_counts
 from orchestrator.store.directory import RunLock, refuse_network_file_system
 from orchestrator.store.reader import RunReader
@@ -110,12 +111,12 @@ async def _session(
 ) -> Ending:
     store = await stack.enter_async_context(_open_store(prepared, options))
     ledger = Ledger.open(store, _caps(prepared))
-    state = RunState([])
+    state = RunState([], notes=list(prepared.notes))
     meters = _start_meters(prepared, ledger)
     for meter in meters.values():
         stack.callback(meter.stop)
     children = await _start_servers(prepared, options, stack)
-    arms = ready(prepared, state.note)
+    arms = ready(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
         arm.meter = meters.get(spec.endpoint)
         stack.push_async_callback(arm.verifier.aclose)
@@ -123,13 +124,13 @@ async def _session(
         state.arms.append(arm_counts(label, arm.spec.samples, len(arm.problems)))
     schedule, unfinished = _plan(prepared, options, store, arms, state)
     await store.durable()
-    judging = Judging(store, state, jobs=prepared.study.judge_jobs or os.cpu_count() or 1)
-    stack.push_async_callback(judging.close)
     engine = Engine(
-        arms, schedule, store, ledger, state, judging,
+        arms, schedule, store, ledger, state,
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
-        unfinished=unfinished,
+        unfinished=unfinished, judge_jobs=prepared.study.judge_jobs or os.cpu_count() or 1,
     )  # fmt: skip
+    judging = engine.judging
+    stack.push_async_callback(judging.close)
     interrupts.follow(engine.stop, engine.cancel)
     watches = [asyncio.create_task(_watch(child, engine)) for child in children]
     progress = Progress(state, ledger, arms, options.display, options.console)
@@ -169,10 +170,10 @@ async def _open_store(prepared: Prepared, options: RunOptions) -> AsyncIterator[
         except OSError as error:
             raise ConfigError(f"{directory} cannot be made: {error.strerror}.") from None
         lock = RunLock(directory)
+    if not options.resume:
+        _write_study(directory, prepared)
     store = RunStore(directory / "run.db", create=not options.resume)
     try:
-        if not options.resume:
-            _write_study(directory, prepared)
         yield store
     finally:
         with contextlib.suppress(errors.StoreError):
@@ -196,7 +197,9 @@ def _write_study(directory: Path, prepared: Prepared) -> None:
 
     study = msgspec.structs.replace(prepared.study, arms=[arm.spec for arm in prepared.arms])
     text = "# Written by orch: the resolved study. `orch run` accepts this file.\n"
-    (directory / "study.toml").write_text(text + study_toml(study), encoding="utf-8")
+    scratch = directory / "study.toml.new"
+    scratch.write_text(text + study_toml(study), encoding="utf-8")
+    scratch.replace(directory / "study.toml")
 
 
 def _caps(prepared: Prepared) -> dict[str, int | None]:
@@ -265,31 +268,45 @@ async def _watch(child: Child, engine: Engine) -> None:
 
 def _plan(
     prepared: Prepared, options: RunOptions, store: RunStore, arms: list[ReadyArm], state: RunState
-) -> tuple[Uniform, list[Ticket]]:
+) -> tuple[Schedule, list[Ticket]]:
     """The schedule and what is owed; a new run's study and problems are appended to the store."""
     identity = identity_of(prepared.study.seed, arms)
-    filled: list[Filled] = []
-    unfinished: list[Ticket] = []
-    missing: list[Draw] = []
+    rest = Owed([[0] * len(arm.problems) for arm in arms], [], [])
+    resolved: list[tuple[int, int, int, bool | None]] = []
     if options.resume:
         with contextlib.closing(RunReader(options.directory)) as reader:
             stored = json.loads(reader.meta("identity", "{}"))
             if stored:
                 refuse_difference(stored, identity, str(options.directory))
-                found = owed(reader, arms)
-                filled, unfinished, missing = found.filled, found.unfinished, found.missing
-                recount(reader, arms, state)
+                # What may change on resume (more samples, another budget) is the study from now on.
+                _write_study(options.directory, prepared)
+                rest = owed(reader, arms)
+                resolved = recount(reader, arms, state)
     else:
         stored = {}
     if not stored:
         _put_study(prepared, store, arms, identity)
     _put_arms(prepared, store, arms)
-    schedule = Uniform(
-        [ScheduleArm(len(a.problems), a.spec.samples, a.n_per_request) for a in arms], filled
-    )
-    for draw in missing:
+    policies = [
+        make_policy(
+            arm.spec.policy,
+            ArmPlan(
+                arm.number,
+                len(arm.problems),
+                arm.spec.samples,
+                arm.n_per_request,
+                prepared.study.seed,
+                rest.planned[arm.number],
+            ),
+        )
+        for arm in arms
+    ]
+    schedule = Schedule(policies)
+    for slot in resolved:
+        schedule.resolved(*slot)
+    for draw in rest.missing:
         schedule.give_back(draw)
-    return schedule, unfinished
+    return schedule, rest.unfinished
 
 
 def _put_study(
@@ -344,15 +361,17 @@ async def _judge_leftovers(arms: list[ReadyArm], judging: Judging, options: RunO
 def _ending(
     engine: Engine, ledger: Ledger, state: RunState, interrupts: Interrupts, store: RunStore
 ) -> Ending:
-    fault = engine.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
+    fault = (
+        engine.control.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
+    )
     ending = Ending(errors.COMPLETE, notes=list(state.notes))
-    if state.planned > state.filled:
+    if state.unfilled:
         ending.exit_code = errors.UNFILLED
-        ending.reasons.append(f"{state.planned - state.filled} slots of the plan are not filled")
+        ending.reasons.append(f"{state.unfilled} slots could not be filled, after retries")
     if broken := state.verdicts["infra_error"]:
         ending.exit_code = errors.UNFILLED
         ending.reasons.append(f"the judge failed on {broken} samples")
-    if engine.budget_reached:
+    if engine.control.budget_reached:
         ending.exit_code = errors.BUDGET_REACHED
         ending.reasons.insert(0, "the budget is reached")
     if fault is not None:

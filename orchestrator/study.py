@@ -15,8 +15,7 @@ import msgspec
 import tomli_w
 
 from orchestrator.errors import ConfigError
-
-POLICIES = ("uniform",)
+from orchestrator.schedule import policy_names
 
 
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -117,9 +116,10 @@ def make_study(document: dict[str, Any], source: str) -> Study:
 def _check_arm(arm: Arm, source: str) -> None:
     if arm.samples < 0:
         raise ConfigError(f"{source}: samples is {arm.samples}; it must be at least 1.")
-    if arm.policy not in POLICIES:
+    if arm.policy not in policy_names():
         raise ConfigError(
-            f"{source}: unknown policy {arm.policy!r}; the known ones are {', '.join(POLICIES)}."
+            f"{source}: unknown policy {arm.policy!r}; "
+            f"the known ones are {', '.join(policy_names())}."
         )
     n = arm.n_per_request
     if n != "auto" and not (isinstance(n, int) and n >= 1):

@@ -147,6 +147,15 @@ KNOWN: tuple[Known, ...] = (
         capabilities=_SERVED,
     ),
     Known(
+        "replay",
+        None,
+        None,
+        lane="fast",
+        key_needed=False,
+        capabilities=Capabilities(max_n=10_000, seed=True, raw_completions=True),
+        dialect=Dialect(first_slot=True),
+    ),
+    Known(
         "compatible",
         None,
         None,

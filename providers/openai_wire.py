@@ -38,6 +38,8 @@ class Dialect:
     max_tokens_field: str = "max_tokens"
     prompt_cache_key: bool = False
     """Whether the body may carry `prompt_cache_key`, which keeps equal prompts on one cache."""
+    first_slot: bool = False
+    """Whether the body tells which attempt the first choice is (a replay server)."""
 
 
 class _Message(msgspec.Struct):
@@ -89,6 +91,8 @@ def request_body(
         body["logprobs"] = True if request.messages is not None else 1
     if request.cache_prompt and dialect.prompt_cache_key:
         body["prompt_cache_key"] = prompt_digest(request)
+    if dialect.first_slot and request.first_slot is not None:
+        body["first_slot"] = request.first_slot
     if request.extra:
         body.update(request.extra)
     return body

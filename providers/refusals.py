@@ -1,7 +1,7 @@
 """What an answer with an error status means: classified once, here, for every provider.
 
-The status decides, unless the body's own words say more: an error `code` or `type` (OpenAI,
-Anthropic and their imitators write {"error": {"type", "code", "message"}}), or, where a provider
+The status decides, unless the body's own words say more: an error code (OpenAI, Anthropic
+and their imitators write {"error": {"type", "code", "message", "details"}}), or, where a provider
 has no code for it, its message. The tables are data; a provider's peculiarity is a row.
 """
 
@@ -47,6 +47,11 @@ BY_CODE: Mapping[str, type[ProviderError]] = {
     "billing_hard_limit_reached": NoCredit,
     "billing_error": NoCredit,
     "insufficient_balance": NoCredit,
+    "contract_spend_limit_reached": NoCredit,
+    "enforced_spend_limit_reached": NoCredit,
+    "linked_organization_spend_limit_reached": NoCredit,
+    "linked_organization_billing_unavailable": NoCredit,
+    "ramp_limit_exceeded": RateLimited,
     "invalid_api_key": AuthFailed,
     "authentication_error": AuthFailed,
     "permission_error": AuthFailed,
@@ -106,8 +111,10 @@ def read_error(body: bytes) -> Said:
     if not isinstance(error, dict):
         return Said(str(error), ())
     message = error.get("message") or error.get("detail") or error
-    codes = tuple(str(error[name]) for name in ("code", "type") if error.get(name))
-    return Said(str(message), codes)
+    details = error.get("details")
+    fine = details.get("error_code") if isinstance(details, dict) else None
+    codes = (fine, error.get("code"), error.get("type"))
+    return Said(str(message), tuple(str(code) for code in codes if code))
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) -> ProviderError:

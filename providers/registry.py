@@ -13,6 +13,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yarl import URL
 
@@ -20,8 +22,13 @@ from providers import known
 from providers.errors import ProviderConfigError
 from providers.keys import Key, checked_url, is_loopback, read_key
 from providers.known import Known
+from providers.lane import FastLane, Lane
 from providers.sample import Provider
 from providers.transport import Timeouts, Transport
+
+if TYPE_CHECKING:
+    from providers.batch.exchange import Exchange
+    from providers.batch.lane import BatchLane
 
 GROUP = "orch.providers"
 
@@ -44,10 +51,11 @@ def make_provider(
 ) -> Provider:
     """The provider called `name`, ready to sample; nothing is sent yet.
 
-    `base_url`: another address than the provider's own. `api_key_env`: the variable that holds
-    the key for that address; the caller must have it from the person at the keyboard, not from a
-    file of unknown origin. `model`: decides what the API can do (reasoning models). `transport`:
-    shared between providers, closed by whoever made it. Raises ProviderConfigError.
+    `base_url`: another address than the provider's own (for `replay` a file will do).
+    `api_key_env`: the variable that holds the key for that address; the caller must have it from
+    the person at the keyboard, not from a file of unknown origin. `model`: decides what the API
+    can do (reasoning models). `transport`: shared between providers, closed by whoever made it.
+    Raises ProviderConfigError.
     """
     environ = os.environ if environ is None else environ
     row = known.find(name)
@@ -65,9 +73,60 @@ def make_provider(
         raise ProviderConfigError(
             f"there is no provider {name!r}; the known ones are {', '.join(provider_names())}"
         )
+    if row.name == "replay" and base_url is not None and "://" not in base_url:
+        from providers.recording import Recording
+        from providers.replay import ReplayProvider
+
+        return ReplayProvider(Recording.load(Path(base_url)), model=model or "replay")
     url, source = _address(row, base_url, environ)
     key = _key(row, url, source, api_key_env, environ)
     return _build(row, url, key, api_key_env or row.key_variable, model, timeouts, transport)
+
+
+def make_batches(
+    name: str,
+    *,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+    model: str | None = None,
+    timeouts: Timeouts | None = None,
+    transport: Transport | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[BatchLane, Exchange]:
+    """The batch API of `name`, and the exchange to close afterwards; as make_provider."""
+    from providers.batch.anthropic import AnthropicBatches
+    from providers.batch.exchange import Exchange
+    from providers.batch.openai import OpenAIBatches
+    from providers.openai import bearer
+
+    environ = os.environ if environ is None else environ
+    row = known.find(name)
+    if row is None or not row.capabilities.batch:
+        able = [row.name for row in known.KNOWN if row.capabilities.batch]
+        raise ProviderConfigError(
+            f"provider {name!r} has no batch API that orch knows; {', '.join(able)} have one"
+        )
+    url, source = _address(row, base_url, environ)
+    key = _key(row, url, source, api_key_env, environ)
+    capabilities = row.capabilities_of(model)
+    if row.protocol == "anthropic":
+        from providers.sdk import anthropic_headers
+
+        url, headers = URL(str(url).removesuffix("/v1")), anthropic_headers(key)
+    else:
+        headers = bearer(key)
+    exchange = Exchange(
+        row.name,
+        url,
+        headers,
+        key=key,
+        key_variable=api_key_env or row.key_variable,
+        timeouts=timeouts,
+        transport=transport,
+    )
+    if row.protocol == "anthropic":
+        return AnthropicBatches(exchange, capabilities), exchange
+    return OpenAIBatches(exchange, capabilities, row.dialect_of(model)), exchange
 
 
 def _address(row: Known, base_url: str | None, environ: Mapping[str, str]) -> tuple[URL, str]:
@@ -133,15 +192,37 @@ def _build(
     timeouts: Timeouts | None,
     transport: Transport | None,
 ) -> Provider:
-    from providers.openai import OpenAIProvider
+    """Imports inside: an SDK takes more than a second to import and only its lane needs it."""
+    capabilities = row.capabilities_of(model)
+    lane: Lane
+    if row.protocol == "anthropic":
+        from providers.anthropic import AnthropicProvider
+        from providers.sdk import anthropic_lane
 
+        url = URL(str(url).removesuffix("/v1"))
+        lane = anthropic_lane(url, key, timeouts=timeouts, transport=transport)
+        return AnthropicProvider(
+            row.name, lane, key=key, key_variable=key_variable, capabilities=capabilities
+        )
+    from providers.openai import OpenAIProvider, bearer
+
+    if row.lane == "sdk":
+        from providers.sdk import openai_lane
+
+        lane = openai_lane(
+            url,
+            key,
+            timeouts=timeouts,
+            transport=transport,
+            account=row.name == "openai" and at_home(row, url),
+        )
+    else:
+        lane = FastLane(url, bearer(key), timeouts=timeouts, transport=transport)
     return OpenAIProvider(
         row.name,
-        url,
+        lane,
         key=key,
         key_variable=key_variable,
-        capabilities=row.capabilities_of(model),
+        capabilities=capabilities,
         dialect=row.dialect_of(model),
-        timeouts=timeouts,
-        transport=transport,
     )

@@ -45,6 +45,8 @@ class SampleRequest:
     logprobs: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further body fields, passed on as they are."""
+    first_slot: int | None = None
+    """Which attempt at the problem the first choice is; only a replay looks at it."""
     cache_prompt: bool = False
     """More attempts at this prompt will follow: ask the provider to cache it."""
     sending: Sending = field(default_factory=Sending, compare=False, repr=False)

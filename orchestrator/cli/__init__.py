@@ -9,12 +9,17 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import click
 
 COMMANDS = {
     "run": "Buy attempts under a budget, judge them, report coverage per dollar.",
     "report": "Coverage, cost and forecasts of stored runs.",
+    "budget": "Where a run's money is; `resolve` clears up what is uncertain.",
+    "prices": "What a model costs, on which date, from which source.",
+    "judge": "Judge samples from a file, without any run.",
+    "doctor": "What works on this machine: sandbox level, servers, keys, tools.",
     "serve": "Serve the bundled model over an OpenAI-compatible API.",
 }
 
@@ -48,12 +53,14 @@ def orch() -> None:
 
 def main() -> None:
     """Entry point of the `orch` command."""
+    from orchestrator.cli.environment import load_dotenv
     from orchestrator.errors import OrchError
 
     try:
         from orchestrator.shadow import refuse_shadowed_packages
 
         refuse_shadowed_packages()
+        load_dotenv(Path.cwd())
         code = orch.main(standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("Interrupted.", err=True)

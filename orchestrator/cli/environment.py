@@ -1,8 +1,8 @@
 """`.env` in the current directory: settings and keys for those who keep them there.
 
 What stands in the real environment wins. A `.env` may come with a stranger's repository, so it
-cannot say which variable holds the key for another host: ORCH_API_KEY_ENV is only taken from the
-real environment and the command line.
+cannot say which variable holds the key for another host, nor agree to a price or to running code
+without a sandbox: those are only taken from the real environment and the command line.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-NEVER = ("ORCH_API_KEY_ENV",)
+NEVER = ("ORCH_API_KEY_ENV", "ORCH_CONFIRM_OVER", "ORCH_YES", "ORCH_I_TRUST_THIS_CODE")
 
 
 def load_dotenv(directory: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,6 +75,12 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--timeout-s", type=float, help="Total seconds of one request; one that is cut is kept "
         "as a censored draw.")  # fmt: skip
 @option("--judge-jobs", type=int, help="Verifiers at work at once.")
+@click.option("--dry-run", is_flag=True, help="Price the plan; nothing is bought.")
+@click.option("--pilot", type=click.IntRange(min=1), metavar="N",
+              help="Buy the first N samples per problem, forecast the rest, then ask.")  # fmt: skip
+@option("--confirm-over", metavar="USD", default="25", show_default=True,
+        help="Ask before a plan that may cost more; a script needs --yes.")  # fmt: skip
+@click.option("--yes", "-y", is_flag=True, help="Agree to the plan's price.")
 @option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
         help="Where run directories are made.")  # fmt: skip
 @option("--name", help="Name of the run directory.")
@@ -89,9 +96,17 @@ def run(**given: Any) -> None:
     from orchestrator.errors import ConfigError
 
     given = {key: value for key, value in given.items() if value is not None and value != ()}
-    as_json = given.pop("as_json")
-    out, display = given.pop("out"), given.pop("display")
-    resume, api_key_env = given.pop("resume", None), given.pop("api_key_env", None)
+    how = How(
+        resume="resume" in given,
+        display=given.pop("display"),
+        api_key_env=given.pop("api_key_env", None),
+        as_json=given.pop("as_json"),
+        dry_run=given.pop("dry_run"),
+        pilot=given.pop("pilot", 0),
+        confirm_over=given.pop("confirm_over"),
+        yes=given.pop("yes"),
+    )
+    out, resume = given.pop("out"), given.pop("resume", None)
     study_file = given.pop("study", None)
     directory = None
     if resume is not None:
@@ -101,7 +116,6 @@ def run(**given: Any) -> None:
         study_file = directory / "study.toml"
     study = build_study(given, study_file)
     directory = directory or out / run_name(study)
-    how = How(resume is not None, display, api_key_env, as_json)
     sys.exit(asyncio.run(run_study(study, directory, how)))
 
 
@@ -177,34 +191,108 @@ class How(NamedTuple):
     display: Display
     api_key_env: str | None
     as_json: bool
+    dry_run: bool
+    pilot: int
+    confirm_over: str
+    yes: bool
 
 
 async def run_study(study: Study, directory: Path, how: How) -> int:
     """Prepare, run, report; returns the exit code."""
     from rich.console import Console
 
-    from orchestrator.prepare import prepare
+    from orchestrator.prepare import amount, prepare
+    from orchestrator.quoting import confirm
     from orchestrator.run import RunOptions, refuse_used, run_session
 
     console = Console(stderr=True)
     if not how.resume:
         refuse_used(directory)
-    prepared = await prepare(study, api_key_env=how.api_key_env)
-    announce(console, prepared, directory, how.resume)
+    over = amount(how.confirm_over, "--confirm-over")
     options = RunOptions(directory, how.resume, how.display, console)
+    if how.pilot:
+        first = await prepare(with_samples(study, how.pilot), api_key_env=how.api_key_env)
+        announce(console, first, options)
+        ending = await run_session(first, options)
+        if ending.exit_code or not agreed(console, study, options, over, how):
+            finish(options, ending, how.as_json)
+            return ending.exit_code
+        options = replace(options, resume=True)
+    prepared = await prepare(study, api_key_env=how.api_key_env)
+    if how.dry_run:
+        await close_providers(prepared)
+        say_quote(console, prepared, how.as_json)
+        return 0
+    if not how.pilot:
+        try:
+            confirm(prepared, over, yes=how.yes)
+        except BaseException:
+            await close_providers(prepared)
+            raise
+    announce(console, prepared, options)
     ending = await run_session(prepared, options)
     finish(options, ending, how.as_json)
     return ending.exit_code
 
 
-def announce(console: Console, prepared: Prepared, directory: Path, resume: bool) -> None:
+def with_samples(study: Study, most: int) -> Study:
+    """The study with at most so many attempts per problem."""
+    import msgspec
+
+    arms = [msgspec.structs.replace(arm, samples=most) for arm in study.arms]
+    return msgspec.structs.replace(study, arms=arms)
+
+
+async def close_providers(prepared: Prepared) -> None:
+    """Close what was opened to check a plan that is not run."""
+    for arm in prepared.arms:
+        if arm.provider is not None:
+            await arm.provider.aclose()
+
+
+def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
+    """Print what a plan will cost."""
+    from orchestrator.quoting import print_quote, quote_document, quote_plan
+
+    quotes = quote_plan(prepared)
+    if as_json:
+        click.echo(json.dumps(quote_document(prepared, quotes), indent=2))
+        return
+    console.print("A dry run: nothing is bought.")
+    print_quote(console, prepared, quotes)
+
+
+def agreed(console: Console, study: Study, options: RunOptions, over: int, how: How) -> bool:
+    """Say what the rest of the plan will cost by the pilot, and ask."""
+    from orchestrator.prepare import DEFAULT_SAMPLES
+    from orchestrator.quoting import ask, forecast_rest
+    from orchestrator.report.text import dollars
+
+    wanted = [arm.samples or DEFAULT_SAMPLES for arm in study.arms]
+    rest = forecast_rest(options.directory, wanted)
+    if rest is None:
+        console.print("Pilot: nothing here is priced per token; going on.")
+        return True
+    what = (
+        f"Pilot: the rest of the plan will cost about {dollars(rest.expected)} "
+        f"(95 % interval {dollars(rest.low)} to {dollars(rest.high)})."
+    )
+    console.print(what, highlight=False, markup=False)
+    try:
+        ask(what, rest.high, over, yes=how.yes)
+    except click.Abort:
+        return False
+    return True
+
+
+def announce(console: Console, prepared: Prepared, options: RunOptions) -> None:
     """Say what is about to happen, before the first dollar."""
     from orchestrator.report.text import dollars, visible
 
     def say(text: str) -> None:
         console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
 
-    say(f"{'Resuming' if resume else 'Run'}: {directory}")
+    say(f"{'Resuming' if options.resume else 'Run'}: {options.directory}")
     for arm in prepared.arms:
         price = "priced per token" if arm.price else (
             f"priced at {dollars(arm.endpoint.usd_per_hour)} for each hour the server is held"

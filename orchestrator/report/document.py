@@ -86,7 +86,8 @@ def _caption(row: Row) -> str:
         money += f", {dollars(per_solved)} per solved problem"
     text = (
         f"{row.solved} of {row.problems} problems solved with {row.samples:,} judged samples; "
-        f"{money}. The interval is of these problems."
+        f"{money}. Estimator: {row.estimator}; the interval is of "
+        f"{'these problems' if row.policy == 'uniform' else 'problems like these'}."
     )
     if row.censored or row.infra_errors:
         text += (

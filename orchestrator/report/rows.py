@@ -11,13 +11,18 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 
 from budgets.ledger import Ledger
 from budgets.prices import Price
 from budgets.usage import Usage
+from orchestrator.analysis.band import posterior_band
+from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.coverage import coverage_curve
+from orchestrator.analysis.pairing import NAMES, Estimator, estimator_for
+from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, Batch, survival_curve
 from orchestrator.store.reader import ArmRow, Bought, RunReader, SlotCounts
 
 
@@ -85,34 +90,22 @@ def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
     totals = ledger.totals(f"arm:{arm.number}")
     # What a dead process left open is uncertain; a reader must not count it as free.
     uncertain = totals.uncertain + totals.reserved
-    most = int(counts.judged.min())
-    notes = []
-    if most < arm.samples:
-        notes.append(
-            f"coverage is reported up to k = {most}, the fewest judged attempts of any problem"
-        )
-    ks = points_to(most)
-    coverage: list[Point] = []
-    if ks:
-        money = Money(reader, arm, ledger, totals.settled + uncertain)
-        curve = coverage_curve(counts.judged, counts.passed, np.array(ks))
-        low, high = _bounds(counts, ks, curve.low, curve.high)
-        if curve.note:
-            notes.append(curve.note)
-        coverage = [
-            Point(
-                k, float(curve.mean[i]), float(low[i]), float(high[i]),
-                float(curve.low_like[i]), float(curve.high_like[i]),
-                money.as_bought(k), money.at_k(k),
-            )
-            for i, k in enumerate(ks)
-        ]  # fmt: skip
+    money = Money(reader, arm, ledger, totals.settled + uncertain)
+    if arm.policy == "uniform":
+        curve = _unbiased(arm, counts)
+    else:
+        curve = _first_success(reader, arm, counts, verifier)
+    coverage = []
+    for k, (mean, low, high, low_like, high_like) in zip(curve.ks, curve.shares, strict=True):
+        bought = money.as_bought(k)
+        afresh = money.at_k(k) if curve.afresh else bought
+        coverage.append(Point(k, mean, low, high, low_like, high_like, bought, afresh))
     return Row(
         provider=arm.provider,
         model=arm.model,
         task=arm.task,
         policy=arm.policy,
-        estimator="unbiased pass@k",
+        estimator=NAMES[curve.estimator],
         verifier=verifier,
         problems=problems,
         samples=int(counts.judged.sum()),
@@ -123,19 +116,93 @@ def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
         uncertain=uncertain,
         counts=counts,
         coverage=coverage,
-        notes=notes,
+        notes=curve.notes,
     )
 
 
-def _bounds(
-    counts: SlotCounts, ks: Sequence[int], low: np.ndarray, high: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Slots without a verdict widen the interval downwards: there they count as wrong."""
+@dataclass(frozen=True, slots=True)
+class _Curve:
+    """Coverage at some k by the estimator that fits the arm's policy."""
+
+    estimator: Estimator
+    ks: list[int]
+    shares: list[list[float]]
+    """mean, low, high, low_like, high_like at each k."""
+    notes: list[str]
+    afresh: bool
+    """Whether buying k afresh differs from what was bought (uniform draws only)."""
+
+
+def _unbiased(arm: ArmRow, counts: SlotCounts) -> _Curve:
+    """Attempts that were planned beforehand: pass@k up to the fewest of any problem."""
+    most = int(counts.judged.min())
+    notes = []
+    if not most:
+        notes.append("no coverage yet: some problem has no judged attempt")
+    elif most < arm.samples:
+        notes.append(
+            f"coverage is reported up to k = {most}, the fewest judged attempts of any problem"
+        )
+    ks = points_to(most)
+    if not ks:
+        return _Curve("unbiased", [], [], notes, True)
+    curve = coverage_curve(counts.judged, counts.passed, np.array(ks))
+    low = curve.low
     unknown = counts.censored + counts.infra
-    if not unknown.any():
-        return low, high
-    pessimistic = coverage_curve(counts.judged + unknown, counts.passed, np.array(ks))
-    return np.minimum(low, pessimistic.low), high
+    if unknown.any():
+        # Slots without a verdict widen the interval downwards: there they count as wrong.
+        wrong = coverage_curve(counts.judged + unknown, counts.passed, np.array(ks))
+        low = np.minimum(low, wrong.low)
+    if curve.note:
+        notes.append(curve.note)
+    table = np.stack([curve.mean, low, curve.high, curve.low_like, curve.high_like], axis=1)
+    return _Curve("unbiased", ks, table.tolist(), notes, True)
+
+
+def _first_success(reader: RunReader, arm: ArmRow, counts: SlotCounts, verifier: str) -> _Curve:
+    """Attempts that stopped at a first success: survival by dispatch index, or the model."""
+    batches = slot_batches(reader, arm, verifier)
+    if not batches:
+        return _Curve("survival", [], [], ["no coverage yet"], False)
+    solved = counts.passed > 0
+    depth = counts.planned[~solved]
+    step = int(arm.spec["n_per_request"])
+    contiguous = not len(depth) or int(depth.max() - depth.min()) <= step
+    estimator = estimator_for(arm.policy, contiguous=contiguous)
+    if estimator == "model":
+        posterior = BetaPosterior.from_first_successes(counts.judged - counts.passed, solved)
+        ks = points_to(int(counts.planned.max()))
+        means = posterior.coverage(np.array(ks))
+        low, high = posterior_band(posterior, np.array(ks))
+        rows = np.stack([means, low, high, low, high], axis=1)
+        note = "problems were attempted unequally often: coverage is by the beta-binomial model"
+        return _Curve("model", ks, rows.tolist(), [note], False)
+    curve = survival_curve(len(solved), batches)
+    ks = points_to(int(curve.k[-1]))
+    at = np.array(ks) - 1
+    low, high = (
+        np.minimum(curve.low, curve.mean_low)[at],
+        np.maximum(curve.high, curve.mean_high)[at],
+    )
+    rows = np.stack([curve.mean[at], low, high, low, high], axis=1)
+    notes = []
+    if curve.complete < ks[-1]:
+        notes.append(f"above k = {curve.complete} not every unsolved problem was followed")
+    return _Curve("survival", ks, rows.tolist(), notes, False)
+
+
+def slot_batches(reader: RunReader, arm: ArmRow, verifier: str) -> list[Batch]:
+    """Every problem's slots in dispatch order, those of one request together."""
+    verdicts = {
+        (problem, slot): PASSED if kind == "passed" else FAILED
+        for problem, slot, kind, _ in reader.verdicts(arm.number, verifier)
+        if kind != "infra_error"
+    }
+    batches: list[Batch] = []
+    for (problem, _), group in groupby(reader.slot_requests(arm.number), key=lambda row: row[::2]):
+        outcomes = tuple(verdicts.get((problem, slot), UNKNOWN) for _, slot, _ in group)
+        batches.append(Batch(problem, outcomes))
+    return batches
 
 
 class Money:

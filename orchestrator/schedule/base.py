@@ -1,24 +1,17 @@
-"""What every policy offers the engine.
+"""What every policy offers, and how several arms share one run.
 
-A schedule is lazy and synchronous: it is asked for one draw at a time and told what became of
-slots, so its memory is a few numbers per problem, however many attempts are planned.
+A policy decides which attempt of its arm comes next. It is lazy and synchronous: asked for one
+draw at a time, told what became of slots, so its memory is a few numbers per problem, however
+many attempts are planned. The schedule asks the arm whose plan has advanced least first, so that
+a cap that cuts the run cuts all arms alike.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduleArm:
-    """What a policy must know of an arm."""
-
-    problems: int
-    samples: int
-    """Slots wanted per problem."""
-    n_per_request: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,33 +25,77 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
-    """Slots below `next_slot` of a problem are planned already (a resumed run)."""
+class ArmPlan:
+    """What a policy must know of its arm."""
 
-    arm: int
-    problem: int
-    next_slot: int
+    number: int
+    problems: int
+    samples: int
+    """Slots wanted per problem."""
+    n_per_request: int
+    seed: int
+    """For policies that shuffle."""
+    planned: Sequence[int]
+    """Per problem, the first slot that is not planned yet: not 0 in a resumed run."""
 
 
-class Schedule(Protocol):
-    """Gives out draws until the plan is done."""
+class Policy(Protocol):
+    """Gives out the draws of one arm."""
+
+    done: bool
+    """Nothing will ever be given out again."""
+
+    @property
+    def progress(self) -> float:
+        """The share of the plan that was given out, 0 to 1."""
+        ...
 
     def next(self) -> Draw | None:
-        """The next draw; None where nothing is left to plan for now."""
+        """The next draw; None where nothing can be given out before something is judged."""
         ...
+
+    def resolved(self, problem: int, slot: int, passed: bool | None) -> None:
+        """What became of a slot; None: censored, never filled, or never judged."""
+        ...
+
+    def paid(self, problem: int, n: int, cost: int) -> None:
+        """`n` attempts at a problem cost so many picodollars."""
+        ...
+
+
+class Schedule:
+    """The arms of a run, in proportion."""
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        self._policies = list(policies)
+        self._open = set(range(len(policies)))
+        self._returned: deque[Draw] = deque()
+
+    def next(self) -> Draw | None:
+        """The next draw of any arm; None where nothing is to be planned for now."""
+        if self._returned:
+            return self._returned.popleft()
+        for arm in sorted(self._open, key=lambda number: self._policies[number].progress):
+            draw = self._policies[arm].next()
+            if draw is not None:
+                return draw
+            if self._policies[arm].done:
+                self._open.discard(arm)
+        return None
 
     def give_back(self, draw: Draw) -> None:
         """Slots that were given out and not planned: the next draws begin with them."""
-        ...
+        self._returned.appendleft(draw)
 
     def close_arm(self, arm: int) -> None:
         """Give out nothing more for an arm (its own budget is reached)."""
-        ...
+        self._open.discard(arm)
+        self._returned = deque(draw for draw in self._returned if draw.arm != arm)
 
+    def resolved(self, arm: int, problem: int, slot: int, passed: bool | None) -> None:
+        """Tell an arm's policy what became of a slot."""
+        self._policies[arm].resolved(problem, slot, passed)
 
-def resume_points(filled: Sequence[Filled], arms: Sequence[ScheduleArm]) -> list[list[int]]:
-    """Per arm and problem, the first slot that is not planned yet."""
-    points = [[0] * arm.problems for arm in arms]
-    for item in filled:
-        points[item.arm][item.problem] = max(points[item.arm][item.problem], item.next_slot)
-    return points
+    def paid(self, arm: int, problem: int, n: int, cost: int) -> None:
+        """Tell an arm's policy what attempts cost."""
+        self._policies[arm].paid(problem, n, cost)

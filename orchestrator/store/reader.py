@@ -165,6 +165,13 @@ class RunReader:
         ):
             yield PlannedRequest(*(*row[:6], bool(row[6])))
 
+    def answers_by_provider_id(self) -> dict[str, tuple[int, int]]:
+        """Reservation and request of every answer, by the id that the provider gave it."""
+        rows = self._db.execute(
+            "SELECT provider_id, reservation, request FROM answers WHERE provider_id != ''"
+        )
+        return {name: (reservation, request) for name, reservation, request in rows}
+
     def samples_per_request(self) -> dict[int, int]:
         """How many slots each request filled."""
         rows = self._db.execute("SELECT request, count(*) FROM samples GROUP BY request")
@@ -193,6 +200,32 @@ class RunReader:
             " WHERE s.arm = ?1 AND s.kind = 'ok' AND (v.kind IS NULL OR v.kind = 'infra_error')",
             (arm, verifier),
         )
+
+    def resolved(self, arm: int, verifier: str) -> list[tuple[int, int, int, bool | None]]:
+        """Arm, problem, slot and whether it passed, of judged and (None) censored slots."""
+        rows = self._db.execute(
+            "SELECT problem, slot, kind FROM verdicts WHERE arm = ?1 AND verifier = ?2"
+            " AND kind != 'infra_error' UNION ALL"
+            " SELECT problem, slot, kind FROM samples WHERE arm = ?1 AND kind = 'censored'",
+            (arm, verifier),
+        )
+        return [
+            (arm, p, s, None if kind == "censored" else kind == "passed") for p, s, kind in rows
+        ]
+
+    def slot_requests(self, arm: int) -> Iterator[tuple[int, int, int]]:
+        """Problem, slot and request of every planned slot, by problem and slot.
+
+        A slot that a later request took over belongs to that one.
+        """
+        taken: dict[tuple[int, int], int] = {}
+        for request, problem, first, n in self._db.execute(
+            "SELECT request, problem, first_slot, n FROM requests WHERE arm = ? ORDER BY request",
+            (arm,),
+        ):
+            taken.update(dict.fromkeys(((problem, s) for s in range(first, first + n)), request))
+        for (problem, slot), request in sorted(taken.items()):
+            yield problem, slot, request
 
     def samples(self, arm: int) -> Iterator[tuple[int, int, str, str, str]]:
         """Problem, slot, kind, finish reason, text, by problem and slot."""

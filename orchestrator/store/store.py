@@ -151,6 +151,10 @@ class RunStore:
         )  # fmt: skip
         self.writer.append(schema.PUT_ANSWER, row)
 
+    def put_cost(self, request: int, cost: int) -> None:
+        """What an answer of unknown size turned out to cost."""
+        self.writer.append(schema.SET_COST, (cost, request))
+
     def put_sample(self, arm: int, problem: int, slot: int, request: int, choice: Choice) -> None:
         row = (
             arm, problem, slot, request, choice.index, "ok", choice.finish_reason,

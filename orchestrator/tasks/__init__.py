@@ -36,6 +36,12 @@ TaskFactory = Callable[[TaskOptions], Task]
 
 _TASKS = {
     "arithmetic": "orchestrator.tasks.arithmetic:ArithmeticTask",
+    "code_contests": "orchestrator.tasks.code_contests:CodeContestsTask",
+    "gsm8k": "orchestrator.tasks.gsm8k:Gsm8kTask",
+    "humaneval": "orchestrator.tasks.humaneval:HumanEvalTask",
+    "math": "orchestrator.tasks.math:MathTask",
+    "mbpp": "orchestrator.tasks.mbpp:MbppTask",
+    "minif2f": "orchestrator.tasks.minif2f:MiniF2fTask",
 }
 _GROUP = "orch.tasks"
 

@@ -14,7 +14,7 @@ from orchestrator.tasks.base import (
     TaskError,
     TaskOptions,
     as_user_message,
-    unknown_verifier,
+    chosen,
 )
 from orchestrator.tasks.lines import read_lines, text_field
 from verifiers.exact import ExactAnswer
@@ -41,9 +41,10 @@ class ArithmeticTask:
             where = f"{self._path}, line {number}"
             identity = text_field(where, fields, "id", numbers=True)
             prompt = text_field(where, fields, "prompt")
+            difficulty = text_field(where, fields, "difficulty", numbers=True)
             reference = {
                 "answer": text_field(where, fields, "answer", numbers=True),
-                "difficulty": text_field(where, fields, "difficulty", numbers=True),
+                "difficulty": int(difficulty) if difficulty.isdecimal() else difficulty,
             }
             if identity in found:
                 raise TaskError(f"{where}: the id {identity!r} was used by an earlier line.")
@@ -55,6 +56,4 @@ class ArithmeticTask:
 
     def verifier(self, name: str | None = None) -> Verifier:
         """`exact`: the whole output, without outer blanks, is the answer; raises TaskError."""
-        if name not in (None, "exact"):
-            raise unknown_verifier(self.name, str(name), {"exact": None})
-        return ExactAnswer()
+        return chosen(self.name, name, {"exact": ExactAnswer})

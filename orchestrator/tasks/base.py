@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -58,6 +58,8 @@ class SamplingDefaults:
     top_p: float | None = None
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
+    keep_stop: bool = False
+    """Whether the output keeps the stop string, where a provider can do that (vLLM)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,19 @@ class TaskOptions:
     """None: the task's own count."""
     few_shot_seed: int = 0
     """Seeds the one random stream from which few-shot examples and the subset are drawn."""
-    subset: Literal["paper", "all"] = "paper"
-    """`paper`: the problems of the paper, for the tasks that have such a subset."""
+    subset: Literal["paper", "released", "all"] = "paper"
+    """`paper`: the problems of the paper, for the tasks that have such a subset; `released`:
+    those of its published samples, which leave out a mislabelled problem of GSM8K."""
     revision: str | None = None
     """Another revision of the data set than the pinned one."""
+    sandbox: str | None = None
+    """The sandbox tier in which the verifier judges; None: the strongest that works."""
+    trust: bool = False
+    """The person said that what is judged may be run without a sandbox."""
+    jobs: int | None = None
+    """How many outputs are judged at once; None: one per core."""
+    lean_project: Path | None = None
+    """The Lean project against which proofs are checked."""
 
 
 class Task(Protocol):
@@ -107,9 +118,26 @@ class Task(Protocol):
         ...
 
 
+class SelfChecking(Protocol):
+    """A task that knows outputs which its verifier must pass."""
+
+    def reference_outputs(self) -> Iterator[tuple[Problem, list[str]]]:
+        """Yield every problem with its known right outputs, as a model would write them."""
+        ...
+
+
 def as_user_message(prompt: str) -> tuple[Mapping[str, str], ...]:
     """The chat form of a prompt that stands alone: one user message."""
     return ({"role": "user", "content": prompt},)
+
+
+def chosen(task: str, name: str | None, known: Mapping[str, Callable[[], Verifier]]) -> Verifier:
+    """The verifier of that name, the first one for None; raises TaskError."""
+    if name is None:
+        name = next(iter(known))
+    if name not in known:
+        raise unknown_verifier(task, name, known)
+    return known[name]()
 
 
 def unknown_verifier(task: str, name: str, known: Mapping[str, object]) -> TaskError:

@@ -2,7 +2,8 @@
 
 A line holds `id` (a string or number, unique), `prompt` (raw text) or `messages` (a list of
 `{"role", "content"}`), and `answer` (a string or number, compared by the verifier). Other fields
-are left alone. The verifier is `exact` (the whole output) unless another is named.
+are left alone. The verifier is `exact` (the whole output) unless another is named:
+`exact-last-line`, `math-verify` (a stated final answer, equal as mathematics) or `paper`.
 """
 
 from __future__ import annotations
@@ -12,24 +13,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.tasks.answers import answer_verifiers
 from orchestrator.tasks.base import (
     Problem,
     SamplingDefaults,
     TaskError,
     TaskOptions,
     as_user_message,
-    unknown_verifier,
+    chosen,
 )
 from orchestrator.tasks.lines import kind_of, read_lines, text_field
 from verifiers.exact import ExactAnswer
 from verifiers.verdict import Verifier
 
 _ROLES = ("system", "developer", "user", "assistant")
-
-VERIFIERS: Mapping[str, Callable[[], Verifier]] = {
-    "exact": ExactAnswer,
-    "exact-last-line": lambda: ExactAnswer("last-line"),
-}
 
 
 class JsonlTask:
@@ -71,9 +68,12 @@ class JsonlTask:
 
     def verifier(self, name: str | None = None) -> Verifier:
         """`exact` unless named otherwise; raises TaskError."""
-        if (name or "exact") not in VERIFIERS:
-            raise unknown_verifier(self.name, str(name), VERIFIERS)
-        return VERIFIERS[name or "exact"]()
+        known: Mapping[str, Callable[[], Verifier]] = {
+            "exact": ExactAnswer,
+            "exact-last-line": lambda: ExactAnswer("last-line"),
+            **answer_verifiers("math", self._options),
+        }
+        return chosen(self.name, name, known)
 
     def _problem(self, where: str, fields: Mapping[str, Any]) -> Problem:
         identity = text_field(where, fields, "id", numbers=True)

@@ -7,6 +7,7 @@ cannot be sent as UTF-8, and broken nesting are faults, not silent losses.
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,14 +50,17 @@ def _parse(text: str) -> Any:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, object) of every line that is not blank; raises TaskError."""
+    """Yield (line number, object) of every line that is not blank; raises TaskError.
+
+    A file that ends in .gz is decompressed.
+    """
     try:
         file = path.open("rb")
     except OSError as error:
         raise TaskError(f"{path} cannot be read: {error.strerror}; check the path.") from None
-    with file:
+    with file, gzip.open(file) if path.suffix == ".gz" else file as lines:
         found = False
-        for number, raw in enumerate(file, start=1):
+        for number, raw in enumerate(lines, start=1):
             if not raw.strip():
                 continue
             found = True

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from providers.tiny.ask import Ask
-from providers.tiny.batch import TokenLogprob
+from providers.tiny.job import TokenLogprob
 from providers.tiny.tokenizer import TOKENS
 
 Document = dict[str, Any]

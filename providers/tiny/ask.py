@@ -8,13 +8,13 @@ parameter would be a silent lie. Fields about the caller (`user`, `metadata`, ..
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from providers.tiny import fields
-from providers.tiny.batch import Job
 from providers.tiny.errors import ApiError
 from providers.tiny.fields import Body
+from providers.tiny.job import Job
 from providers.tiny.tokenizer import encode
 
 DEFAULT_COMPLETION_TOKENS = 16
@@ -23,12 +23,13 @@ DEFAULT_COMPLETION_TOKENS = 16
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 _SHARED = frozenset(
-    "model n max_tokens temperature top_p stop seed stream stream_options logprobs".split()
+    {"model", "n", "max_tokens", "temperature", "top_p", "stop", "seed", "logprobs"}
+    | {"stream", "stream_options"}
 )
 _CHAT = _SHARED | {"messages", "max_completion_tokens", "top_logprobs"}
 _COMPLETION = _SHARED | {"prompt"}
 _ABOUT_THE_CALLER = frozenset(
-    "user metadata store safety_identifier prompt_cache_key service_tier".split()
+    {"user", "metadata", "store", "safety_identifier", "prompt_cache_key", "service_tier"}
 )
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0,),
@@ -91,18 +92,20 @@ def read(body: Body, offer: Offer, *, chat: bool) -> Ask:
         raise fields.out_of_range("n", f"at most {offer.max_choices} choices in all prompts", n)
     given_seed = fields.integer(body, "seed", None, -(2**63), 2**64 - 1)
     stream = fields.boolean(body, "stream")
-    shared = {
-        "n": n,
-        "temperature": fields.number(body, "temperature", 1.0, 0.0, 2.0),
-        "top_p": fields.number(body, "top_p", 1.0, 0.0, 1.0),
-        "stop": fields.stop_strings(body),
-        "seed": secrets.randbits(63) if given_seed is None else given_seed,
-        "top_logprobs": _chat_logprobs(body) if chat else _completion_logprobs(body),
-        "streamed": stream,
-    }
+    template = Job(
+        prompt=(),
+        n=n,
+        max_tokens=0,
+        temperature=fields.number(body, "temperature", 1.0, 0.0, 2.0),
+        top_p=fields.number(body, "top_p", 1.0, 0.0, 1.0),
+        stop=fields.stop_strings(body),
+        seed=secrets.randbits(63) if given_seed is None else given_seed,
+        top_logprobs=_chat_logprobs(body) if chat else _completion_logprobs(body),
+        streamed=stream,
+    )
     limit = _limit(body, chat=chat)
     jobs = tuple(
-        Job(prompt=prompt, max_tokens=_max_tokens(prompt, limit, offer, chat=chat), **shared)
+        replace(template, prompt=prompt, max_tokens=_max_tokens(prompt, limit, offer, chat=chat))
         for prompt in prompts
     )
     include_usage = _include_usage(body, stream)

@@ -14,101 +14,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from providers.tiny import sampling
 from providers.tiny.cache import Pool, PromptCache
-from providers.tiny.model import BLOCK, Model
-from providers.tiny.sampling import Float64, Int64, UInt64
+from providers.tiny.job import Job, Progress, TokenLogprob
+from providers.tiny.llama import BLOCK, Model
+from providers.tiny.rows import Bool, Members, Rows
+from providers.tiny.sampling import Int64
 from providers.tiny.tokenizer import EOS_ID, decode
-
-Bool = NDArray[np.bool_]
-UInt8 = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class TokenLogprob:
-    """One sampled token's log-probability beside the likeliest ones, best first."""
-
-    token: int
-    logprob: float
-    top: tuple[tuple[int, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One request's computation."""
-
-    prompt: tuple[int, ...]
-    """At least one token; with `max_tokens` it fits the context."""
-    n: int
-    max_tokens: int
-    temperature: float
-    top_p: float
-    stop: tuple[str, ...]
-    seed: int
-    top_logprobs: int | None = None
-    """None: no log-probabilities; otherwise how many alternatives a token."""
-    streamed: bool = False
-    """Whether every token is reported as it is sampled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Tokens just sampled by some choices of one job that are at the same text."""
-
-    job_id: int
-    choices: tuple[int, ...]
-    token: int
-    finish_reason: str | None
-    """`stop` or `length` with the last token."""
-    text: str
-    """The whole text so far; with `finish_reason` without the stop string."""
-    output_tokens: int
-    logprobs: tuple[TokenLogprob, ...] | None = None
-    """Where asked for: one per token."""
-    last: bool = False
-    """Whether this completes the job."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The batch's rows, as columns of equal length."""
-
-    job: Int64
-    slot: Int64
-    token: Int64
-    """The last token, whose successor is sampled next."""
-    position: Int64
-    """Where that token stands."""
-    generated: Int64
-    limit: Int64
-    temperature: Float64
-    top_p: Float64
-    watched: Bool
-    """Whether stop strings, log-probabilities or streaming need a look at every token."""
-    history: UInt8
-    """Generated tokens, (rows, context)."""
-
-    def __len__(self) -> int:
-        return len(self.job)
-
-    def at(self, index: Int64) -> Rows:
-        return Rows(*(getattr(self, name)[index] for name in self.__slots__))
-
-    def joined(self, others: Rows) -> Rows:
-        pairs = ((getattr(self, name), getattr(others, name)) for name in self.__slots__)
-        return Rows(*(np.concatenate(pair) for pair in pairs))
-
-
-@dataclass(frozen=True, slots=True)
-class Members:
-    """The batch's choices, as columns of equal length."""
-
-    row: Int64
-    choice: Int64
-    stream: UInt64
-    """The state of each choice's random numbers."""
+from providers.tiny.weights import Float32
 
 
 @dataclass(slots=True)
@@ -190,9 +104,18 @@ class Batch:
 
     def _no_rows(self) -> Rows:
         integers, floats = np.empty(0, np.int64), np.empty(0, np.float64)
-        history = np.empty((0, self._model.config.context_tokens), np.uint8)
-        flags = np.empty(0, np.bool_)
-        return Rows(*[integers] * 6, floats, floats, flags, history)
+        return Rows(
+            job=integers,
+            slot=integers,
+            token=integers,
+            position=integers,
+            generated=integers,
+            limit=integers,
+            temperature=floats,
+            top_p=floats,
+            watched=np.empty(0, np.bool_),
+            history=np.empty((0, self._model.config.context_tokens), np.uint8),
+        )
 
     def _first_row(self, job_id: int, job: Job, slot: Int64) -> Rows:
         """The one row in which all choices of a job begin."""
@@ -231,14 +154,14 @@ class Batch:
             job = self._live[int(children.job[index])].job
             if not job.stop or children.token[index] == EOS_ID:
                 continue
-            text = decode(_generated(children, index))
+            text = decode(children.text_tokens(index))
             # Tokens are single characters, so a stop string can only end where the text does.
             endings = [stop for stop in job.stop if text.endswith(stop)]
             if endings:
                 stopped[index] = text[: -max(map(len, endings))]
         return stopped
 
-    def _keep_logprobs(self, parents: Int64, children: Rows, logits: sampling.Float32) -> None:
+    def _keep_logprobs(self, parents: Int64, children: Rows, logits: Float32) -> None:
         """Extend the log-probabilities of every text whose job wants them."""
         grown: dict[int, dict[tuple[int, ...], tuple[TokenLogprob, ...]]] = {}
         for index in np.nonzero(children.watched)[0].tolist():
@@ -246,7 +169,7 @@ class Batch:
             live = self._live[job_id]
             if live.job.top_logprobs is None:
                 continue
-            history = _generated(children, index)
+            history = children.text_tokens(index)
             entry = _token_logprob(logits[parents[index]], history[-1], live.job.top_logprobs)
             grown.setdefault(job_id, {})[history] = (*live.logprobs[history[:-1]], entry)
         for job_id, logprobs in grown.items():
@@ -265,7 +188,7 @@ class Batch:
         for index in np.nonzero(reported)[0].tolist():
             choices = self._members.choice[order[bounds[index] : bounds[index + 1]]]
             job_id, token = int(children.job[index]), int(children.token[index])
-            live, history = self._live[job_id], _generated(children, index)
+            live, history = self._live[job_id], children.text_tokens(index)
             reason = None
             if ended[index]:
                 reason = "stop" if token == EOS_ID or index in stops else "length"
@@ -315,12 +238,7 @@ class Batch:
         self._members = Members(row[kept], self._members.choice[kept], self._members.stream[kept])
 
 
-def _generated(rows: Rows, index: int) -> tuple[int, ...]:
-    """The tokens that row `index` has generated."""
-    return tuple(rows.history[index, : rows.generated[index]].tolist())
-
-
-def _token_logprob(logits: sampling.Float32, token: int, top: int) -> TokenLogprob:
+def _token_logprob(logits: Float32, token: int, top: int) -> TokenLogprob:
     """The log-probability of `token` and of the `top` likeliest tokens."""
     logprobs = sampling.log_probabilities(logits[None, :])[0]
     best = np.argsort(-logprobs, kind="stable")[:top].tolist()

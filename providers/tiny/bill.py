@@ -19,6 +19,10 @@ from providers.tiny.ask import Ask
 Outcome = Literal["answered", "abandoned"]
 
 
+class BillError(Exception):
+    """A line could not be written, so its answer must not be given."""
+
+
 class Bill:
     """Appends to one file; the file may be read at any time and holds whole lines only."""
 
@@ -28,7 +32,10 @@ class Bill:
         self._file = None if path is None else os.open(path, flags, 0o644)
 
     def write(self, request_id: str, ask: Ask, completion_tokens: int, outcome: Outcome) -> None:
-        """Append the line of one request; it is with the operating system on return."""
+        """Append the line of one request; it is with the operating system on return.
+
+        Raises BillError.
+        """
         if self._file is None:
             return
         line = {
@@ -42,8 +49,12 @@ class Bill:
             "outcome": outcome,
         }
         data = (json.dumps(line) + "\n").encode()
-        if os.write(self._file, data) != len(data):
-            raise OSError("the bill's file took only part of a line; is its disk full?")
+        try:
+            written = os.write(self._file, data)
+        except OSError as error:
+            raise BillError(f"The bill could not be written: {error.strerror}.") from error
+        if written != len(data):
+            raise BillError("The bill's file took only part of a line; its disk may be full.")
 
     def close(self) -> None:
         if self._file is not None:

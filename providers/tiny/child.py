@@ -14,10 +14,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
 import tempfile
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -47,8 +46,7 @@ class Child:
     model: str
     """The id of the model that it serves."""
     process: Process
-    _lifeline: int = field(repr=False)
-    _stopped: bool = False
+    _lifeline: IO[bytes] = field(repr=False)
 
     @property
     def pid(self) -> int:
@@ -61,17 +59,16 @@ class Child:
 
     async def stop(self, grace_s: float = 5.0) -> int:
         """End the server and wait for it; returns its exit code. May be called twice."""
-        if self.running:
-            self.process.terminate()
-            try:
+        try:
+            if self.running:
+                self.process.terminate()
                 await asyncio.wait_for(self.process.wait(), grace_s)
-            except TimeoutError:
-                self.process.kill()
-        code = await self.process.wait()
-        if not self._stopped:
-            self._stopped = True
-            os.close(self._lifeline)
-        return code
+        except TimeoutError:
+            self.process.kill()
+        finally:
+            # Ends the child even where this call is cancelled.
+            self._lifeline.close()
+        return await self.process.wait()
 
 
 async def start_server(
@@ -91,44 +88,44 @@ async def start_server(
         arguments += ["--bill", str(bill)]
     if model_directory is not None:
         arguments += ["--model", str(model_directory)]
-    # The file stays with the child; here it is only read again if the child does not come up.
-    errors: IO[bytes] = log.open("a+b") if log is not None else tempfile.TemporaryFile()
-    with errors:
-        read_end, write_end = os.pipe()
-        try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-c",
-                BOOT,
-                str(ROOT),
-                *arguments,
-                "--parent-fd",
-                str(read_end),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=PIPE,
-                stderr=errors,
-                env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
-                pass_fds=(read_end,),
-                start_new_session=True,
-            )
-        except BaseException:
-            os.close(write_end)
-            raise
-        finally:
-            os.close(read_end)
+    with log.open("a+b") if log is not None else tempfile.TemporaryFile() as errors:
+        process, lifeline = await _spawn(arguments, errors)
+        listening: dict[str, str] = {}
         try:
             listening = await asyncio.wait_for(_first_line(process), ready_timeout_s)
-        except BaseException as error:
-            # Whatever happens here, cancellation included, no child may be left behind.
-            await _end(process, write_end)
-            if isinstance(error, TimeoutError):
-                raise _failure(f"did not listen within {ready_timeout_s:g} s", errors) from None
-            raise
+        except TimeoutError:
+            raise _failure(f"did not listen within {ready_timeout_s:g} s", errors) from None
+        finally:
+            # Cancelled or late, no child is left behind.
+            if not listening:
+                await _end(process, lifeline)
         if not listening:
-            await _end(process, write_end)
             raise _failure(f"ended with exit code {process.returncode}", errors)
-    return Child(listening["base_url"], listening["model"], process, write_end)
+    return Child(listening["base_url"], listening["model"], process, lifeline)
+
+
+async def _spawn(arguments: list[str], errors: IO[bytes]) -> tuple[Process, IO[bytes]]:
+    """The child process, and the write end of the pipe that it lives as long as."""
+    read_end, write_end = os.pipe()
+    lifeline = os.fdopen(write_end, "wb", buffering=0)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-c", BOOT, str(ROOT)),
+            *arguments,
+            *("--parent-fd", str(read_end)),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=errors,
+            env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+            pass_fds=(read_end,),
+            start_new_session=True,
+        )
+    except OSError:
+        lifeline.close()
+        raise
+    finally:
+        os.close(read_end)
+    return process, lifeline
 
 
 async def _first_line(process: Process) -> dict[str, str]:
@@ -138,15 +135,12 @@ async def _first_line(process: Process) -> dict[str, str]:
     return dict(json.loads(line)) if line else {}
 
 
-async def _end(process: Process, lifeline: int) -> None:
+async def _end(process: Process, lifeline: IO[bytes]) -> None:
     """Kill a child that did not come up."""
     if process.returncode is None:
-        try:
-            process.send_signal(signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # It ended by itself in this very moment.
+        process.kill()
+    lifeline.close()
     await process.wait()
-    os.close(lifeline)
 
 
 def _failure(what: str, errors: IO[bytes]) -> ServerStartError:

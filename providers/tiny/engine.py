@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from providers.tiny.batch import Batch, Job, Progress
-from providers.tiny.model import Model
+from providers.tiny.batch import Batch
+from providers.tiny.job import Job, Progress
+from providers.tiny.llama import Model
 
 
 @dataclass(frozen=True, slots=True)

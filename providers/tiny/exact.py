@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from providers.tiny import sampling
-from providers.tiny.model import Model
+from providers.tiny.llama import Model
 from providers.tiny.sampling import Float64
 from providers.tiny.tokenizer import EOS_ID, encode
 from providers.tiny.weights import BUNDLED
@@ -48,7 +48,10 @@ def answer_probabilities(problems: Iterable[tuple[str, str]], directory: Path = 
 
 def coverage(probabilities: Sequence[float] | Float64, k: int) -> float:
     """Expected pass@k over the problems: the mean of 1 - (1 - p)^k."""
-    return float(np.mean(-np.expm1(k * np.log1p(-np.asarray(probabilities, np.float64)))))
+    # A chance of one has minus infinity for a logarithm, which is what the formula needs.
+    with np.errstate(divide="ignore"):
+        misses = k * np.log1p(-np.asarray(probabilities, np.float64))
+    return float(np.mean(-np.expm1(misses)))
 
 
 def main() -> None:

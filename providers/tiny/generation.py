@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from providers.tiny.answers import Finished
 from providers.tiny.ask import Ask
-from providers.tiny.batch import Progress
 from providers.tiny.engine import Cancelled, Delivery, Engine
-from providers.tiny.model import Model
+from providers.tiny.job import Progress
+from providers.tiny.llama import Model
 
 
 class EngineEnded(Exception):
@@ -36,6 +36,7 @@ class Generation:
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
         self.begun = False
+        self.billed = False
         self.output_tokens = 0
         """Tokens of finished choices, and of all once the generation is cancelled."""
         self.open_jobs = len(ask.jobs)
@@ -96,6 +97,8 @@ class Dispatcher:
         self._on_engine_end = on_engine_end
         self._jobs: dict[int, tuple[Generation, int]] = {}
         self._abandoned: dict[Generation, Callable[[Generation], None]] = {}
+        self._all_settled = asyncio.Event()
+        self._all_settled.set()
         self._engine_ended = False
         self._engine = Engine(model, capacity, self._hand_over, self._hand_over_end)
 
@@ -124,6 +127,13 @@ class Dispatcher:
             self._jobs[self._engine.submit(job)] = generation, number
         return generation
 
+    async def settled(self, timeout_s: float) -> None:
+        """Wait until the tokens of every abandoned generation are known, or the time is up."""
+        try:
+            await asyncio.wait_for(self._all_settled.wait(), timeout_s)
+        except TimeoutError:
+            pass  # What the engine does not say in time cannot be billed.
+
     def abandon(self, generation: Generation, done: Callable[[Generation], None]) -> None:
         """Stop a generation that nobody waits for; `done` is called once its tokens are known."""
         ids = [job_id for job_id, (owner, _) in self._jobs.items() if owner is generation]
@@ -131,6 +141,7 @@ class Dispatcher:
             done(generation)
             return
         self._abandoned[generation] = done
+        self._all_settled.clear()
         for job_id in ids:
             self._engine.cancel(job_id)
 
@@ -159,10 +170,13 @@ class Dispatcher:
         generation.open_jobs -= 1
         if not generation.open_jobs and generation in self._abandoned:
             self._abandoned.pop(generation)(generation)
+            if not self._abandoned:
+                self._all_settled.set()
 
     def _take_end(self) -> None:
         self._engine_ended = True
         for generation, _ in self._jobs.values():
             generation.end()
         self._jobs.clear()
+        self._all_settled.set()
         self._on_engine_end()

@@ -81,7 +81,8 @@ def invert(cumulated: Float64, rows: Int64, numbers: Float64) -> Int64:
 
     `rows` says which distribution each number belongs to.
     """
-    return (cumulated[rows] <= numbers[:, None]).sum(axis=1)
+    tokens: Int64 = (cumulated[rows] <= numbers[:, None]).sum(axis=1)
+    return tokens
 
 
 def log_probabilities(logits: Float32) -> Float64:

@@ -9,6 +9,7 @@ once when the parent is gone, however it went.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import select
@@ -56,7 +57,10 @@ def run(
     try:
         sys.exit(asyncio.run(_serve(settings)))
     except (OSError, ModelFileError) as error:
-        sys.stderr.write(f"cannot serve on {host}:{port}: {error}\n")
+        hint = ""
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            hint = "; choose another --port, or 0 for a free one"
+        sys.stderr.write(f"cannot serve: {error}{hint}\n")
         sys.exit(2)
 
 

@@ -7,34 +7,35 @@ error, those of aiohttp included, has OpenAI's shape. A client that goes away en
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 
-from providers.tiny import answers
+from providers.tiny import MODEL_ID, answers, tokenizer
 from providers.tiny.answers import Document, Head
-from providers.tiny.ask import Ask, Offer, read
-from providers.tiny.bill import Bill
+from providers.tiny.ask import Offer, read
+from providers.tiny.bill import Bill, BillError
 from providers.tiny.errors import ApiError
 from providers.tiny.fields import parse_body
 from providers.tiny.generation import Dispatcher, EngineEnded, Generation
+from providers.tiny.llama import Model
 from providers.tiny.metrics import Metrics
-from providers.tiny.model import Model
+from providers.tiny.replies import MAX_BODY_BYTES, error_response, events, json_response, of_http
 from providers.tiny.streaming import Pieces
 from providers.tiny.weights import BUNDLED
-
-MODEL_NAME = "orch-tiny"
-"""The id of the bundled model."""
 
 MAX_CHOICES = 1024
 """Choices computed at once, and so the most in one request."""
 
-MAX_BODY_BYTES = 1 << 20
+SHUTDOWN_S = 3.0
+"""How long requests in progress get to finish once the server is told to stop."""
+
+LOG = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,7 +49,7 @@ class Settings:
     """0: any free one."""
     bill: Path | None = None
     model_directory: Path = BUNDLED
-    model_name: str = MODEL_NAME
+    model_name: str = MODEL_ID
 
 
 class Server:
@@ -57,6 +58,7 @@ class Server:
     def __init__(self, settings: Settings, on_engine_end: Callable[[], None]) -> None:
         """Raises OSError or ModelFileError where model or bill cannot be opened."""
         self._settings = settings
+        tokenizer.check(settings.model_directory)
         model = Model(settings.model_directory)
         self._offer = Offer(
             model=settings.model_name,
@@ -75,14 +77,15 @@ class Server:
         app.router.add_get("/v1/models/{model}", self._one_model)
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._render_metrics)
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S
+        )
 
     async def start(self) -> int:
         """Listen; returns the port. Raises OSError where the address cannot be had."""
         await self._runner.setup()
-        site = web.TCPSite(
-            self._runner, self._settings.host, self._settings.port, backlog=1024, shutdown_timeout=5
-        )
+        address = (self._settings.host, self._settings.port)
+        site = web.TCPSite(self._runner, *address, backlog=1024)
         await site.start()
         self._dispatcher.start()
         return int(self._runner.addresses[0][1])
@@ -90,6 +93,7 @@ class Server:
     async def stop(self) -> None:
         """Stop listening, give open requests a moment, end the engine."""
         await self._runner.cleanup()
+        await self._dispatcher.settled(timeout_s=1)
         self._dispatcher.close()
         self._bill.close()
 
@@ -114,7 +118,7 @@ class Server:
             self._dispatcher.abandon(generation, lambda ended: self._bill_abandoned(head, ended))
             raise
         self._count(head, generation, [choice.finish_reason for choice in choices], started)
-        return _json(answers.whole(head, choices), headers={"x-request-id": head.id})
+        return json_response(answers.whole(head, choices), headers={"x-request-id": head.id})
 
     async def _stream(
         self, request: web.Request, head: Head, generation: Generation, started: float
@@ -124,31 +128,41 @@ class Server:
         response = web.StreamResponse(headers={**headers, "x-request-id": head.id})
         pieces = Pieces(head)
         await response.prepare(request)
-        if head.ask.chat:
-            await response.write(_events(pieces.opening()))
+        try:
+            async for documents in self._pieces(head, generation, pieces, started):
+                await response.write(events(documents))
+        except (EngineEnded, BillError) as error:
+            # The status is already sent; an error event is what the official client looks for.
+            await response.write(b"data: " + _own_fault(error).body().encode() + b"\n\n")
+        else:
+            await response.write(b"data: [DONE]\n\n")
+        await response.write_eof()
+        return response
+
+    async def _pieces(
+        self, head: Head, generation: Generation, pieces: Pieces, started: float
+    ) -> AsyncIterator[list[Document]]:
+        """A streamed answer's documents in batches; the last only once the bill is written."""
         reasons: list[str] = []
-        held_back: list[Document] = []
+        if head.ask.chat:
+            yield pieces.opening()
         async for steps in generation.steps():
-            documents = held_back + [pieces.piece(step) for step in steps]
+            documents = [pieces.piece(step) for step in steps]
             reasons += [
                 step.progress.finish_reason for step in steps if step.progress.finish_reason
             ]
-            # The last documents wait until the bill is written.
-            held_back = documents if len(reasons) == pieces.choices else []
-            if documents and not held_back:
-                await response.write(_events(documents))
-        self._count(head, generation, reasons, started)
-        if head.ask.include_usage:
-            used = answers.usage(head.ask, generation.output_tokens)
-            held_back.append(answers.stream_document(head, [], used))
-        await response.write(_events(held_back) + b"data: [DONE]\n\n")
-        await response.write_eof()
-        return response
+            if len(reasons) == pieces.choices:
+                self._count(head, generation, reasons, started)
+                if head.ask.include_usage:
+                    used = answers.usage(head.ask, generation.output_tokens)
+                    documents.append(answers.stream_document(head, [], used))
+            yield documents
 
     def _count(
         self, head: Head, generation: Generation, reasons: list[str], started: float
     ) -> None:
         """Write an answered request's bill and count it, before its answer leaves."""
+        generation.billed = True
         self._bill.write(head.id, head.ask, generation.output_tokens, "answered")
         self._metrics.prompt_tokens += head.ask.prompt_tokens
         self._metrics.generation_tokens += generation.output_tokens
@@ -157,11 +171,15 @@ class Server:
 
     def _bill_abandoned(self, head: Head, generation: Generation) -> None:
         """Bill what was computed for a client that went away."""
-        if generation.begun:
-            self._bill.write(head.id, head.ask, generation.output_tokens, "abandoned")
+        if generation.begun and not generation.billed:
+            try:
+                self._bill.write(head.id, head.ask, generation.output_tokens, "abandoned")
+            except BillError as error:
+                # Nobody is left to be told.
+                LOG.error("Request %s: %s", head.id, error)
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        return _json({"object": "list", "data": [self._model_document()]})
+        return json_response({"object": "list", "data": [self._model_document()]})
 
     async def _one_model(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["model"]
@@ -172,7 +190,7 @@ class Server:
                 param="model",
                 code="model_not_found",
             )
-        return _json(self._model_document())
+        return json_response(self._model_document())
 
     def _model_document(self) -> Document:
         return {
@@ -198,44 +216,18 @@ class Server:
         try:
             response = await handler(request)
         except ApiError as error:
-            response = _error(error)
-        except EngineEnded:
-            ended = "The engine has ended; see the server's log and start it again."
-            response = _error(ApiError(ended, status=500, kind="server_error"))
+            response = error_response(error)
+        except (EngineEnded, BillError) as error:
+            response = error_response(_own_fault(error))
         except web.HTTPException as error:
-            response = _error(_of_http(request, error), allow=error.headers.get("Allow"))
+            response = error_response(of_http(request, error), allow=error.headers.get("Allow"))
         resource = request.match_info.route.resource
         path = resource.canonical if resource is not None else "other"
         self._metrics.answers[path, response.status] += 1
         return response
 
 
-def _of_http(request: web.Request, error: web.HTTPException) -> ApiError:
-    """What aiohttp refuses by itself, in a sentence."""
-    if error.status == 404:
-        message = f"Invalid URL ({request.method} {request.path})."
-    elif error.status == 405:
-        message = f"Not allowed to {request.method} on {request.path}."
-    elif error.status == 413:
-        message = f"The body is larger than {MAX_BODY_BYTES} bytes."
-    else:
-        message = error.reason
-    return ApiError(message, status=error.status)
-
-
-def _json(document: Document, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(text=json.dumps(document), content_type="application/json", headers=headers)
-
-
-def _error(error: ApiError, allow: str | None = None) -> web.Response:
-    return web.Response(
-        text=error.body(),
-        status=error.status,
-        content_type="application/json",
-        headers={"Allow": allow} if allow else None,
-    )
-
-
-def _events(documents: list[Document]) -> bytes:
-    """Server-sent events."""
-    return b"".join(b"data: " + json.dumps(document).encode() + b"\n\n" for document in documents)
+def _own_fault(error: EngineEnded | BillError) -> ApiError:
+    """What a client is told of a fault that is the server's."""
+    message = str(error) or "The engine has ended; see the server's log and start it again."
+    return ApiError(message, status=500, kind="server_error")

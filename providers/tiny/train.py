@@ -13,6 +13,8 @@ are drawn before training, apart from each other, and are never trained on in an
 order; the held-out ones take no part in the decision when to stop. PyTorch is used here only.
 """
 
+# PyTorch is not part of the development environment, so mypy knows nothing of its types.
+# mypy: disable-error-code="misc, no-any-return, untyped-decorator, import-not-found"
 from __future__ import annotations
 
 import argparse

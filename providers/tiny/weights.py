@@ -105,7 +105,10 @@ def load(directory: Path) -> Weights:
 
 def _config(path: Path) -> Config:
     """The checked content of config.json."""
-    raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelFileError(f"{path} is not JSON: {error}") from None
     expected = {
         "model_type": "llama",
         "hidden_act": "silu",
@@ -116,6 +119,14 @@ def _config(path: Path) -> Config:
     for name, value in expected.items():
         if raw.get(name, value) != value:
             raise ModelFileError(f"{path}: {name} is {raw[name]!r}; only {value!r} can be served")
+    try:
+        return _numbers(raw)
+    except KeyError as error:
+        raise ModelFileError(f"{path} lacks {error}") from None
+
+
+def _numbers(raw: dict[str, Any]) -> Config:
+    """The numbers of config.json; raises KeyError for one that has no default."""
     heads = int(raw["num_attention_heads"])
     width = int(raw["hidden_size"])
     return Config(
@@ -139,9 +150,10 @@ def read_safetensors(path: Path) -> dict[str, Float32]:
     """
     content = path.read_bytes()
     header_length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or header_length > len(content) - 8:
-        raise ModelFileError(f"{path} is not a whole safetensors file")
-    header = json.loads(content[8 : 8 + header_length])
+    try:
+        header = json.loads(content[8 : 8 + header_length])
+    except ValueError:
+        raise ModelFileError(f"{path} is not a whole safetensors file") from None
     data = memoryview(content)[8 + header_length :]
     tensors = {}
     for name, entry in header.items():

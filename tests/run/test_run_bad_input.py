@@ -29,7 +29,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--provider", "local", "--task", "missing.jsonl"], "missing.jsonl"),
     (["--provider", "local", "--task", "empty.jsonl"], "empty.jsonl"),
     (["--provider", "local", "--task", "broken.jsonl"], "line 2"),
-    (["--provider", "local", "--task", "twice.jsonl"], "line 2"),
+    (["--provider", "local", "--task", "twice.jsonl"], "lines 1 and 2"),
     (["--provider", "local", "--task", "lacking.jsonl"], "answer"),
     (["--provider", "openai", "--model", "m", "--base-url", "http://127.0.0.1:9", "--task",
       "good.jsonl", "--gpu-hour", "0"], "127.0.0.1:9"),

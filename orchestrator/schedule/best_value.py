@@ -1,0 +1,86 @@
+"""`best-value`: next comes the attempt with the highest chance of a first success per dollar.
+
+The chance is the hazard of the beta-binomial posterior after a problem's failures so far, the
+dollars are its mean cost so far, shrunk to the arm's (analysis/value.py). With equal costs this
+is `until-solved`; it differs where problems cost differently. The posterior is fitted anew each
+time the attempts have grown by a fifth, so that fitting never weighs against sampling.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from orchestrator.analysis.beta import BetaPosterior
+from orchestrator.analysis.value import hazard_table
+from orchestrator.schedule.base import ArmPlan, Draw
+
+GROWTH = 1.2
+PRIOR_ATTEMPTS = 2.0
+
+
+class BestValue:
+    """The unsolved problems of one arm by value of their next attempt."""
+
+    def __init__(self, plan: ArmPlan) -> None:
+        self._plan = plan
+        self._points = np.array(plan.planned, dtype=np.int64)
+        self._open_slots = self._points.copy()
+        self._failures = np.zeros(plan.problems, dtype=np.int64)
+        self._solved = np.zeros(plan.problems, dtype=bool)
+        self._spent = np.zeros(plan.problems)
+        self._attempts = np.zeros(plan.problems)
+        # Equal values are told apart by chance, not by the order of the task.
+        self._tie = 1.0 - 1e-9 * np.random.default_rng(plan.seed).random(plan.problems)
+        self._hazard = np.ones(1)
+        self._fit_at = float(2 * plan.problems)
+        self.done = False
+
+    @property
+    def progress(self) -> float:
+        return float(self._points.sum()) / (self._plan.problems * self._plan.samples)
+
+    def next(self) -> Draw | None:
+        wanted = ~self._solved & (self._points < self._plan.samples)
+        if not wanted.any():
+            self.done = True
+            return None
+        free = np.flatnonzero(wanted & (self._open_slots == 0))
+        if not len(free):
+            return None
+        if self._failures.sum() >= self._fit_at:
+            self._fit()
+        problem = int(free[np.argmax(self._values()[free])])
+        point = int(self._points[problem])
+        n = min(self._plan.n_per_request, self._plan.samples - point)
+        self._points[problem] += n
+        self._open_slots[problem] += n
+        return Draw(self._plan.number, problem, point, n)
+
+    def resolved(self, problem: int, slot: int, passed: bool | None) -> None:
+        self._open_slots[problem] -= 1
+        if passed:
+            self._solved[problem] = True
+        else:
+            self._failures[problem] += 1
+
+    def paid(self, problem: int, n: int, cost: int) -> None:
+        self._spent[problem] += cost
+        self._attempts[problem] += n
+
+    def _values(self) -> np.ndarray:
+        if len(self._hazard) == 1:
+            # Before the first fit: fewest failures first.
+            hazard = 1.0 / (1.0 + self._failures)
+        else:
+            hazard = self._hazard[np.minimum(self._failures, len(self._hazard) - 1)]
+        bought = self._attempts.sum()
+        mean = self._spent.sum() / bought if bought else 0.0
+        if not mean:
+            return hazard * self._tie
+        cost = (self._spent + PRIOR_ATTEMPTS * mean) / (self._attempts + PRIOR_ATTEMPTS)
+        return hazard / cost * self._tie
+
+    def _fit(self) -> None:
+        posterior = BetaPosterior.from_first_successes(self._failures, self._solved)
+        self._hazard = hazard_table(posterior, self._plan.samples)
+        self._fit_at = float(self._failures.sum()) * GROWTH

@@ -1,0 +1,63 @@
+"""Hints that keep a prompt's attempts where its cache is: pure, without clock or network.
+
+`CacheWarmer` lets the first attempt at a prompt go ahead alone until it has written the
+provider's cache, then the rest. `preferred` orders servers for a prompt so that equal prompts go
+to the same server and a server that joins or leaves moves only its own share (rendezvous hashing:
+Thaler and Ravishankar 1998).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Literal
+
+MIN_CACHED_TOKENS = 1024
+"""Shorter prompts are not cached by OpenAI, nor by Anthropic's larger models."""
+
+Advice = Literal["go_first", "wait", "go"]
+
+
+class CacheWarmer:
+    """Who goes first. One instance per model and provider; prompts are named by any string."""
+
+    def __init__(self, *, enabled: bool = True, min_tokens: int = MIN_CACHED_TOKENS) -> None:
+        self._enabled = enabled
+        self._min_tokens = min_tokens
+        self._cold: set[str] = set()
+        self._warm: set[str] = set()
+
+    def advice(self, prompt: str, prompt_tokens: int) -> Advice:
+        """What an attempt at `prompt` should do now.
+
+        `go_first`: send it, and report `warmed` or `failed`; until then others are told `wait`.
+        """
+        if not self._enabled or prompt_tokens < self._min_tokens or prompt in self._warm:
+            return "go"
+        if prompt in self._cold:
+            return "wait"
+        self._cold.add(prompt)
+        return "go_first"
+
+    def warmed(self, prompt: str) -> None:
+        """The attempt that went first was answered: the cache holds the prompt."""
+        self._cold.discard(prompt)
+        self._warm.add(prompt)
+
+    def failed(self, prompt: str) -> None:
+        """The attempt that went first was not answered: the next one goes first."""
+        self._cold.discard(prompt)
+
+    def forget(self, prompt: str) -> None:
+        """No more attempts at `prompt` are planned, or its cache has expired."""
+        self._cold.discard(prompt)
+        self._warm.discard(prompt)
+
+
+def preferred(prompt: str, servers: Sequence[str]) -> list[str]:
+    """`servers` from the best home of `prompt` to the worst; equal input, equal order."""
+    return sorted(
+        servers,
+        key=lambda server: blake2b(f"{prompt}\0{server}".encode(), digest_size=8).digest(),
+        reverse=True,
+    )

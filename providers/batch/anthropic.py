@@ -1,0 +1,159 @@
+"""Anthropic's message batches: all requests in one body, results as JSONL once it has ended.
+
+The API has no metadata: the tag stands in every custom id only, and custom ids can be read only
+from the results. A batch that still runs is therefore undecided in `find` unless its number of
+requests or its age rules it out. https://docs.anthropic.com/en/api/creating-message-batches
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from providers.anthropic_wire import CacheLife, read_response, request_body
+from providers.batch.exchange import LINES_AT_A_TIME, Exchange, error_from, lines_of
+from providers.batch.lane import (
+    CLOCK_SKEW,
+    Batch,
+    BatchResult,
+    Found,
+    check_tag,
+    custom_id,
+    index_of,
+)
+from providers.errors import BadResponse, InvalidRequest, ProviderConfigError, ProviderError
+from providers.sample import Capabilities, SampleRequest, SampleResponse
+
+MAX_REQUESTS = 100_000
+MAX_BODY_BYTES = 256 * 10**6
+
+ERROR_STATUS: Mapping[str, int] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+"""An errored request inside a batch has a type and no status."""
+
+
+class AnthropicBatches:
+    """The message batches of a server of Anthropic's protocol."""
+
+    def __init__(
+        self, exchange: Exchange, capabilities: Capabilities, cache_life: CacheLife = "1h"
+    ) -> None:
+        self._exchange = exchange
+        self._capabilities = capabilities
+        self._cache_life: CacheLife = cache_life
+
+    async def submit(self, tag: str, requests: Sequence[SampleRequest]) -> Batch:
+        """Hand over all requests in one body."""
+        check_tag(tag)
+        if not 1 <= len(requests) <= MAX_REQUESTS:
+            raise ProviderConfigError(f"a batch holds 1 to {MAX_REQUESTS} requests")
+        entries = [
+            {
+                "custom_id": custom_id(tag, index),
+                "params": request_body(request, self._capabilities, self._cache_life),
+            }
+            for index, request in enumerate(requests)
+        ]
+        body = {"requests": entries}
+        size = len(msgspec.json.encode(body))
+        if size > MAX_BODY_BYTES:
+            raise ProviderConfigError(
+                f"the batch has {size} bytes, more than {MAX_BODY_BYTES}: split it"
+            )
+        return _batch(await self._exchange.json("POST", "/v1/messages/batches", body))
+
+    async def find(self, tag: str, *, count: int, since: datetime) -> Found:
+        """The ended batch whose custom ids carry `tag`, and running ones that may."""
+        since -= CLOCK_SKEW
+        undecided: list[Batch] = []
+        after = ""
+        while True:
+            page = await self._exchange.json("GET", f"/v1/messages/batches?limit=100{after}")
+            for made in page["data"]:
+                batch = _batch(made)
+                if batch.created_at < since or batch.total != count:
+                    continue
+                if batch.status == "running":
+                    undecided.append(batch)
+                elif await self._carries(made, tag, count):
+                    return Found(batch)
+            if not page.get("has_more") or not page["data"]:
+                return Found(None, tuple(undecided))
+            if _batch(page["data"][-1]).created_at < since:
+                return Found(None, tuple(undecided))
+            after = f"&after_id={page['data'][-1]['id']}"
+
+    async def _carries(self, made: Mapping[str, Any], tag: str, count: int) -> bool:
+        if not made.get("results_url"):
+            return False
+        data = await self._exchange.data("GET", self._exchange.path_of(made["results_url"]))
+        first = next(lines_of(data), {})
+        return index_of(str(first.get("custom_id", "")), tag, count) is not None
+
+    async def poll(self, batch_id: str) -> Batch:
+        """How far it is."""
+        return _batch(await self._exchange.json("GET", f"/v1/messages/batches/{batch_id}"))
+
+    async def cancel(self, batch_id: str) -> Batch:
+        """Ask the provider to stop it."""
+        path = f"/v1/messages/batches/{batch_id}/cancel"
+        return _batch(await self._exchange.json("POST", path, {}))
+
+    async def fetch(
+        self, batch_id: str, tag: str, requests: Sequence[SampleRequest]
+    ) -> AsyncIterator[BatchResult]:
+        """The results; requests that were cancelled or expired have none."""
+        made = await self._exchange.json("GET", f"/v1/messages/batches/{batch_id}")
+        if not made.get("results_url"):
+            return
+        data = await self._exchange.data("GET", self._exchange.path_of(made["results_url"]))
+        for number, line in enumerate(lines_of(data)):
+            if number % LINES_AT_A_TIME == 0:
+                await asyncio.sleep(0)
+            index = index_of(str(line.get("custom_id", "")), tag, len(requests))
+            result = line.get("result") or {}
+            if index is not None and result.get("type") in ("succeeded", "errored"):
+                yield BatchResult(index, self._outcome(result, requests[index]))
+
+    def _outcome(
+        self, result: Mapping[str, Any], request: SampleRequest
+    ) -> SampleResponse | ProviderError:
+        if result["type"] == "succeeded":
+            body = msgspec.json.encode(result.get("message"))
+            try:
+                return read_response(body, request, {}, self._exchange.where)
+            except BadResponse as error:
+                return error
+        refused = result.get("error") or {}
+        said = refused.get("error", refused)
+        status = ERROR_STATUS.get(str(said.get("type")))
+        if status is None:
+            return InvalidRequest(f"{self._exchange.where}: {said}", sent="rejected")
+        return error_from(status, msgspec.json.encode(refused), self._exchange, request.model)
+
+
+def _batch(made: Mapping[str, Any]) -> Batch:
+    counts = made.get("request_counts") or {}
+    waiting = int(counts.get("processing") or 0)
+    total = sum(int(value) for value in counts.values())
+    return Batch(
+        id=made["id"],
+        status="ended" if made["processing_status"] == "ended" else "running",
+        done=total - waiting,
+        total=total,
+        created_at=datetime.fromisoformat(made["created_at"]),
+        detail=made["processing_status"],
+    )

@@ -1,0 +1,142 @@
+"""JSON and files to and from a batch API, over the shared transport.
+
+Errors are classified as everywhere (providers/refusals.py). The key travels to the API's own host
+only; a results file that the provider keeps elsewhere is refused.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from multidict import CIMultiDict
+from yarl import URL
+
+from providers.errors import BadResponse, ProviderError
+from providers.keys import Key
+from providers.refusals import Asked, refusal
+from providers.sample import Sending
+from providers.transport import Timeouts, Transport, proxy_from_environment
+
+LINES_AT_A_TIME = 100
+"""How many results are read before the event loop gets its turn."""
+
+
+class Exchange:
+    """Requests to one batch API."""
+
+    def __init__(
+        self,
+        name: str,
+        base_url: URL,
+        secret_headers: Mapping[str, str],
+        *,
+        key: Key | None = None,
+        key_variable: str | None = None,
+        timeouts: Timeouts | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self.name = name
+        self.base_url = base_url
+        self.where = f"{name} ({base_url.host})"
+        self._key, self._key_variable = key, key_variable
+        self._own = transport is None
+        self._transport = transport or Transport()
+        self._timeouts = timeouts
+        self._proxy = proxy_from_environment(base_url)
+        self._headers: CIMultiDict[str] = CIMultiDict({"Accept": "*/*", "User-Agent": "orch"})
+        self._headers.update(secret_headers)
+
+    async def json(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """A JSON object for a JSON object; raises ProviderError."""
+        data = None if body is None else msgspec.json.encode(body)
+        answer = await self.data(method, path, data, "application/json")
+        return _object(answer, self.where)
+
+    async def upload(
+        self, path: str, fields: Mapping[str, str], filename: str, data: bytes
+    ) -> dict[str, Any]:
+        """One file as a form (RFC 7578); raises ProviderError."""
+        boundary = secrets.token_hex(16)
+        parts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+            for name, value in fields.items()
+        ]
+        parts.append(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; '
+            f'filename="{filename}"\r\nContent-Type: application/jsonl\r\n\r\n'
+        )
+        body = "".join(parts).encode() + data + f"\r\n--{boundary}--\r\n".encode()
+        kind = f"multipart/form-data; boundary={boundary}"
+        return _object(await self.data("POST", path, body, kind), self.where)
+
+    async def data(
+        self, method: str, path: str, body: bytes | None = None, kind: str | None = None
+    ) -> bytes:
+        """The body of a 2xx answer; raises ProviderError."""
+        headers = self._headers.copy()
+        if body is not None and kind is not None:
+            headers["Content-Type"] = kind
+        sending = Sending()
+        answer = await self._transport.send(
+            method,
+            URL(f"{self.base_url}{path}"),
+            headers=headers,
+            body=body,
+            proxy=self._proxy,
+            sending=sending,
+            timeouts=self._timeouts,
+        )
+        if not 200 <= answer.status < 300:
+            raise error_from(answer.status, answer.body, self, "batches", answer.headers)
+        return answer.body
+
+    def path_of(self, url: str) -> str:
+        """The path of a URL that the API gave, if it is on the API's own host."""
+        target = URL(url)
+        if target.is_absolute() and target.origin() != self.base_url.origin():
+            raise BadResponse(
+                f"{self.where} keeps its results at {target.host}, where the key is not sent",
+                sent="rejected",
+            )
+        return target.raw_path_qs.removeprefix(self.base_url.raw_path.rstrip("/"))
+
+    def asked(self, model: str) -> Asked:
+        """Who was asked, for an error's sentence."""
+        return Asked(self.name, self.base_url.host or "", self._key, self._key_variable, model)
+
+    async def aclose(self) -> None:
+        """Close every connection, unless the transport is shared."""
+        if self._own:
+            await self._transport.aclose()
+
+
+def error_from(
+    status: int,
+    body: bytes,
+    exchange: Exchange,
+    model: str,
+    headers: Mapping[str, str] | None = None,
+) -> ProviderError:
+    """The classified error of an answer, or of one request inside a batch."""
+    return refusal(status, headers or {}, body, exchange.asked(model))
+
+
+def _object(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadResponse(
+            f"{where} answered with something else than JSON: {error}", sent="maybe_billed"
+        ) from None
+
+
+def lines_of(data: bytes) -> Iterator[dict[str, Any]]:
+    """The objects of a JSONL file; raises BadResponse at a broken line."""
+    for line in data.splitlines():
+        if line.strip():
+            yield _object(line, "the batch's results")

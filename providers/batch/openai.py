@@ -1,0 +1,184 @@
+"""OpenAI's batch API: a JSONL file of requests, a batch over it, a JSONL file of answers.
+
+The tag stands in the batch's metadata and in every custom id.
+https://platform.openai.com/docs/api-reference/batch
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from providers.batch.exchange import LINES_AT_A_TIME, Exchange, error_from, lines_of
+from providers.batch.lane import (
+    CLOCK_SKEW,
+    Batch,
+    BatchResult,
+    BatchStatus,
+    Found,
+    check_tag,
+    custom_id,
+    index_of,
+)
+from providers.errors import BadResponse, InvalidRequest, ProviderConfigError, ProviderError
+from providers.openai_wire import Dialect, read_response, request_body
+from providers.sample import Capabilities, SampleRequest, SampleResponse
+
+MAX_REQUESTS = 50_000
+MAX_FILE_BYTES = 200 * 10**6
+
+STATUS: Mapping[str, BatchStatus] = {
+    "validating": "running",
+    "in_progress": "running",
+    "finalizing": "running",
+    "cancelling": "running",
+    "completed": "ended",
+    "expired": "ended",
+    "cancelled": "ended",
+    "failed": "refused",
+}
+
+
+class OpenAIBatches:
+    """The batch API of a server of OpenAI's protocol."""
+
+    def __init__(
+        self, exchange: Exchange, capabilities: Capabilities, dialect: Dialect | None = None
+    ) -> None:
+        self._exchange = exchange
+        self._capabilities = capabilities
+        self._dialect = dialect or Dialect()
+
+    async def submit(self, tag: str, requests: Sequence[SampleRequest]) -> Batch:
+        """Upload the requests and start a batch over them.
+
+        An error of the upload leaves no batch behind: it is raised with `sent` as `rejected`.
+        """
+        check_tag(tag)
+        data, endpoint = self._file(tag, requests)
+        try:
+            uploaded = await self._exchange.upload(
+                "/files", {"purpose": "batch"}, f"{tag}.jsonl", data
+            )
+        except ProviderError as error:
+            # Only the creation of the batch costs money: a file alone is never billed.
+            error.sent = "not_sent" if error.sent == "not_sent" else "rejected"
+            raise
+        made = await self._exchange.json(
+            "POST",
+            "/batches",
+            {
+                "input_file_id": uploaded["id"],
+                "endpoint": endpoint,
+                "completion_window": "24h",
+                "metadata": {"orch_tag": tag},
+            },
+        )
+        return _batch(made)
+
+    def _file(self, tag: str, requests: Sequence[SampleRequest]) -> tuple[bytes, str]:
+        if not 1 <= len(requests) <= MAX_REQUESTS:
+            raise ProviderConfigError(f"a batch holds 1 to {MAX_REQUESTS} requests")
+        chat = requests[0].messages is not None
+        if any((request.messages is not None) != chat for request in requests):
+            raise ProviderConfigError("a batch holds either chat or raw completions, not both")
+        endpoint = "/v1/chat/completions" if chat else "/v1/completions"
+        lines = [
+            msgspec.json.encode(
+                {
+                    "custom_id": custom_id(tag, index),
+                    "method": "POST",
+                    "url": endpoint,
+                    "body": request_body(request, self._capabilities, self._dialect),
+                }
+            )
+            for index, request in enumerate(requests)
+        ]
+        data = b"\n".join(lines) + b"\n"
+        if len(data) > MAX_FILE_BYTES:
+            raise ProviderConfigError(
+                f"the batch's file has {len(data)} bytes, more than {MAX_FILE_BYTES}: split it"
+            )
+        return data, endpoint
+
+    async def find(self, tag: str, *, count: int, since: datetime) -> Found:
+        """The batch whose metadata carries `tag`."""
+        since -= CLOCK_SKEW
+        after = ""
+        while True:
+            page = await self._exchange.json("GET", f"/batches?limit=100{after}")
+            for made in page["data"]:
+                if (made.get("metadata") or {}).get("orch_tag") == tag:
+                    return Found(_batch(made))
+            if not page.get("has_more") or not page["data"]:
+                return Found(None)
+            last = page["data"][-1]
+            if datetime.fromtimestamp(last["created_at"], UTC) < since:
+                return Found(None)
+            after = f"&after={last['id']}"
+
+    async def poll(self, batch_id: str) -> Batch:
+        """How far it is."""
+        return _batch(await self._exchange.json("GET", f"/batches/{batch_id}"))
+
+    async def cancel(self, batch_id: str) -> Batch:
+        """Ask the provider to stop it."""
+        return _batch(await self._exchange.json("POST", f"/batches/{batch_id}/cancel", {}))
+
+    async def fetch(
+        self, batch_id: str, tag: str, requests: Sequence[SampleRequest]
+    ) -> AsyncIterator[BatchResult]:
+        """The results in the output file, and the refusals in the error file."""
+        made = await self._exchange.json("GET", f"/batches/{batch_id}")
+        for name in ("output_file_id", "error_file_id"):
+            if not made.get(name):
+                continue
+            data = await self._exchange.data("GET", f"/files/{made[name]}/content")
+            for number, line in enumerate(lines_of(data)):
+                if number % LINES_AT_A_TIME == 0:
+                    await asyncio.sleep(0)
+                index = index_of(str(line.get("custom_id", "")), tag, len(requests))
+                if index is not None and not _never_ran(line):
+                    yield BatchResult(index, self._outcome(line, requests[index]))
+
+    def _outcome(
+        self, line: Mapping[str, Any], request: SampleRequest
+    ) -> SampleResponse | ProviderError:
+        response = line.get("response")
+        if response and response.get("status_code") == 200:
+            try:
+                body = msgspec.json.encode(response["body"])
+                return read_response(body, request, {}, self._exchange.where)
+            except BadResponse as error:
+                return error
+        if response:
+            body = msgspec.json.encode(response.get("body"))
+            return error_from(int(response["status_code"]), body, self._exchange, request.model)
+        reason = line.get("error") or {}
+        return InvalidRequest(
+            f"{self._exchange.where}: the batch did not run this request: {reason.get('message')}",
+            sent="rejected",
+        )
+
+
+def _never_ran(line: Mapping[str, Any]) -> bool:
+    """Whether the batch ended before it came to this request."""
+    return (line.get("error") or {}).get("code") in ("batch_expired", "batch_cancelled")
+
+
+def _batch(made: Mapping[str, Any]) -> Batch:
+    counts = made.get("request_counts") or {}
+    errors = (made.get("errors") or {}).get("data") or []
+    detail = "; ".join([made["status"], *(str(error.get("message")) for error in errors)])
+    return Batch(
+        id=made["id"],
+        status=STATUS.get(made["status"], "running"),
+        done=int(counts.get("completed") or 0) + int(counts.get("failed") or 0),
+        total=int(counts.get("total") or 0),
+        created_at=datetime.fromtimestamp(made["created_at"], UTC),
+        detail=detail,
+    )

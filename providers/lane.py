@@ -1,0 +1,83 @@
+"""How a provider's requests reach its server: one small Protocol, two ways.
+
+FastLane goes straight over the shared transport. providers/sdk.py has the same through an
+official SDK's client. Both return any answer of the server, whatever its status; classification
+is the provider's. The key stands in `secret_headers` only: it is added where the request leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+from multidict import CIMultiDict
+from yarl import URL
+
+from providers.sample import Sending
+from providers.transport import Answer, Timeouts, Transport, proxy_from_environment
+
+_encoder = msgspec.json.Encoder()
+
+
+class Lane(Protocol):
+    """Carries one request to the server at `base_url` and its answer back."""
+
+    base_url: URL
+
+    async def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
+    ) -> Answer:
+        """Send JSON to base_url + path; raises ConnectionFailed, TimedOut or BadResponse."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection, unless the transport is shared."""
+        ...
+
+
+class FastLane:
+    """msgspec and the shared transport, nothing between."""
+
+    def __init__(
+        self,
+        base_url: URL,
+        secret_headers: Mapping[str, str],
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self.base_url = base_url
+        self._own = transport is None
+        self._transport = transport or Transport()
+        self._timeouts = timeouts
+        self._proxy = proxy_from_environment(base_url)
+        self._urls: dict[str, URL] = {}
+        self._headers: CIMultiDict[str] = CIMultiDict(
+            {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "orch"}
+        )
+        self._headers.update(headers or {})
+        self._headers.update(secret_headers)
+
+    async def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
+    ) -> Answer:
+        """Send JSON to base_url + path; raises ConnectionFailed, TimedOut or BadResponse."""
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = URL(f"{self.base_url}{path}")
+        return await self._transport.send(
+            method,
+            url,
+            headers=self._headers,
+            body=None if body is None else _encoder.encode(body),
+            proxy=self._proxy,
+            sending=sending,
+            timeouts=self._timeouts,
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection, unless the transport is shared."""
+        if self._own:
+            await self._transport.aclose()

@@ -1,0 +1,147 @@
+"""The attack suite in every tier and as every kind of user that this machine offers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from verifiers.sandbox.kernel import Kernel
+from verifiers.sandbox.staging import reachable
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAIN_UID = 54_320
+
+
+def interpreter_for_all() -> str | None:
+    """An interpreter that an unprivileged user can run."""
+    candidates = [sys._base_executable]  # type: ignore[attr-defined]
+    candidates += [f"/usr/bin/python3.{minor}" for minor in range(14, 10, -1)]
+    candidates += [f"/usr/local/bin/python3.{minor}" for minor in range(14, 10, -1)]
+    for name in candidates:
+        if Path(name).exists() and reachable(str(Path(name).resolve())):
+            return name
+    return None
+
+
+def configurations() -> dict[str, tuple[list[str], int | None]]:
+    """By name: the suite's options, and the uid to run it as (None: our own)."""
+    landlock = Kernel().landlock_abi() > 0
+    found: dict[str, tuple[list[str], int | None]] = {}
+    users: list[tuple[str, int | None]] = [("as this user", None)]
+    if os.getuid() == 0:
+        users = [("as root", None), ("as a plain user", PLAIN_UID)]
+    for number, (user, uid) in enumerate(users):
+        offset = None if uid is None else uid + number
+        if namespaces_work(offset):
+            found[f"namespaces {user}"] = (["--tier", "namespaces"], offset)
+        if landlock:
+            found[f"landlock {user}"] = (["--tier", "landlock"], offset)
+            inside = None if offset is None else offset + 10
+            found[f"landlock {user} in a container"] = (
+                ["--tier", "landlock", "--container"], inside,
+            )  # fmt: skip
+        if shutil.which("bwrap") and namespaces_work(offset):
+            outside = None if offset is None else offset + 20
+            found[f"bubblewrap {user}"] = (["--tier", "bubblewrap"], outside)
+    return found
+
+
+def namespaces_work(uid: int | None) -> bool:
+    """Whether the system, not the sandbox, lets this user make namespaces."""
+    if os.getuid() == 0 and uid is None:
+        return True
+    probe = subprocess.run(
+        [interpreter_for_all() or sys.executable, "-c",
+         "import ctypes; raise SystemExit(ctypes.CDLL(None).unshare(0x10000000))"],
+        check=False, user=uid, group=uid, extra_groups=None if uid is None else [],
+    )  # fmt: skip
+    return probe.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def readable_copy() -> Iterator[Path]:
+    """The code where any user can read it (pytest's own directories are closed to others)."""
+    with tempfile.TemporaryDirectory(prefix="orch-suite-") as name:
+        place = Path(name)
+        place.chmod(0o755)
+        shutil.copytree(ROOT / "verifiers", place / "verifiers")
+        shutil.copytree(ROOT / "tests" / "sandbox", place / "tests" / "sandbox")
+        yield place
+
+
+def run_suite(place: Path, options: list[str], uid: int | None) -> subprocess.CompletedProcess[str]:
+    python = sys.executable if uid is None else interpreter_for_all()
+    assert python is not None
+    return subprocess.run(
+        [python, "-B", str(place / "tests" / "sandbox" / "suite.py"), *options],
+        capture_output=True, text=True, timeout=280, check=False, env={"PATH": os.environ["PATH"]},
+        user=uid, group=uid, extra_groups=None if uid is None else [],
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def suites(readable_copy: Path) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
+    with ThreadPoolExecutor(2) as pool:
+        yield {
+            name: pool.submit(run_suite, readable_copy, options, uid)
+            for name, (options, uid) in configurations().items()
+        }
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", configurations())
+def test_every_attack_is_contained(
+    name: str, suites: dict[str, Future[subprocess.CompletedProcess[str]]]
+) -> None:
+    _, uid = configurations()[name]
+    if uid is not None and interpreter_for_all() is None:
+        pytest.skip("no interpreter that a plain user can run: install python3 >= 3.11 in /usr")
+    done = suites[name].result()
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads(done.stdout)
+    assert report["failures"] == {}
+    assert report["cases"] >= 120
+    assert report["uid"] == (os.getuid() if uid is None else uid)
+
+
+def test_the_suite_notices_a_sandbox_that_does_nothing(readable_copy: Path) -> None:
+    """With no protection the same attacks succeed, so a clean report means something."""
+    if os.getuid() == 0:
+        options = ["--tier", "none", "--only", "escape: "]
+        uid = PLAIN_UID + 40
+        if interpreter_for_all() is None:
+            pytest.skip("no interpreter that a plain user can run")
+    else:
+        options, uid = ["--tier", "none", "--only", "escape: read"], None
+    done = run_suite(readable_copy, options + ["--harmless"], uid)
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads(done.stdout)
+    assert len(report["failures"]) >= 5
+
+
+def test_a_container_gets_the_second_tier(readable_copy: Path) -> None:
+    if not Kernel().landlock_abi():
+        pytest.skip("this kernel has no Landlock")
+    script = (
+        "import sys, asyncio\n"
+        f"sys.path[:0] = [{str(readable_copy)!r}, {str(readable_copy / 'tests' / 'sandbox')!r}]\n"
+        "from container import imitate\n"
+        "imitate()\n"
+        "from verifiers.sandbox import Sandbox\n"
+        "async def main():\n"
+        "    async with Sandbox() as box:\n"
+        "        outcome = await box.run('print(input())', stdin=b'x')\n"
+        "        print(box.tier, outcome.tier, outcome.stdout)\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "landlock landlock b'x\\n'\n", done.stderr

