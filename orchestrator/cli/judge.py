@@ -23,7 +23,9 @@ _AHEAD = 4
 
 @click.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("--jobs", type=click.IntRange(1, 512), help="Samples at once.  [default: one per core]")
+@click.option(
+    "--jobs", type=click.IntRange(1, 512), help="Samples at once.  [default: one per core]"
+)
 @click.option(
     "--wall-s", type=click.FloatRange(0, min_open=True), default=3.0, show_default=True,
     help="Seconds a case may take; time without a processor does not count.",
@@ -32,8 +34,12 @@ _AHEAD = 4
     "--memory-mb", type=click.IntRange(16), default=512, show_default=True,
     help="Memory of a sample, over all its processes.",
 )  # fmt: skip
-@click.option("--sandbox", metavar="NAME", help="The sandbox tier.  [default: the strongest that works]")
-@click.option("--run-all", is_flag=True, help="Run every case instead of stopping at the first failure.")
+@click.option(
+    "--sandbox", metavar="NAME", help="The sandbox tier.  [default: the strongest that works]"
+)
+@click.option(
+    "--run-all", is_flag=True, help="Run every case instead of stopping at the first failure."
+)
 @click.option(
     "--i-trust-this-code", is_flag=True,
     help="Allow --sandbox none, which protects nothing.",

@@ -17,7 +17,9 @@ COMMAND = [sys.executable, "-m", "orchestrator.cli.judge"]
 ADD = {"kind": "calls", "entry": "f", "cases": [{"args": [1, 2], "expected": 3}], "tolerance": 0}
 
 
-def judge(text: str, *options: str) -> tuple[list[dict[str, Any]], subprocess.CompletedProcess[str]]:
+def judge(
+    text: str, *options: str
+) -> tuple[list[dict[str, Any]], subprocess.CompletedProcess[str]]:
     done = subprocess.run(
         [*COMMAND, "-", *options], input=text, capture_output=True, text=True, cwd=ROOT, check=False
     )

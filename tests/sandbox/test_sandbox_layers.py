@@ -17,9 +17,7 @@ ABI = Kernel().landlock_abi()
 AS_ROOT = os.getuid() == 0
 
 READ = "print(open({secret!r}).read())"
-ABSTRACT = (
-    "import socket\ns = socket.socket(socket.AF_UNIX)\ns.connect('\\0' + {abstract!r})\nprint('reached')"
-)
+ABSTRACT = "import socket\ns = socket.socket(socket.AF_UNIX)\ns.connect('\\0' + {abstract!r})\nprint('reached')"
 TCP = "import socket\nsocket.create_connection(('127.0.0.1', {port}), 1)\nprint('reached')"
 MEMFD = "import os\nos.memfd_create('x')\nprint('reached')"
 FORKS = """

@@ -96,7 +96,10 @@ class Sandbox:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.aclose()
 
@@ -117,6 +120,11 @@ class Sandbox:
                 raise tiers.refusal(reasons)
             for _ in range(1, self.jobs):
                 self._add_seat()
+
+    def facts(self) -> dict[str, Any]:
+        """What the cells say of themselves: Landlock's version, whether samples may fork, ..."""
+        cells = [cell for seat in self._all for cell in seat.cells.values()]
+        return dict(cells[0].facts) if cells else {}
 
     def _add_seat(self) -> None:
         seat = _Seat()
@@ -227,11 +235,14 @@ class Sandbox:
         )
 
     def _jailed(self) -> bool:
-        return self.tier == "namespaces" and "mounts" in self._layers
+        jailed = self.tier == "namespaces" and "mounts" in self._layers
+        return jailed or self.tier == "bubblewrap"
 
     def _allowance(self, uid: int | None) -> int:
         if uid is not None or self.tier == "namespaces":
             return 2  # keeper and zygote
+        if self.tier == "bubblewrap":
+            return 4  # and bubblewrap's own
         return _tasks_of_this_user() + 1024
 
     async def program(self, source: str, language: str = "python") -> str | Program:
@@ -443,7 +454,12 @@ class Sandbox:
 
 
 async def _converse(
-    test_cell: Cell, check: bytes, slower: Limits, candidate_cell: Cell, serve: bytes, limits: Limits
+    test_cell: Cell,
+    check: bytes,
+    slower: Limits,
+    candidate_cell: Cell,
+    serve: bytes,
+    limits: Limits,
 ) -> tuple[Outcome, Outcome]:
     """Run both sides with a pipe each way between them; neither holds the other's ends."""
     questions, ask = os.pipe2(os.O_CLOEXEC)

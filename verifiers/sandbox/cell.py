@@ -15,15 +15,18 @@ import stat
 import subprocess
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from verifiers.sandbox import zygote
+from verifiers.sandbox import bubblewrap, zygote
 from verifiers.sandbox.confine import MEBIBYTE, Plan
+from verifiers.sandbox.jail import inside
 from verifiers.sandbox.limits import Limits, Outcome, SandboxFault, Status
 from verifiers.sandbox.watch import Watch
 
-_BOOT = "import sys; sys.path.append({root!r}); from verifiers.sandbox.zygote import main; main({fd})"
+_BOOT = (
+    "import sys; sys.path.append({root!r}); from verifiers.sandbox.zygote import main; main({fd})"
+)
+_OPTIONS = ("-X", "utf8", "-X", "int_max_str_digits=0")
 _FIRST_LOOK_S, _LOOK_S, _START_S = 0.03, 0.02, 60.0
 
 
@@ -39,19 +42,23 @@ def memory_file(content: bytes = b"", name: str = "cell") -> int:
 class Cell:
     """A started cell. Not reentrant: one sample at a time."""
 
-    def __init__(self, plan: Plan, python: str, launcher: Sequence[str] = ()) -> None:
+    def __init__(self, plan: Plan, python: str) -> None:
         self.plan = plan
         self.samples = 0
         self.usable = True
         self.scratch = ""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
-        root = str(Path(__file__).resolve().parents[2])
+        root, launcher = str(bubblewrap.CODE.parent), []
+        if plan.tier == "bubblewrap":
+            launcher = bubblewrap.command(plan, python)
+            self.plan = plan = bubblewrap.seen_from_inside(plan)
+            root, python = inside(root), inside(os.path.realpath(python))
         boot = _BOOT.format(root=root, fd=theirs.fileno())
         with theirs:
             self._process = subprocess.Popen(
-                [*launcher, python, "-S", "-s", "-P", "-B", "-X", "utf8", "-X", "int_max_str_digits=0", "-c", boot],
-                env={"PYTHONHASHSEED": "0", "LANG": "C.UTF-8"},
+                [*launcher, python, "-S", "-s", "-P", "-B", *_OPTIONS, "-c", boot],
+                env={"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "PATH": os.defpath},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -67,6 +74,7 @@ class Cell:
         self._detail = ""
         self._starved_s = 0.0
         self._files: list[int] = []
+        self.facts: dict[str, Any] = {}
 
     async def start(self) -> None:
         """Wait until the zygote is confined. SandboxFault says why it could not be."""
@@ -89,9 +97,11 @@ class Cell:
             if isinstance(fault, SandboxFault):
                 raise
             raise SandboxFault(f"the cell did not start: {fault or 'no answer'}") from None
-        self._zygote, self.scratch, self.facts = facts["zygote"], facts["scratch"], facts
+        # In bubblewrap's own pid namespace the keeper does not know the host's number for it.
+        self._zygote = 0 if self.plan.tier == "bubblewrap" else facts["zygote"]
+        self.scratch, self.facts = facts["scratch"], facts
         if self._handles:
-            self._watch = Watch(self._handles[0], facts["ready"], alone=True)
+            self._watch = Watch(self._handles[0], facts["ready"], self.plan.tier == "namespaces")
         else:
             proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._handles.append(proc)
@@ -192,8 +202,10 @@ class Cell:
         elif memory_mb > limits.memory_mb:
             self.kill("memory", f"{memory_mb:.0f} MiB, more than {limits.memory_mb}")
         elif use.tasks > limits.processes + 1:
-            self.kill("processes", f"{use.tasks} processes and threads, more than {limits.processes}")
-        elif self.plan.tier != "namespaces" and (used := _disk_mb(self.scratch)) > limits.disk_mb:
+            self.kill(
+                "processes", f"{use.tasks} processes and threads, more than {limits.processes}"
+            )
+        elif self.plan.scratch_is_shared() and (used := _disk_mb(self.scratch)) > limits.disk_mb:
             self.kill("disk", f"{used:.0f} MiB of files, more than {limits.disk_mb}")
         elif (written := _size_mb(self._files)) > 2 * limits.output_mb:
             self.kill("output", f"{written:.0f} MiB of output, more than {limits.output_mb}")

@@ -126,7 +126,11 @@ def new_module(name: str) -> ModuleType:
 def execute(source: bytes | CodeType, module: ModuleType) -> int:
     """Run source as a program does; the exit status it asks for."""
     try:
-        code = compile(source, FILE, "exec", dont_inherit=True) if isinstance(source, bytes) else source
+        code = (
+            compile(source, FILE, "exec", dont_inherit=True)
+            if isinstance(source, bytes)
+            else source
+        )
         exec(code, module.__dict__)
         return 0
     except SystemExit as end:

@@ -80,9 +80,19 @@ class Plan(NamedTuple):
         Nothing else is worth more care here: without one of these it would end the whole session
         of the user. `scoped`: the zygote is in a Landlock domain that scopes signals.
         """
-        own_pids = self.tier == "namespaces" and self.has("pids")
-        own_uid = self.uid is not None and self.has("uid")
-        return own_pids or own_uid or scoped
+        return self.own_pids() or (self.uid is not None and self.has("uid")) or scoped
+
+    def own_pids(self) -> bool:
+        """Whether the cell has a pid namespace of its own."""
+        return self.tier == "bubblewrap" or (self.tier == "namespaces" and self.has("pids"))
+
+    def own_files(self) -> bool:
+        """Whether the cell has a file tree of its own."""
+        return self.tier == "bubblewrap" or (self.tier == "namespaces" and self.has("mounts"))
+
+    def scratch_is_shared(self) -> bool:
+        """Whether the scratch directory is one of the host's, so that its size must be watched."""
+        return not self.own_files()
 
 
 def set_limits(plan: Plan, base_bytes: int) -> None:
@@ -126,7 +136,7 @@ def ruleset(kernel: Kernel, plan: Plan, abi: int) -> int:
     wanted += [(path, EXECUTE | READ_FILE | READ_DIR) for path in plan.execute]
     wanted += [(path, READ_FILE) for path in READABLE_DEVICES]
     wanted += [("/dev/null", READ_FILE | WRITE_FILE)]
-    scratch = _SCRATCH | (1 << 12 if plan.tier == "namespaces" else 0)  # symlinks in a jail only
+    scratch = _SCRATCH | (1 << 12 if plan.own_files() else 0)  # symlinks in a jail only
     wanted += [(plan.scratch, scratch | (EXECUTE if plan.execute else 0))]
     for path, rights in wanted:
         if os.path.exists(path):  # noqa: PTH110
@@ -162,7 +172,7 @@ def close_the_door(kernel: Kernel, plan: Plan, abi: int, forks: bool) -> None:
         os.close(handle)
     if plan.has("seccomp"):
         form = Form(
-            host_files=not (plan.tier == "namespaces" and plan.has("mounts")),
+            host_files=not plan.own_files(),
             programs=plan.programs,
             forks=forks,
             nests=plan.tier != "namespaces",

@@ -73,7 +73,9 @@ def _bind_all(kernel: k.Kernel, plan: Plan) -> None:
     _bind(kernel, (*plan.bind, *plan.execute))
     for path in plan.hide:
         if os.path.isdir(_STAGE + path):  # noqa: PTH112
-            kernel.mount("none", _STAGE + path, "tmpfs", k.MS_NOSUID | k.MS_NODEV, "mode=0755,size=1m")
+            kernel.mount(
+                "none", _STAGE + path, "tmpfs", k.MS_NOSUID | k.MS_NODEV, "mode=0755,size=1m"
+            )
     _bind(kernel, plan.extra)
     for device in ("/dev/null", *READABLE_DEVICES):
         if os.path.exists(device):  # noqa: PTH110
@@ -111,7 +113,9 @@ def build_root(kernel: k.Kernel, plan: Plan) -> int | None:
     jail's processes and no others), or None where that cannot be mounted.
     """
     kernel.mount("none", "/", None, k.MS_REC | k.MS_PRIVATE)
-    under = _topmost([os.path.realpath(p) for p in (*plan.bind, *plan.extra, *plan.execute) if _hidden(p)])
+    under = _topmost(
+        [os.path.realpath(p) for p in (*plan.bind, *plan.extra, *plan.execute) if _hidden(p)]
+    )
     handles = {p: os.open(p, os.O_PATH | os.O_CLOEXEC) for p in under if os.path.lexists(p)}
     root_flags = k.MS_NOSUID | k.MS_NODEV
     kernel.mount("none", _STAGE, "tmpfs", root_flags, "mode=0755,size=1m,nr_inodes=8192")

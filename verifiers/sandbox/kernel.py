@@ -111,7 +111,12 @@ class Kernel:
         )
         try:
             self.call(
-                "mount_setattr", AT_FDCWD, target.encode(), AT_RECURSIVE, attributes, len(attributes)
+                "mount_setattr",
+                AT_FDCWD,
+                target.encode(),
+                AT_RECURSIVE,
+                attributes,
+                len(attributes),
             )
         except OSError:
             # Before 5.12 only the top mount can be sealed, and its locked flags must be repeated.
@@ -150,9 +155,7 @@ class Kernel:
     def landlock_abi(self) -> int:
         """The kernel's Landlock version; 0 where there is none or it is switched off."""
         try:
-            return self.call(
-                "landlock_create_ruleset", None, 0, LANDLOCK_CREATE_RULESET_VERSION
-            )
+            return self.call("landlock_create_ruleset", None, 0, LANDLOCK_CREATE_RULESET_VERSION)
         except OSError:
             return 0
 

@@ -108,7 +108,9 @@ def interpreter(python: str | None = None) -> Layout:
     bind = [*standard, *sorted(shared), *(p for p in _LINKS if Path(p).is_symlink())]
     extra = ("/usr/share/zoneinfo",)
     present = [p for p in extra if Path(p).exists()]
-    return Layout(executable, (*bind, *present), tuple(hide), (*read, *present), tuple(names), tuple(standard))
+    return Layout(
+        executable, (*bind, *present), tuple(hide), (*read, *present), tuple(names), tuple(standard)
+    )
 
 
 def package_paths(*distributions: str) -> tuple[Path, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Status = Literal["ok", "error", "crashed", "timeout", "memory", "output", "processes", "disk", "fault"]
+Status = Literal[
+    "ok", "error", "crashed", "timeout", "memory", "output", "processes", "disk", "fault"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,9 @@ class Watch:
         for pid in pids:
             try:
                 for task in os.listdir(f"/proc/self/fd/{self.proc}/{pid}/task")[:64]:
-                    longest = max(longest, int(self._read(f"{pid}/task/{task}/schedstat").split()[1]))
+                    longest = max(
+                        longest, int(self._read(f"{pid}/task/{task}/schedstat").split()[1])
+                    )
             except (OSError, IndexError):
                 continue  # ended, or a kernel without schedstat: no credit then
         return longest / 1e9

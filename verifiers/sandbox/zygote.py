@@ -82,7 +82,7 @@ def _split(control: socket.socket, plan: Plan) -> None:
     control.send(json.dumps({"zygote": zygote}).encode())
     control.close()
     os.waitpid(zygote, 0)
-    if not jailed:
+    if not plan.own_pids():
         _sweep_after_death(plan, abi)
 
 
@@ -128,14 +128,16 @@ def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int)
             python_path=tuple(map(jail.inside, plan.python_path)),
             scratch=jail.SCRATCH,
         )
+    if plan.tier == "bubblewrap":
+        processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     give_up_privileges(kernel, plan)
     _warm_up(plan)
     kernel.one_malloc_arena()
     base = int(os.pread(own_status, 100, 0).split()[0]) * os.sysconf("SC_PAGE_SIZE")
     os.close(own_status)
-    forks = jailed or plan.uid is not None or abi >= 6
+    forks = plan.own_pids() or plan.uid is not None or abi >= 6
     signals = None
-    if not jailed and abi < 6:
+    if not plan.own_pids() and abi < 6:
         if plan.uid is None:
             signals = "self"
         else:
