@@ -15,7 +15,6 @@ import asyncio
 import gc
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -64,13 +63,11 @@ for line in sys.stdin:
 
 
 def ten_cases() -> list[tuple[str, str]]:
-    scope: dict[str, object] = {}
     cases = []
     for seed in range(10):
         values = [(i * 7919 + seed * 104729) % 1009 for i in range(160)]
         text = f"160\n{' '.join(map(str, values))}\n"
         cases.append((text, f"{_longest(values)}\n"))
-    assert scope == {}
     return cases
 
 
@@ -91,7 +88,8 @@ def bare_fork(source: str, given: str) -> bytes:
     if pid == 0:
         os.dup2(taken, 0)
         os.dup2(made, 1)
-        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
         exec(compile(source, "s", "exec"), {"__name__": "__main__"})
         sys.stdout.flush()
         os._exit(0)
@@ -185,7 +183,7 @@ async def measure(options: argparse.Namespace) -> dict[str, float]:
     times: dict[str, list[float]] = {}
     bwrap = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp",
              "--unshare-all", "--die-with-parent"]  # fmt: skip
-    plain = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
+    plain = str(sys._base_executable)
     tests = {"kind": "stdio", "cases": [{"input": i, "output": o} for i, o in ten_cases()]}
     external: dict[str, Control] = {"bare warm fork": Control(samples)}
     if options.peers:
@@ -267,9 +265,7 @@ def main() -> None:
         if f"trivial: {name}" in medians:
             print(f"{medians[f'trivial: {name}'] / ours:9.2f} x   {name} / namespaces, trivial")
     print(f"{ours / medians['two at once, each sample: namespaces']:9.2f} x   two cores / one")
-    print(
-        f"load average {os.getloadavg()[0]:.1f}, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB"
-    )
+    print(f"load average {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

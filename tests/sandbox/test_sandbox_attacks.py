@@ -121,7 +121,7 @@ def test_the_suite_notices_a_sandbox_that_does_nothing(readable_copy: Path) -> N
             pytest.skip("no interpreter that a plain user can run")
     else:
         options, uid = ["--tier", "none", "--only", "escape: read"], None
-    done = run_suite(readable_copy, options + ["--harmless"], uid)
+    done = run_suite(readable_copy, [*options, "--harmless"], uid)
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(done.stdout)
     assert len(report["failures"]) >= 5

@@ -154,7 +154,10 @@ async def test_a_command_as_a_tool() -> None:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 async def test_cpp_is_compiled_in_the_cell_and_kept() -> None:
-    source = "#include <bits/stdc++.h>\nint main() { long a, b; std::cin >> a >> b; std::cout << a + b; }"
+    source = (
+        "#include <bits/stdc++.h>\n"
+        "int main() { long a, b; std::cin >> a >> b; std::cout << a + b; }"
+    )
     async with Sandbox(EASY, jobs=2) as box:
         program = await box.program(source, "cpp")
         assert await box.program(source, "cpp") is program
@@ -184,7 +187,7 @@ async def test_cpp_limits_hold() -> None:
         )
         (outcome,) = await box.run_many(hungry, [b""])
         assert outcome.status in ("memory", "crashed")
-        host = '#include <cstdio>\nint main() { FILE* f = fopen("/etc/passwd", "r"); return f ? 0 : 3; }'
+        host = '#include <cstdio>\nint main() { return fopen("/etc/passwd", "r") ? 0 : 3; }'
         (outcome,) = await box.run_many(await box.program(host, "cpp"), [b""])
         assert outcome.exit_code == 3
 

@@ -110,7 +110,7 @@ class Cell:
 
     async def _readable(self, loop: asyncio.AbstractEventLoop) -> None:
         ready = loop.create_future()
-        loop.add_reader(self._control.fileno(), lambda: ready.done() or ready.set_result(None))
+        loop.add_reader(self._control.fileno(), lambda: _resolve(ready))
         try:
             await ready
         finally:
@@ -291,11 +291,16 @@ class Cell:
                 pass  # it ended meanwhile
 
 
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 async def _ended(pid: int, patience_s: float) -> bool:
     loop = asyncio.get_running_loop()
     handle = os.pidfd_open(pid)
     ended = loop.create_future()
-    loop.add_reader(handle, lambda: ended.done() or ended.set_result(None))
+    loop.add_reader(handle, lambda: _resolve(ended))
     try:
         async with asyncio.timeout(patience_s):
             await ended

@@ -1,4 +1,4 @@
-"""What a cell's process does to itself before it meets anything untrusted: limits, Landlock, seccomp.
+"""What a cell's process does to itself before it meets untrusted code: limits, Landlock, seccomp.
 
 Runs inside the cell's own process, after `jail` where there is one. Order matters: the ruleset
 needs open files, the filter forbids most of what comes before it. A layer whose name is missing
@@ -122,7 +122,7 @@ def set_limits(plan: Plan, base_bytes: int) -> None:
 
 
 def _rights(path: str, rights: int) -> int:
-    return rights if os.path.isdir(path) else rights & _FILE_RIGHTS  # noqa: PTH112
+    return rights if os.path.isdir(path) else rights & _FILE_RIGHTS
 
 
 def ruleset(kernel: Kernel, plan: Plan, abi: int) -> int:
@@ -139,7 +139,7 @@ def ruleset(kernel: Kernel, plan: Plan, abi: int) -> int:
     scratch = _SCRATCH | (1 << 12 if plan.own_files() else 0)  # symlinks in a jail only
     wanted += [(plan.scratch, scratch | (EXECUTE if plan.execute else 0))]
     for path, rights in wanted:
-        if os.path.exists(path):  # noqa: PTH110
+        if os.path.exists(path):
             kernel.landlock_allow(handle, path, _rights(path, rights) & handled)
     return handle
 

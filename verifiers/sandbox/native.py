@@ -1,8 +1,8 @@
 """C++ samples: compiled inside a cell, kept by the hash of their source, run in another cell.
 
-The compiler reads untrusted text (`#include "/etc/..."`, `.incbin`), so it sees only its own files.
-<bits/stdc++.h> is compiled once per compiler into the user's cache, inside a cell as well, and shown
-read-only to later compilations: that is most of a small program's compile time.
+The compiler reads untrusted text (`#include "/etc/..."`, `.incbin`), so it sees only its own
+files. <bits/stdc++.h> is compiled once per compiler into the user's cache, inside a cell as well,
+and shown read-only to later compilations: that is most of a small program's compile time.
 """
 
 from __future__ import annotations

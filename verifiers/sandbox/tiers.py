@@ -43,8 +43,8 @@ def candidates(wanted: str | None, trust: bool) -> tuple[str, ...]:
         )
     if wanted in CONTAINERS:
         raise NoSandbox(
-            f"--sandbox {wanted} cannot start containers by itself: run orch inside one ({_INSIDE[wanted]}); "
-            "inside, the strongest tier that works is chosen as usual"
+            f"--sandbox {wanted} cannot start containers by itself: run orch inside one "
+            f"({_INSIDE[wanted]}); inside, the strongest tier that works is chosen as usual"
         )
     if wanted == "bubblewrap" and shutil.which("bwrap") is None:
         raise NoSandbox("--sandbox bubblewrap needs bwrap: install it (apt-get install bubblewrap)")
