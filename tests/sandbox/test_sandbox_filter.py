@@ -257,6 +257,10 @@ def test_without_scopes_signals_stay_at_home(machine: str) -> None:
         assert evaluate(beside, word, numbers["kill"], pid) == errno.EPERM
     assert evaluate(beside, word, numbers["prctl"], 1) == errno.EPERM
     assert evaluate(beside, word, numbers["read"]) == ALLOW
+    assert evaluate(beside, word, numbers["clone"], 17) == ALLOW
+    forkless = signal_filter(machine, Form(signal_only=77, forks=False))
+    assert evaluate(forkless, word, numbers["clone"], 17) == errno.EPERM
+    assert evaluate(forkless, word, numbers["clone"], 0x3D0F00) == ALLOW
 
 
 @pytest.mark.parametrize("machine", MACHINES)

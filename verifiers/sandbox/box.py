@@ -55,6 +55,7 @@ class Sandbox:
         python: str | None = None,
         trust: bool = False,
         _without: Sequence[str] = (),
+        _landlock_at_most: int = 99,
     ) -> None:
         self.limits = limits or Limits()
         self.jobs = jobs or len(os.sched_getaffinity(0))
@@ -65,6 +66,7 @@ class Sandbox:
         self._layers = tuple(layer for layer in LAYERS if layer not in _without)
         # A cell with a layer left out on purpose would fail its own test.
         self._self_test = not _without
+        self._landlock_at_most = _landlock_at_most
         self._slots = Slots()
         self._seats: asyncio.Queue[_Seat] = asyncio.Queue()
         self._all: list[_Seat] = []
@@ -186,7 +188,10 @@ class Sandbox:
 
     def _plan(self, flavour: Flavour, uid: int | None, scratch: str) -> Plan:
         chosen = tiers.layers(self.tier, self._layers)
-        return make_plan(flavour, self.tier, chosen, self._interpreter(), self.limits, uid, scratch)
+        return make_plan(
+            flavour, self.tier, chosen, self._interpreter(), self.limits, uid, scratch,
+            self._landlock_at_most,
+        )  # fmt: skip
 
     async def program(self, source: str, language: str = "python") -> str | Program:
         """What `run_many` runs: Python source as it is, C++ compiled. ValueError otherwise."""

@@ -21,7 +21,7 @@ from verifiers.sandbox import bubblewrap, zygote
 from verifiers.sandbox.confine import MEBIBYTE, Plan
 from verifiers.sandbox.jail import inside
 from verifiers.sandbox.limits import Limits, Outcome, SandboxFault, Status
-from verifiers.sandbox.watch import Watch
+from verifiers.sandbox.watch import Free, Watch
 
 _BOOT = (
     "import sys; sys.path.append({root!r}); from verifiers.sandbox.zygote import main; main({fd})"
@@ -74,6 +74,7 @@ class Cell:
         self._detail = ""
         self._starved_s = 0.0
         self._files: list[int] = []
+        self._free: Free | None = None
         self.facts: dict[str, Any] = {}
 
     async def start(self) -> None:
@@ -141,8 +142,10 @@ class Cell:
         self._files = [h for h in (*own[1:], *files) if stat.S_ISREG(os.fstat(h).st_mode)]
         try:
             reply = await self._send_and_wait([*own, *files], limits)
-            if not reply:
-                return Outcome("fault", detail="the cell died", tier=self.plan.tier)
+            if len(reply) != zygote.REPLY.size:
+                self.usable = False
+                told = reply.decode("utf-8", "replace")[:500] or "it ended"
+                return Outcome("fault", detail=f"the cell failed: {told}", tier=self.plan.tier)
             claims = read_file(own[1], limits.output_mb)
             errors = read_file(own[2], 1)
         finally:
@@ -162,6 +165,7 @@ class Cell:
         except OSError:
             self._lose()
             return b""
+        self._free = Free(self.scratch) if self.plan.scratch_is_shared() else None
         started = time.monotonic()
         timer: list[asyncio.TimerHandle] = []
 
@@ -205,14 +209,19 @@ class Cell:
             self.kill(
                 "processes", f"{use.tasks} processes and threads, more than {limits.processes}"
             )
-        elif self.plan.scratch_is_shared() and (used := _disk_mb(self.scratch)) > limits.disk_mb:
-            self.kill("disk", f"{used:.0f} MiB of files, more than {limits.disk_mb}")
+        elif self._free is not None and self._too_many_files(use.pids, self._free, limits):
+            self.kill("disk", f"more than {limits.disk_mb} MiB of files")
         elif (written := _size_mb(self._files)) > 2 * limits.output_mb:
             self.kill("output", f"{written:.0f} MiB of output, more than {limits.output_mb}")
         elif elapsed_s > limits.wall_s:
             self._starved_s = self._watch.starved_s(use.pids)
             if elapsed_s - self._starved_s > limits.wall_s or elapsed_s > limits.patience_s:
                 self.kill("timeout", f"more than {limits.wall_s:g} s")
+
+    def _too_many_files(self, pids: tuple[int, ...], free: Free, limits: Limits) -> bool:
+        assert self._watch is not None
+        used = _disk_mb(self.scratch) + self._watch.deleted_mb(pids, self.scratch)
+        return used > limits.disk_mb or free.beyond(limits.disk_mb)
 
     def _outcome(self, reply: bytes, limits: Limits, claims: bytes, errors: bytes) -> Outcome:
         code, wall_s, user_s, system_s, _, peak_kb, flags = zygote.REPLY.unpack(reply)

@@ -67,6 +67,8 @@ class Plan(NamedTuple):
     output_mb: int
     disk_mb: int
     processes: int
+    landlock_at_most: int
+    """Use no more of Landlock than this version; lower than the kernel's only in tests."""
     process_allowance: int
     """Tasks that the kernel counts against the same uid without being the sample's."""
     programs: bool
@@ -164,7 +166,7 @@ def give_up_privileges(kernel: Kernel, plan: Plan) -> None:
     kernel.prctl(PR_SET_DUMPABLE, 0 if plan.has("dumpable") else 1)
 
 
-def close_the_door(kernel: Kernel, plan: Plan, abi: int, forks: bool) -> None:
+def close_the_door(kernel: Kernel, plan: Plan, abi: int) -> None:
     """Landlock, then the system-call filter: from here on the process is as weak as a sample."""
     if abi and plan.has("landlock"):
         handle = ruleset(kernel, plan, abi)
@@ -174,7 +176,6 @@ def close_the_door(kernel: Kernel, plan: Plan, abi: int, forks: bool) -> None:
         form = Form(
             host_files=not plan.own_files(),
             programs=plan.programs,
-            forks=forks,
             nests=plan.tier != "namespaces",
         )
         kernel.seccomp(compile_filter(kernel.machine, form))

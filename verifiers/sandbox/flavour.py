@@ -58,6 +58,7 @@ def make_plan(
     limits: Limits,
     uid: int | None,
     scratch: str,
+    landlock_at_most: int = 99,
 ) -> Plan:
     """The plan of a new cell. SandboxFault where a library cannot be put within its reach."""
     paths = flavour.paths
@@ -86,6 +87,7 @@ def make_plan(
         output_mb=limits.output_mb,
         disk_mb=limits.disk_mb,
         processes=limits.processes,
+        landlock_at_most=landlock_at_most,
         process_allowance=_allowance(tier, uid),
         programs=bool(flavour.execute),
     )

@@ -339,9 +339,15 @@ def compile_filter(machine: str, form: Form) -> bytes:
 
 
 def signal_filter(machine: str, form: Form) -> bytes:
-    """A short filter on top of the long one, that restricts signals and nothing else."""
+    """A short filter on top of the long one, for one sample: signals, and forks if forbidden.
+
+    The zygote cannot have it: it forks, and its samples' pids are not known beforehand.
+    """
     numbers = NUMBERS[machine]
     named = {numbers[n]: r for n, r in _signals(form).items() if n in numbers and r.checks}
+    if not form.forks:
+        names = ("clone", "fork", "vfork")
+        named |= {numbers[n]: r for n, r in _processes(form).items() if n in names and n in numbers}
     named[numbers["prctl"]] = Rule((Check("not_among", 0, (_SET_DEATH_SIGNAL,)),))
     return assemble(machine, named, {}) + _ALLOW_ALL
 

@@ -65,7 +65,7 @@ def _split(control: socket.socket, plan: Plan) -> None:
     kernel = Kernel()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.chdir("/")
-    abi = kernel.landlock_abi()
+    abi = min(kernel.landlock_abi(), plan.landlock_at_most)
     jailed = plan.tier == "namespaces"
     if jailed:
         jail.enter_namespaces(kernel, plan)
@@ -146,7 +146,7 @@ def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int)
         nested = ruleset(kernel, plan, abi)
     os.chdir(plan.scratch)
     set_limits(plan, base)
-    close_the_door(kernel, plan, abi, forks)
+    close_the_door(kernel, plan, abi)
     ready = {
         "ready": os.getpid(),
         "landlock": abi,
@@ -257,7 +257,8 @@ class _Zygote:
                 zygote = os.getppid()
                 self.kernel.prctl(1, signal.SIGKILL)
                 only = os.getpid() if self.signals == "self" else None
-                form = Form(signal_only=only, signal_never=(zygote, -1) if only is None else ())
+                never = (zygote, -1) if only is None else ()
+                form = Form(signal_only=only, signal_never=never, forks=only is None)
                 self.kernel.seccomp(signal_filter(self.kernel.machine, form))
             self.kernel.prctl(4, 1)  # its memory use may be read by the parent
             child.main(handles, cpu_s if self.plan.has("cpu") else 0.0, self.plan)
