@@ -82,11 +82,7 @@ def comparisons(arms: Sequence[ArmReport]) -> tuple[str, ...]:
                 k = min(first.points[-1].k, second.points[-1].k)
                 found = difference(first, second, k, k)
                 if found is not None:
-                    said.append(
-                        found.sentence(
-                            f"{first.label} at k = {k:,}", f"{second.label} at k = {k:,}"
-                        )
-                    )
+                    said.append(f"At k = {k:,}: {found.sentence(first.label, second.label)}")
     return tuple(said)
 
 

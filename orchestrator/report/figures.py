@@ -118,7 +118,7 @@ def _fits(figure: Figure, arms: Sequence[ArmReport]) -> bool:
             if fit.space == "log":
                 axes.plot(
                     ks, 100 * np.exp(fit.a * ks**fit.b), color=_colour(number), linestyle="--",
-                    label=f"{visible(arm.label)}: exp({fit.a:.2f} k^{fit.b:.2f})",
+                    label=f"{_name(arm.label)}: exp({fit.a:.2f} k^{fit.b:.2f})",
                 )  # fmt: skip
                 drawn = True
         axes.plot(
@@ -143,7 +143,7 @@ def _aligned(figure: Figure, arms: Sequence[ArmReport]) -> bool:
         axes.plot(
             kept / shift[str(number)], 100 * curve[kept - 1], color=_colour(number),
             linestyle=DASHES[number % len(DASHES)],
-            label=f"{visible(arm.label)} (k / {shift[str(number)]:,})",
+            label=f"{_name(arm.label)} (k / {shift[str(number)]:,})",
         )  # fmt: skip
     axes.axhline(100 * anchor, color="#888888", linewidth=0.8)
     return _finish(axes)
@@ -157,7 +157,7 @@ def _selection(figure: Figure, arms: Sequence[ArmReport]) -> bool:
             axes.plot(
                 series.ks, [100 * value for value in series.precision], color=_colour(number),
                 linestyle=DASHES[(style + 1) % len(DASHES)], marker=_marker(style + 1),
-                label=f"{visible(arm.label)}: {visible(series.method)}",
+                label=f"{_name(arm.label)}: {_name(series.method)}",
             )  # fmt: skip
             drawn = True
         if arm.selection:
@@ -174,7 +174,7 @@ def _problems(figure: Figure, arms: Sequence[ArmReport]) -> bool:
         never = np.flatnonzero(shares == 0.0)
         if len(never):
             axes.axvspan(never[0] - 0.5, len(shares) - 0.5, color="#000000", alpha=0.08, lw=0)
-        axes.set_title(f"{visible(arm.label)}: {len(never)} of {len(shares)} never", loc="left")
+        axes.set_title(f"{_name(arm.label)}: {len(never)} of {len(shares)} never", loc="left")
         axes.set_ylabel("right, %")
         axes.set_ylim(0, max(100 * shares[0], 1))
         axes.set_xlim(-0.5, len(shares) - 0.5)
@@ -201,7 +201,7 @@ def _frontier(figure: Figure, arms: Sequence[ArmReport]) -> bool:
         own = [point for point in points if point.arm == str(number)]
         axes.plot(
             [point.cost / PICO for point in own], [100 * point.coverage for point in own],
-            marker=_marker(number), color=_colour(number), label=visible(arm.label),
+            marker=_marker(number), color=_colour(number), label=_name(arm.label),
             linestyle=DASHES[number % len(DASHES)],
         )  # fmt: skip
     return _finish(axes)
@@ -251,7 +251,7 @@ def _curve(
     axes.fill_between(across, low, high, color=colour, alpha=0.25, linewidth=0)
     axes.plot(
         across, mean, color=colour, marker=_marker(number),
-        linestyle=DASHES[number % len(DASHES)], label=visible(arm.label) + more,
+        linestyle=DASHES[number % len(DASHES)], label=_name(arm.label) + more,
     )  # fmt: skip
 
 
@@ -260,6 +260,12 @@ def _finish(axes: Axes) -> bool:
     if len(axes.get_legend_handles_labels()[1]) > 1:
         axes.legend(loc="best")
     return True
+
+
+def _name(text: str) -> str:
+    """A name as one line that leaves room for the figure."""
+    line = visible(text).replace("\n", " ")
+    return line if len(line) <= 44 else line[:43] + "…"
 
 
 def _colour(number: int) -> str:

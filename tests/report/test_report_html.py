@@ -96,7 +96,8 @@ const wide = [...document.querySelectorAll("body *")].filter((one) => {
   const box = one.getBoundingClientRect();
   return !one.closest(".scroll > *") && (box.right > innerWidth + 1 || box.left < -1);
 });
-return [document.documentElement.scrollWidth > innerWidth, wide.map((one) => one.outerHTML.slice(0, 80))];
+const names = wide.map((one) => one.outerHTML.slice(0, 80));
+return [document.documentElement.scrollWidth > innerWidth, names];
 """
 
 
@@ -131,7 +132,8 @@ def test_tables_sort_by_value_and_the_axis_changes(chromium: Browser, tmp_path: 
     page = tmp_path / "report.html"
     page.write_text(to_html(ordinary()))
     chromium.open(page, 1400)
-    column = "[...document.querySelectorAll('#numbers tbody td:nth-child(3)')].map((one) => one.textContent)"
+    cells = "[...document.querySelectorAll('#numbers tbody td:nth-child(3)')]"
+    column = f"{cells}.map((one) => one.textContent)"
     heading = "document.querySelectorAll('#numbers th')[2]"
     chromium.run(f"{heading}.click()")
     rising = [int(text.replace(",", "")) for text in chromium.run(f"return {column}")]
