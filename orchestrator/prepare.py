@@ -27,7 +27,7 @@ from orchestrator.openfiles import connections_allowed
 from orchestrator.study import Arm, Study
 from orchestrator.tasks import Problem, SamplingDefaults, Task, TaskError
 from providers.affinity import CacheWarmer
-from providers.errors import ProviderConfigError, ProviderError
+from providers.errors import Overloaded, ProviderConfigError, ProviderError, RateLimited
 from providers.registry import make_provider
 from providers.sample import Capabilities, Provider, SampleRequest
 from providers.transport import Timeouts
@@ -223,8 +223,21 @@ def open_provider(
 async def _check_model(arm: PreparedArm) -> None:
     """Ask the server whether it is there and has the model; raises ConfigError."""
     assert arm.provider is not None
+    from tenacity import (
+        AsyncRetrying,
+        retry_if_exception_type,
+        stop_after_attempt,
+        wait_exponential_jitter,
+    )
+
+    patience = AsyncRetrying(
+        retry=retry_if_exception_type((Overloaded, RateLimited)),
+        stop=stop_after_attempt(4),
+        wait=wait_exponential_jitter(initial=0.5, max=4, jitter=0.5),
+        reraise=True,
+    )
     try:
-        models = await arm.provider.models()
+        models: list[str] = await patience(arm.provider.models)
     except ProviderError as error:
         raise ConfigError(
             f"The server of provider {arm.spec.provider!r} does not answer: {error}. Start it "

@@ -227,7 +227,7 @@ class PaperAnswer(AnswerVerifier):
     ) -> None:
         super().__init__(sandbox=sandbox, jobs=jobs, trust=trust, limits=limits)
         self._form = form
-        self.name = f"paper-{form}"
+        self.name = "paper"
 
     async def start(self) -> None:
         """Open the cell. Raises NoSandbox or MissingPackage."""

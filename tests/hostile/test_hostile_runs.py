@@ -154,12 +154,12 @@ def test_interrupted_twice_leaves_what_was_in_flight_uncertain(tmp_path: Path) -
 
 def wait_for_requests(book: Book, more: int, since: int = 0) -> None:
     """Return once the server has seen `more` requests than `since`."""
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 120
     while time.monotonic() < limit:
         if book.bill_path.exists() and book.bill_path.read_bytes().count(b"\n") >= since + more:
             return
         time.sleep(0.01)
-    raise AssertionError("the run sent nothing for a minute")
+    raise AssertionError("the run sent nothing for two minutes")
 
 
 def kill_and_resume(
@@ -207,14 +207,14 @@ def kill_and_resume(
     [
         (3, 8, 8),
         pytest.param(50, 8, 100, marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
-        pytest.param(50, 64, 100, marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
+        pytest.param(50, 64, 300, marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
     ],
 )
 def test_kill_9_at_random_moments(
     tmp_path: Path, moments: int, concurrent: int, samples: int
 ) -> None:
     with hostile_book(tmp_path, faults="", latency="0.05,0.3") as book:
-        kill_and_resume(book, moments, moments, concurrent, "20", samples)
+        kill_and_resume(book, moments, moments, concurrent, "40", samples)
 
 
 def test_anthropics_shape_under_the_same_faults(tmp_path: Path) -> None:

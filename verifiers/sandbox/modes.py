@@ -156,14 +156,15 @@ def _exception(names: list[str]) -> BaseException:
             if first != name:
                 kind = type(first, (kind,), {"__init__": Exception.__init__})
             try:
-                return kind(message)
+                made: BaseException = kind(message)
+                return made
             except TypeError:
                 return RuntimeError(message)
     return Exception(message)
 
 
 def _free_names(tree: ast.Module) -> list[str]:
-    """Names that a test reads, never binds, and that are no builtins: the candidate may have them."""
+    """Names that a test reads, never binds, and no builtin has: the candidate may have them."""
     read: set[str] = set()
     bound: set[str] = set(dir(builtins)) | {"__name__", "__file__"}
     for node in ast.walk(tree):

@@ -84,7 +84,9 @@ def from_json(node: Any) -> Any:
     ((tag, body),) = node.items()
     if tag in ("t", "s", "z", "n"):
         items = [from_json(item) for item in body]
-        return {"t": tuple, "s": set, "z": frozenset, "n": iter}[tag](items)
+        if tag == "n":
+            return iter(items)
+        return tuple(items) if tag == "t" else set(items) if tag == "s" else frozenset(items)
     if tag == "d":
         return {from_json(key): from_json(item) for key, item in body}
     if tag == "i":
