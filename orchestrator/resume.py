@@ -75,7 +75,9 @@ def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> list[Re
         counts.filled = reader.filled(arm.number)
         counts.censored = int(slots.censored.sum())
         for kind, number in reader.verdict_kinds(arm.number).get(arm.verifier.name, {}).items():
-            state.verdicts[kind] += number
+            # What the judge failed on is judged again in this session.
+            if kind != "infra_error":
+                state.verdicts[kind] += number
         if arm.spec.policy != "uniform":
             resolved += reader.resolved(arm.number, arm.verifier.name)
     state.filled_before = state.filled
