@@ -38,6 +38,9 @@ def owed(reader: RunReader, arms: list[ReadyArm]) -> Owed:
         place = (planned.arm, planned.problem)
         top = tops.get(place, 0)
         tops[place] = max(top, planned.first_slot + planned.n)
+        if planned.first_slot >= arms[planned.arm].spec.samples:
+            # Fewer samples are wanted than were planned: what lies beyond is not bought.
+            continue
         # A request inside the plan so far takes over slots of an earlier one.
         if found.get(planned.request, 0) < planned.n or planned.first_slot < top:
             open_requests.setdefault(place, []).append(planned)

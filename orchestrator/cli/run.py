@@ -347,7 +347,8 @@ def finish(options: RunOptions, ending: Ending, as_json: bool) -> None:
     for note in ending.notes:
         console.print(f"note: {visible(note)}", highlight=False, markup=False, soft_wrap=True)
     for reason in ending.reasons:
-        console.print(f"Ended early: {visible(reason)}.", highlight=False, markup=False)
+        said = f"Ended early: {visible(reason).rstrip('.')}."
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
     console.print(f"The run is in {options.directory}", highlight=False, markup=False)
     nexts = [f"orch report {_shell(options.directory)}"]
     if ending.exit_code:

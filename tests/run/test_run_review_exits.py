@@ -110,7 +110,8 @@ def answering(usage: dict[str, Any]) -> Iterator[str]:
 def against(url: str, *more: object) -> list[object]:
     return [
         "run", "--provider", "compatible", "--base-url", url, "--model", "hostile",
-        "--n-per-request", "1", "--name", "r", "--display", "plain", *more,
+        "--n-per-request", "1", "--name", "r", "--display", "plain",
+        "--max-concurrent", "8", *more,
     ]  # fmt: skip
 
 
@@ -215,7 +216,7 @@ def test_a_full_disk_ends_with_4_and_a_resume_goes_on(orch, tmp_path):
     with answering({"prompt_tokens": 3, "completion_tokens": 1}) as url:
         command = [
             sys.executable, "-m", "orchestrator", *map(str, against(url)), "--task", "arithmetic",
-            "--samples", "400", "--gpu-hour", "0", "--out", "small", "--json",
+            "--samples", "400", "--limit", "20", "--gpu-hour", "0", "--out", "small", "--json",
         ]  # fmt: skip
         script = (
             'mount -t tmpfs -o size=400k tmpfs small || exit 77; "$@"; code=$?; '
@@ -230,6 +231,7 @@ def test_a_full_disk_ends_with_4_and_a_resume_goes_on(orch, tmp_path):
         assert ended.returncode == 4, ended.stderr
         assert "Traceback" not in ended.stderr
         assert "free the disk and use --resume" in ended.stderr
+        assert json.loads(ended.stdout)["exit_code"] == 4
         before = query(tmp_path / "kept", "SELECT count(*) FROM samples")[0][0]
         assert before > 0
         again = orch("run", "--resume", "kept", "--samples", "12", "--json")
