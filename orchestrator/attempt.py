@@ -74,6 +74,8 @@ class Attempts:
             messages=problem.messages,
             n=ticket.n,
             seed=ticket.seed if arm.provider.capabilities.seed else None,
+            first_slot=ticket.first_slot,
+            cache_prompt=arm.warmer.enabled and arm.spec.samples > ticket.n,
             sending=Sending("not_sent"),
         )
         sent_at = time.monotonic()
