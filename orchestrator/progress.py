@@ -159,7 +159,9 @@ class Progress:
         if state.waiting_for == "verification":
             return "verification: samples wait to be judged"
         if state.waiting_for == "answers":
-            return "answers of what is in flight"
+            if state.in_flight:
+                return "answers of what is in flight"
+            return "verdicts of what was bought, or the pause before a retry"
         return "; ".join(sorted({arm.limiter.limited_by() for arm in self._arms}))
 
 
