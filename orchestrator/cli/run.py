@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
-    "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "prompt_style", "data", "verifier",
-    "few_shot_file",
+    "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "batch", "prompt_style", "data",
+    "verifier", "few_shot_file",
 )  # fmt: skip
 STUDY_KEYS = (
     "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
@@ -54,6 +54,8 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--api-key-env", metavar="VAR", help="Variable that holds the key for --base-url.")
 @option("--gpu-hour", metavar="USD", help="What the server costs an hour (times --gpus).")
 @option("--gpus", type=int, help="GPUs of the server.")
+@option("--batch/--no-batch", default=None,
+        help="Buy through the provider's batch API: within a day, at its batch price.")  # fmt: skip
 @option("--prices", metavar="FILE", help="TOML with prices of your own.")
 @option("--policy", help="uniform (default): the same number of attempts for every problem.")
 @option("--n-per-request", metavar="auto|N", help="Choices per request.")
@@ -246,8 +248,7 @@ def with_samples(study: Study, most: int) -> Study:
 async def close_providers(prepared: Prepared) -> None:
     """Close what was opened to check a plan that is not run."""
     for arm in prepared.arms:
-        if arm.provider is not None:
-            await arm.provider.aclose()
+        await arm.aclose()
 
 
 def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
@@ -298,6 +299,8 @@ def announce(console: Console, prepared: Prepared, options: RunOptions) -> None:
             f"priced at {dollars(arm.endpoint.usd_per_hour)} for each hour the server is held"
             if arm.endpoint.usd_per_hour else "free of charge"
         )  # fmt: skip
+        if arm.spec.batch:
+            price += ", in batches"
         if arm.endpoint.bundled:
             price += " (this machine; change it with --gpu-hour)"
         say(
