@@ -41,6 +41,7 @@ from providers.sample import SampleResponse
 
 LOOKS = 3
 """How often a tag is looked for: a list may lag behind a batch that was just made."""
+LOOK_PAUSE_S = 2.0
 MOST_UNREADABLE = 5
 FULL_PAUSE_S = 300.0
 """How long to wait where the account's other batches fill the provider's queue."""
@@ -157,7 +158,7 @@ class Batching:
             if looks >= LOOKS and not found.undecided:
                 self._lost(running)
                 return None
-            await asyncio.sleep(running.poll_s)
+            await asyncio.sleep(running.poll_s if found.undecided else LOOK_PAUSE_S)
 
     async def _finish(self, running: Running, seen: Batch) -> None:
         """Wait for the end of a batch and book all that it brought, at once."""
