@@ -41,8 +41,15 @@ PEERS = {
     "inspect_ai": ["inspect_ai", "openai"],
     "lm_eval": ["lm-eval[api]"],
 }
-SIZES = {"orch": 10_000, "orch (SDK)": 4_000, "curator": 2_000, "lm_eval": 6_000}
-OTHER_SIZE = 1_000
+SIZES = {
+    "orch": 10_000,
+    "orch (SDK)": 3_000,
+    "curator": 2_000,
+    "litellm": 600,
+    "inspect_ai": 300,
+    "lm_eval": 6_000,
+}
+"""Requests of a run; at least half as many again as are in flight."""
 SMALL = 50
 
 
@@ -50,7 +57,6 @@ SMALL = 50
 class Measured:
     requests: int
     seconds: float
-    most_at_once: int
     cpu_s: float
 
     @property
@@ -76,8 +82,11 @@ def version(python: Path | str, package: str) -> str:
     return run.stdout.strip()
 
 
-def orch_command(name: str, url: str, requests: int, in_flight: int, folder: Path) -> list[str]:
-    """`orch run` over at most 100 problems of a task of our own."""
+def orch_command(
+    name: str, url: str, requests: int, in_flight: int, folder: Path, n: int | str = 1
+) -> list[str]:
+    """`orch run` for `requests` samples over at most 100 problems of a task of our own."""
+    folder.mkdir(exist_ok=True)
     problems = min(100, requests)
     task = folder / "bench.jsonl"
     rows = [{"id": f"p{i}", "prompt": f"{PROMPT}{i}", "answer": "42"} for i in range(problems)]
@@ -93,7 +102,7 @@ def orch_command(name: str, url: str, requests: int, in_flight: int, folder: Pat
         "--samples": str(requests // problems),
         "--budget": "1000",
         "--prices": str(prices),
-        "--n-per-request": "1",
+        "--n-per-request": str(n),
         "--max-concurrent": str(in_flight),
         "--out": str(folder / "runs"),
         "--display": "plain",
@@ -104,10 +113,9 @@ def orch_command(name: str, url: str, requests: int, in_flight: int, folder: Pat
 class Server:
     """dispatch_server.py in its own process."""
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, HERE / "dispatch_server.py"], stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self, *options: str) -> None:
+        command = [sys.executable, HERE / "dispatch_server.py", *options]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.origin = f"http://127.0.0.1:{self._process.stdout.readline().strip()}"
 
@@ -119,6 +127,8 @@ class Server:
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 def run_once(
@@ -146,7 +156,7 @@ def run_once(
         sys.exit(f"{name} failed:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
     told = server.stats()
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Measured(int(told["requests"]), told["seconds"], int(told["most_at_once"]), cpu_s)
+    return Measured(int(told["requests"]), told["seconds"], cpu_s)
 
 
 def main() -> None:
@@ -162,7 +172,7 @@ def main() -> None:
     pythons: dict[str, Path | str] = {
         name: install(arguments.peers, name) if name in PEERS else sys.executable for name in names
     }
-    packages = {"curator": "bespokelabs-curator", "orch": "aiohttp", "orch (SDK)": "openai"}
+    packages = {"curator": "bespokelabs-curator", "orch": "httptools", "orch (SDK)": "openai"}
     versions = {name: version(pythons[name], packages.get(name, name)) for name in names}
     server = Server()
     found: dict[tuple[int, str], list[Measured]] = {}
@@ -174,10 +184,15 @@ def main() -> None:
         for number in range(arguments.rounds):
             for level in levels:
                 for name in names:
-                    size = max(SIZES.get(name, OTHER_SIZE), level)
+                    size = max(SIZES[name], level + level // 2)
                     one = run_once(name, pythons[name], server, size, level)
                     found.setdefault((level, name), []).append(one)
-                    print(f"round {number + 1}: {name} at {level}: {one.rate:.0f}/s", flush=True)
+                    cpu_us = (one.cpu_s - small[name].cpu_s) / (one.requests - SMALL) * 1e6
+                    print(
+                        f"round {number + 1}: {name} at {level}: {one.rate:.0f}/s, "
+                        f"{cpu_us:.0f} us CPU/request, load {os.getloadavg()[0]:.0f}",
+                        flush=True,
+                    )
     finally:
         server.stop()
     report(found, small, versions, names, levels, arguments.rounds)
@@ -195,7 +210,7 @@ def report(
     print(f"load average {os.getloadavg()[0]:.1f}; medians of {rounds} interleaved rounds")
     print("(the version beside orch is that of the HTTP library underneath)\n")
     print(
-        f"{'':12}{'version':>12}{'in flight':>10}{'most':>7}{'requests':>10}"
+        f"{'':12}{'version':>12}{'in flight':>10}{'requests':>10}"
         f"{'requests/s':>12}{'us CPU/req':>12}{'orch is x faster':>18}{'x less CPU':>12}"
     )
     for level in levels:
@@ -215,7 +230,7 @@ def report(
             ratio = f"{rows['orch'][0] / rate:.1f}" if "orch" in rows else ""
             saved = f"{cpu_us / rows['orch'][1]:.1f}" if "orch" in rows else ""
             print(
-                f"{name:12}{versions[name]:>12}{level:>10}{run.most_at_once:>7}"
+                f"{name:12}{versions[name]:>12}{level:>10}"
                 f"{run.requests:>10}{rate:>12.0f}{cpu_us:>12.0f}{ratio:>18}{saved:>12}"
             )
 

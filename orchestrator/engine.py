@@ -48,7 +48,7 @@ class Engine:
         batches: list[Running],
         judge_jobs: int,
     ) -> None:
-        self._arms = arms
+        self.arms = arms
         self._schedule = schedule
         self._ledger = ledger
         self._state = state
@@ -74,7 +74,7 @@ class Engine:
 
     async def run(self) -> None:
         """Sample and judge until the plan, the budget, a fault or a person ends it."""
-        meters = [asyncio.create_task(self._keep_meter(arm)) for arm in self._arms if arm.meter]
+        meters = [asyncio.create_task(self._keep_meter(arm)) for arm in self.arms if arm.meter]
         try:
             for batch in self._batches:
                 self._batching.adopt(batch)

@@ -44,6 +44,8 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     """Bought through the provider's batch API: within a day, at its batch price."""
     prompt_style: str = ""
     data: str = ""
+    subset: str = ""
+    """Which problems of the task's data: paper, released or all; empty: the task's default."""
     verifier: str = ""
     few_shot_file: str = ""
     lean_project: str = ""
@@ -143,6 +145,8 @@ def _check_arm(arm: Arm, source: str) -> None:
             f"{source}: batch and gpu_hour cannot be combined; a batch is priced per token at its "
             "provider, so leave out gpu_hour or batch."
         )
+    if arm.subset not in ("", "paper", "released", "all"):
+        raise ConfigError(f"{source}: subset is {arm.subset!r}; it may be paper, released or all.")
     if arm.gpus < 1:
         raise ConfigError(f"{source}: gpus is {arm.gpus}; it must be at least 1.")
 

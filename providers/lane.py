@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
-from multidict import CIMultiDict
 from yarl import URL
 
 from providers.sample import Sending
-from providers.transport import Answer, Timeouts, Transport, proxy_from_environment
+from providers.transport import Answer, Route, Timeouts, Transport, proxy_from_environment
 
 _encoder = msgspec.json.Encoder()
 
@@ -53,26 +52,27 @@ class FastLane:
         self._transport = transport or Transport()
         self._timeouts = timeouts
         self._proxy = proxy_from_environment(base_url)
-        self._urls: dict[str, URL] = {}
-        self._headers: CIMultiDict[str] = CIMultiDict(
-            {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "orch"}
-        )
-        self._headers.update(headers or {})
-        self._headers.update(secret_headers)
+        self._routes: dict[tuple[str, str], Route] = {}
+        self._headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": "orch",
+            **(headers or {}),
+            **secret_headers,
+        }
 
     async def ask(
         self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
     ) -> Answer:
         """Send JSON to base_url + path; raises ConnectionFailed, TimedOut or BadResponse."""
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = URL(f"{self.base_url}{path}")
+        route = self._routes.get((method, path))
+        if route is None:
+            url = URL(f"{self.base_url}{path}")
+            route = Route.to(method, url, self._headers, self._proxy)
+            self._routes[method, path] = route
         return await self._transport.send(
-            method,
-            url,
-            headers=self._headers,
-            body=None if body is None else _encoder.encode(body),
-            proxy=self._proxy,
+            route,
+            None if body is None else _encoder.encode(body),
             sending=sending,
             timeouts=self._timeouts,
         )

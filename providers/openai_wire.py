@@ -139,13 +139,10 @@ def read_response(
         ) from None
     if not answer.choices:
         raise BadResponse(f"{where} answered without a single choice", sent="maybe_billed")
-    kept, surplus, missing = _sorted_out([_choice(c) for c in answer.choices], request.n)
     usage = usage_of(answer.usage)
-    if usage is not None and len(kept) == 1 and not surplus:
-        only = kept[0]
-        kept = (
-            Choice(only.index, only.text, only.finish_reason, usage.output_tokens, only.logprobs),
-        )
+    output_tokens = usage.output_tokens if usage and len(answer.choices) == 1 else None
+    choices = [_choice(choice, output_tokens) for choice in answer.choices]
+    kept, surplus, missing = _sorted_out(choices, request.n)
     return SampleResponse(
         choices=kept,
         usage=usage,
@@ -158,7 +155,7 @@ def read_response(
     )
 
 
-def _choice(choice: _Choice) -> Choice:
+def _choice(choice: _Choice, output_tokens: int | None) -> Choice:
     text: Any = choice.text if choice.message is None else choice.message.content
     if text is None:
         text = ""
@@ -168,6 +165,7 @@ def _choice(choice: _Choice) -> Choice:
         index=-1 if choice.index is None else choice.index,
         text=text,
         finish_reason=FINISH.get(choice.finish_reason or "", "other"),
+        output_tokens=output_tokens,
         logprobs=choice.logprobs,
     )
 
@@ -204,12 +202,14 @@ def usage_of(raw: Mapping[str, Any] | None) -> Usage | None:
         return None
     if prompt < 0 or completion < 0:
         return None
-    details = raw.get("prompt_tokens_details") or {}
-    cached = _count(details, "cached_tokens") or _count(raw, "prompt_cache_hit_tokens")
-    written = _count(details, "cache_write_tokens")
-    cached = min(cached, prompt)
-    written = min(written, prompt - cached)
-    reasoning = _count(raw.get("completion_tokens_details") or {}, "reasoning_tokens")
+    cached = written = reasoning = 0
+    if details := raw.get("prompt_tokens_details"):
+        cached = min(_count(details, "cached_tokens"), prompt)
+        written = min(_count(details, "cache_write_tokens"), prompt - cached)
+    if not cached and "prompt_cache_hit_tokens" in raw:
+        cached = min(_count(raw, "prompt_cache_hit_tokens"), prompt - written)
+    if details := raw.get("completion_tokens_details"):
+        reasoning = _count(details, "reasoning_tokens")
     output = max(completion, _count(raw, "total_tokens") - prompt)
     return Usage(
         input_tokens=prompt - cached - written,
@@ -229,10 +229,5 @@ KEPT_HEADERS = ("x-ratelimit-", "anthropic-ratelimit-", "retry-after")
 
 
 def limit_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that speak of limits, names in lower case."""
-    found = {}
-    for name, value in headers.items():
-        name = name.lower()
-        if name.startswith(KEPT_HEADERS):
-            found[name] = value
-    return found
+    """Of headers with names in lower case, those that speak of limits."""
+    return {name: value for name, value in headers.items() if name.startswith(KEPT_HEADERS)}

@@ -118,7 +118,7 @@ def read_error(body: bytes) -> Said:
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) -> ProviderError:
-    """The error that an answer with `status` (not 2xx) stands for."""
+    """The error that an answer with `status` (not 2xx) stands for; header names in lower case."""
     said = read_error(body)
     wait_s = retry_after_s(headers)
     kind = _kind(status, said, wait_s)
@@ -170,7 +170,7 @@ def _sentence(
     if kind is UnknownModel:
         return f"{asked.provider}: {asked.host} does not serve {asked.model!r} ({status}): {text}"
     if kind is Fatal:
-        target = scrubbed(headers.get("Location", "another place"), asked.key)
+        target = scrubbed(headers.get("location", "another place"), asked.key)
         return (
             f"{asked.provider}: {asked.host} redirects to {target}, which is not followed; give "
             "the right address with --base-url"
@@ -180,13 +180,13 @@ def _sentence(
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait as the headers say: Retry-After-Ms, else Retry-After (seconds or a date)."""
-    exact = headers.get("Retry-After-Ms")
+    exact = headers.get("retry-after-ms")
     if exact is not None:
         try:
             return max(0.0, float(exact) / 1000)
         except ValueError:
             pass
-    text = headers.get("Retry-After")
+    text = headers.get("retry-after")
     if text is None:
         return None
     try:

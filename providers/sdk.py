@@ -15,13 +15,12 @@ from contextvars import ContextVar
 from typing import Any
 
 import httpx2
-from multidict import CIMultiDict
 from yarl import URL
 
 from providers.errors import ProviderError
 from providers.keys import Key
 from providers.sample import Sending
-from providers.transport import Answer, Timeouts, Transport, proxy_from_environment
+from providers.transport import Answer, Route, Timeouts, Transport, proxy_from_environment
 
 PASSED = frozenset({"accept", "content-type", "user-agent", "anthropic-version", "anthropic-beta"})
 CREDENTIALS = frozenset({"authorization", "x-api-key"})
@@ -53,17 +52,15 @@ class SdkTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """One exchange; ProviderErrors of the transport pass through the SDK as causes."""
-        headers: CIMultiDict[str] = CIMultiDict(
-            (name, value)
+        headers = {
+            name: value
             for name, value in request.headers.items()
             if name in self._passed or (name in CREDENTIALS and self.ours(value))
-        )
+        }
+        url = URL(str(request.url), encoded=True)
         answer = await self._transport.send(
-            request.method,
-            URL(str(request.url), encoded=True),
-            headers=headers,
-            body=await request.aread() or None,
-            proxy=self._proxy,
+            Route.to(request.method, url, headers, self._proxy),
+            await request.aread() or None,
             sending=_current.get(Sending()),
             timeouts=self._timeouts,
         )
@@ -72,7 +69,7 @@ class SdkTransport(httpx2.AsyncBaseTransport):
             headers=[
                 (name, value)
                 for name, value in answer.headers.items()
-                if name.lower() not in ("content-encoding", "transfer-encoding")
+                if name not in ("content-encoding", "transfer-encoding")
             ],
             content=answer.body,
         )
@@ -112,7 +109,7 @@ class SdkLane:
             raise
         finally:
             _current.reset(token)
-        return Answer(response.status_code, response.headers, response.content)
+        return Answer(response.status_code, dict(response.headers), response.content)
 
     async def aclose(self) -> None:
         """Close every connection, unless the transport is shared."""

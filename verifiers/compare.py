@@ -38,7 +38,9 @@ def same_output(got: bytes, expected: str, rule: str = "lines", tolerance: float
     return (
         tolerance > 0
         and len(left) == len(right)
-        and all(_same_words(a.split(), b.split(), tolerance) for a, b in zip(left, right, strict=True))
+        and all(
+            _same_words(a.split(), b.split(), tolerance) for a, b in zip(left, right, strict=True)
+        )
     )
 
 
@@ -102,7 +104,11 @@ def _same_dict(got: dict[Any, Any], expected: dict[Any, Any], tolerance: float) 
         return False
     missing = object()
     for key, value in expected.items():
-        mine = got[key] if key in got else by_name.get(key if isinstance(key, str) else _key(key), missing)
+        mine = (
+            got[key]
+            if key in got
+            else by_name.get(key if isinstance(key, str) else _key(key), missing)
+        )
         if mine is missing or not same_value(mine, value, tolerance):
             return False
     return True

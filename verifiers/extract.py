@@ -50,7 +50,9 @@ def extract_code(text: str, language: str = "python", entry: str | None = None) 
         return ""
     if entry is not None:
         name = re.escape(entry.split(".")[0].removesuffix("()"))
-        defining = re.compile(rf"^\s*(?:async\s+def|def|class)\s+{name}\b|^{name}\s*=", re.MULTILINE)
+        defining = re.compile(
+            rf"^\s*(?:async\s+def|def|class)\s+{name}\b|^{name}\s*=", re.MULTILINE
+        )
         holding = [body for body in wanted if defining.search(body)]
         if holding:
             return holding[-1]

@@ -156,7 +156,9 @@ class ProgramVerifier:
         if not failures:
             return tally.verdict("passed", f"{count} cases")
         if len(failures) > 1:
-            return tally.verdict(failures[0][0], f"{failures[0][1]} ({len(failures)} of {count} failed)")
+            return tally.verdict(
+                failures[0][0], f"{failures[0][1]} ({len(failures)} of {count} failed)"
+            )
         return tally.verdict(*failures[0])
 
     async def _judge_together(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaln
 
-from orchestrator.analysis.unbiased import Floats, counts, whole
+from orchestrator.analysis.unbiased import Floats, Integers, counts, whole
 
 LOW, HIGH, POINTS = 0.01, 100.0, 40
 
@@ -45,13 +45,26 @@ class BetaPosterior:
         return cls._from_kinds(kinds[1], kinds[0], alike.astype(np.float64))
 
     @classmethod
-    def _from_kinds(cls, right: ArrayLike, wrong: ArrayLike, alike: Floats) -> BetaPosterior:
+    def _from_kinds(cls, right: Integers, wrong: Integers, alike: Floats) -> BetaPosterior:
         line = np.geomspace(LOW, HIGH, POINTS)
-        alpha, beta = (part.ravel() for part in np.meshgrid(line, line, indexing="ij"))
-        logs = alike @ (
-            betaln(alpha + np.asarray(right)[:, None], beta + np.asarray(wrong)[:, None])
-            - betaln(alpha, beta)
-        )
+        coarse = cls._on_grid(line, line, right, wrong, alike)
+        # Many problems narrow the posterior below the grid's step: look closer where it lies.
+        likely = coarse.weight > 1e-6
+        step = line[1] / line[0]
+        finer = [
+            np.geomspace(
+                max(part[likely].min() / step, LOW), min(part[likely].max() * step, HIGH), POINTS
+            )
+            for part in (coarse.alpha, coarse.beta)
+        ]
+        return cls._on_grid(finer[0], finer[1], right, wrong, alike)
+
+    @classmethod
+    def _on_grid(
+        cls, alphas: Floats, betas: Floats, right: Integers, wrong: Integers, alike: Floats
+    ) -> BetaPosterior:
+        alpha, beta = (part.ravel() for part in np.meshgrid(alphas, betas, indexing="ij"))
+        logs = alike @ (betaln(alpha + right[:, None], beta + wrong[:, None]) - betaln(alpha, beta))
         weight = np.exp(logs - logs.max())
         kept = weight > 1e-9
         return cls(alpha[kept], beta[kept], weight[kept] / weight[kept].sum())

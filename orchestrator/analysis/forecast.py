@@ -43,6 +43,8 @@ class Forecast:
     a: float
     b: float
     """The law exp(a k^b) that was fitted, in log-coverage space."""
+    late: float
+    """The same forecast from the law fitted above k = sqrt(n) alone."""
     note: str = ""
 
 
@@ -59,28 +61,39 @@ def forecast_coverage(
     solved = int((right > 0).sum())
     _refuse(smallest, solved, total, k)
     if solved == total:
-        return Forecast(k, 1.0, 1.0, 1.0, level, smallest, 0.0, 0.0, "Every problem is solved.")
+        said = "Every problem is solved."
+        return Forecast(k, 1.0, 1.0, 1.0, level, smallest, 0.0, 0.0, 1.0, said)
     ks = log_spaced(smallest, 40)
     each = pass_at_k(attempts, right, ks[:, None]).T
     generator = np.random.default_rng(seed)
     weights = generator.multinomial(total, np.full(total, 1.0 / total), size=draws) / total
     curves = np.vstack([each.mean(axis=0), weights @ each])
     # A resample may hold no solved problem at all; it says nothing of the slope.
-    curves = curves[(curves > 0.0).all(axis=1)]
-    a, b = fit_log(ks, np.log(curves))
+    logs = np.log(curves[(curves > 0.0).all(axis=1)])
+    a, b = fit_log(ks, logs)
+    unsolved, late = total - solved, ks * ks >= smallest
     chance = _newly_solved(a, b, smallest, k)
-    unsolved = total - solved
-    mean = (solved + unsolved * float(chance[0])) / total
+    bent = _newly_solved(*fit_log(ks[late], logs[:1, late]), smallest, k)
     # At least half an event is expected, so that no width is zero.
     drawn = generator.binomial(unsolved, np.maximum(chance[1:], 0.5 / unsolved))
     low, high = np.quantile((solved + drawn) / total, [(1 - level) / 2, (1 + level) / 2])
-    note = ""
-    if k > 100 * smallest:
-        note = f"K is {k / smallest:,.0f} times n: further than any replayed outcome could check."
-    return Forecast(
-        k, mean, min(float(low), mean), max(float(high), mean), level, smallest,
-        float(a[0]), float(b[0]), note,
-    )  # fmt: skip
+    mean, other = ((solved + unsolved * float(part[0])) / total for part in (chance, bent))
+    low, high = min(float(low), mean), max(float(high), mean)
+    note = _note(k, smallest, other, low, high)
+    return Forecast(k, mean, low, high, level, smallest, float(a[0]), float(b[0]), other, note)
+
+
+def _note(k: int, n: int, late: float, low: float, high: float) -> str:
+    """Where the forecast deserves less trust, in plain words; empty where it deserves it."""
+    said = []
+    if k > 100 * n:
+        said.append(f"K is {k / n:,.0f} times n: further than any replayed outcome could check.")
+    if not low <= late <= high:
+        said.append(
+            f"Fitted to the last stretch of the curve alone, the law gives {100 * late:.1f} %: the "
+            "curve bends away from the law, and the interval does not hold that doubt."
+        )
+    return " ".join(said)
 
 
 def _newly_solved(a: Floats, b: Floats, n: int, k: int) -> Floats:

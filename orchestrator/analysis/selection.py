@@ -83,7 +83,8 @@ def majority(samples: Judged, ks: Sequence[int], *, draws: int = 200, seed: int 
         votes = generator.multivariate_hypergeometric(
             pool, k, size=1 if k == total else draws, method="marginals"
         )
-        result[position] = _winner(votes[:, :-1].astype(np.float64), right).mean()
+        seen = np.where(votes[:, :-1] > 0, votes[:, :-1], -np.inf)
+        result[position] = _winner(seen, right).mean()
     return result
 
 
@@ -199,9 +200,12 @@ def _classes(samples: Judged) -> tuple[Integers, Integers, Floats]:
 
 
 def _winner(votes: Floats, right: Floats) -> Floats:
-    """Mean correctness of the classes with the most votes, in each row; 0 without any vote."""
+    """Mean correctness of the classes with the most votes, in each row; 0 without any vote.
+
+    -inf marks a class without a vote: with rewards, a sum of 0 is a vote.
+    """
     most = votes.max(axis=1, keepdims=True)
-    top = (votes == most) & (votes != 0.0) & ~np.isneginf(votes)
+    top = (votes == most) & ~np.isneginf(votes)
     return np.asarray((top @ right) / np.maximum(top.sum(axis=1), 1))
 
 

@@ -20,7 +20,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.analysis.unbiased import Floats, pass_at_k
+from orchestrator.analysis.unbiased import Floats
 
 PASSED, FAILED, UNKNOWN = 1, 0, -1
 """What became of a slot; unknown: censored, or never filled, or never judged."""
@@ -45,9 +45,9 @@ class SurvivalCurve:
     high: Floats
     """Interval for problems like these."""
     mean_low: Floats
-    """The estimate with every unknown slot counted as wrong."""
+    """The estimate with every unknown slot counted as wrong, where that is lower."""
     mean_high: Floats
-    """The estimate with every unknown slot left out, as if it had not been dispatched."""
+    """The estimate with every unknown slot left out (never dispatched), where that is higher."""
     complete: int
     """Up to this k every unsolved problem was followed: above it, Kaplan-Meier."""
     level: float = 0.95
@@ -107,15 +107,22 @@ def _steps(
             known = known[: known.index(PASSED) + 1]
         right, size = sum(known), len(known)
         if right:
-            reach = np.arange(1, size + 1)
             if by_choice:
                 steps[i].append((int(followed[i]) + size, 0.0))
             else:
-                fails = 1.0 - pass_at_k(size, right, reach)
-                steps[i] += list(zip((followed[i] + reach).tolist(), fails.tolist(), strict=True))
+                steps[i] += _within(int(followed[i]), size, right)
             ended[i] = True
         followed[i] += size
     return steps, followed
+
+
+def _within(entered: int, size: int, right: int) -> list[tuple[int, float]]:
+    """C(size-right, r)/C(size, r) at entered + r, for r = 1..size."""
+    fails, steps = 1.0, []
+    for r in range(size - right + 1):
+        fails *= (size - right - r) / (size - r)
+        steps.append((entered + r + 1, fails))
+    return steps
 
 
 def _kaplan_meier(steps: Steps, followed: NDArray[np.int64], last: int) -> tuple[Floats, Floats]:

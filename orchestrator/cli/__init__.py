@@ -18,6 +18,7 @@ COMMANDS = {
     "report": "Coverage, cost and forecasts of stored runs.",
     "budget": "Where a run's money is; `resolve` clears up what is uncertain.",
     "prices": "What a model costs, on which date, from which source.",
+    "verify": "Judge stored samples again, or a task's reference solutions.",
     "judge": "Judge samples from a file, without any run.",
     "doctor": "What works on this machine: sandbox level, servers, keys, tools.",
     "serve": "Serve the bundled model over an OpenAI-compatible API.",

@@ -110,7 +110,7 @@ async def _judge_line(number: int, line: bytes, verifier: ProgramVerifier) -> di
         sample = parse_line(line)
         name = sample.get("id")
         verdict = await verifier.judge(
-            _text(sample, "code"), sample.get("tests"), sample.get("language", "python")
+            _text(sample, "code"), sample.get("tests") or {}, sample.get("language", "python")
         )
     except (BadTests, BadLine) as fault:
         verdict = Verdict("infra_error", f"line {number}: {fault}", tier=verifier.sandbox.tier)

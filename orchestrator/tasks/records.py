@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.tasks.base import TaskError, TaskOptions
-from orchestrator.tasks.lines import kind_of, read_lines
+from orchestrator.tasks.lines import NumberText, kind_of, read_lines
 
 Row = Mapping[str, Any]
 
@@ -223,16 +223,20 @@ def installed(module: str, attribute: str) -> Table | None:
 def text(table: Table, index: int, row: Row, name: str) -> str:
     """A field that must be a string; raises TaskError."""
     value = row[name]
-    if not isinstance(value, str):
+    if not _is_text(value):
         raise TaskError(
             f"{table.place(index)}: the field {name!r} must be a string, not {kind_of(value)}."
         )
     return str(value)
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not isinstance(value, NumberText)
+
+
 def texts(table: Table, index: int, row: Row, name: str) -> list[str]:
     """A field that must be a list of strings; raises TaskError."""
     value = row[name]
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+    if not isinstance(value, list) or not all(map(_is_text, value)):
         raise TaskError(f"{table.place(index)}: the field {name!r} must be a list of strings.")
     return [str(one) for one in value]

@@ -11,14 +11,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-from multidict import CIMultiDict
 from yarl import URL
 
 from providers.errors import BadResponse, ProviderError
 from providers.keys import Key
 from providers.refusals import Asked, refusal
-from providers.sample import Sending
-from providers.transport import Timeouts, Transport, proxy_from_environment
+from providers.transport import Route, Timeouts, Transport, proxy_from_environment
 
 LINES_AT_A_TIME = 100
 """How many results are read before the event loop gets its turn."""
@@ -46,8 +44,7 @@ class Exchange:
         self._transport = transport or Transport()
         self._timeouts = timeouts
         self._proxy = proxy_from_environment(base_url)
-        self._headers: CIMultiDict[str] = CIMultiDict({"Accept": "*/*", "User-Agent": "orch"})
-        self._headers.update(secret_headers)
+        self._headers = {"Accept": "*/*", "User-Agent": "orch", **secret_headers}
 
     async def json(
         self, method: str, path: str, body: Mapping[str, Any] | None = None
@@ -78,17 +75,12 @@ class Exchange:
         self, method: str, path: str, body: bytes | None = None, kind: str | None = None
     ) -> bytes:
         """The body of a 2xx answer; raises ProviderError."""
-        headers = self._headers.copy()
+        headers = dict(self._headers)
         if body is not None and kind is not None:
             headers["Content-Type"] = kind
-        sending = Sending()
         answer = await self._transport.send(
-            method,
-            URL(f"{self.base_url}{path}"),
-            headers=headers,
-            body=body,
-            proxy=self._proxy,
-            sending=sending,
+            Route.to(method, URL(f"{self.base_url}{path}"), headers, self._proxy),
+            body,
             timeouts=self._timeouts,
         )
         if not 200 <= answer.status < 300:

@@ -152,3 +152,13 @@ def test_the_example_at_the_head_of_the_module_is_valid() -> None:
         assert price.model == "my-model"
         assert parse_gpu_hours(toml.encode(), "the docstring") == {"my-gpu": picodollars("2.5")}
         assert valid(toml)
+
+
+def test_the_example_in_the_documentation_is_valid() -> None:
+    page = DATA.parents[1] / "docs" / "money.md"
+    if not page.is_file():
+        pytest.skip("the documentation is not beside this installation")
+    (toml,) = re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)
+    (price,) = parse_prices(toml.encode(), "docs/money.md")
+    assert [band.above for band in price.bands] == [0, 272_000]
+    assert valid(toml)

@@ -366,9 +366,9 @@ async def test_cancelling_while_connecting_sent_nothing(name, silent_tls):
 
 
 async def test_an_answer_without_end_is_cut_off(name, monkeypatch):
-    from providers import transport
+    from providers import connection
 
-    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr(connection, "MAX_ANSWER_BYTES", 100_000)
 
     async def script(exchange: Exchange) -> None:
         await exchange.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")

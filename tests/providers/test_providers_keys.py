@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import shutil
 import ssl
-import subprocess
 
 import pytest
 from scripted_server import Exchange, always, chat_answer, message_answer, serving
@@ -199,19 +197,10 @@ async def test_netrc_is_not_read(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def self_signed(tmp_path):
+def self_signed(self_signed_pair):
     """A server context whose certificate nobody vouches for."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subprocess.run(
-        f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 "
-        f"-addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {certificate}".split(),
-        check=True,
-        capture_output=True,
-    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(*self_signed_pair)
     return context
 
 

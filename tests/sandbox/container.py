@@ -15,8 +15,10 @@ from verifiers.sandbox.kernel import Kernel
 from verifiers.sandbox.syscalls import NUMBERS
 
 _KEPT = (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)
-_DENIED = ("mount", "umount2", "unshare", "setns", "pivot_root", "bpf", "perf_event_open", "keyctl",
-           "add_key", "request_key", "name_to_handle_at", "open_by_handle_at", "userfaultfd")  # fmt: skip
+_DENIED = (
+    "mount", "umount2", "unshare", "setns", "pivot_root", "bpf", "perf_event_open", "keyctl",
+    "add_key", "request_key", "name_to_handle_at", "open_by_handle_at", "userfaultfd",
+)  # fmt: skip
 
 
 def imitate() -> None:

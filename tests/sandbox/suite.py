@@ -53,6 +53,11 @@ TESTS = {
         "source": "def check(candidate):\n    assert candidate(1, 2) == 3\n"
         "    assert candidate(3, 4) == 7\n    assert candidate(5, -5) == 0\n",
     },
+    "near": {
+        "kind": "assert",
+        "entry": "add",
+        "source": "def check(candidate):\n    assert math.isclose(candidate(1, 2), 3)\n",
+    },
     "sort": {
         "kind": "assert",
         "entry": "order",
@@ -152,6 +157,8 @@ def leftovers(boxes: list[Sandbox], host: Host) -> list[str]:
     cells = [c for box in boxes for seat in box._all for c in seat.cells.values()]
     known = {os.getpid(), host.bystander.pid}
     known |= {pid for c in cells for pid in (c._process.pid, c._zygote)}
+    # Bubblewrap puts processes of its own between; the cell's two are then its last two.
+    known |= {pid for c in cells if c.plan.tier == "bubblewrap" for pid in _chain(c._process.pid)}
     parents, uids, names = {}, {}, {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -175,6 +182,25 @@ def leftovers(boxes: list[Sandbox], host: Host) -> list[str]:
         ours.update(below)
         wanted += below
     return [names[p] for p in ours - known if parents[p] != 0 and not _ancestor(p, parents)]
+
+
+def _chain(top: int) -> list[int]:
+    """Three generations below bubblewrap: its monitor's child, the keeper, the zygote."""
+    found, at = [], [top]
+    for _ in range(3):
+        at = [
+            int(e.name) for e in Path("/proc").iterdir() if e.name.isdigit() and _parent(e) in at
+        ][:1]
+        found += at
+    return found
+
+
+def _parent(entry: Path) -> int:
+    try:
+        text = (entry / "stat").read_text()
+    except OSError:
+        return -1
+    return int(text[text.rindex(")") + 2 :].split()[1])
 
 
 def _ancestor(pid: int, parents: dict[int, int]) -> bool:
@@ -264,7 +290,9 @@ HARMLESS = ("read a secret", "read /etc/passwd", "list the temp", "write a new",
             "secrets in the env", "change a mode", "a nested user")  # fmt: skip
 
 
-async def run(tier: str, only: str, verbose: bool, harmless: bool = False) -> dict:
+async def run(
+    tier: str, only: str, verbose: bool, harmless: bool = False, landlock: int = 99
+) -> dict:
     failures: dict[str, list[str]] = {}
     started = time.monotonic()
     count = 0
@@ -273,8 +301,8 @@ async def run(tier: str, only: str, verbose: bool, harmless: bool = False) -> di
         before = len(os.listdir("/proc/self/fd"))
         try:
             async with (
-                Sandbox(TIGHT, tier, jobs=1, trust=True) as tight,
-                Sandbox(FAIR, tier, jobs=1, trust=True) as fair,
+                Sandbox(TIGHT, tier, jobs=1, trust=True, _landlock_at_most=landlock) as tight,
+                Sandbox(FAIR, tier, jobs=1, trust=True, _landlock_at_most=landlock) as fair,
             ):
                 for kind, case in load():
                     label = f"{kind}: {case['name']}"
@@ -282,8 +310,11 @@ async def run(tier: str, only: str, verbose: bool, harmless: bool = False) -> di
                         continue
                     if harmless and not any(word in label for word in HARMLESS):
                         continue
-                    if case.get("needs") == "semaphores" and tier != "namespaces":
+                    if case.get("needs") == "semaphores" and tier == "landlock":
                         continue  # POSIX semaphores live in /dev/shm, which only a jail can give
+                    forkless = tier == "landlock" and landlock < 6 and os.getuid() != 0
+                    if forkless and kind == "correct" and "fork" in case["code"]:
+                        continue  # without scopes a plain user's samples may not fork at all
                     at = time.monotonic()
                     count += 1
                     found = await one(kind, case, tight, fair, host)
@@ -293,7 +324,9 @@ async def run(tier: str, only: str, verbose: bool, harmless: bool = False) -> di
                     if found:
                         failures[label] = found
                     if verbose:
-                        print(f"{time.monotonic() - at:6.2f} {label} {found or ''}", file=sys.stderr)
+                        print(
+                            f"{time.monotonic() - at:6.2f} {label} {found or ''}", file=sys.stderr
+                        )
             if (after := len(os.listdir("/proc/self/fd"))) > before:
                 failures["descriptors"] = [f"{before} before, {after} after"]
             if left := leftovers([], host):
@@ -315,13 +348,16 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--container", action="store_true")
     parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--landlock", type=int, default=99, help="imitate an older kernel's")
     parser.add_argument("--harmless", action="store_true", help="only attacks safe without a cell")
     options = parser.parse_args()
     if options.container:
         from container import imitate
 
         imitate()
-    report = asyncio.run(run(options.tier, options.only, options.verbose, options.harmless))
+    report = asyncio.run(
+        run(options.tier, options.only, options.verbose, options.harmless, options.landlock)
+    )
     print(json.dumps(report, indent=1))
 
 

@@ -122,18 +122,20 @@ async def test_a_trusted_function_by_name_and_by_source() -> None:
 async def test_a_tool_sees_its_packages_and_its_project_and_no_more(tmp_path: Path) -> None:
     package = tmp_path / "packages"
     package.mkdir()
-    (package / "told.py").write_text("STATE = []\ndef warm(): STATE.append(1)\ndef f(): return STATE\n")
+    (package / "told.py").write_text(
+        "STATE = []\ndef warm(): STATE.append(1)\ndef f(): return STATE\n"
+    )
     project = tmp_path / "project"
     project.mkdir()
     (project / "data").write_text("content")
-    async with Sandbox(
-        EASY, jobs=1, preload=["told"], warm=["told:warm"], paths=[package]
-    ) as box:
+    async with Sandbox(EASY, jobs=1, preload=["told"], warm=["told:warm"], paths=[package]) as box:
         (answer,) = await box.tool(entry="told:f")
         assert answer.value == [1]
         source = "def f(p):\n    return open(p).read()"
         name = str(project / "data")
-        seen = name if box.tier != "namespaces" or not name.startswith("/tmp/") else f"/shared{name}"
+        seen = (
+            name if box.tier != "namespaces" or not name.startswith("/tmp/") else f"/shared{name}"
+        )
         (read,) = await box.tool(entry="x:f", source=source, args=[[seen]], project=project)
         assert read.value == "content"
         (refused,) = await box.tool(entry="x:f", source=source, args=[[seen]])
@@ -152,7 +154,10 @@ async def test_a_command_as_a_tool() -> None:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 async def test_cpp_is_compiled_in_the_cell_and_kept() -> None:
-    source = "#include <bits/stdc++.h>\nint main() { long a, b; std::cin >> a >> b; std::cout << a + b; }"
+    source = (
+        "#include <bits/stdc++.h>\n"
+        "int main() { long a, b; std::cin >> a >> b; std::cout << a + b; }"
+    )
     async with Sandbox(EASY, jobs=2) as box:
         program = await box.program(source, "cpp")
         assert await box.program(source, "cpp") is program
@@ -177,11 +182,12 @@ async def test_cpp_limits_hold() -> None:
         ((outcome),) = await box.run_many(spin, [b""])
         assert outcome.status == "timeout"
         hungry = await box.program(
-            "#include <vector>\nint main() { std::vector<char> v(1L << 30, 1); return v[5]; }", "cpp"
+            "#include <vector>\nint main() { std::vector<char> v(1L << 30, 1); return v[5]; }",
+            "cpp",
         )
         (outcome,) = await box.run_many(hungry, [b""])
         assert outcome.status in ("memory", "crashed")
-        host = "#include <cstdio>\nint main() { FILE* f = fopen(\"/etc/passwd\", \"r\"); return f ? 0 : 3; }"
+        host = '#include <cstdio>\nint main() { return fopen("/etc/passwd", "r") ? 0 : 3; }'
         (outcome,) = await box.run_many(await box.program(host, "cpp"), [b""])
         assert outcome.exit_code == 3
 

@@ -13,22 +13,117 @@ from verifiers.sandbox.syscalls import NUMBERS
 
 MACHINES = ("x86_64", "aarch64")
 ALLOW, KILL = "allow", "kill"
-DENIED = (
-    "ptrace mount umount2 unshare setns bpf perf_event_open keyctl socket connect bind listen accept "
-    "accept4 sendmmsg process_vm_readv process_vm_writev pivot_root chroot reboot kexec_load "
-    "init_module finit_module shmget shmat msgget semget mq_open add_key request_key "
-    "name_to_handle_at open_by_handle_at setuid setgid setresuid setresgid capset seccomp "
-    "landlock_restrict_self mknod mknodat kcmp splice tee vmsplice quotactl acct syslog swapon "
-    "sethostname settimeofday clock_settime sched_setscheduler sched_setattr ioprio_set move_pages "
-    "migrate_pages fanotify_init execve execveat memfd_create memfd_secret io_uring_setup "
-    "io_uring_enter userfaultfd pidfd_getfd pidfd_send_signal openat2 clone3"
-).split()
-NEEDED = (
-    "read write close mmap munmap mprotect brk futex rt_sigaction rt_sigprocmask openat newfstatat "
-    "fstat statx lseek getrandom clock_gettime exit_group wait4 pipe2 dup3 epoll_create1 epoll_ctl "
-    "epoll_pwait eventfd2 getpid gettid set_robust_list rseq nanosleep clock_nanosleep getdents64 "
-    "unlinkat mkdirat renameat2 ftruncate sched_getaffinity getrusage"
-).split()
+DENIED = [
+    "ptrace",
+    "mount",
+    "umount2",
+    "unshare",
+    "setns",
+    "bpf",
+    "perf_event_open",
+    "keyctl",
+    "socket",
+    "connect",
+    "bind",
+    "listen",
+    "accept",
+    "accept4",
+    "sendmmsg",
+    "process_vm_readv",
+    "process_vm_writev",
+    "pivot_root",
+    "chroot",
+    "reboot",
+    "kexec_load",
+    "init_module",
+    "finit_module",
+    "shmget",
+    "shmat",
+    "msgget",
+    "semget",
+    "mq_open",
+    "add_key",
+    "request_key",
+    "name_to_handle_at",
+    "open_by_handle_at",
+    "setuid",
+    "setgid",
+    "setresuid",
+    "setresgid",
+    "capset",
+    "seccomp",
+    "landlock_restrict_self",
+    "mknod",
+    "mknodat",
+    "kcmp",
+    "splice",
+    "tee",
+    "vmsplice",
+    "quotactl",
+    "acct",
+    "syslog",
+    "swapon",
+    "sethostname",
+    "settimeofday",
+    "clock_settime",
+    "sched_setscheduler",
+    "sched_setattr",
+    "ioprio_set",
+    "move_pages",
+    "migrate_pages",
+    "fanotify_init",
+    "execve",
+    "execveat",
+    "memfd_create",
+    "memfd_secret",
+    "io_uring_setup",
+    "io_uring_enter",
+    "userfaultfd",
+    "pidfd_getfd",
+    "pidfd_send_signal",
+    "openat2",
+    "clone3",
+]
+NEEDED = [
+    "read",
+    "write",
+    "close",
+    "mmap",
+    "munmap",
+    "mprotect",
+    "brk",
+    "futex",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "openat",
+    "newfstatat",
+    "fstat",
+    "statx",
+    "lseek",
+    "getrandom",
+    "clock_gettime",
+    "exit_group",
+    "wait4",
+    "pipe2",
+    "dup3",
+    "epoll_create1",
+    "epoll_ctl",
+    "epoll_pwait",
+    "eventfd2",
+    "getpid",
+    "gettid",
+    "set_robust_list",
+    "rseq",
+    "nanosleep",
+    "clock_nanosleep",
+    "getdents64",
+    "unlinkat",
+    "mkdirat",
+    "renameat2",
+    "ftruncate",
+    "sched_getaffinity",
+    "getrusage",
+]
 
 
 def evaluate(program: bytes, machine_word: int, number: int, *arguments: int) -> str | int:
@@ -162,6 +257,10 @@ def test_without_scopes_signals_stay_at_home(machine: str) -> None:
         assert evaluate(beside, word, numbers["kill"], pid) == errno.EPERM
     assert evaluate(beside, word, numbers["prctl"], 1) == errno.EPERM
     assert evaluate(beside, word, numbers["read"]) == ALLOW
+    assert evaluate(beside, word, numbers["clone"], 17) == ALLOW
+    forkless = signal_filter(machine, Form(signal_only=77, forks=False))
+    assert evaluate(forkless, word, numbers["clone"], 17) == errno.EPERM
+    assert evaluate(forkless, word, numbers["clone"], 0x3D0F00) == ALLOW
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -17,7 +17,9 @@ COMMAND = [sys.executable, "-m", "orchestrator.cli.judge"]
 ADD = {"kind": "calls", "entry": "f", "cases": [{"args": [1, 2], "expected": 3}], "tolerance": 0}
 
 
-def judge(text: str, *options: str) -> tuple[list[dict[str, Any]], subprocess.CompletedProcess[str]]:
+def judge(
+    text: str, *options: str
+) -> tuple[list[dict[str, Any]], subprocess.CompletedProcess[str]]:
     done = subprocess.run(
         [*COMMAND, "-", *options], input=text, capture_output=True, text=True, cwd=ROOT, check=False
     )
@@ -42,7 +44,8 @@ def test_verdicts_come_in_input_order_with_every_field() -> None:
 
 def test_a_broken_line_gets_a_verdict_and_the_rest_go_on() -> None:
     broken = [
-        "not json\n", "[]\n", "{}\n", '{"id": 1}\n', line(2, "x", None), line(3, "x", {"kind": "?"}),
+        "not json\n", "[]\n", "{}\n", '{"id": 1}\n', line(2, "x", None),
+        line(3, "x", {"kind": "?"}),
         json.dumps({"id": 4, "code": 5, "tests": ADD}) + "\n", "[" * 100_000 + "\n", "\x00\n",
         line(5, "x = 1", ADD, language="cobol"), line(6, "\ud800", ADD),
     ]  # fmt: skip

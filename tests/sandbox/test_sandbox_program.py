@@ -96,7 +96,10 @@ async def test_state_between_cases_neither_helps_nor_hurts(verifier: ProgramVeri
 
 
 async def test_assert_tests(verifier: ProgramVerifier) -> None:
-    test = "def check(candidate):\n    assert candidate(1, b=2) == 3\n    assert candidate([1], [2]) == [1, 2]\n"
+    test = (
+        "def check(candidate):\n    assert candidate(1, b=2) == 3\n"
+        "    assert candidate([1], [2]) == [1, 2]\n"
+    )
     assert (await verifier.judge("def add(a, b): return a + b", asserting("add", test))).passed
     wrong = await verifier.judge("def add(a, b): return a", asserting("add", test))
     assert wrong.kind == "failed" and "AssertionError (line 2" in wrong.detail
@@ -143,7 +146,8 @@ async def test_a_test_that_never_ends_or_a_candidate_that_does_not() -> None:
         {"kind": "calls", "entry": "f", "cases": []},
         {"kind": "calls", "entry": "f", "cases": [{"args": 1, "expected": 1}]},
         {"kind": "calls", "entry": "f", "cases": [{"args": [1]}]},
-        {"kind": "stdio", "cases": [{"input": "x"}]}, {"kind": "stdio", "cases": [{"input": 1, "output": ""}]},
+        {"kind": "stdio", "cases": [{"input": "x"}]},
+        {"kind": "stdio", "cases": [{"input": 1, "output": ""}]},
         {"kind": "stdio", "cases": ["x"]}, {"kind": "assert", "entry": "f"},
         {"kind": "stdio", "cases": [{"input": "", "output": ""}], "compare": "roughly"},
         {"kind": "calls", "entry": "f", "cases": [{"args": [], "expected": 1}], "tolerance": "x"},

@@ -36,15 +36,17 @@ ATTACKS: dict[str, str] = {
     "connect to a TCP port": "socket.create_connection(('127.0.0.1', {port}), 1).send(b'x')",
     "connect to an abstract socket": "s = socket.socket(socket.AF_UNIX)\n"
     "s.connect('\\0' + {abstract!r})\ns.send(b'x')",
-    "send a datagram to a unix socket": "a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+    "send a datagram to a unix socket": "a, b = socket.socketpair(1, socket.SOCK_DGRAM)\n"
     "a.sendto(b'x', {datagram!r})",
     "signal the judge": "os.kill({pid}, signal.SIGURG)",
     "trace the judge": "assert libc.ptrace(16, {pid}, 0, 0) == 0\nprint('escaped')",
     "make a user namespace": "assert libc.unshare(0x10000000) == 0\nprint('escaped')",
-    "mount a file system": "assert libc.mount(b'x', b'/tmp', b'tmpfs', 0, None) == 0\nprint('escaped')",
+    "mount a file system": "assert libc.mount(b'x', b'/tmp', b'tmpfs', 0, None) == 0\n"
+    "print('escaped')",
     "become root": "os.setuid(0)\nprint('escaped' if os.getuid() == 0 else '')",
     "run a program of the host": "os.execv('/bin/echo', ['echo', 'escaped'])",
-    "use io_uring": "assert libc.syscall(425, 8, ctypes.create_string_buffer(256)) >= 0\nprint('escaped')",
+    "use io_uring": "assert libc.syscall(425, 8, ctypes.create_string_buffer(256)) >= 0\n"
+    "print('escaped')",
     "keep memory in a memfd": "os.memfd_create('x')\nprint('escaped')",
     "use inherited descriptors": "for fd in range(3, 256):\n"
     "    try:\n        os.write(fd, b'x')\n    except OSError: pass\n",
@@ -139,7 +141,7 @@ async def core(box: Sandbox) -> Report:
         steps = [trap.source(text) for text in ATTACKS.values()]
         # The program that would replace the process comes last, since nothing follows it.
         steps.sort(key=lambda step: "execv" in step)
-        body = f"for step in {steps!r}:\n    try:\n        exec(step)\n    except Exception:\n        pass\n"
+        body = f"for step in {steps!r}:\n    try: exec(step)\n    except Exception: pass\n"
         outcome = await box.run(body + "print('done', flush=True)\n" + "pass\n")
         if outcome.status == "fault":
             report.leaks.append(f"the cell failed: {outcome.detail}")

@@ -7,12 +7,10 @@ is a flavour; a seat starts a flavour's cell when it first needs it.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,32 +18,15 @@ from typing import Any
 from verifiers.sandbox import attacks, layout, native, tagged, tiers
 from verifiers.sandbox.cell import Cell, memory_file, read_file
 from verifiers.sandbox.child import pack_job
+from verifiers.sandbox.claims import cases_done, read_claims
 from verifiers.sandbox.confine import LAYERS, Plan
+from verifiers.sandbox.flavour import Flavour, for_source, make_plan, shows_a_jail
 from verifiers.sandbox.limits import CallOutcome, Limits, Outcome, SandboxFault
 from verifiers.sandbox.native import Compiler, Program
 from verifiers.sandbox.slots import Slots
-from verifiers.sandbox.staging import staged
 
 _RECYCLE_AFTER = 2000
 _CELLS_PER_SEAT = 6
-_SCIENTIFIC = re.compile(rb"^[ \t]*(?:import|from)[ \t]+(numpy|scipy|pandas|sympy)\b", re.MULTILINE)
-_PRELOAD = (
-    "typing", "collections", "re", "math", "heapq", "bisect", "itertools", "functools",
-    "string", "operator", "copy", "random", "atexit",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Flavour:
-    """What a cell shows beside the interpreter. Equal flavours share warm cells."""
-
-    role: str = "sample"
-    """Cells of different roles never share a process: the test's and the sample's, for one."""
-    preload: tuple[str, ...] = ()
-    warm: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    execute: tuple[str, ...] = ()
-    limits: Limits | None = None
 
 
 class _Seat:
@@ -74,6 +55,7 @@ class Sandbox:
         python: str | None = None,
         trust: bool = False,
         _without: Sequence[str] = (),
+        _landlock_at_most: int = 99,
     ) -> None:
         self.limits = limits or Limits()
         self.jobs = jobs or len(os.sched_getaffinity(0))
@@ -84,6 +66,7 @@ class Sandbox:
         self._layers = tuple(layer for layer in LAYERS if layer not in _without)
         # A cell with a layer left out on purpose would fail its own test.
         self._self_test = not _without
+        self._landlock_at_most = _landlock_at_most
         self._slots = Slots()
         self._seats: asyncio.Queue[_Seat] = asyncio.Queue()
         self._all: list[_Seat] = []
@@ -120,6 +103,11 @@ class Sandbox:
                 raise tiers.refusal(reasons)
             for _ in range(1, self.jobs):
                 self._add_seat()
+
+    def facts(self) -> dict[str, Any]:
+        """What the cells say of themselves: Landlock's version, whether samples may fork, ..."""
+        cells = [cell for seat in self._all for cell in seat.cells.values()]
+        return dict(cells[0].facts) if cells else {}
 
     def _add_seat(self) -> None:
         seat = _Seat()
@@ -181,7 +169,7 @@ class Sandbox:
 
     async def _new_cell(self, flavour: Flavour) -> Cell:
         uid = self._slots.take_uid() if self.tier != "none" else None
-        scratch = "/tmp" if self._jailed() else self._slots.make_scratch(uid)
+        scratch = "/tmp" if shows_a_jail(self.tier, self._layers) else self._slots.make_scratch(uid)
         cell = Cell(self._plan(flavour, uid, scratch), self._interpreter().python)
         try:
             await cell.start()
@@ -199,43 +187,11 @@ class Sandbox:
         return layout.interpreter(self._python)
 
     def _plan(self, flavour: Flavour, uid: int | None, scratch: str) -> Plan:
-        python, paths = self._interpreter(), flavour.paths
-        moved: tuple[str, ...] = ()
-        if uid is not None and not self._jailed():
-            python, moved = python.moved()
-            paths = tuple(staged(path, library=False) for path in paths)
-        limits = flavour.limits or self.limits
-        roots = layout.import_roots(paths)
-        return Plan(
-            tier=self.tier,
-            layers=tiers.layers(self.tier, self._layers),
-            uid=uid,
-            bind=python.bind,
-            hide=python.hide,
-            extra=paths,
-            read=(*python.read, *paths),
-            names=(*python.names, *roots),
-            execute=flavour.execute,
-            scratch=scratch,
-            moved=moved,
-            python_path=roots,
-            preload=(*_PRELOAD, *flavour.preload),
-            warm=flavour.warm,
-            memory_mb=limits.memory_mb,
-            output_mb=limits.output_mb,
-            disk_mb=limits.disk_mb,
-            processes=limits.processes,
-            process_allowance=self._allowance(uid),
-            programs=bool(flavour.execute),
-        )
-
-    def _jailed(self) -> bool:
-        return self.tier == "namespaces" and "mounts" in self._layers
-
-    def _allowance(self, uid: int | None) -> int:
-        if uid is not None or self.tier == "namespaces":
-            return 2  # keeper and zygote
-        return _tasks_of_this_user() + 1024
+        chosen = tiers.layers(self.tier, self._layers)
+        return make_plan(
+            flavour, self.tier, chosen, self._interpreter(), self.limits, uid, scratch,
+            self._landlock_at_most,
+        )  # fmt: skip
 
     async def program(self, source: str, language: str = "python") -> str | Program:
         """What `run_many` runs: Python source as it is, C++ compiled. ValueError otherwise."""
@@ -289,7 +245,7 @@ class Sandbox:
         Quick, and only good for accepting: a case that is not `ok` here, and every case after
         it, must be judged again by `run`. Returns an outcome for each case.
         """
-        limits = self._within(limits)
+        limits = limits or self.limits
         if isinstance(source, Program):
             return [await self._run_native(source, data, argv, limits) for data in inputs]
         if not inputs:
@@ -299,7 +255,7 @@ class Sandbox:
                    for data in inputs for n in range(2)]  # fmt: skip
         try:
             whole = await self._do(self._for_source(source), job, handles, limits)
-            done = _cases_done(whole.claims)
+            done = cases_done(whole.claims)
             outcomes = []
             for number in range(len(inputs)):
                 stdout = read_file(handles[2 * number + 1], limits.output_mb)
@@ -325,7 +281,7 @@ class Sandbox:
 
         Values come back as claims, made of exact builtin types. TypeError if an argument is not.
         """
-        limits = self._within(limits)
+        limits = limits or self.limits
         blobs = [_as_bytes(source), *(tagged.encode(list(a)).encode() for a in args)]
         job = pack_job("call", {"entry": entry}, blobs)
         whole = await self._with_streams(self._for_source(source), job, b"", limits)
@@ -345,7 +301,7 @@ class Sandbox:
         `check(candidate)` if it defines `check`. Returns the test's outcome, whose claims are
         one JSON line {"end": passed | failed | gone | cannot, "detail"}, and the source's.
         """
-        limits = self._within(limits)
+        limits = limits or self.limits
         slower = replace(limits, wall_s=2 * limits.wall_s + 1)
         serve = pack_job("serve", {"entry": entry}, [_as_bytes(source)])
         check = pack_job("check", {"entry": entry}, [_as_bytes(test)])
@@ -379,8 +335,8 @@ class Sandbox:
         list: returns an Outcome; `programs` are the directories and files it may execute.
         `project` is a directory that it may read, and in which a command starts.
         """
-        limits = self._within(limits)
-        shown = (str(Path(project).resolve()),) if project is not None else ()
+        limits = limits or self.limits
+        shown = (os.path.realpath(project),) if project is not None else ()
         if entry is not None:
             flavour = replace(self._flavour, role="tool", paths=(*self._flavour.paths, *shown))
             blobs = [tagged.encode(list(a)).encode() for a in args]
@@ -397,23 +353,9 @@ class Sandbox:
         return await self._with_streams(flavour, pack_job("exec", header, []), stdin, limits)
 
     def _for_source(self, source: str | bytes) -> Flavour:
-        """The flavour that a Python source needs: with numpy and its kin where it imports them."""
-        names = {m.decode() for m in _SCIENTIFIC.findall(_as_bytes(source))}
-        if not names or self._python is not None:
-            return self._flavour
-        paths, preload = layout.scientific(tuple(sorted(names)))
-        own = self._flavour
-        return replace(
-            own,
-            preload=tuple(dict.fromkeys((*own.preload, *preload))),
-            paths=tuple(dict.fromkeys((*own.paths, *paths))),
-        )
-
-    def _within(self, limits: Limits | None) -> Limits:
-        """Limits of one sample: times may differ from the sandbox's, sizes are the cell's own."""
-        if limits is None:
-            return self.limits
-        return limits
+        if self._python is not None:
+            return self._flavour  # our own environment's packages may not fit it
+        return for_source(self._flavour, _as_bytes(source))
 
     async def _with_streams(
         self, flavour: Flavour, job: bytes, stdin: bytes, limits: Limits, binary: bytes = b""
@@ -446,7 +388,12 @@ class Sandbox:
 
 
 async def _converse(
-    test_cell: Cell, check: bytes, slower: Limits, candidate_cell: Cell, serve: bytes, limits: Limits
+    test_cell: Cell,
+    check: bytes,
+    slower: Limits,
+    candidate_cell: Cell,
+    serve: bytes,
+    limits: Limits,
 ) -> tuple[Outcome, Outcome]:
     """Run both sides with a pipe each way between them; neither holds the other's ends."""
     questions, ask = os.pipe2(os.O_CLOEXEC)
@@ -474,61 +421,3 @@ def _sizes(limits: Limits) -> tuple[int, ...]:
 
 def _as_bytes(source: str | bytes) -> bytes:
     return source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
-
-
-def _cases_done(claims: bytes) -> int:
-    """Number of the last case that claims to have ended; -1 for none, or where claims are bent."""
-    lines = claims.splitlines()
-    if lines != [b'{"case":%d}' % n for n in range(len(lines))]:
-        return -1
-    return len(lines) - 1
-
-
-def _tasks_of_this_user() -> int:
-    me, count = os.getuid(), 0
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if entry.stat().st_uid == me:
-                    count += len(list((entry / "task").iterdir()))
-            except OSError:
-                continue  # it ended meanwhile
-    return count
-
-
-def read_claims(whole: Outcome, count: int) -> list[CallOutcome]:
-    """The outcome of each call from a process's claim lines; all missing where they do not add up."""
-    lines = whole.claims.split(b"\n")
-    complete = lines[:-1]
-    if len(complete) > count or (lines[-1] and whole.status == "ok"):
-        bad = CallOutcome("missing", detail="more was reported than was asked", whole=whole)
-        return [bad] * count
-    outcomes = [_read_claim(line, number, whole) for number, line in enumerate(complete)]
-    why = whole.detail or "the program ended before this call returned"
-    if whole.status == "ok":
-        why = "the program ended before this call returned"
-    missing = CallOutcome("missing", detail=why, whole=whole)
-    return outcomes + [missing] * (count - len(outcomes))
-
-
-def _read_claim(line: bytes, number: int, whole: Outcome) -> CallOutcome:
-    bad = CallOutcome("missing", detail="what was reported is no answer", whole=whole)
-    try:
-        claim = json.loads(line)
-    except (ValueError, RecursionError):
-        return bad
-    if not isinstance(claim, dict) or claim.pop("n", None) != number or len(claim) != 1:
-        return bad
-    if "x" in claim:
-        parts = [str(p) for p in claim["x"]] if isinstance(claim["x"], list) else ["?"]
-        detail = f"{parts[1]}: {parts[0]}" if len(parts) > 1 and parts[0] else parts[-1]
-        return CallOutcome("raised", detail=detail[:2000], whole=whole)
-    try:
-        return CallOutcome("returned", tagged.decode(line_value(line)), whole=whole)
-    except (ValueError, KeyError):
-        return bad
-
-
-def line_value(line: bytes) -> bytes:
-    """The text of the value in a claim line `{"n":0,"v":...}`."""
-    return line[line.index(b'"v":') + 4 : -1]

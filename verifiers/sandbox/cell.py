@@ -15,17 +15,18 @@ import stat
 import subprocess
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from verifiers.sandbox import zygote
+from verifiers.sandbox import bubblewrap, zygote
 from verifiers.sandbox.confine import MEBIBYTE, Plan
+from verifiers.sandbox.jail import inside
 from verifiers.sandbox.limits import Limits, Outcome, SandboxFault, Status
-from verifiers.sandbox.watch import Watch
+from verifiers.sandbox.watch import Free, Watch
 
 _BOOT = (
     "import sys; sys.path.append({root!r}); from verifiers.sandbox.zygote import main; main({fd})"
 )
+_OPTIONS = ("-X", "utf8", "-X", "int_max_str_digits=0")
 _FIRST_LOOK_S, _LOOK_S, _START_S = 0.03, 0.02, 60.0
 
 
@@ -41,19 +42,23 @@ def memory_file(content: bytes = b"", name: str = "cell") -> int:
 class Cell:
     """A started cell. Not reentrant: one sample at a time."""
 
-    def __init__(self, plan: Plan, python: str, launcher: Sequence[str] = ()) -> None:
+    def __init__(self, plan: Plan, python: str) -> None:
         self.plan = plan
         self.samples = 0
         self.usable = True
         self.scratch = ""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
-        root = str(Path(__file__).resolve().parents[2])
+        root, launcher = str(bubblewrap.CODE.parent), []
+        if plan.tier == "bubblewrap":
+            launcher = bubblewrap.command(plan, python)
+            self.plan = plan = bubblewrap.seen_from_inside(plan)
+            root, python = inside(root), inside(os.path.realpath(python))
         boot = _BOOT.format(root=root, fd=theirs.fileno())
         with theirs:
             self._process = subprocess.Popen(
-                [*launcher, python, "-S", "-s", "-P", "-B", "-X", "utf8", "-X", "int_max_str_digits=0", "-c", boot],
-                env={"PYTHONHASHSEED": "0", "LANG": "C.UTF-8"},
+                [*launcher, python, "-S", "-s", "-P", "-B", *_OPTIONS, "-c", boot],
+                env={"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "PATH": os.defpath},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -69,6 +74,8 @@ class Cell:
         self._detail = ""
         self._starved_s = 0.0
         self._files: list[int] = []
+        self._free: Free | None = None
+        self.facts: dict[str, Any] = {}
 
     async def start(self) -> None:
         """Wait until the zygote is confined. SandboxFault says why it could not be."""
@@ -91,9 +98,11 @@ class Cell:
             if isinstance(fault, SandboxFault):
                 raise
             raise SandboxFault(f"the cell did not start: {fault or 'no answer'}") from None
-        self._zygote, self.scratch, self.facts = facts["zygote"], facts["scratch"], facts
+        # In bubblewrap's own pid namespace the keeper does not know the host's number for it.
+        self._zygote = 0 if self.plan.tier == "bubblewrap" else facts["zygote"]
+        self.scratch, self.facts = facts["scratch"], facts
         if self._handles:
-            self._watch = Watch(self._handles[0], facts["ready"], alone=True)
+            self._watch = Watch(self._handles[0], facts["ready"], self.plan.tier == "namespaces")
         else:
             proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._handles.append(proc)
@@ -102,7 +111,7 @@ class Cell:
 
     async def _readable(self, loop: asyncio.AbstractEventLoop) -> None:
         ready = loop.create_future()
-        loop.add_reader(self._control.fileno(), lambda: ready.done() or ready.set_result(None))
+        loop.add_reader(self._control.fileno(), lambda: _resolve(ready))
         try:
             await ready
         finally:
@@ -133,8 +142,10 @@ class Cell:
         self._files = [h for h in (*own[1:], *files) if stat.S_ISREG(os.fstat(h).st_mode)]
         try:
             reply = await self._send_and_wait([*own, *files], limits)
-            if not reply:
-                return Outcome("fault", detail="the cell died", tier=self.plan.tier)
+            if len(reply) != zygote.REPLY.size:
+                self.usable = False
+                told = reply.decode("utf-8", "replace")[:500] or "it ended"
+                return Outcome("fault", detail=f"the cell failed: {told}", tier=self.plan.tier)
             claims = read_file(own[1], limits.output_mb)
             errors = read_file(own[2], 1)
         finally:
@@ -154,6 +165,7 @@ class Cell:
         except OSError:
             self._lose()
             return b""
+        self._free = Free(self.scratch) if self.plan.scratch_is_shared() else None
         started = time.monotonic()
         timer: list[asyncio.TimerHandle] = []
 
@@ -197,14 +209,19 @@ class Cell:
             self.kill(
                 "processes", f"{use.tasks} processes and threads, more than {limits.processes}"
             )
-        elif self.plan.tier != "namespaces" and (used := _disk_mb(self.scratch)) > limits.disk_mb:
-            self.kill("disk", f"{used:.0f} MiB of files, more than {limits.disk_mb}")
+        elif self._free is not None and self._too_many_files(use.pids, self._free, limits):
+            self.kill("disk", f"more than {limits.disk_mb} MiB of files")
         elif (written := _size_mb(self._files)) > 2 * limits.output_mb:
             self.kill("output", f"{written:.0f} MiB of output, more than {limits.output_mb}")
         elif elapsed_s > limits.wall_s:
             self._starved_s = self._watch.starved_s(use.pids)
             if elapsed_s - self._starved_s > limits.wall_s or elapsed_s > limits.patience_s:
                 self.kill("timeout", f"more than {limits.wall_s:g} s")
+
+    def _too_many_files(self, pids: tuple[int, ...], free: Free, limits: Limits) -> bool:
+        assert self._watch is not None
+        used = _disk_mb(self.scratch) + self._watch.deleted_mb(pids, self.scratch)
+        return used > limits.disk_mb or free.beyond(limits.disk_mb)
 
     def _outcome(self, reply: bytes, limits: Limits, claims: bytes, errors: bytes) -> Outcome:
         code, wall_s, user_s, system_s, _, peak_kb, flags = zygote.REPLY.unpack(reply)
@@ -283,11 +300,16 @@ class Cell:
                 pass  # it ended meanwhile
 
 
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 async def _ended(pid: int, patience_s: float) -> bool:
     loop = asyncio.get_running_loop()
     handle = os.pidfd_open(pid)
     ended = loop.create_future()
-    loop.add_reader(handle, lambda: ended.done() or ended.set_result(None))
+    loop.add_reader(handle, lambda: _resolve(ended))
     try:
         async with asyncio.timeout(patience_s):
             await ended

@@ -103,9 +103,10 @@ _FRESH: list[bool] = []
 
 def make_streams() -> None:
     """Make Python's three streams anew."""
-    sys.stdin = sys.__stdin__ = _text(0, "r")
-    sys.stdout = sys.__stdout__ = _text(1, "w")
-    sys.stderr = sys.__stderr__ = _text(2, "w", "backslashreplace", True)
+    module: Any = sys
+    module.stdin = module.__stdin__ = _text(0, "r")
+    module.stdout = module.__stdout__ = _text(1, "w")
+    module.stderr = module.__stderr__ = _text(2, "w", "backslashreplace", True)
 
 
 def _text(handle: int, mode: str, errors: str = "surrogateescape", lines: bool = False) -> Any:
@@ -121,6 +122,12 @@ def new_module(name: str) -> ModuleType:
     module.__dict__["__file__"] = FILE
     sys.modules[name] = module
     return module
+
+
+def compile_source(source: bytes) -> CodeType:
+    """Untrusted source as code, under the name that tracebacks show."""
+    code: CodeType = compile(source, FILE, "exec", dont_inherit=True)
+    return code
 
 
 def execute(source: bytes | CodeType, module: ModuleType) -> int:
@@ -145,7 +152,7 @@ def _status(end: SystemExit) -> int:
     if isinstance(end.code, int):
         return end.code & 0xFF
     try:
-        print(end.code, file=sys.stderr)
+        sys.stderr.write(f"{end.code}\n")
     except Exception:
         pass  # its own __str__ failed; the status says enough
     return 1
@@ -187,7 +194,7 @@ def finish(status: int) -> None:
     try:
         threading = sys.modules.get("threading")
         if threading is not None:
-            threading._shutdown()  # type: ignore[attr-defined]
+            threading._shutdown()
         atexit = sys.modules.get("atexit")
         if atexit is not None:
             atexit._run_exitfuncs()
@@ -206,7 +213,7 @@ def _run(job: Job, claims: int, rest: list[int]) -> None:
     sys.argv = [FILE, *job.header.get("argv", [])]
     if cases > 1:
         try:
-            source = compile(source, FILE, "exec", dont_inherit=True)
+            source = compile_source(job.blobs[0])
         except BaseException as fault:
             finish(report(fault))
     for case in range(cases):
@@ -310,7 +317,7 @@ def _remove(top: int, name: str, moved: int) -> int:
     try:
         inner = os.open(name, flags, dir_fd=top)
     except PermissionError:
-        os.chmod(name, 0o700, dir_fd=top)  # noqa: PTH101
+        os.chmod(name, 0o700, dir_fd=top)
         inner = os.open(name, flags, dir_fd=top)
     try:
         os.fchmod(inner, 0o700)
@@ -334,10 +341,11 @@ def rehearse() -> None:
         b"import sys\nfrom typing import List\n"
         b"def f(a: List[int]) -> int:\n    return sum(x * x for x in sorted(a))\n"
         b"class C:\n    def __init__(self):\n        self.a = {1: [2]}\n"
-        b"try:\n    raise ValueError(f'{f([1, 2])} {C().a!r} %d' % 3)\nexcept ValueError as e:\n    m = e\n"
+        b"try:\n    raise ValueError(f'{f([1, 2])} {C().a!r} %d' % 3)\nexcept ValueError as e:\n"
+        b"    m = e\n"
     )
     exec(compile(code, FILE, "exec", dont_inherit=True), module.__dict__)
-    print(*map(int, "1 2 3".split()), file=text)
+    print(*map(int, ["1", "2", "3"]), file=text)
     traceback.format_exception(module.__dict__["m"])
     tagged.decode(tagged.encode([1, 2.5, (3, "x"), {"k": {4}}, 1 << 70]))
     sys.modules.pop("solution", None)

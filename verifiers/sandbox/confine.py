@@ -1,4 +1,4 @@
-"""What a cell's process does to itself before it meets anything untrusted: limits, Landlock, seccomp.
+"""What a cell's process does to itself before it meets untrusted code: limits, Landlock, seccomp.
 
 Runs inside the cell's own process, after `jail` where there is one. Order matters: the ruleset
 needs open files, the filter forbids most of what comes before it. A layer whose name is missing
@@ -67,6 +67,8 @@ class Plan(NamedTuple):
     output_mb: int
     disk_mb: int
     processes: int
+    landlock_at_most: int
+    """Use no more of Landlock than this version; lower than the kernel's only in tests."""
     process_allowance: int
     """Tasks that the kernel counts against the same uid without being the sample's."""
     programs: bool
@@ -80,9 +82,19 @@ class Plan(NamedTuple):
         Nothing else is worth more care here: without one of these it would end the whole session
         of the user. `scoped`: the zygote is in a Landlock domain that scopes signals.
         """
-        own_pids = self.tier == "namespaces" and self.has("pids")
-        own_uid = self.uid is not None and self.has("uid")
-        return own_pids or own_uid or scoped
+        return self.own_pids() or (self.uid is not None and self.has("uid")) or scoped
+
+    def own_pids(self) -> bool:
+        """Whether the cell has a pid namespace of its own."""
+        return self.tier == "bubblewrap" or (self.tier == "namespaces" and self.has("pids"))
+
+    def own_files(self) -> bool:
+        """Whether the cell has a file tree of its own."""
+        return self.tier == "bubblewrap" or (self.tier == "namespaces" and self.has("mounts"))
+
+    def scratch_is_shared(self) -> bool:
+        """Whether the scratch directory is one of the host's, so that its size must be watched."""
+        return not self.own_files()
 
 
 def set_limits(plan: Plan, base_bytes: int) -> None:
@@ -105,14 +117,15 @@ def set_limits(plan: Plan, base_bytes: int) -> None:
         limit(resource.RLIMIT_FSIZE, max(plan.output_mb, plan.disk_mb) * MEBIBYTE)
     if plan.has("descriptors"):
         limit(resource.RLIMIT_NOFILE, 256)
-    limit(resource.RLIMIT_CORE, 0)
+    # One, not zero: that also keeps the kernel from starting the host's crash handler.
+    limit(resource.RLIMIT_CORE, 1)
     limit(resource.RLIMIT_MEMLOCK, 0)
     limit(resource.RLIMIT_MSGQUEUE, 0)
     limit(resource.RLIMIT_STACK, 8 * MEBIBYTE)
 
 
 def _rights(path: str, rights: int) -> int:
-    return rights if os.path.isdir(path) else rights & _FILE_RIGHTS  # noqa: PTH112
+    return rights if os.path.isdir(path) else rights & _FILE_RIGHTS
 
 
 def ruleset(kernel: Kernel, plan: Plan, abi: int) -> int:
@@ -126,10 +139,10 @@ def ruleset(kernel: Kernel, plan: Plan, abi: int) -> int:
     wanted += [(path, EXECUTE | READ_FILE | READ_DIR) for path in plan.execute]
     wanted += [(path, READ_FILE) for path in READABLE_DEVICES]
     wanted += [("/dev/null", READ_FILE | WRITE_FILE)]
-    scratch = _SCRATCH | (1 << 12 if plan.tier == "namespaces" else 0)  # symlinks in a jail only
+    scratch = _SCRATCH | (1 << 12 if plan.own_files() else 0)  # symlinks in a jail only
     wanted += [(plan.scratch, scratch | (EXECUTE if plan.execute else 0))]
     for path, rights in wanted:
-        if os.path.exists(path):  # noqa: PTH110
+        if os.path.exists(path):
             kernel.landlock_allow(handle, path, _rights(path, rights) & handled)
     return handle
 
@@ -154,7 +167,7 @@ def give_up_privileges(kernel: Kernel, plan: Plan) -> None:
     kernel.prctl(PR_SET_DUMPABLE, 0 if plan.has("dumpable") else 1)
 
 
-def close_the_door(kernel: Kernel, plan: Plan, abi: int, forks: bool) -> None:
+def close_the_door(kernel: Kernel, plan: Plan, abi: int) -> None:
     """Landlock, then the system-call filter: from here on the process is as weak as a sample."""
     if abi and plan.has("landlock"):
         handle = ruleset(kernel, plan, abi)
@@ -162,9 +175,8 @@ def close_the_door(kernel: Kernel, plan: Plan, abi: int, forks: bool) -> None:
         os.close(handle)
     if plan.has("seccomp"):
         form = Form(
-            host_files=not (plan.tier == "namespaces" and plan.has("mounts")),
+            host_files=not plan.own_files(),
             programs=plan.programs,
-            forks=forks,
             nests=plan.tier != "namespaces",
         )
         kernel.seccomp(compile_filter(kernel.machine, form))

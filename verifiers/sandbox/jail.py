@@ -36,18 +36,18 @@ def enter_namespaces(kernel: k.Kernel, plan: Plan) -> None:
 
 def _replicate(source: str, root: str) -> list[str]:
     """Make the empty counterpart of `source` under `root`; returns the path to bind, if any."""
-    if os.path.islink(source):  # noqa: PTH114
+    if os.path.islink(source):
         target = root + source
         if not os.path.lexists(target):
-            os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
-            os.symlink(os.readlink(source), target)  # noqa: PTH115, PTH211
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.symlink(os.readlink(source), target)
         return []
     target = root + source
-    if os.path.isdir(source):  # noqa: PTH112
-        os.makedirs(target, exist_ok=True)  # noqa: PTH103
+    if os.path.isdir(source):
+        os.makedirs(target, exist_ok=True)
     else:
-        os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
-        if not os.path.exists(target):  # noqa: PTH110
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if not os.path.exists(target):
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
     return [source]
 
@@ -72,13 +72,13 @@ def _bind(kernel: k.Kernel, paths: tuple[str, ...]) -> None:
 def _bind_all(kernel: k.Kernel, plan: Plan) -> None:
     _bind(kernel, (*plan.bind, *plan.execute))
     for path in plan.hide:
-        if os.path.isdir(_STAGE + path):  # noqa: PTH112
+        if os.path.isdir(_STAGE + path):
             kernel.mount(
                 "none", _STAGE + path, "tmpfs", k.MS_NOSUID | k.MS_NODEV, "mode=0755,size=1m"
             )
     _bind(kernel, plan.extra)
     for device in ("/dev/null", *READABLE_DEVICES):
-        if os.path.exists(device):  # noqa: PTH110
+        if os.path.exists(device):
             _replicate(device, _STAGE)
             kernel.mount(device, _STAGE + device, None, k.MS_BIND)
 
@@ -93,13 +93,13 @@ def inside(path: str) -> str:
 
 
 def _bind_hidden(kernel: k.Kernel, handles: dict[str, int]) -> None:
-    """Bind the paths that lie under /tmp itself, through descriptors opened before it was hidden."""
+    """Bind the paths below /tmp itself, through descriptors opened before it was hidden."""
     for path, handle in handles.items():
         source, target = f"/proc/self/fd/{handle}", _STAGE + inside(path)
-        if os.path.isdir(source):  # noqa: PTH112
-            os.makedirs(target, exist_ok=True)  # noqa: PTH103
+        if os.path.isdir(source):
+            os.makedirs(target, exist_ok=True)
         else:
-            os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
+            os.makedirs(os.path.dirname(target), exist_ok=True)
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
         kernel.mount(source, target, None, k.MS_BIND | k.MS_REC)
         kernel.seal_mount(target)
@@ -120,20 +120,20 @@ def build_root(kernel: k.Kernel, plan: Plan) -> int | None:
     root_flags = k.MS_NOSUID | k.MS_NODEV
     kernel.mount("none", _STAGE, "tmpfs", root_flags, "mode=0755,size=1m,nr_inodes=8192")
     for name in ("proc", "tmp", "dev", ".old"):
-        os.makedirs(f"{_STAGE}/{name}", exist_ok=True)  # noqa: PTH103
+        os.makedirs(f"{_STAGE}/{name}", exist_ok=True)
     _bind_all(kernel, plan)
     _bind_hidden(kernel, handles)
     size = f"mode=0700,size={plan.disk_mb * MEBIBYTE},nr_inodes={256 * plan.disk_mb}"
     if plan.uid is not None:
         size += f",uid={plan.uid},gid={plan.uid}"
     kernel.mount("none", _STAGE + "/tmp", "tmpfs", root_flags, size)
-    os.symlink("/tmp", _STAGE + "/dev/shm")  # noqa: PTH211  semaphores of multiprocessing
+    os.symlink("/tmp", _STAGE + "/dev/shm")  # semaphores of multiprocessing
     processes = _open_proc(kernel)
     os.chdir(_STAGE)
     kernel.pivot_root(".", ".old")
     os.chdir("/")
     kernel.umount_detached("/.old")
-    os.rmdir("/.old")  # noqa: PTH106
+    os.rmdir("/.old")
     kernel.mount("none", "/", None, k.MS_REMOUNT | k.MS_RDONLY | root_flags)
     return processes
 

@@ -21,7 +21,8 @@ from verifiers.sandbox.staging import reachable, staged
 
 _ASK = """
 import sys, json, ctypes, _ctypes, _socket, zlib
-libraries = {l.split(None, 5)[5].strip() for l in open('/proc/self/maps') if '.so' in l and '/' in l}
+lines = [l.split(None, 5) for l in open('/proc/self/maps') if '.so' in l and '/' in l]
+libraries = {words[5].strip() for words in lines}
 print(json.dumps([sys.version_info[:2], sys.path, sorted(libraries)]))
 """
 _LIBRARY_DIRECTORIES = (
@@ -71,7 +72,7 @@ class Layout:
 @lru_cache(maxsize=8)
 def interpreter(python: str | None = None) -> Layout:
     """The layout of `python` (default: the one that runs this). SandboxFault if it is unfit."""
-    executable = python or getattr(sys, "_base_executable", sys.executable)
+    executable = python or str(getattr(sys, "_base_executable", sys.executable))
     try:
         answer = subprocess.run(
             [executable, "-S", "-s", "-P", "-B", "-c", _ASK],
@@ -96,7 +97,7 @@ def interpreter(python: str | None = None) -> Layout:
     hide = [f"{p}/{n}" for p in standard for n in _NOT_LIBRARY[:2] if Path(p, n).is_dir()]
     read, names = [], list(standard)
     for directory in (*standard, *sorted(shared)):
-        children = sorted(os.listdir(directory))
+        children = sorted(child.name for child in Path(directory).iterdir())
         if "python3" in "".join(children) or directory in standard:
             names.append(directory)
             kept = [c for c in children if c not in _NOT_LIBRARY]

@@ -1,8 +1,8 @@
 """C++ samples: compiled inside a cell, kept by the hash of their source, run in another cell.
 
-The compiler reads untrusted text (`#include "/etc/..."`, `.incbin`), so it sees only its own files.
-<bits/stdc++.h> is compiled once per compiler into the user's cache, inside a cell as well, and shown
-read-only to later compilations: that is most of a small program's compile time.
+The compiler reads untrusted text (`#include "/etc/..."`, `.incbin`), so it sees only its own
+files. <bits/stdc++.h> is compiled once per compiler into the user's cache, inside a cell as well,
+and shown read-only to later compilations: that is most of a small program's compile time.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from verifiers.sandbox.box import Sandbox
 
 FLAGS = ("-O2", "-std=gnu++17", "-w", "-fmax-errors=5")
-_COMPILING = Limits(
-    wall_s=30, cpu_s=30, memory_mb=1024, output_mb=128, processes=32, disk_mb=256
-)
+_COMPILING = Limits(wall_s=30, cpu_s=30, memory_mb=1024, output_mb=128, processes=32, disk_mb=256)
 _KEPT = 64
 _HEADER = "bits/stdc++.h"
 
@@ -118,13 +116,21 @@ def compiler_paths(compiler: str) -> tuple[str, ...]:
 
 def loader_paths() -> tuple[str, ...]:
     """The dynamic loader: the one file that a compiled sample executes beside itself."""
-    names = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/lib/ld-musl-x86_64.so.1")
+    names = (
+        "/lib64/ld-linux-x86-64.so.2",
+        "/lib/ld-linux-aarch64.so.1",
+        "/lib/ld-musl-x86_64.so.1",
+    )
     return tuple(str(Path(name).resolve()) for name in names if Path(name).exists())
 
 
 def _cache_directory() -> Path:
     base = os.environ.get("XDG_CACHE_HOME")
-    for place in (Path(base) if base else None, Path.home() / ".cache", Path(tempfile.gettempdir())):
+    for place in (
+        Path(base) if base else None,
+        Path.home() / ".cache",
+        Path(tempfile.gettempdir()),
+    ):
         if place is not None and os.access(place if place.exists() else place.parent, os.W_OK):
             return place / f"orch-{os.getuid()}"
     return Path(tempfile.gettempdir()) / f"orch-{os.getuid()}"

@@ -19,38 +19,210 @@ _CLONE_THREAD = 0x10000
 _SET_DEATH_SIGNAL = 1
 _SPECIAL_MODE = 0o6000  # set-uid and set-gid bits
 
-PLAIN = """
-read write pread64 pwrite64 readv writev preadv pwritev preadv2 pwritev2 lseek close close_range
-fstat stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat
-getdents getdents64 getcwd chdir fchdir dup dup2 dup3 pipe pipe2 poll ppoll select pselect6
-epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd eventfd2
-timerfd_create timerfd_settime timerfd_gettime signalfd signalfd4 fsync fdatasync ftruncate
-fallocate flock fadvise64 sendfile copy_file_range statfs fstatfs umask
-rename renameat renameat2 link linkat symlink symlinkat unlink unlinkat rmdir
-mmap munmap mprotect mremap madvise msync mincore brk mlock munlock mlock2 mlockall munlockall
-membarrier rseq set_robust_list get_robust_list futex futex_waitv set_tid_address
-rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigsuspend rt_sigtimedwait sigaltstack
-pause restart_syscall exit exit_group wait4 waitid fork vfork
-getpid getppid gettid getuid geteuid getgid getegid getgroups getresuid getresgid getpgid getpgrp
-getsid setsid setpgid getrlimit setrlimit getrusage times sysinfo uname getcpu getpriority
-sched_yield sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_max
-sched_get_priority_min sched_rr_get_interval sched_getattr capget
-clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time alarm getitimer setitimer
-timer_create timer_settime timer_gettime timer_getoverrun timer_delete getrandom
-recvfrom recvmsg shutdown getsockopt getsockname getpeername arch_prctl
-pkey_alloc pkey_free pkey_mprotect pidfd_open
-""".split()
+PLAIN = [
+    "read",
+    "write",
+    "pread64",
+    "pwrite64",
+    "readv",
+    "writev",
+    "preadv",
+    "pwritev",
+    "preadv2",
+    "pwritev2",
+    "lseek",
+    "close",
+    "close_range",
+    "fstat",
+    "stat",
+    "lstat",
+    "newfstatat",
+    "statx",
+    "access",
+    "faccessat",
+    "faccessat2",
+    "readlink",
+    "readlinkat",
+    "getdents",
+    "getdents64",
+    "getcwd",
+    "chdir",
+    "fchdir",
+    "dup",
+    "dup2",
+    "dup3",
+    "pipe",
+    "pipe2",
+    "poll",
+    "ppoll",
+    "select",
+    "pselect6",
+    "epoll_create",
+    "epoll_create1",
+    "epoll_ctl",
+    "epoll_wait",
+    "epoll_pwait",
+    "epoll_pwait2",
+    "eventfd",
+    "eventfd2",
+    "timerfd_create",
+    "timerfd_settime",
+    "timerfd_gettime",
+    "signalfd",
+    "signalfd4",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "fallocate",
+    "flock",
+    "fadvise64",
+    "sendfile",
+    "copy_file_range",
+    "statfs",
+    "fstatfs",
+    "umask",
+    "rename",
+    "renameat",
+    "renameat2",
+    "link",
+    "linkat",
+    "symlink",
+    "symlinkat",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+    "mmap",
+    "munmap",
+    "mprotect",
+    "mremap",
+    "madvise",
+    "msync",
+    "mincore",
+    "brk",
+    "mlock",
+    "munlock",
+    "mlock2",
+    "mlockall",
+    "munlockall",
+    "membarrier",
+    "rseq",
+    "set_robust_list",
+    "get_robust_list",
+    "futex",
+    "futex_waitv",
+    "set_tid_address",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "rt_sigpending",
+    "rt_sigsuspend",
+    "rt_sigtimedwait",
+    "sigaltstack",
+    "pause",
+    "restart_syscall",
+    "exit",
+    "exit_group",
+    "wait4",
+    "waitid",
+    "fork",
+    "vfork",
+    "getpid",
+    "getppid",
+    "gettid",
+    "getuid",
+    "geteuid",
+    "getgid",
+    "getegid",
+    "getgroups",
+    "getresuid",
+    "getresgid",
+    "getpgid",
+    "getpgrp",
+    "getsid",
+    "setsid",
+    "setpgid",
+    "getrlimit",
+    "setrlimit",
+    "getrusage",
+    "times",
+    "sysinfo",
+    "uname",
+    "getcpu",
+    "getpriority",
+    "sched_yield",
+    "sched_getaffinity",
+    "sched_getparam",
+    "sched_getscheduler",
+    "sched_get_priority_max",
+    "sched_get_priority_min",
+    "sched_rr_get_interval",
+    "sched_getattr",
+    "capget",
+    "clock_gettime",
+    "clock_getres",
+    "clock_nanosleep",
+    "nanosleep",
+    "gettimeofday",
+    "time",
+    "alarm",
+    "getitimer",
+    "setitimer",
+    "timer_create",
+    "timer_settime",
+    "timer_gettime",
+    "timer_getoverrun",
+    "timer_delete",
+    "getrandom",
+    "recvfrom",
+    "recvmsg",
+    "shutdown",
+    "getsockopt",
+    "getsockname",
+    "getpeername",
+    "arch_prctl",
+    "pkey_alloc",
+    "pkey_free",
+    "pkey_mprotect",
+    "pidfd_open",
+]
 
-MISSING = """
-clone3 openat2 memfd_create memfd_secret io_uring_setup io_uring_enter io_uring_register
-userfaultfd pidfd_getfd pidfd_send_signal process_madvise process_mrelease inotify_init
-inotify_init1 fchmodat2
-""".split()
+MISSING = [
+    "clone3",
+    "openat2",
+    "memfd_create",
+    "memfd_secret",
+    "io_uring_setup",
+    "io_uring_enter",
+    "io_uring_register",
+    "userfaultfd",
+    "pidfd_getfd",
+    "pidfd_send_signal",
+    "process_madvise",
+    "process_mrelease",
+    "inotify_init",
+    "inotify_init1",
+    "fchmodat2",
+]
 
-METADATA = """
-chmod fchmod fchmodat chown fchown lchown fchownat utime utimes futimesat utimensat
-setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr
-""".split()
+METADATA = [
+    "chmod",
+    "fchmod",
+    "fchmodat",
+    "chown",
+    "fchown",
+    "lchown",
+    "fchownat",
+    "utime",
+    "utimes",
+    "futimesat",
+    "utimensat",
+    "setxattr",
+    "lsetxattr",
+    "fsetxattr",
+    "removexattr",
+    "lremovexattr",
+    "fremovexattr",
+]
 
 _FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1024 + 6, 1032, 1031, 1034)  # no owner, no signal
 _IOCTL = (0x541B, 0x5421, 0x5401, 0x5451, 0x5450, 0x5413, 0x5460)
@@ -167,9 +339,15 @@ def compile_filter(machine: str, form: Form) -> bytes:
 
 
 def signal_filter(machine: str, form: Form) -> bytes:
-    """A short filter on top of the long one, that restricts signals and nothing else."""
+    """A short filter on top of the long one, for one sample: signals, and forks if forbidden.
+
+    The zygote cannot have it: it forks, and its samples' pids are not known beforehand.
+    """
     numbers = NUMBERS[machine]
     named = {numbers[n]: r for n, r in _signals(form).items() if n in numbers and r.checks}
+    if not form.forks:
+        names = ("clone", "fork", "vfork")
+        named |= {numbers[n]: r for n, r in _processes(form).items() if n in names and n in numbers}
     named[numbers["prctl"]] = Rule((Check("not_among", 0, (_SET_DEATH_SIGNAL,)),))
     return assemble(machine, named, {}) + _ALLOW_ALL
 

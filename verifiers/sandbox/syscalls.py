@@ -48,7 +48,8 @@ copy_file_range=326 preadv2=327 pwritev2=328 pkey_mprotect=329 pkey_alloc=330 pk
 statx=332 rseq=334 pidfd_send_signal=424 io_uring_setup=425 io_uring_enter=426
 io_uring_register=427 pidfd_open=434 clone3=435 close_range=436 openat2=437 pidfd_getfd=438
 faccessat2=439 process_madvise=440 epoll_pwait2=441 landlock_restrict_self=446 memfd_secret=447
-process_mrelease=448 fchmodat2=452 futex_waitv=449
+process_mrelease=448 fchmodat2=452
+futex_waitv=449
 """
 
 _AARCH64 = """
@@ -88,7 +89,8 @@ bpf=280 execveat=281 userfaultfd=282 membarrier=283 mlock2=284 copy_file_range=2
 pwritev2=287 pkey_mprotect=288 pkey_alloc=289 pkey_free=290 statx=291 rseq=293
 pidfd_send_signal=424 io_uring_setup=425 io_uring_enter=426 io_uring_register=427 pidfd_open=434
 clone3=435 close_range=436 openat2=437 pidfd_getfd=438 faccessat2=439 process_madvise=440
-epoll_pwait2=441 landlock_restrict_self=446 process_mrelease=448 fchmodat2=452 futex_waitv=449 syscalls=451
+epoll_pwait2=441 landlock_restrict_self=446 process_mrelease=448 fchmodat2=452
+futex_waitv=449 syscalls=451
 """
 
 

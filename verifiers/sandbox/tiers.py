@@ -1,10 +1,10 @@
 """The kinds of cell, strongest first, and what to do where one does not work.
 
-    namespaces  a jail of namespaces, with Landlock, seccomp and limits inside
-    landlock    Landlock, seccomp and limits on the host's own file tree
-    bubblewrap  when asked for: bwrap builds the jail, the rest as above
-    docker, podman, gvisor  when asked for: a container, the rest as above inside
-    none        when asked for, and only with explicit trust: limits, and no protection at all
+namespaces  a jail of namespaces, with Landlock, seccomp and limits inside
+landlock    Landlock, seccomp and limits on the host's own file tree
+bubblewrap  when asked for: bwrap builds the jail, the rest as above
+docker, podman, gvisor  not a cell of their own: run orch inside, where `landlock` takes over
+none        when asked for, and only with explicit trust: limits, and no protection at all
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ AUTOMATIC = ("namespaces", "landlock")
 CONTAINERS = ("docker", "podman", "gvisor")
 TIERS = (*AUTOMATIC, "bubblewrap", *CONTAINERS, "none")
 
-_COMMANDS = {"bubblewrap": "bwrap", "docker": "docker", "podman": "podman", "gvisor": "docker"}
+_INSIDE = {
+    "docker": "docker run --network none ...",
+    "podman": "podman run --network none ...",
+    "gvisor": "docker run --runtime runsc --network none ...",
+}
 _LIMITS_ONLY = ("memory", "processes", "files", "descriptors", "cpu", "watch")
 
 
@@ -28,7 +32,7 @@ def candidates(wanted: str | None, trust: bool) -> tuple[str, ...]:
     if wanted is None:
         if not sys.platform.startswith("linux"):
             raise NoSandbox(
-                f"no sandbox of orch's own works on {sys.platform}: use --sandbox docker"
+                f"no sandbox works on {sys.platform}: run orch on Linux, in a container for example"
             )
         return AUTOMATIC
     if wanted not in TIERS:
@@ -37,9 +41,13 @@ def candidates(wanted: str | None, trust: bool) -> tuple[str, ...]:
         raise NoSandbox(
             "--sandbox none runs untrusted code with all your rights: say --i-trust-this-code too"
         )
-    command = _COMMANDS.get(wanted)
-    if command and shutil.which(command) is None:
-        raise NoSandbox(f"--sandbox {wanted} needs the program {command}: install it")
+    if wanted in CONTAINERS:
+        raise NoSandbox(
+            f"--sandbox {wanted} cannot start containers by itself: run orch inside one "
+            f"({_INSIDE[wanted]}); inside, the strongest tier that works is chosen as usual"
+        )
+    if wanted == "bubblewrap" and shutil.which("bwrap") is None:
+        raise NoSandbox("--sandbox bubblewrap needs bwrap: install it (apt-get install bubblewrap)")
     return (wanted,)
 
 
@@ -56,6 +64,6 @@ def refusal(reasons: dict[str, str]) -> NoSandbox:
         "run as a user who may make user namespaces (sysctl kernel.unprivileged_userns_clone=1, "
         "or kernel.apparmor_restrict_unprivileged_userns=0), "
         + ("" if abi else "or on a kernel from 5.13 with Landlock enabled (lsm=landlock,...), ")
-        + "or use --sandbox docker"
+        + "or run orch inside a container or a virtual machine that allows one of these"
     )
     return NoSandbox(f"no sandbox works here ({told}). To get one: {hint}")

@@ -9,8 +9,10 @@ counted once where the kernel lets us see them (Pss), else once each.
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 
+_NOISE_MB = 256
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 
@@ -92,6 +94,28 @@ class Watch:
             return quick
         return max(0, sum(kb or 0 for kb in fair) - self.base_kb) / 1024
 
+    def deleted_mb(self, pids: tuple[int, ...], scratch: str) -> float:
+        """Size of files on the scratch directory's file system that are open and have no name.
+
+        Zero where the kernel does not let us look (as root without CAP_SYS_PTRACE); `Free` then
+        bounds them from the file system's own count.
+        """
+        place = os.stat(scratch).st_dev
+        sizes: dict[int, int] = {}
+        for pid in pids:
+            try:
+                names = os.listdir(f"/proc/self/fd/{self.proc}/{pid}/fd")
+            except OSError:
+                continue
+            for name in names:
+                try:
+                    held = os.stat(f"{pid}/fd/{name}", dir_fd=self.proc)
+                except OSError:
+                    continue  # closed meanwhile
+                if held.st_nlink == 0 and held.st_dev == place and stat.S_ISREG(held.st_mode):
+                    sizes[held.st_ino] = held.st_blocks * 512
+        return sum(sizes.values()) / (1 << 20)
+
     def starved_s(self, pids: tuple[int, ...]) -> float:
         """The longest time that one of the sample's tasks was ready but had no processor."""
         longest = 0
@@ -104,6 +128,22 @@ class Watch:
             except (OSError, IndexError):
                 continue  # ended, or a kernel without schedstat: no credit then
         return longest / 1e9
+
+
+class Free:
+    """Watches a file system's free space, which others use as well: a bound, not a measure."""
+
+    def __init__(self, place: str) -> None:
+        self.place, self.before = place, 0.0
+        self.before = self._free_mb()
+
+    def _free_mb(self) -> float:
+        held = os.statvfs(self.place)
+        return held.f_bfree * held.f_frsize / (1 << 20)
+
+    def beyond(self, limit_mb: float) -> bool:
+        """Whether clearly more than the limit went since the start."""
+        return self.before - self._free_mb() > limit_mb + _NOISE_MB
 
 
 def _descendants(stats: dict[int, list[bytes]], ancestor: int) -> set[int]:

@@ -24,6 +24,7 @@ import socket
 import struct
 import sys
 import time
+from typing import Any
 
 from verifiers.sandbox import child, jail, modes  # noqa: F401
 from verifiers.sandbox.confine import (
@@ -49,7 +50,8 @@ def main(control_fd: int) -> None:
     """Entry point of the cell's interpreter; never returns."""
     control = socket.socket(fileno=control_fd)
     values = json.loads(control.recv(1 << 20))
-    plan = Plan(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    frozen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    plan = Plan(**frozen)
     try:
         _split(control, plan)
     except OSError as fault:
@@ -63,7 +65,7 @@ def _split(control: socket.socket, plan: Plan) -> None:
     kernel = Kernel()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.chdir("/")
-    abi = kernel.landlock_abi()
+    abi = min(kernel.landlock_abi(), plan.landlock_at_most)
     jailed = plan.tier == "namespaces"
     if jailed:
         jail.enter_namespaces(kernel, plan)
@@ -82,7 +84,7 @@ def _split(control: socket.socket, plan: Plan) -> None:
     control.send(json.dumps({"zygote": zygote}).encode())
     control.close()
     os.waitpid(zygote, 0)
-    if not jailed:
+    if not plan.own_pids():
         _sweep_after_death(plan, abi)
 
 
@@ -128,24 +130,23 @@ def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int)
             python_path=tuple(map(jail.inside, plan.python_path)),
             scratch=jail.SCRATCH,
         )
+    if plan.tier == "bubblewrap":
+        processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     give_up_privileges(kernel, plan)
     _warm_up(plan)
     kernel.one_malloc_arena()
     base = int(os.pread(own_status, 100, 0).split()[0]) * os.sysconf("SC_PAGE_SIZE")
     os.close(own_status)
-    forks = jailed or plan.uid is not None or abi >= 6
+    forks = plan.own_pids() or plan.uid is not None or abi >= 6
     signals = None
-    if not jailed and abi < 6:
-        if plan.uid is None:
-            signals = "self"
-        else:
-            signals = "zygote"
+    if not plan.own_pids() and abi < 6:
+        signals = "self" if plan.uid is None else "zygote"
     nested = -1
     if not jailed and abi >= 6 and plan.has("scope") and plan.has("landlock"):
         nested = ruleset(kernel, plan, abi)
     os.chdir(plan.scratch)
     set_limits(plan, base)
-    close_the_door(kernel, plan, abi, forks)
+    close_the_door(kernel, plan, abi)
     ready = {
         "ready": os.getpid(),
         "landlock": abi,
@@ -165,6 +166,7 @@ def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int)
 
 def _warm_up(plan: Plan) -> None:
     """Import and run once what every sample needs, so that no sample pays for it."""
+    sys.orig_argv[:] = ["python"]
     os.environ.clear()
     os.environ.update(child.ENVIRONMENT)
     sys.path[:] = [p for p in sys.path if p != _code_root()] + list(plan.python_path)
@@ -190,7 +192,7 @@ def _import_quietly(name: str) -> None:
         importlib.import_module(name)
         return
     register = os.register_at_fork
-    os.register_at_fork = lambda **_: None  # type: ignore[assignment]
+    os.register_at_fork = lambda **_: None
     try:
         importlib.import_module(name)
     finally:
@@ -202,8 +204,8 @@ def _below(path: str, directory: str) -> bool:
 
 
 def _code_root() -> str:
-    here = os.path.abspath(__file__)  # noqa: PTH100
-    return os.path.dirname(os.path.dirname(os.path.dirname(here)))  # noqa: PTH120
+    here = os.path.abspath(__file__)
+    return os.path.dirname(os.path.dirname(os.path.dirname(here)))
 
 
 class _Zygote:
@@ -213,7 +215,7 @@ class _Zygote:
         self.control, self.kernel, self.plan, self.nested = control, kernel, plan, nested
         self.signals = signals
         self.kill_all = plan.kill_reaches_only_the_cell(scoped=nested >= 0)
-        self.scratch_mode = os.stat(plan.scratch).st_mode  # noqa: PTH116
+        self.scratch_mode = os.stat(plan.scratch).st_mode
 
     def serve(self) -> None:
         """Take jobs until the parent is gone."""
@@ -256,7 +258,8 @@ class _Zygote:
                 zygote = os.getppid()
                 self.kernel.prctl(1, signal.SIGKILL)
                 only = os.getpid() if self.signals == "self" else None
-                form = Form(signal_only=only, signal_never=(zygote, -1) if only is None else ())
+                never = (zygote, -1) if only is None else ()
+                form = Form(signal_only=only, signal_never=never, forks=only is None)
                 self.kernel.seccomp(signal_filter(self.kernel.machine, form))
             self.kernel.prctl(4, 1)  # its memory use may be read by the parent
             child.main(handles, cpu_s if self.plan.has("cpu") else 0.0, self.plan)
@@ -264,7 +267,7 @@ class _Zygote:
             os._exit(125)
 
     def _wait(self, pid: int, hard_s: int) -> bool:
-        """Until the sample ends, or is killed on the parent's word, its death, or as a last resort."""
+        """Until the sample ends, or is killed: on the parent's word, at its death, or too late."""
         ended = os.pidfd_open(pid)
         poller = select.poll()
         poller.register(ended, select.POLLIN)
@@ -309,8 +312,8 @@ class _Zygote:
     def _scratch_is_clean(self) -> bool:
         scratch = self.plan.scratch
         try:
-            if os.listdir(scratch):  # noqa: PTH208
+            if os.listdir(scratch):
                 child.empty_directory(scratch)
-            return os.stat(scratch).st_mode == self.scratch_mode  # noqa: PTH116
+            return os.stat(scratch).st_mode == self.scratch_mode
         except OSError:
             return False  # the parent replaces a cell that cannot clean up

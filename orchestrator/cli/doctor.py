@@ -1,0 +1,178 @@
+"""orch doctor: what works on this machine, and what to do about what does not.
+
+Keys are shown by name only. `--attack` runs every attack of the sandbox's self-test on its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import click
+
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DEEPSEEK_API_KEY", "HF_TOKEN")
+_PATIENCE_S = 20.0
+_FEW_FILES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `advice` is what to do where it is missing."""
+
+    name: str
+    works: bool
+    detail: str
+    advice: str = ""
+
+
+@click.command()
+@click.option(
+    "--attack", is_flag=True, help="Run every attack of the sandbox's self-test and show it."
+)
+@click.option(
+    "--sandbox", metavar="NAME", help="The sandbox tier.  [default: the strongest that works]"
+)
+@click.option("--i-trust-this-code", is_flag=True, help="Allow --sandbox none.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+def doctor(attack: bool, sandbox: str | None, i_trust_this_code: bool, as_json: bool) -> None:
+    """Show what works on this machine. Exits with 1 if no sandbox does or an attack got through."""
+    findings = asyncio.run(look_at_sandbox(sandbox, i_trust_this_code, attack))
+    contained = all(finding.works for finding in findings)
+    findings += [look() for look in LOOKS]
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            click.echo(_line(finding))
+    if not contained:
+        raise SystemExit(1)
+
+
+def _line(finding: Finding) -> str:
+    mark = "ok     " if finding.works else "missing"
+    advice = f"\n          -> {finding.advice}" if finding.advice and not finding.works else ""
+    return f"{mark}  {finding.name}: {finding.detail}{advice}"
+
+
+async def look_at_sandbox(wanted: str | None, trust: bool, attack: bool) -> list[Finding]:
+    """The tier that works, what it is made of, and what came of the attacks."""
+    from verifiers.sandbox import NoSandbox, Sandbox, SandboxFault
+    from verifiers.sandbox import attacks as suite
+
+    try:
+        async with Sandbox(tier=wanted, jobs=1, trust=trust) as box:
+            facts = box.facts()
+            detail = f"{box.tier} (Landlock ABI {facts['landlock']}, self-test by attack passed)"
+            if box.tier == "none":
+                detail = "none: limits, and no protection at all"
+            findings = [Finding("sandbox", True, detail)]
+            if attack:
+                for name, reached in (await suite.each(box)).items():
+                    findings.append(
+                        Finding(f"attack: {name}", not reached, reached or "contained",
+                                "do not judge untrusted code with this sandbox")
+                    )  # fmt: skip
+            return findings
+    except (NoSandbox, SandboxFault) as fault:
+        return [Finding("sandbox", False, str(fault), "see docs/sandbox.md")]
+
+
+def look_at_python() -> Finding:
+    return Finding(
+        "Python", sys.version_info >= (3, 11), f"{platform.python_version()} at {sys.executable}",
+        "use Python 3.11 or newer",
+    )  # fmt: skip
+
+
+def look_at_open_files() -> Finding:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Finding(
+        "open files", soft >= _FEW_FILES, f"{soft} (at most {hard})",
+        f"ulimit -n {_FEW_FILES}, for many requests at once",
+    )  # fmt: skip
+
+
+def look_at_gpus() -> Finding:
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    ok, text = _ask(command)
+    gpus = [line.strip() for line in text.splitlines() if line.strip()] if ok else []
+    detail = f"{len(gpus)} ({', '.join(sorted(set(gpus)))})" if gpus else "none found"
+    return Finding("GPUs", bool(gpus), detail, "local models need one: install the NVIDIA driver")
+
+
+def look_at_vllm() -> Finding:
+    found = importlib.util.find_spec("vllm") is not None
+    detail = "installed" if found else "not installed"
+    return Finding(
+        "vLLM", found, detail, "pip install 'orch[vllm]', or point --base-url at a server"
+    )
+
+
+def look_at_keys() -> Finding:
+    present = [name for name in KEYS if os.environ.get(name)]
+    detail = ", ".join(present) if present else "none set"
+    return Finding(
+        "API keys", bool(present), detail, f"set one of {', '.join(KEYS)} for paid models"
+    )
+
+
+def look_at_docker() -> Finding:
+    for name in ("docker", "podman"):
+        if shutil.which(name):
+            ok, text = _ask([name, "info", "--format", "{{.ServerVersion}}"])
+            if ok and text.strip():
+                return Finding("containers", True, f"{name} {text.strip()}")
+            return Finding(
+                "containers", False, f"{name} does not answer", f"start {name}'s service"
+            )
+    return Finding("containers", False, "neither docker nor podman", "needed for SWE-bench only")
+
+
+def look_at_lean() -> Finding:
+    found = [name for name in ("lake", "lean") if shutil.which(name)]
+    detail = ", ".join(found) if found else "not found"
+    return Finding("Lean", len(found) == 2, detail, "install elan (needed for formal proofs only)")
+
+
+def look_at_cpp() -> Finding:
+    found = shutil.which("g++")
+    return Finding(
+        "C++", found is not None, found or "no g++", "install g++ (for C++ samples only)"
+    )
+
+
+def look_at_ray() -> Finding:
+    found = importlib.util.find_spec("ray") is not None
+    detail = "installed" if found else "not installed"
+    return Finding("Ray", found, detail, "pip install 'orch[cluster]' (for several machines only)")
+
+
+LOOKS: tuple[Callable[[], Finding], ...] = (
+    look_at_python, look_at_open_files, look_at_gpus, look_at_vllm, look_at_keys,
+    look_at_docker, look_at_lean, look_at_cpp, look_at_ray,
+)  # fmt: skip
+
+
+def _ask(command: list[str]) -> tuple[bool, str]:
+    """Whether a command succeeds, and what it prints."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False, ""
+    return done.returncode == 0, done.stdout
+
+
+if __name__ == "__main__":
+    doctor()

@@ -1,0 +1,239 @@
+"""`orch verify`: how far verdicts can be trusted, before a run and after it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from orchestrator.store.reader import ArmRow
+    from orchestrator.tasks import TaskOptions
+    from orchestrator.verify import ArmReport
+    from verifiers.trust import Checked
+
+SHOWN = 40
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option(
+    "--self-check",
+    "task",
+    metavar="TASK",
+    envvar="ORCH_SELF_CHECK",
+    help="Judge a task's own reference solutions instead of a run.",
+)
+@click.option(
+    "--exclude-unsound",
+    is_flag=True,
+    help="With --self-check: print the line for a study file that leaves out the "
+    "problems whose references fail.",
+)
+@click.option(
+    "--repeat",
+    type=click.IntRange(min=1),
+    default=1,
+    envvar="ORCH_REPEAT",
+    help="Judge each distinct sample so often; the majority counts, flaky ones are told.",
+)
+@click.option(
+    "--verifier",
+    envvar="ORCH_VERIFIER",
+    help="Another verifier of the task, whose verdicts are stored beside the run's own.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    envvar="ORCH_DATA_PATH",
+    help="The task's data set, as for `orch run`.",
+)
+@click.option(
+    "--subset",
+    type=click.Choice(["paper", "released", "all"]),
+    default="paper",
+    help="With --self-check: which problems.",
+)
+@click.option(
+    "--per-problem",
+    type=click.IntRange(min=0),
+    default=0,
+    help="With --self-check: at most so many reference solutions a problem; 0: all.",
+)
+@click.option(
+    "--lean-project",
+    type=click.Path(path_type=Path),
+    envvar="ORCH_LEAN_PROJECT",
+    help="The Lean project against which proofs are checked.",
+)
+@click.option("--sandbox", envvar="ORCH_SANDBOX", help="The sandbox tier.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    envvar="ORCH_JOBS",
+    help="How many are judged at once; default: one per core.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    envvar="ORCH_OUT",
+    help="Where runs given by name are looked for.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def verify(
+    run: str | None,
+    task: str | None,
+    exclude_unsound: bool,
+    repeat: int,
+    verifier: str | None,
+    data: Path | None,
+    subset: Any,
+    per_problem: int,
+    lean_project: Path | None,
+    sandbox: str | None,
+    jobs: int | None,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Judge stored samples of RUN again, or with --self-check a task's reference solutions.
+
+    A run's own verdicts are never replaced; missing ones are filled in.
+    """  # fmt: skip
+    if (run is None) == (task is None):
+        raise click.UsageError("give a RUN to judge again, or --self-check TASK")
+    from orchestrator.tasks import TaskOptions
+
+    jobs = jobs or len(os.sched_getaffinity(0))
+    options = TaskOptions(
+        data=data, subset=subset, sandbox=sandbox, jobs=jobs, lean_project=lean_project
+    )
+    if task is not None:
+        _self_check(task, verifier, options, jobs, per_problem, exclude_unsound, as_json)
+    else:
+        _again(str(run), out, verifier, options, jobs, repeat, as_json)
+
+
+def _self_check(
+    name: str, verifier: str | None, options: TaskOptions, jobs: int, per_problem: int,
+    exclude_unsound: bool, as_json: bool,
+) -> None:  # fmt: skip
+    from orchestrator.errors import ConfigError
+    from orchestrator.tasks import TaskError, load_task
+    from orchestrator.verify import check_references
+
+    try:
+        # References need no examples; without them nothing but the test split is read.
+        from dataclasses import replace
+
+        task = load_task(name, replace(options, prompt_form="chat"))
+    except TaskError as error:
+        raise ConfigError(str(error)) from None
+    checked = asyncio.run(check_references(task, verifier, jobs, per_problem))
+    unsound = [one for one in checked if one.sound is False]
+    unknown = [one for one in checked if one.sound is None]
+    if as_json:
+        document = {
+            "task": name,
+            "problems": len(checked),
+            "sound": sum(one.sound is True for one in checked),
+            "unsound": [_checked(one) for one in unsound],
+            "not_judged": [one.problem for one in unknown],
+        }
+        click.echo(json.dumps(document, indent=2))
+        return
+    click.echo(
+        f"{name}: {len(checked)} problems; the reference solutions of "
+        f"{sum(one.sound is True for one in checked)} pass, of {len(unsound)} fail, "
+        f"{len(unknown)} could not be checked."
+    )
+    for one in unsound[:SHOWN]:
+        number, verdict = one.failed[0]
+        click.echo(f"  {one.problem}: solution {number}: {verdict.kind}: {verdict.detail[:100]}")
+    if len(unsound) > SHOWN:
+        click.echo(f"  ... and {len(unsound) - SHOWN} more; --json lists all.")
+    if exclude_unsound:
+        click.echo("For the arm in a study file:")
+        click.echo(f"exclude = {json.dumps([one.problem for one in unsound])}")
+
+
+def _checked(one: Checked) -> dict[str, Any]:
+    return {
+        "problem": one.problem,
+        "solutions": one.outputs,
+        "failed": [
+            {"solution": number, "verdict": verdict.kind, "detail": verdict.detail}
+            for number, verdict in one.failed
+        ],
+    }
+
+
+def _again(
+    run: str, out: Path, verifier: str | None, options: TaskOptions, jobs: int, times: int,
+    as_json: bool,
+) -> None:  # fmt: skip
+    from dataclasses import replace
+
+    from orchestrator.store.reader import find_run
+    from orchestrator.verify import judge_again
+
+    def of(arm: ArmRow) -> TaskOptions:
+        data = arm.spec.get("data")
+        project = arm.spec.get("lean_project")
+        return replace(
+            options,
+            data=options.data or (Path(data) if data else None),
+            lean_project=options.lean_project or (Path(project) if project else None),
+        )
+
+    directory = find_run(run, out)
+    reports = asyncio.run(
+        judge_again(directory, of, verifier_name=verifier, times=times, jobs=jobs)
+    )
+    if as_json:
+        click.echo(json.dumps([_document(one) for one in reports], indent=2))
+        return
+    for one in reports:
+        for line in _lines(one):
+            click.echo(line)
+
+
+def _document(report: ArmReport) -> dict[str, Any]:
+    against = report.against_run
+    return {
+        "arm": report.arm,
+        "verifier": report.verifier,
+        "stored_as": report.stored_as,
+        "samples": report.samples,
+        "distinct": report.distinct,
+        "repeats": report.repeats,
+        "flaky": report.flaky,
+        "kinds": dict(report.kinds),
+        "changed": report.changed,
+        "filled": report.filled,
+        "precision_of_run": against.precision,
+        "recall_of_run": against.recall,
+    }
+
+
+def _lines(report: ArmReport) -> list[str]:
+    kinds = ", ".join(f"{number} {kind}" for kind, number in report.kinds.most_common())
+    lines = [
+        f"{report.arm}: {report.samples} samples judged by {report.verifier} "
+        f"({report.distinct} distinct): {kinds or 'none'}.",
+    ]
+    if report.repeats > 1:
+        rate = report.flaky / report.distinct if report.distinct else 0.0
+        lines.append(
+            f"  {report.flaky} of {report.distinct} distinct samples are flaky ({rate:.2%}) over "
+            f"{report.repeats} verdicts each; the majority is stored as {report.stored_as}."
+        )
+    lines.append(f"  {report.changed} differ from the run's verdict; {report.filled} had none.")
+    precision = report.against_run.precision
+    if precision is not None and report.against_run.search_only + report.against_run.gold_only:
+        lines.append(f"  Of what the run accepted, {precision:.1%} pass here as well.")
+    return lines

@@ -1,0 +1,270 @@
+"""One HTTP/1.1 connection: a request out, its answer in, one at a time; llhttp parses.
+
+`exchange` returns the whole answer or raises ConnectionFailed, TimedOut or BadResponse, after
+which the connection is gone. So it is after a cancellation. Bytes that nobody asked for close an
+idle connection. Heads and bodies are bounded, so that no server can fill the memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import httptools
+
+from providers.errors import BadResponse, ConnectionFailed, ProviderError, TimedOut
+
+MAX_ANSWER_BYTES = 256 * 2**20
+MAX_HEAD_BYTES = 256 * 2**10
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds, each counted apart; None: no limit."""
+
+    connect_s: float | None = 15.0
+    """Name lookup, TCP and TLS."""
+    first_byte_s: float | None = None
+    """The longest silence of the server. An answer that is not streamed is silent until all of
+    it is written, so that a limit here censors long generations as `total_s` does."""
+    total_s: float | None = 3600.0
+    """From the call to the last byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case; of repeated ones the last."""
+    body: bytes
+
+
+class Connection(asyncio.Protocol):
+    """A connection to `where`; `on_idle` and `on_lost` tell its pool what became of it."""
+
+    def __init__(
+        self,
+        where: str,
+        on_idle: Callable[[Connection], None],
+        on_lost: Callable[[Connection], None],
+    ) -> None:
+        self._where = where
+        self._on_idle = on_idle
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[Answer] | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parts: list[bytes] = []
+        self._whole = self._headers, self._parts
+        self._status = self._head_bytes = self._body_bytes = 0
+        self._in_body = self._complete = self._keep = self._unasked = False
+        self._heard_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self.idle_since = 0.0
+
+    # What the pool and the request do.
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request may be written to it."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def fileno(self) -> int:
+        """The socket's number, -1 without one."""
+        sock = self._transport.get_extra_info("socket") if self._transport else None
+        return -1 if sock is None else int(sock.fileno())
+
+    async def exchange(self, request: bytes, limits: Timeouts, deadline: float | None) -> Answer:
+        """Write `request` and await its answer, until the loop's time `deadline` at most."""
+        assert self._transport is not None
+        loop = self._loop
+        waiter: asyncio.Future[Answer] = loop.create_future()
+        self._waiter = waiter
+        if deadline is not None:
+            self._timer = loop.call_at(deadline, self._expire, limits)
+        if limits.first_byte_s is not None:
+            self._heard_at = loop.time()
+            self._listen(limits.first_byte_s)
+        self._transport.write(request)
+        try:
+            return await waiter
+        except BaseException:
+            # A waiter with a result means that the connection is idle or in other hands already.
+            if waiter.cancelled() or not waiter.done() or waiter.exception() is not None:
+                self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way."""
+        self._stop_clocks()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _stop_clocks(self) -> None:
+        for clock in (self._timer, self._watch):
+            if clock is not None:
+                clock.cancel()
+        self._timer = self._watch = None
+
+    def _expire(self, limits: Timeouts) -> None:
+        total_s = limits.total_s or 0.0
+        message = f"{self._where} did not finish its answer within {total_s:g} s"
+        self._fail(TimedOut(message, sent="maybe_billed", phase="total"))
+
+    def _listen(self, limit_s: float) -> None:
+        """Fail once nothing was heard for `limit_s`; looked at when it could be so."""
+        until = self._heard_at + limit_s
+        if until > self._loop.time():
+            self._watch = self._loop.call_at(until, self._listen, limit_s)
+        else:
+            message = f"{self._where} was silent for {limit_s:g} s"
+            self._fail(TimedOut(message, sent="maybe_billed", phase="first_byte"))
+
+    def _fail(self, error: ProviderError) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
+        self.abort()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Another event loop's transports need not descend from asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            self.abort()
+            return
+        if not self._in_body:
+            self._head_bytes += len(data)
+        self._heard_at = self._loop.time()
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self._complete:
+                # The answer is whole; what came after it costs the connection only.
+                self._unasked = True
+                self._finish(waiter)
+                return
+            reason = f"{self._where} did not answer in HTTP: {error}"
+            self._fail(BadResponse(reason, sent="maybe_billed"))
+            return
+        if self._complete:
+            self._finish(waiter)
+        elif self._body_bytes > MAX_ANSWER_BYTES or (
+            not self._in_body and self._head_bytes > MAX_HEAD_BYTES
+        ):
+            reason = (
+                f"{self._where} sent more for one answer than orch holds "
+                f"({MAX_ANSWER_BYTES >> 20} MiB); lower n or max_tokens"
+            )
+            self._fail(BadResponse(reason, sent="maybe_billed"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._on_lost(self)
+        self._stop_clocks()
+        waiter, self._transport = self._waiter, None
+        if waiter is None or waiter.done():
+            return
+        if self._in_body and exc is None and self._ends_with_connection():
+            self._status = self._parser.get_status_code()
+            self._whole = self._headers, self._parts
+            self._finish(waiter)
+        elif self._in_body:
+            reason = f"{self._where} broke off in the middle of its answer"
+            waiter.set_exception(BadResponse(reason, sent="maybe_billed"))
+        else:
+            why = (exc.strerror if isinstance(exc, OSError) else None) or "closed without an answer"
+            reason = f"{self._where} broke the connection: {why}"
+            waiter.set_exception(ConnectionFailed(reason, sent="maybe_billed"))
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._unasked = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._in_body = True
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes <= MAX_ANSWER_BYTES:
+            self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._complete:
+            return
+        self._status = self._parser.get_status_code()
+        if self._status < 200:
+            self._reset()
+            return
+        self._complete = True
+        self._keep = self._parser.should_keep_alive()
+        self._whole = self._headers, self._parts
+        self._headers, self._parts = [], []
+
+    # An answer's end.
+
+    def _finish(self, waiter: asyncio.Future[Answer]) -> None:
+        self._stop_clocks()
+        named, parts = self._whole
+        status = self._status
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in named}
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        keep = self._complete and self._keep and not self._unasked
+        self._reset()
+        self._waiter = None
+        if "content-encoding" in headers:
+            try:
+                body = decoded(body, headers["content-encoding"])
+            except ValueError as error:
+                reason = f"{self._where} sent a body that cannot be read: {error}"
+                waiter.set_exception(BadResponse(reason, sent="maybe_billed"))
+                self.abort()
+                return
+        waiter.set_result(Answer(status, headers, body))
+        if keep and self.usable:
+            self.idle_since = self._loop.time()
+            self._on_idle(self)
+        elif self._transport is not None:
+            self._transport.close()
+
+    def _reset(self) -> None:
+        self._headers = []
+        self._parts = []
+        self._head_bytes = self._body_bytes = 0
+        self._in_body = self._complete = self._unasked = False
+
+    def _ends_with_connection(self) -> bool:
+        named = {name.lower() for name, _ in self._headers}
+        return not named & {b"content-length", b"transfer-encoding"}
+
+
+def decoded(body: bytes, encoding: str) -> bytes:
+    """A body without its content encoding, which nobody asked for; raises ValueError."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise ValueError(f"encoding {encoding!r} was not asked for")
+    unpacker = zlib.decompressobj(wbits=47)
+    try:
+        plain = unpacker.decompress(body, MAX_ANSWER_BYTES)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    if not unpacker.eof:
+        raise ValueError("it is cut off or too large")
+    return plain

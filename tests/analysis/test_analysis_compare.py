@@ -1,0 +1,98 @@
+"""Differences between arms, and which estimator fits which policy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from orchestrator.analysis.compare import paired_difference, unpaired_difference
+from orchestrator.analysis.coverage import coverage_curve
+from orchestrator.analysis.pairing import WrongEstimator, check_pair, estimator_for
+
+
+def test_paired_differences_cancel_what_problems_share() -> None:
+    draw = np.random.default_rng(1)
+    rates = draw.beta(0.3, 1.0, 200)
+    n = np.full(200, 100)
+    first = draw.binomial(100, np.minimum(rates * 1.3 + 0.01, 1.0))
+    second = draw.binomial(100, rates)
+    paired = paired_difference((n, first), (n, second), (5, 5))
+    curves = [coverage_curve(n, c, [5]) for c in (first, second)]
+    unpaired = unpaired_difference(
+        *((float(c.mean[0]), float(c.low_like[0]), float(c.high_like[0])) for c in curves), 200
+    )
+    assert paired.mean == pytest.approx(unpaired.mean)
+    assert paired.high - paired.low < 0.5 * (unpaired.high - unpaired.low)
+    assert paired.separable and not unpaired.separable
+    said = paired.sentence("A", "B")
+    assert said.startswith(f"A covers {100 * paired.mean:.1f} points more (")
+    assert said.endswith("than B on 200 shared problems.")
+    assert "not separable on 200 problems, unpaired" in unpaired.sentence("A", "B")
+
+
+def test_the_sentence_names_the_better_arm_whichever_comes_first() -> None:
+    worse = paired_difference(([10] * 40, [1] * 40), ([10] * 40, [8, 9] * 20), (1, 1))
+    assert worse.separable and worse.mean < 0
+    assert worse.sentence("A", "B").startswith("B covers 75.0 points more (")
+    assert "(-" not in worse.sentence("A", "B")
+
+
+def test_the_bootstrap_interval_holds_the_truth_as_often_as_it_says() -> None:
+    draw = np.random.default_rng(2)
+    held = 0
+    for seed in range(200):
+        rates = draw.beta(0.5, 1.0, 100)
+        other = np.clip(rates + draw.normal(0.0, 0.1, 100), 0, 1)
+        n = np.full(100, 20)
+        pair = [(n, draw.binomial(20, one)) for one in (rates, other)]
+        truth = 0.0193  # mean of clip(p + noise) - p over this population, by integration
+        difference = paired_difference(pair[1], pair[0], (1, 1), draws=500, seed=seed)
+        held += difference.low <= truth <= difference.high
+    assert held / 200 == pytest.approx(0.95, abs=0.05)
+
+
+def test_identical_arms_are_not_separable_and_have_a_width() -> None:
+    same = paired_difference(([5] * 50, [2] * 50), ([5] * 50, [2] * 50), (1, 1))
+    assert same.mean == 0.0
+    assert (same.low, same.high) == pytest.approx((-0.06, 0.06))
+    assert not same.separable
+
+
+def test_published_single_attempts_are_not_separable_unpaired() -> None:
+    # 29.62 % of 300 at five attempts against 80 of 300 at one: 2.9 points, give or take 7.
+    claude = coverage_curve([1] * 300, [1] * 80 + [0] * 220, [1])
+    difference = unpaired_difference(
+        (0.2964, 0.2475, 0.3505),
+        (float(claude.mean[0]), float(claude.low_like[0]), float(claude.high_like[0])),
+        300,
+    )
+    assert difference.mean == pytest.approx(0.0297, abs=0.001)
+    assert difference.high - difference.mean == pytest.approx(0.072, abs=0.006)
+    assert not difference.separable
+
+
+def test_problems_must_line_up() -> None:
+    with pytest.raises(ValueError, match="same problems in both arms"):
+        paired_difference(([5] * 3, [1] * 3), ([5] * 4, [1] * 4), (1, 1))
+
+
+def test_each_policy_has_its_estimator() -> None:
+    assert estimator_for("uniform") == "unbiased"
+    assert estimator_for("until-solved") == "survival"
+    assert estimator_for("best-value") == "survival"
+    assert estimator_for("best-value", contiguous=False) == "model"
+
+
+def test_a_wrong_pair_is_refused_by_name() -> None:
+    check_pair("uniform", "unbiased")
+    check_pair("until-solved", "survival")
+    check_pair("best-value", "model")
+    check_pair("best-value", "survival", contiguous=True)
+    with pytest.raises(WrongEstimator, match=r"unbiased pass@k .* is biased .* until-solved"):
+        check_pair("until-solved", "unbiased")
+    with pytest.raises(WrongEstimator, match="use first success"):
+        check_pair("until-solved", "unbiased", contiguous=True)
+    with pytest.raises(WrongEstimator, match="best-value"):
+        check_pair("best-value", "survival")
+    with pytest.raises(WrongEstimator, match="known policies are uniform"):
+        estimator_for("greedy")

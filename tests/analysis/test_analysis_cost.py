@@ -1,0 +1,132 @@
+"""Dollars per solve, the two prices of a point, marginal cost, the frontier, and splits."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from budgets.money import picodollars
+from orchestrator.analysis.cost import (
+    CostPoint,
+    coverage_at_cost,
+    frontier,
+    marginal,
+    overtaken_at,
+    split_budget,
+    until_solved_cost,
+    usd_as_bought,
+    usd_at_k,
+    usd_per_solved,
+)
+from orchestrator.analysis.coverage import mean_coverage
+
+
+def test_usd_per_solved_counts_uncertain_money_and_rounds_up() -> None:
+    assert usd_per_solved(10, 1, 4) == 3
+    assert usd_per_solved(picodollars("10.80"), 0, 89) == -(-(108 * 10**11) // 89)
+    assert usd_per_solved(10, 1, 0) is None
+
+
+def test_usd_at_k_pays_the_prompt_once_per_request() -> None:
+    prompt, sample = [100, 200], [7, 11]
+    assert usd_at_k(1, prompt, sample, 4) == 318
+    assert usd_at_k(4, prompt, sample, 4) == 300 + 4 * 18
+    assert usd_at_k(5, prompt, sample, 4) == 600 + 5 * 18
+    with pytest.raises(ValueError, match="at least 1"):
+        usd_at_k(0, prompt, sample, 4)
+    with pytest.raises(ValueError, match="at least 1"):
+        usd_at_k(1, prompt, sample, 0)
+
+
+def test_usd_as_bought_takes_whole_requests() -> None:
+    assert usd_as_bought([0, 4, 0, 4], [10, 20, 30, 40], 4) == 40
+    assert usd_as_bought([0, 4, 0, 4], [10, 20, 30, 40], 5) == 100
+
+
+def test_until_solved_pays_up_to_the_first_success() -> None:
+    costs = [[1, 2, 4, 8], [16, 32, 64, 128]]
+    assert until_solved_cost([2, 0], costs, 3) == 1 + 2 + 16 + 32 + 64
+    assert until_solved_cost([2, 0], costs, 1) == 17
+
+
+def test_coverage_at_cost_counts_each_problem_once_in_the_order_of_reservation() -> None:
+    spent, solved = coverage_at_cost([0, 1, 0, 1, 2], [5, 5, 1, 1, 3], [0, 1, 1, 1, 0])
+    assert spent.tolist() == [5, 10, 11, 12, 15]
+    assert solved.tolist() == [0, 1, 2, 2, 2]
+    with pytest.raises(ValueError, match="one entry for every attempt"):
+        coverage_at_cost([0], [5, 5], [1])
+
+
+def test_marginal_dollars_over_an_interval_of_k() -> None:
+    draw = np.random.default_rng(1)
+    n, c = np.full(100, 40), draw.binomial(40, draw.beta(0.3, 2, 100))
+    found = marginal(n, c, 1, 10, cost=900_000)
+    assert found.per_solve is not None and found.low is not None and found.high is not None
+    assert found.low < found.per_solve < found.high
+    gained = 100 * np.diff(mean_coverage(n, c, [1, 10]))[0]
+    assert found.per_solve == math.ceil(900_000 / gained)
+    with pytest.raises(ValueError, match="must rise"):
+        marginal(n, c, 10, 10, cost=1)
+
+
+def test_marginal_of_a_certain_gain_is_its_cost_over_its_solves() -> None:
+    # pass@1 is 1/2 and pass@2 is 1 everywhere: 10 problems gain a half each.
+    found = marginal([2] * 10, [1] * 10, 1, 2, cost=1001)
+    assert found.per_solve == 201
+
+
+def test_no_gain_has_no_price() -> None:
+    found = marginal([10] * 10, [10] * 10, 1, 5, cost=100)
+    assert found.per_solve is None
+    assert found.high is None
+    assert found.low is not None
+
+
+def points() -> list[CostPoint]:
+    return [
+        CostPoint("cheap", 1, 10, 0.1),
+        CostPoint("cheap", 5, 50, 0.3),
+        CostPoint("cheap", 50, 500, 0.45),
+        CostPoint("dear", 1, 60, 0.28),
+        CostPoint("best", 1, 500, 0.5),
+    ]
+
+
+def test_the_frontier_keeps_what_nothing_beats() -> None:
+    kept = frontier(points())
+    assert [(point.arm, point.k) for point in kept] == [("cheap", 1), ("cheap", 5), ("best", 1)]
+    twice = frontier([points()[0], points()[0]])
+    assert len(twice) == 1
+
+
+def test_the_k_at_which_a_dearer_arm_is_overtaken() -> None:
+    cheap = [point for point in points() if point.arm == "cheap"]
+    overtaken = overtaken_at(cheap, points()[3])
+    assert overtaken is not None and overtaken.k == 5
+    assert overtaken_at(cheap, points()[4]) is None
+    assert overtaken_at(cheap, CostPoint("equal", 1, 1, 0.45)) is None
+
+
+def test_a_budget_is_split_where_the_arms_solve_different_problems() -> None:
+    first = np.array([[0.5, 1.0], [0.25, 1.0]])
+    second = np.array([[1.0, 0.5], [1.0, 0.25]])
+    split = split_budget([first, second], [[1, 2], [1, 2]], [[10, 20], [10, 20]], 30)
+    assert split.cost == 30
+    assert sorted(split.attempts) == [1, 2]
+    assert split.coverage == pytest.approx(1 - (0.5 + 0.25) / 2)
+    nothing = split_budget([first], [[1, 2]], [[10, 20]], 5)
+    assert nothing.attempts == (0,) and nothing.coverage == 0.0
+
+
+def test_equal_coverage_is_bought_the_cheaper_way() -> None:
+    same = np.array([[0.5], [0.5]])
+    assert split_budget([same], [[1, 2]], [[10, 20]], 100).attempts == (1,)
+
+
+def test_too_many_combinations_are_refused() -> None:
+    row = np.ones((1001, 1))
+    ks = list(range(1001))
+    with pytest.raises(ValueError, match="name fewer k"):
+        split_budget([row, row], [ks, ks], [ks, ks], 1)

@@ -1,0 +1,94 @@
+"""Parameter counts of published models, and the sum over positions."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.analysis.flops import Shape, flops, shape_of
+
+
+def llama(width: int, inner: int, layers: int, heads: int) -> dict[str, object]:
+    return {
+        "model_type": "llama", "hidden_size": width, "intermediate_size": inner,
+        "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": 8,
+        "vocab_size": 128256, "tie_word_embeddings": False,
+    }  # fmt: skip
+
+
+def pythia(width: int, layers: int, heads: int, vocabulary: int = 50304) -> dict[str, object]:
+    return {
+        "model_type": "gpt_neox", "hidden_size": width, "intermediate_size": 4 * width,
+        "num_hidden_layers": layers, "num_attention_heads": heads, "vocab_size": vocabulary,
+        "tie_word_embeddings": False,
+    }  # fmt: skip
+
+
+def gemma(width: int, inner: int, layers: int, heads: int, shared: int) -> dict[str, object]:
+    return {
+        "model_type": "gemma", "hidden_size": width, "intermediate_size": inner, "head_dim": 256,
+        "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": shared,
+        "vocab_size": 256000,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "parameters"),
+    [
+        # The totals that the models' own weight files hold.
+        (llama(4096, 14336, 32, 32), 8_030_261_248),
+        (llama(8192, 28672, 80, 64), 70_553_706_496),
+        (pythia(512, 6, 8), 70_426_624),
+        (pythia(768, 12, 12), 162_322_944),
+        (pythia(4096, 32, 32, 50432), 6_857_302_016),
+        (gemma(2048, 16384, 18, 8, 1), 2_506_172_416),
+        (gemma(3072, 24576, 28, 16, 16), 8_537_680_896),
+    ],
+)
+def test_parameters_are_those_of_the_published_weights(
+    config: dict[str, object], parameters: int
+) -> None:
+    shape = shape_of(config)
+    assert shape.parameters == parameters
+    assert shape.layers == config["num_hidden_layers"]
+    assert shape.width == config["hidden_size"]
+
+
+def test_a_mixture_of_experts_counts_the_routed_ones() -> None:
+    mixtral = {
+        **llama(4096, 14336, 32, 32), "model_type": "mixtral", "vocab_size": 32000,
+        "num_local_experts": 8, "num_experts_per_tok": 2,
+    }  # fmt: skip
+    assert shape_of(mixtral).parameters == 12_879_925_248
+
+
+def test_latent_attention_and_shared_experts() -> None:
+    deepseek_v2 = {
+        "model_type": "deepseek_v2", "hidden_size": 5120, "intermediate_size": 12288,
+        "moe_intermediate_size": 1536, "num_hidden_layers": 60, "num_attention_heads": 128,
+        "num_key_value_heads": 128, "vocab_size": 102400, "n_routed_experts": 160,
+        "n_shared_experts": 2, "num_experts_per_tok": 6, "first_k_dense_replace": 1,
+        "kv_lora_rank": 512, "q_lora_rank": 1536, "qk_nope_head_dim": 128,
+        "qk_rope_head_dim": 64, "v_head_dim": 128,
+    }  # fmt: skip
+    # Published as 21 billion active parameters.
+    assert shape_of(deepseek_v2).parameters == pytest.approx(21.4e9, rel=0.01)
+
+
+def test_operations_sum_over_positions_with_the_prompt_once() -> None:
+    shape = Shape(parameters=1000, layers=3, width=10)
+
+    def token(context: int) -> float:
+        return 2.0 * (1000 + 2 * 3 * 10 * context)
+
+    prompt = sum(token(t) for t in range(1, 6))
+    answer = sum(token(5 + t) for t in range(1, 8))
+    assert flops(shape, 5, 7, 1) == prompt + answer
+    assert flops(shape, 5, 7, 100) == prompt + 100 * answer
+    assert flops(shape, 5, 7, 0) == prompt
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(ValueError, match="'hidden_size'"):
+        shape_of({"vocab_size": 10})
+    with pytest.raises(ValueError, match="'qk_nope_head_dim'"):
+        shape_of({**llama(64, 64, 1, 1), "kv_lora_rank": 8})

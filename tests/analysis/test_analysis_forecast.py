@@ -1,0 +1,129 @@
+"""Forecasts against synthetic truth and released outcomes, and refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from orchestrator.analysis.beta import BetaPosterior
+from orchestrator.analysis.forecast import Forecast, ForecastRefused, forecast_coverage
+
+
+def trial(
+    c: np.ndarray, total: int, n: int, draw: np.random.Generator, draws: int = 400
+) -> tuple[float, Forecast]:
+    """A prefix of n of the recorded outcomes, its forecast, and what came of it."""
+    prefix = draw.hypergeometric(c, total - c, n)
+    return float((c > 0).mean()), forecast_coverage(
+        np.full(len(c), n), prefix, total, draws=draws, seed=int(draw.integers(1 << 30))
+    )
+
+
+def scores(configurations: list[np.ndarray], n: int, prefixes: int) -> tuple[float, float, float]:
+    """Mean error, share of intervals that hold the truth, mean width; over 10,000 outcomes."""
+    draw, errors, held, widths = np.random.default_rng(1), [], [], []
+    for c in configurations:
+        for _ in range(prefixes):
+            truth, forecast = trial(c, 10_000, n, draw)
+            errors.append(abs(forecast.mean - truth))
+            held.append(forecast.low - 1e-9 <= truth <= forecast.high + 1e-9)
+            widths.append(forecast.high - forecast.low)
+    return float(np.mean(errors)), float(np.mean(held)), float(np.mean(widths))
+
+
+def test_synthetic_truth_lies_where_the_forecast_says() -> None:
+    draw = np.random.default_rng(3)
+    rates = [draw.beta(0.25, 4, 128), draw.beta(0.3, 20, 128), draw.beta(0.5, 1, 128)]
+    error, held, width = scores([draw.binomial(10_000, one) for one in rates], 1000, 10)
+    assert error < 0.035
+    assert held >= 0.7
+    assert 0.01 < width < 0.12
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("n", "most", "widest"), [(1000, 0.025, 0.12), (100, 0.04, 0.20)])
+def test_released_configurations(released: list, n: int, most: float, widest: float) -> None:
+    error, held, width = scores([one.c for one in released], n, 200)
+    assert error <= most
+    assert 0.85 <= held <= 0.99
+    assert width <= widest
+
+
+def test_the_forecast_is_anchored_at_what_is_solved() -> None:
+    c = np.array([0] * 60 + [1, 2, 5, 10, 20] * 8)
+    forecast = forecast_coverage([100] * 100, c, 101)
+    assert forecast.mean == pytest.approx(0.4, abs=0.005)
+    assert forecast.mean >= 0.4
+    assert forecast.low >= 0.4
+    assert forecast.high > forecast.low
+    f_n, f_k = np.exp(forecast.a * 100.0**forecast.b), np.exp(forecast.a * 101.0**forecast.b)
+    assert forecast.mean == pytest.approx(0.4 + 0.6 * (f_k - f_n) / (1 - f_n), abs=1e-12)
+
+
+def test_farther_is_higher_and_less_sure() -> None:
+    c = np.array([0] * 60 + [1, 2, 5, 10, 20] * 8)
+    near, far = (forecast_coverage([100] * 100, c, k) for k in (200, 20_000))
+    assert near.mean < far.mean < 1.0
+    assert near.high - near.low < far.high - far.low
+    assert "times n" not in near.note
+    assert "200 times n" in far.note
+
+
+def test_says_when_the_curve_bends_away_from_the_law() -> None:
+    draw = np.random.default_rng(1)
+    plateau = np.where(draw.random(200) < 0.5, draw.beta(2, 8, 200), 0.0)
+    bent = forecast_coverage([1000] * 200, draw.binomial(1000, plateau), 100_000)
+    assert "the last stretch of the curve alone" in bent.note
+    assert bent.late < bent.mean - 0.03
+
+
+def test_the_same_seed_gives_the_same_forecast() -> None:
+    c = [0] * 20 + [3, 1, 4, 1, 5]
+    assert forecast_coverage([50] * 25, c, 500) == forecast_coverage([50] * 25, c, 500)
+    other = forecast_coverage([50] * 25, c, 500, seed=1)
+    assert other.mean == forecast_coverage([50] * 25, c, 500).mean
+
+
+def test_everything_solved_stays_solved() -> None:
+    forecast = forecast_coverage([20] * 5, [1, 2, 3, 4, 5], 100)
+    assert (forecast.mean, forecast.low, forecast.high) == (1.0, 1.0, 1.0)
+    assert forecast.note == "Every problem is solved."
+
+
+@pytest.mark.parametrize(
+    ("n", "c", "k", "words"),
+    [
+        (100, [1, 1, 1, 0, 0], 1000, "only 3 of 5 problems are solved"),
+        (100, [1, 1, 1, 1, 0], 100, "needs no forecast"),
+        (9, [1, 1, 1, 1, 0], 100, "9 attempts per problem show no trend"),
+        (10, [1, 1, 1, 1, 0], 10_001, "make at least 11 attempts"),
+    ],
+)
+def test_refuses_with_the_reason(n: int, c: list[int], k: int, words: str) -> None:
+    with pytest.raises(ForecastRefused, match=words):
+        forecast_coverage([n] * len(c), c, k)
+
+
+def test_four_solved_problems_are_enough_to_try() -> None:
+    assert forecast_coverage([100] * 50, [1, 1, 2, 9] + [0] * 46, 100_000).mean > 0.08
+
+
+def test_the_beta_posterior_finds_its_own_truth() -> None:
+    draw = np.random.default_rng(5)
+    rates = draw.beta(0.4, 6.0, 3000)
+    posterior = BetaPosterior.from_counts(np.full(3000, 50), draw.binomial(50, rates))
+    assert float(posterior.weight @ posterior.alpha) == pytest.approx(0.4, rel=0.1)
+    assert posterior.coverage([1, 100]) == pytest.approx(
+        [rates.mean(), (1 - (1 - rates) ** 100).mean()], abs=0.015
+    )
+    assert posterior.weight.sum() == pytest.approx(1.0)
+
+
+def test_stopping_at_a_first_success_does_not_mislead_the_beta_posterior() -> None:
+    draw = np.random.default_rng(6)
+    rates = draw.beta(0.4, 6.0, 3000)
+    first = draw.geometric(np.maximum(rates, 1e-12))
+    solved = (first <= 50).astype(int)
+    posterior = BetaPosterior.from_first_successes(np.where(solved, first - 1, 50), solved)
+    assert float(posterior.coverage(20)) == pytest.approx((1 - (1 - rates) ** 20).mean(), abs=0.02)

@@ -1,0 +1,103 @@
+"""Both intervals on problem sets of known truth, their limits, and their notes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.analysis_intervals import POPULATIONS, SIZES, beta, groups, simulate
+from orchestrator.analysis.coverage import coverage_curve
+from orchestrator.analysis.intervals import difference
+from orchestrator.analysis.mixture import fit_mixture
+
+
+def test_nominal_95_percent_is_about_95_percent_for_both_kinds() -> None:
+    populations = (beta(0.3, 3), beta(0.2, 0.2), groups((0.5, 0.3), (0.5, 0.001)))
+    cells = list(simulate(populations, {20: (1, 10, 20)}, replicates=250, seed=5))
+    assert len(cells) == 9
+    for cell in cells:
+        # 250 replicates: three standard errors are 0.04.
+        assert 0.91 <= cell.these <= 0.995, cell
+        assert 0.91 <= cell.like <= 0.995, cell
+    assert np.mean([cell.these for cell in cells]) == pytest.approx(0.955, abs=0.02)
+    assert np.mean([cell.like for cell in cells]) == pytest.approx(0.955, abs=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_whole_table_of_simulated_coverage() -> None:
+    cells = list(simulate(POPULATIONS, SIZES, replicates=1000, seed=1))
+    like = [cell.like for cell in cells]
+    these = [cell.these for cell in cells]
+    assert min(like) >= 0.92 and max(like) <= 0.985
+    assert min(these) >= 0.90
+    assert np.mean(these) == pytest.approx(0.955, abs=0.01)
+
+
+@pytest.mark.parametrize("right", [0, 1, 9, 10])
+@pytest.mark.parametrize("problems", [1, 2, 128])
+def test_no_interval_has_zero_width_and_all_hold_the_mean(right: int, problems: int) -> None:
+    curve = coverage_curve([10] * problems, [right] * problems)
+    for low, high in ((curve.low, curve.high), (curve.low_like, curve.high_like)):
+        assert np.all(high > low)
+        assert np.all((low >= 0) & (high <= 1))
+        assert np.all((low <= curve.mean + 1e-12) & (curve.mean <= high + 1e-12))
+
+
+def test_one_attempt_per_problem_gets_the_binomial_interval_for_these_problems() -> None:
+    curve = coverage_curve([1] * 100, [1] * 30 + [0] * 70, [1])
+    z, share = 1.959964, 0.3
+    half = z * np.sqrt(share * (1 - share) / 100)
+    assert curve.high[0] - curve.low[0] == pytest.approx(2 * half, rel=0.05)
+    assert "one attempt at a problem" in curve.note
+
+
+def test_these_problems_are_surer_than_problems_like_these_with_many_attempts() -> None:
+    draw = np.random.default_rng(2)
+    curve = coverage_curve(np.full(128, 1000), draw.binomial(1000, draw.beta(0.3, 3, 128)), [1, 10])
+    assert np.all((curve.high - curve.low) * 5 < curve.high_like - curve.low_like)
+
+
+def test_a_wider_level_is_wider() -> None:
+    wide = coverage_curve([50] * 20, range(20), [1, 25, 50], level=0.99)
+    usual = coverage_curve([50] * 20, range(20), [1, 25, 50])
+    assert np.all(wide.low < usual.low)
+    assert np.all(wide.high_like[:2] > usual.high_like[:2])
+    assert usual.level == 0.95
+    with pytest.raises(ValueError, match="level of an interval"):
+        coverage_curve([5], [1], [1], level=1.0)
+
+
+def test_the_note_says_where_nothing_is_trustworthy() -> None:
+    clear = coverage_curve([100] * 50, range(50), [1, 10])
+    assert clear.note == ""
+    solved = coverage_curve([10] * 50, [10] * 50, [1, 5])
+    assert "At k = 1 to 5 neither interval is trustworthy." in solved.note
+    assert "absent from these 50" in solved.note
+
+
+def test_the_mixture_finds_two_groups() -> None:
+    draw = np.random.default_rng(4)
+    rates = np.where(draw.random(2000) < 0.5, 0.3, 0.001)
+    c = draw.binomial(50, rates)
+    kinds, alike = np.unique(c, return_counts=True)
+    mixture = fit_mixture(np.full(len(kinds), 50), kinds, alike.astype(float))
+    fails = float(alike @ mixture.failure_moment(100)) / 2000
+    assert fails == pytest.approx(float(((1 - rates) ** 100).mean()), abs=0.03)
+    assert mixture.weights.sum() == pytest.approx(1.0)
+
+
+def test_the_gain_between_two_k_is_surer_than_its_ends_suggest() -> None:
+    draw = np.random.default_rng(6)
+    n, hits, ends = np.full(128, 40), 0, []
+    rates = draw.beta(0.3, 3, 128)
+    truth = float(((1 - rates) ** 10 - (1 - rates) ** 20).mean())
+    for _ in range(300):
+        c = draw.binomial(40, rates)
+        gain, low, high = difference(n, c, 10, 20, 0.95)
+        hits += low <= truth <= high
+        curve = coverage_curve(n, c, [10, 20])
+        assert gain == pytest.approx(curve.mean[1] - curve.mean[0], abs=1e-12)
+        ends.append((high - low) / (curve.high - curve.low).sum())
+    assert 0.91 <= hits / 300 <= 0.99
+    assert np.mean(ends) < 0.5

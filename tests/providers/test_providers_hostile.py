@@ -1,0 +1,76 @@
+"""The hostile server's every fault through every provider: the reaction, held against its bill."""
+
+from __future__ import annotations
+
+import pytest
+
+from providers import errors
+from providers.registry import make_provider
+from providers.sample import SampleRequest, SampleResponse
+from providers.transport import Timeouts
+from tests.hostile.bill import read_bill
+from tests.hostile.faults import BILLED
+from tests.hostile.server import HostileServer
+
+REACTIONS = {
+    "rate_limited": errors.RateLimited,
+    "rate_limited_seconds": errors.RateLimited,
+    "rate_limited_date": errors.RateLimited,
+    "quota": errors.NoCredit,
+    "error_500": errors.Overloaded,
+    "error_503": errors.Overloaded,
+    "gateway_502": errors.Overloaded,
+    "hang": errors.TimedOut,
+    "reset_before": errors.ConnectionFailed,
+    "reset_after": errors.ConnectionFailed,
+    "half_body": errors.BadResponse,
+    "broken_json": errors.BadResponse,
+}
+"""Every other fault comes with an answer."""
+
+NAMES = ("vllm", "openai", "anthropic")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("fault", BILLED)
+async def test_every_fault(name, fault, tmp_path):
+    bill = tmp_path / "bill.jsonl"
+    n = 1 if name == "anthropic" else 3
+    request = SampleRequest("hostile", messages=({"role": "user", "content": "6*7?"},), n=n)
+    async with HostileServer(bill, script=[fault], retry_after_s=7, drip_s=0.1) as server:
+        asked = make_provider(
+            name, base_url=f"{server.url}/v1", timeouts=Timeouts(total_s=0.5), environ={}
+        )
+        outcome: SampleResponse | errors.ProviderError
+        try:
+            outcome = await asked.sample(request)
+        except errors.ProviderError as error:
+            outcome = error
+        await asked.aclose()
+    (line,) = read_bill(bill)
+    if fault in REACTIONS:
+        assert type(outcome) is REACTIONS[fault]
+        assert isinstance(outcome, errors.ProviderError)
+        # What was billed may never look free; what certainly was not may be given back.
+        assert outcome.sent == request.sending.sent
+        if line.pico:
+            assert outcome.sent == "maybe_billed"
+        elif fault != "reset_before":
+            assert outcome.sent == "rejected"
+        if fault in ("rate_limited_seconds", "rate_limited_date"):
+            assert outcome.retry_after_s == pytest.approx(7, abs=2)
+        return
+    assert isinstance(outcome, SampleResponse)
+    if fault == "no_usage":
+        assert outcome.usage is None
+    else:
+        assert outcome.usage is not None
+        assert outcome.usage.prompt_tokens == line.prompt_tokens
+        assert outcome.usage.output_tokens == line.output_tokens
+    if fault == "ignore_n" and n > 1:
+        assert outcome.missing == (1, 2)
+    else:
+        assert outcome.missing == ()
+        assert len(outcome.choices) == n
+    if fault in ("length", "content_filter"):
+        assert {choice.finish_reason for choice in outcome.choices} == {fault}
