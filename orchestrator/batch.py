@@ -29,6 +29,8 @@ class Running:
     provider_id: str = ""
     phase: Phase = "unsent"
     """unsent: certainly not at the provider. unknown: it may be. there: it is, by its id."""
+    accepted: bool = False
+    """Whether a look at it found it running, so that it takes room in the provider's queue."""
     counted: bool = False
     """Whether its requests are shown as batched."""
 

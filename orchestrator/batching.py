@@ -165,6 +165,7 @@ class Batching:
         while seen.status == "running":
             await asyncio.sleep(running.poll_s)
             seen = await self._ask(running, lambda: running.lane.poll(running.provider_id))
+            running.accepted = seen.status == "running"
         if seen.status == "refused":
             self._refused(running, self._why_refused(running, seen))
             return
@@ -231,11 +232,12 @@ class Batching:
         why = f"{running.arm.provider.name} refused {running.name}: {seen.detail}"
         if not seen.clears:
             return InvalidRequest(why, sent="not_sent")
-        arm = running.arm.number
-        if sum(other.arm.number == arm for other in self._tasks.values()) == 1:
-            # Nothing else of this arm fills the queue: the batch itself is too large for it.
-            self._gathering.most[arm] = max(1, len(running.tickets) // 2)
-        return RateLimited(why, sent="not_sent", retry_after_s=FULL_PAUSE_S)
+        arm = running.arm
+        if any(other.accepted and other.arm is arm for other in self._tasks.values()):
+            return RateLimited(why, sent="not_sent", retry_after_s=FULL_PAUSE_S)
+        # Nothing of this arm fills the queue: the batch itself is too large for it.
+        self._gathering.most[arm.number] = max(1, len(running.tickets) // 2)
+        return RateLimited(why, sent="not_sent")
 
     def _lost(self, running: Running) -> None:
         name = running.arm.provider.name

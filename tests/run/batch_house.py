@@ -48,6 +48,9 @@ class House(BatchServer):
         """Leave every batch out of the list."""
         self.only: int | None = None
         """How many requests of a batch run before it expires; None: all."""
+        self.room: int | None = None
+        """Requests per batch above which OpenAI's queue is full; None: it never is."""
+        self.reason = "token_limit_exceeded"
         self.statuses: list[int] = []
         """Statuses of the next requests that run; 200 once they are used up."""
         self.bill: list[tuple[int, int]] = []
@@ -82,6 +85,11 @@ class House(BatchServer):
 
     async def create(self, request: web.Request) -> web.Response:
         made = await super().create(request)
+        name, batch = list(self.batches.items())[-1]
+        if self.room is not None and len(self.requests[name]) > self.room:
+            full = {"code": self.reason, "message": "Enqueued token limit reached."}
+            batch |= {"status": "failed", "errors": {"data": [full]}}
+            return web.json_response(batch)
         if self.hold_created:
             await self.hang()
         return made

@@ -312,6 +312,28 @@ def test_what_failed_in_a_batch_or_never_ran_is_asked_again(
     assert totals.settled == server.billed and totals.uncertain == 0
 
 
+@pytest.mark.parametrize("provider", ["openai"])
+def test_a_batch_too_large_for_the_providers_queue_is_asked_in_smaller_ones(
+    provider, server, arguments, orch, tmp_path
+):
+    server.room = 3
+    ended = orch(*arguments(), SOME_KEY=KEY)
+    assert ended.code == 0, ended.err
+    check_whole(provider, server, tmp_path / "runs/r")
+    sizes = [len(server.requests[name]) for name in server.batches]
+    assert sizes[0] == 10 and set(sizes[-5:]) == {2}
+
+
+@pytest.mark.parametrize("provider", ["openai"])
+def test_a_batch_that_is_refused_costs_nothing_and_its_slots_stay_unfilled(
+    provider, server, arguments, orch, tmp_path
+):
+    server.room, server.reason = 3, "invalid_method"
+    ended = orch(*arguments(), SOME_KEY=KEY)
+    assert ended.code == 1, ended.err
+    assert books(tmp_path / "runs/r").committed == 0
+
+
 def test_a_provider_without_a_batch_api_is_refused(orch, tmp_path):
     ended = orch("run", "--provider", "local", "--batch", "--name", "r")
     assert ended.code == 2
