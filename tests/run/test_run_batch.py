@@ -347,7 +347,7 @@ def test_no_server_is_held_while_a_batch_is_waited_for(orch, tmp_path):
         '[study]\n[[arms]]\nprovider = "local"\ntask = "arithmetic"\n'
         '[[arms]]\nprovider = "openai"\nmodel = "gpt-4o"\ntask = "arithmetic"\nbatch = true\n'
     )
-    ended = orch("run", study)
+    ended = orch("run", study, OPENAI_API_KEY=KEY)
     assert ended.code == 2
     assert "study of their own" in " ".join(ended.err.split())
 
