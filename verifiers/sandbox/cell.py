@@ -214,7 +214,7 @@ class Cell:
         elif (written := _size_mb(self._files)) > 2 * limits.output_mb:
             self.kill("output", f"{written:.0f} MiB of output, more than {limits.output_mb}")
         elif elapsed_s > limits.wall_s:
-            # Time before the fork and after the end is ours: the zygote, too, waits for a processor.
+            # Time before the fork and after the end is ours: the zygote waits for a processor too.
             own_s = min(elapsed_s, use.age_s)
             self._starved_s = self._watch.starved_s(use.pids)
             if own_s - self._starved_s > limits.wall_s or elapsed_s > limits.patience_s:
