@@ -176,7 +176,7 @@ def _name(kind: type, specials: dict[str, Any]) -> str:
             return name
     if getattr(sympy, kind.__name__, None) is not kind:
         raise TypeError(f"no rule for {kind.__name__}")
-    return kind.__name__
+    return str(kind.__name__)
 
 
 def _decoded(steps: Steps) -> Any:

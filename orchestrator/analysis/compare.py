@@ -32,12 +32,16 @@ class Difference:
 
     def sentence(self, first: str, second: str) -> str:
         """What a person may conclude."""
-        points = f"{100 * self.mean:+.1f} points ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
         how = f"{self.problems} {'shared problems' if self.paired else 'problems, unpaired'}"
         if not self.separable:
-            return f"{first} and {second} are not separable on {how}: {points}."
+            gap = f"{100 * self.mean:+.1f} points ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
+            return f"{first} and {second} are not separable on {how}: {gap}."
         more, less = (first, second) if self.mean > 0 else (second, first)
-        return f"{more} covers more than {less} on {how}: {first} minus {second} is {points}."
+        low, high = sorted((abs(self.low), abs(self.high)))
+        return (
+            f"{more} covers {100 * abs(self.mean):.1f} points more ({100 * low:.1f} to "
+            f"{100 * high:.1f}) than {less} on {how}."
+        )
 
 
 def paired_difference(

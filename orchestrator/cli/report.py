@@ -14,17 +14,41 @@ import click
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), envvar="ORCH_OUT",
               help="Where runs given by name are looked for.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def report(runs: tuple[str, ...], out: Path, as_json: bool) -> None:
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write one self-contained page.")  # fmt: skip
+@click.option("--figures", type=click.Path(path_type=Path, file_okay=False),
+              help="Draw publication figures (SVG and PNG) into this directory.")  # fmt: skip
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write every number as CSV.")  # fmt: skip
+@click.option("--markdown", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write a Markdown table.")  # fmt: skip
+@click.option("--latex", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write a LaTeX table (booktabs).")  # fmt: skip
+@click.option("--forecast", "forecast_at", type=click.IntRange(min=2), multiple=True, metavar="K",
+              help="Forecast coverage at K attempts (repeatable).")  # fmt: skip
+def report(
+    runs: tuple[str, ...],
+    out: Path,
+    as_json: bool,
+    html: Path | None,
+    figures: Path | None,
+    csv_file: Path | None,
+    markdown: Path | None,
+    latex: Path | None,
+    forecast_at: tuple[int, ...],
+) -> None:
     """Coverage at k = 1, 2, 5, 10, ... with intervals, and dollars, of each RUN."""
     from rich.console import Console
 
+    from orchestrator.report.collect import collect
     from orchestrator.report.document import document, print_report
     from orchestrator.report.rows import read_rows
+    from orchestrator.report.write import print_more, write_files
     from orchestrator.store.reader import RunReader, find_run
 
+    directories = [find_run(run, out) for run in runs]
     documents = []
-    for run in runs:
-        directory = find_run(run, out)
+    for directory in directories:
         with closing(RunReader(directory)) as reader:
             rows = read_rows(reader)
         documents.append(document(str(directory), rows))
@@ -32,5 +56,12 @@ def report(runs: tuple[str, ...], out: Path, as_json: bool) -> None:
             console = Console()
             console.print(f"Run: {directory}", highlight=False, markup=False)
             print_report(console, rows)
+    whole = collect(directories, forecast_at)
     if as_json:
         click.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2))
+    else:
+        print_more(Console(), whole)
+    for path in write_files(
+        whole, html=html, figures=figures, csv=csv_file, markdown=markdown, latex=latex
+    ):
+        click.echo(f"Wrote {path}", err=True)

@@ -21,28 +21,69 @@ SHOWN = 40
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--self-check", "task", metavar="TASK", envvar="ORCH_SELF_CHECK",
-              help="Judge a task's own reference solutions instead of a run.")
-@click.option("--exclude-unsound", is_flag=True,
-              help="With --self-check: print the line for a study file that leaves out the "
-              "problems whose references fail.")
-@click.option("--repeat", type=click.IntRange(min=1), default=1, envvar="ORCH_REPEAT",
-              help="Judge each distinct sample so often; the majority counts, flaky ones are told.")
-@click.option("--verifier", envvar="ORCH_VERIFIER",
-              help="Another verifier of the task, whose verdicts are stored beside the run's own.")
-@click.option("--data", type=click.Path(path_type=Path), envvar="ORCH_DATA_PATH",
-              help="The task's data set, as for `orch run`.")
-@click.option("--subset", type=click.Choice(["paper", "released", "all"]), default="paper",
-              help="With --self-check: which problems.")
-@click.option("--per-problem", type=click.IntRange(min=0), default=0,
-              help="With --self-check: at most so many reference solutions a problem; 0: all.")
-@click.option("--lean-project", type=click.Path(path_type=Path), envvar="ORCH_LEAN_PROJECT",
-              help="The Lean project against which proofs are checked.")
+@click.option(
+    "--self-check",
+    "task",
+    metavar="TASK",
+    envvar="ORCH_SELF_CHECK",
+    help="Judge a task's own reference solutions instead of a run.",
+)
+@click.option(
+    "--exclude-unsound",
+    is_flag=True,
+    help="With --self-check: print the line for a study file that leaves out the "
+    "problems whose references fail.",
+)
+@click.option(
+    "--repeat",
+    type=click.IntRange(min=1),
+    default=1,
+    envvar="ORCH_REPEAT",
+    help="Judge each distinct sample so often; the majority counts, flaky ones are told.",
+)
+@click.option(
+    "--verifier",
+    envvar="ORCH_VERIFIER",
+    help="Another verifier of the task, whose verdicts are stored beside the run's own.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    envvar="ORCH_DATA_PATH",
+    help="The task's data set, as for `orch run`.",
+)
+@click.option(
+    "--subset",
+    type=click.Choice(["paper", "released", "all"]),
+    default="paper",
+    help="With --self-check: which problems.",
+)
+@click.option(
+    "--per-problem",
+    type=click.IntRange(min=0),
+    default=0,
+    help="With --self-check: at most so many reference solutions a problem; 0: all.",
+)
+@click.option(
+    "--lean-project",
+    type=click.Path(path_type=Path),
+    envvar="ORCH_LEAN_PROJECT",
+    help="The Lean project against which proofs are checked.",
+)
 @click.option("--sandbox", envvar="ORCH_SANDBOX", help="The sandbox tier.")
-@click.option("--jobs", type=click.IntRange(min=1), envvar="ORCH_JOBS",
-              help="How many are judged at once; default: one per core.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), envvar="ORCH_OUT",
-              help="Where runs given by name are looked for.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    envvar="ORCH_JOBS",
+    help="How many are judged at once; default: one per core.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    envvar="ORCH_OUT",
+    help="Where runs given by name are looked for.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def verify(
     run: str | None,

@@ -24,15 +24,17 @@ def test_paired_differences_cancel_what_problems_share() -> None:
     assert paired.mean == pytest.approx(unpaired.mean)
     assert paired.high - paired.low < 0.5 * (unpaired.high - unpaired.low)
     assert paired.separable and not unpaired.separable
-    assert "A covers more than B on 200 shared problems" in paired.sentence("A", "B")
-    assert "B covers more than A" not in paired.sentence("A", "B")
+    said = paired.sentence("A", "B")
+    assert said.startswith(f"A covers {100 * paired.mean:.1f} points more (")
+    assert said.endswith("than B on 200 shared problems.")
     assert "not separable on 200 problems, unpaired" in unpaired.sentence("A", "B")
 
 
 def test_the_sentence_names_the_better_arm_whichever_comes_first() -> None:
     worse = paired_difference(([10] * 40, [1] * 40), ([10] * 40, [8, 9] * 20), (1, 1))
     assert worse.separable and worse.mean < 0
-    assert worse.sentence("A", "B").startswith("B covers more than A")
+    assert worse.sentence("A", "B").startswith("B covers 75.0 points more (")
+    assert "(-" not in worse.sentence("A", "B")
 
 
 def test_the_bootstrap_interval_holds_the_truth_as_often_as_it_says() -> None:

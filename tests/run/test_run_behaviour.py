@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.hostile.server import hostile_process
-from tests.run.conftest import ROOT, environment
 
 from orchestrator.store.directory import file_system_of
+from tests.hostile.server import hostile_process
+from tests.run.conftest import ROOT, environment
 
 PRICES = '[models."hostile"]\ninput = "3.00"\noutput = "15.00"\n'
 

@@ -1,0 +1,131 @@
+"""What a report shows, as plain data: no database, no plotting, no terminal.
+
+Shares are between 0 and 1, money is whole picodollars, k counts attempts per problem. Every
+renderer (terminal curves, figures, page, tables) takes a ReportData and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class CoveragePoint:
+    """Coverage at one k, with its two intervals and what it cost."""
+
+    k: int
+    mean: float
+    low: float
+    high: float
+    """For these problems."""
+    low_like: float
+    high_like: float
+    """For problems like these."""
+    as_bought: int | None = None
+    """Picodollars this run had spent when round k was done."""
+    at_k: int | None = None
+    """Picodollars of k fresh attempts at every problem."""
+    flops: float | None = None
+    """Operations of k attempts at every problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitLine:
+    """A power law exp(a k^b) with its error on the curve."""
+
+    space: str
+    a: float
+    b: float
+    error_mean: float
+    error_sd: float
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastPoint:
+    """Coverage expected at a k beyond the attempts made."""
+
+    k: int
+    mean: float
+    low: float
+    high: float
+    level: float
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionSeries:
+    """Precision of one selection method against k."""
+
+    method: str
+    ks: tuple[int, ...]
+    precision: tuple[float, ...]
+    sd: tuple[float, ...] | None = None
+    """Spread over random subsets of one pool: not a confidence interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmReport:
+    """All that a report says of one arm."""
+
+    provider: str
+    model: str
+    task: str
+    policy: str = "uniform"
+    estimator: str = "unbiased pass@k"
+    verifier: str = ""
+    problem_ids: tuple[str, ...] = ()
+    n: tuple[int, ...] = ()
+    """Judged attempts of each problem."""
+    c: tuple[int, ...] = ()
+    """Right ones among them."""
+    censored: int = 0
+    infra_errors: int = 0
+    spent: int = 0
+    """Settled picodollars."""
+    uncertain: int = 0
+    gpu_hours: float | None = None
+    points: tuple[CoveragePoint, ...] = ()
+    fits: tuple[FitLine, ...] = ()
+    forecasts: tuple[ForecastPoint, ...] = ()
+    forecast_refused: str = ""
+    selection: tuple[SelectionSeries, ...] = ()
+    notes: tuple[str, ...] = ()
+    name: str = ""
+    """Set where provider and model do not tell arms apart."""
+
+    @property
+    def label(self) -> str:
+        return self.name or self.model
+
+    @property
+    def problems(self) -> int:
+        return len(self.n)
+
+    @property
+    def samples(self) -> int:
+        return sum(self.n)
+
+    @property
+    def solved(self) -> int:
+        return sum(right > 0 for right in self.c)
+
+    @property
+    def usd_per_solved(self) -> int | None:
+        """Picodollars, settled and uncertain, over distinct problems solved, rounded up."""
+        return -(-(self.spent + self.uncertain) // self.solved) if self.solved else None
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """Share of right attempts of each problem, 0 where none was judged."""
+        return tuple(c / n if n else 0.0 for n, c in zip(self.n, self.c, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """One report: its arms and what is said across them."""
+
+    title: str
+    arms: tuple[ArmReport, ...]
+    sentences: tuple[str, ...] = ()
+    """Comparisons between arms, in words."""
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,111 @@
+"""From outcomes to an ArmReport: curve, fits, forecasts; and the sentences across arms.
+
+For arms whose attempts were planned beforehand; a stored run's own rows (with its money and its
+policy's estimator) come in through `collect`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from orchestrator.analysis.compare import Difference, paired_difference, unpaired_difference
+from orchestrator.analysis.coverage import coverage_curve
+from orchestrator.analysis.forecast import ForecastRefused, forecast_coverage
+from orchestrator.analysis.scaling import Space, fit_power_law
+from orchestrator.report.data import ArmReport, CoveragePoint, FitLine, ForecastPoint
+
+
+def points_to(most: int) -> list[int]:
+    """1, 2, 5, 10, 20, 50, ... up to `most`, and `most` itself."""
+    ks = [lead * 10**power for power in range(len(str(most))) for lead in (1, 2, 5)]
+    kept = [k for k in ks if k <= most]
+    return kept if not most or kept[-1] == most else [*kept, most]
+
+
+def with_curve(arm: ArmReport, ks: Sequence[int] | None = None) -> ArmReport:
+    """`arm` with its coverage at `ks` (1, 2, 5, ... by default), without money."""
+    if not arm.n or not min(arm.n):
+        return replace(arm, notes=(*arm.notes, "no coverage yet: some problem has no attempt"))
+    wanted = points_to(min(arm.n)) if ks is None else list(ks)
+    curve = coverage_curve(arm.n, arm.c, wanted)
+    columns = (curve.mean, curve.low, curve.high, curve.low_like, curve.high_like)
+    points = tuple(
+        CoveragePoint(k, mean, low, high, low_like, high_like)
+        for k, mean, low, high, low_like, high_like in zip(
+            wanted, *(column.tolist() for column in columns), strict=True
+        )
+    )
+    notes = (*arm.notes, curve.note) if curve.note else arm.notes
+    return replace(arm, points=points, notes=notes)
+
+
+def with_law(arm: ArmReport, forecast_at: Sequence[int] | None = None) -> ArmReport:
+    """`arm` with both fits of the power law and forecasts (at 10 and 100 n by default)."""
+    if arm.policy != "uniform" or not arm.n or min(arm.n) < 3:
+        return arm
+    smallest = min(arm.n)
+    whole = coverage_curve(arm.n, arm.c).mean
+    fits = []
+    spaces: tuple[Space, Space] = ("coverage", "log")
+    for space in spaces:
+        try:
+            law = fit_power_law(whole, space)
+        except ValueError:
+            # A curve at 0 or 1 throughout has no law; the report shows it without one.
+            return arm
+        fits.append(FitLine(law.space, law.a, law.b, law.error_mean, law.error_sd))
+    forecasts, refused = [], ""
+    for k in forecast_at or (10 * smallest, 100 * smallest):
+        try:
+            found = forecast_coverage(arm.n, arm.c, k)
+        except ForecastRefused as reason:
+            refused = str(reason)
+            break
+        forecasts.append(
+            ForecastPoint(k, found.mean, found.low, found.high, found.level, found.note)
+        )
+    return replace(arm, fits=tuple(fits), forecasts=tuple(forecasts), forecast_refused=refused)
+
+
+def comparisons(arms: Sequence[ArmReport]) -> tuple[str, ...]:
+    """For each pair of arms on one task, whether their coverage differs at a k both have.
+
+    Paired where they share their problems, else unpaired.
+    """
+    said = []
+    for i, first in enumerate(arms):
+        for second in arms[i + 1 :]:
+            if first.task == second.task and first.points and second.points:
+                k = min(first.points[-1].k, second.points[-1].k)
+                found = difference(first, second, k, k)
+                if found is not None:
+                    said.append(f"At k = {k:,}: {found.sentence(first.label, second.label)}")
+    return tuple(said)
+
+
+def difference(
+    first: ArmReport, second: ArmReport, k_first: int, k_second: int
+) -> Difference | None:
+    """Coverage of `first` at k_first minus `second` at k_second; None if either lacks it."""
+    shared = sorted(set(first.problem_ids) & set(second.problem_ids))
+    uniform = first.policy == second.policy == "uniform"
+    if uniform and len(shared) > 1:
+        sides = [_counts(arm, shared) for arm in (first, second)]
+        if min(sides[0][0]) >= k_first and min(sides[1][0]) >= k_second:
+            return paired_difference(sides[0], sides[1], (k_first, k_second))
+    ends = []
+    for arm, k in ((first, k_first), (second, k_second)):
+        point = next((point for point in arm.points if point.k == k), None)
+        if point is None:
+            return None
+        ends.append((point.mean, point.low_like, point.high_like))
+    return unpaired_difference(ends[0], ends[1], min(first.problems, second.problems))
+
+
+def _counts(arm: ArmReport, ids: Sequence[str]) -> tuple[list[int], list[int]]:
+    where = {name: i for i, name in enumerate(arm.problem_ids)}
+    rows = np.array([where[name] for name in ids])
+    return np.array(arm.n)[rows].tolist(), np.array(arm.c)[rows].tolist()
