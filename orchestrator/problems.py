@@ -11,12 +11,17 @@ from orchestrator.study import Arm, Study
 from orchestrator.tasks import Problem, Task, TaskError, TaskOptions, load_task
 
 
-def load(arm: Arm) -> Task:
-    """The arm's task; raises ConfigError."""
+def load(arm: Arm, study: Study, *, trust: bool = False) -> Task:
+    """The arm's task; raises ConfigError. `trust`: a person agreed to judge without a sandbox."""
     options = TaskOptions(
         data=Path(arm.data) if arm.data else None,
         prompt_form=arm.prompt_style or None,  # type: ignore[arg-type]
         few_shot=Path(arm.few_shot_file) if arm.few_shot_file else None,
+        subset=arm.subset or "paper",  # type: ignore[arg-type]
+        sandbox=study.sandbox or None,
+        trust=trust,
+        jobs=study.judge_jobs or None,
+        lean_project=Path(arm.lean_project) if arm.lean_project else None,
     )
     try:
         return load_task(arm.task, options)

@@ -38,6 +38,7 @@ from orchestrator.store.directory import RunLock, refuse_network_file_system
 from orchestrator.store.reader import RunReader
 from orchestrator.store.store import RunStore
 from orchestrator.study import study_toml
+from verifiers.dedupe import Deduplicating
 
 if TYPE_CHECKING:
     from providers.tiny.child import Child
@@ -374,6 +375,12 @@ def _ending(
     if engine.control.budget_reached:
         ending.exit_code = errors.BUDGET_REACHED
         ending.reasons.insert(0, "the budget is reached")
+    for verifier in {arm.verifier.name: arm.verifier for arm in engine.arms}.values():
+        if isinstance(verifier, Deduplicating) and verifier.saved:
+            ending.notes.append(
+                f"{verifier.name}: {verifier.saved:,} of {verifier.asked:,} samples were identical "
+                "to one judged before, and were not judged again"
+            )
     if fault is not None:
         ending.exit_code = fault.exit_code
         ending.reasons.insert(0, str(fault))

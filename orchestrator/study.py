@@ -42,6 +42,8 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     gpus: int = 1
     prompt_style: str = ""
     data: str = ""
+    subset: str = ""
+    """Which problems of the task's data: paper, released or all; empty: the task's default."""
     verifier: str = ""
     few_shot_file: str = ""
     lean_project: str = ""
@@ -136,6 +138,8 @@ def _check_arm(arm: Arm, source: str) -> None:
         raise ConfigError(
             f"{source}: prompt_style is {arm.prompt_style!r}; it may be chat or completion."
         )
+    if arm.subset not in ("", "paper", "released", "all"):
+        raise ConfigError(f"{source}: subset is {arm.subset!r}; it may be paper, released or all.")
     if arm.gpus < 1:
         raise ConfigError(f"{source}: gpus is {arm.gpus}; it must be at least 1.")
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 MAX_N = 10_000
+REMEMBERED = 10_000
+"""Requests without slots whose draws are known again when they are tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Replayer:
         key = (problem.id, seed)
         if key not in self._given:
             self._given[key] = problem.take(n)
+            if len(self._given) > REMEMBERED:
+                del self._given[next(iter(self._given))]
         return self._given[key]
 
 

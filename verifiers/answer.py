@@ -85,6 +85,16 @@ class AnswerVerifier:
         self._verdicts = Shared()
         self._trees = Shared()
 
+    def packages(self) -> tuple[Path, ...]:
+        """Where the packages lie that the rule is built on; raises MissingPackage."""
+        try:
+            return package_paths("math-verify")
+        except SandboxFault:
+            raise MissingPackage(
+                f"The rule {self.name} is built on math-verify, which is not installed: "
+                "pip install 'orch[tasks]'."
+            ) from None
+
     async def start(self) -> None:
         """Open the cell, so that what is missing shows before the first answer is bought.
 
@@ -92,13 +102,7 @@ class AnswerVerifier:
         """
         tier, jobs, trust, limits = self._arguments
         if self._box is None:
-            modules = (_HERE / "answer_cell.py", _HERE / "answer_warm.py")
-            try:
-                paths = [*package_paths("math-verify"), *modules]
-            except SandboxFault:
-                raise MissingPackage(
-                    f"the rule {self.name} is built on math-verify: pip install 'orch[tasks]'"
-                ) from None
+            paths = [*self.packages(), _HERE / "answer_cell.py", _HERE / "answer_warm.py"]
             self._box = Sandbox(
                 limits, tier, jobs=jobs, trust=trust, paths=paths, preload=("answer_warm",)
             )
@@ -229,18 +233,18 @@ class PaperAnswer(AnswerVerifier):
         self._form = form
         self.name = "paper"
 
-    async def start(self) -> None:
-        """Open the cell. Raises NoSandbox or MissingPackage."""
+    def packages(self) -> tuple[Path, ...]:
+        """Where the packages lie that the rule is built on; raises MissingPackage."""
         try:
             parser = version("antlr4-python3-runtime")
         except PackageNotFoundError:
             parser = "none"
         if not parser.startswith("4.11"):
             raise MissingPackage(
-                "the paper's rule parses LaTeX with sympy, which asks for antlr4-python3-runtime "
-                f"4.11, and here is {parser}: pip install antlr4-python3-runtime==4.11.0"
+                "The paper's rule parses LaTeX with sympy, which asks for antlr4-python3-runtime "
+                f"4.11, and here is {parser}: pip install antlr4-python3-runtime==4.11.0."
             )
-        await super().start()
+        return super().packages()
 
     def _find(self, text: str) -> str | None:
         if self._form == "gsm8k":

@@ -39,6 +39,12 @@ class Deduplicating:
         """How many checks were spared, so far."""
         return self.asked - self.checked
 
+    async def start(self) -> None:
+        """Start the inner verifier's processes, where it has any."""
+        start = getattr(self._inner, "start", None)
+        if start is not None:
+            await start()
+
     async def verify(self, text: str, reference: Mapping[str, Any]) -> Verdict:
         """The inner verifier's verdict, perhaps of an equal text judged before."""
         self.asked += 1

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
     "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "prompt_style", "data", "verifier",
-    "few_shot_file",
+    "few_shot_file", "subset", "lean_project",
 )  # fmt: skip
 STUDY_KEYS = (
     "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
     "limits", "prices", "judge_jobs", "name",
+    "sandbox",
 )  # fmt: skip
 
 
@@ -74,6 +75,11 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--max-retries", type=int, help="Tries after the first, rate limits not counted.")
 @option("--timeout-s", type=float, help="Total seconds of one request; one that is cut is kept "
         "as a censored draw.")  # fmt: skip
+@option("--subset", metavar="paper|released|all", help="Which problems of the task's data.")
+@option("--lean-project", metavar="DIR", help="Lean project against which proofs are checked.")
+@option("--sandbox", metavar="NAME", help="Sandbox tier for judging; see `orch doctor`.")
+@click.option("--i-trust-this-code", is_flag=True,
+              help="With --sandbox none: judge without a sandbox.")  # fmt: skip
 @option("--judge-jobs", type=int, help="Verifiers at work at once.")
 @click.option("--dry-run", is_flag=True, help="Price the plan; nothing is bought.")
 @click.option("--pilot", type=click.IntRange(min=1), metavar="N",
@@ -105,6 +111,7 @@ def run(**given: Any) -> None:
         pilot=given.pop("pilot", 0),
         confirm_over=given.pop("confirm_over"),
         yes=given.pop("yes"),
+        trust=given.pop("i_trust_this_code"),
     )
     out, resume = given.pop("out"), given.pop("resume", None)
     study_file = given.pop("study", None)
@@ -195,6 +202,7 @@ class How(NamedTuple):
     pilot: int
     confirm_over: str
     yes: bool
+    trust: bool
 
 
 async def run_study(study: Study, directory: Path, how: How) -> int:
@@ -211,14 +219,16 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
     over = amount(how.confirm_over, "--confirm-over")
     options = RunOptions(directory, how.resume, how.display, console)
     if how.pilot:
-        first = await prepare(with_samples(study, how.pilot), api_key_env=how.api_key_env)
+        first = await prepare(
+            with_samples(study, how.pilot), api_key_env=how.api_key_env, trust=how.trust
+        )
         announce(console, first, options)
         ending = await run_session(first, options)
         if ending.exit_code or not agreed(console, study, options, over, how):
             finish(options, ending, how.as_json)
             return ending.exit_code
         options = replace(options, resume=True)
-    prepared = await prepare(study, api_key_env=how.api_key_env)
+    prepared = await prepare(study, api_key_env=how.api_key_env, trust=how.trust)
     if how.dry_run:
         await close_providers(prepared)
         say_quote(console, prepared, how.as_json)
@@ -245,9 +255,9 @@ def with_samples(study: Study, most: int) -> Study:
 
 async def close_providers(prepared: Prepared) -> None:
     """Close what was opened to check a plan that is not run."""
-    for arm in prepared.arms:
-        if arm.provider is not None:
-            await arm.provider.aclose()
+    from orchestrator.prepare import close
+
+    await close(prepared.arms)
 
 
 def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
@@ -332,6 +342,8 @@ def finish(options: RunOptions, ending: Ending, as_json: bool) -> None:
         click.echo(text, nl=False)
     else:
         print_report(Console(), rows)
+    for note in ending.notes:
+        console.print(f"note: {visible(note)}", highlight=False, markup=False, soft_wrap=True)
     for reason in ending.reasons:
         console.print(f"Ended early: {visible(reason)}.", highlight=False, markup=False)
     console.print(f"The run is in {options.directory}", highlight=False, markup=False)

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from orchestrator.tasks.base import TaskOptions
+from orchestrator.tasks.base import TaskError, TaskOptions
 from verifiers.verdict import Verifier
+
+if TYPE_CHECKING:
+    from verifiers.answer import AnswerVerifier
 
 
 def answer_verifiers(
     form: Literal["gsm8k", "math"], options: TaskOptions
 ) -> Mapping[str, Callable[[], Verifier]]:
-    """Makers of the verifiers for answers of that form."""
+    """Makers of the verifiers for answers of that form; each raises TaskError for what it lacks."""
 
     def modern() -> Verifier:
         from verifiers.answer import ModernAnswer
 
-        return ModernAnswer(sandbox=options.sandbox, jobs=options.jobs, trust=options.trust)
+        return _complete(
+            ModernAnswer(sandbox=options.sandbox, jobs=options.jobs, trust=options.trust)
+        )
 
     def paper() -> Verifier:
         from verifiers.answer import PaperAnswer
 
-        return PaperAnswer(form, sandbox=options.sandbox, jobs=options.jobs, trust=options.trust)
+        return _complete(
+            PaperAnswer(form, sandbox=options.sandbox, jobs=options.jobs, trust=options.trust)
+        )
 
     return {"math-verify": modern, "paper": paper}
+
+
+def _complete(verifier: AnswerVerifier) -> Verifier:
+    """The verifier, if its packages are there: better said now than after attempts are bought."""
+    from verifiers.answer import MissingPackage
+
+    try:
+        verifier.packages()
+    except MissingPackage as missing:
+        raise TaskError(str(missing)) from None
+    return verifier

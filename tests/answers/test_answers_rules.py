@@ -89,7 +89,7 @@ async def test_the_papers_rule() -> None:
 
 @papers_parser
 async def test_the_papers_gsm8k_rule() -> None:
-    verifier = PaperAnswer("gsm8k")
+    verifier = PaperAnswer("gsm8k", jobs=1)
     cases = [
         ("So 5+5=<<5+5=10>>10.\n#### 10", "10", "passed"),
         ("#### 10.", "10", "passed"),
@@ -144,7 +144,7 @@ async def test_integers_of_any_length_are_compared_whole(modern: ModernAnswer) -
         ("The answer is 5", "passed"),
         ("ما هو؟ \u202eالجواب\u202c\n#### 5", "passed"),
         ("a\x00b\n#### 5", "passed"),
-        ("#### 5\x00", "passed"),
+        ("#### 5\x00", "failed"),
         ("#### 5\x006", "failed"),
         ("\ud800 #### 5", "passed"),
         ("#### \ud800", "failed"),

@@ -2,6 +2,7 @@
 
 import random
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -139,7 +140,7 @@ def test_a_quota_that_does_not_come_back_stops_the_run(tmp_path: Path) -> None:
 def test_interrupted_twice_leaves_what_was_in_flight_uncertain(tmp_path: Path) -> None:
     with hostile_book(tmp_path, faults="", latency="0.3,0.6") as book:
         process = book.start(*book.first(50, "20", 1, "--max-concurrent=30"))
-        wait_for_requests(book, 40)
+        wait_for_requests(book, 40, process=process)
         process.send_signal(signal.SIGINT)
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
@@ -152,12 +153,16 @@ def test_interrupted_twice_leaves_what_was_in_flight_uncertain(tmp_path: Path) -
         assert len(book.ledger().uncertain()) <= 30
 
 
-def wait_for_requests(book: Book, more: int, since: int = 0) -> None:
+def wait_for_requests(
+    book: Book, more: int, since: int = 0, process: subprocess.Popen[str] | None = None
+) -> None:
     """Return once the server has seen `more` requests than `since`."""
     limit = time.monotonic() + 120
     while time.monotonic() < limit:
         if book.bill_path.exists() and book.bill_path.read_bytes().count(b"\n") >= since + more:
             return
+        if process is not None and process.poll() is not None:
+            raise AssertionError(f"the run ended: {process.communicate()[0]}")
         time.sleep(0.01)
     raise AssertionError("the run sent nothing for two minutes")
 
@@ -167,12 +172,12 @@ def kill_and_resume(
 ) -> None:
     """Kill -9 at random moments, resume each time, then let it end."""
     draw = random.Random(seed)
-    options = book.first(samples, cap, seed, f"--max-concurrent={concurrent}")
+    options = book.first(samples, cap, seed, f"--max-concurrent={concurrent}", "--yes")
     worst_request = picodollars("0.0075")
     for moment in range(moments):
         seen = len(read_bill(book.bill_path)) if book.bill_path.exists() else 0
         process = book.start(*options)
-        wait_for_requests(book, draw.randrange(1, 40), since=seen)
+        wait_for_requests(book, draw.randrange(1, 40), since=seen, process=process)
         time.sleep(draw.uniform(0, 0.05))
         assert process.poll() is None, process.communicate()[0]
         process.kill()
@@ -184,7 +189,7 @@ def kill_and_resume(
         # One more may be reserved and waiting for its permit.
         most_held = (moment + 1) * (concurrent + 1)
         assert totals.uncertain + totals.reserved <= most_held * worst_request
-        options = book.resume()
+        options = book.resume("--yes")
     code, output = book.run(*options)
     assert code == 0, output
     check_books(book, cap)

@@ -53,6 +53,11 @@ TESTS = {
         "source": "def check(candidate):\n    assert candidate(1, 2) == 3\n"
         "    assert candidate(3, 4) == 7\n    assert candidate(5, -5) == 0\n",
     },
+    "near": {
+        "kind": "assert",
+        "entry": "add",
+        "source": "def check(candidate):\n    assert math.isclose(candidate(1, 2), 3)\n",
+    },
     "sort": {
         "kind": "assert",
         "entry": "order",

@@ -37,6 +37,7 @@ def read_claims(whole: Outcome, count: int) -> list[CallOutcome]:
 def _read_claim(line: bytes, number: int, whole: Outcome) -> CallOutcome:
     bad = CallOutcome("missing", detail="what was reported is no answer", whole=whole)
     try:
+        tagged.check_size(line)
         claim = json.loads(line)
     except (ValueError, RecursionError):
         return bad

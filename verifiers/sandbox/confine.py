@@ -117,7 +117,8 @@ def set_limits(plan: Plan, base_bytes: int) -> None:
         limit(resource.RLIMIT_FSIZE, max(plan.output_mb, plan.disk_mb) * MEBIBYTE)
     if plan.has("descriptors"):
         limit(resource.RLIMIT_NOFILE, 256)
-    limit(resource.RLIMIT_CORE, 0)
+    # One, not zero: that also keeps the kernel from starting the host's crash handler.
+    limit(resource.RLIMIT_CORE, 1)
     limit(resource.RLIMIT_MEMLOCK, 0)
     limit(resource.RLIMIT_MSGQUEUE, 0)
     limit(resource.RLIMIT_STACK, 8 * MEBIBYTE)

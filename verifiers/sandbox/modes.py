@@ -214,6 +214,10 @@ def _check(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
 def _borrow(module: Any, lines: _Lines, names: list[str], entry: str, candidate: _Stub) -> None:
     """Give the test stubs or copies of the names that it takes from the candidate's source."""
     wanted = [n for n in names if n not in (entry, "candidate")]
+    for name in [n for n in wanted if n in sys.stdlib_module_names]:
+        # A test may count on the source's imports; a module is never taken from the candidate.
+        module.__dict__[name] = importlib.import_module(name)
+        wanted.remove(name)
     if entry in names:
         module.__dict__[entry] = candidate
     if not wanted:

@@ -86,9 +86,13 @@ def from_json(node: Any) -> Any:
         items = [from_json(item) for item in body]
         if tag == "n":
             return iter(items)
+        if tag != "t":
+            _refuse_collisions(items)
         return tuple(items) if tag == "t" else set(items) if tag == "s" else frozenset(items)
     if tag == "d":
-        return {from_json(key): from_json(item) for key, item in body}
+        pairs = [(from_json(key), from_json(item)) for key, item in body]
+        _refuse_collisions([key for key, _ in pairs])
+        return dict(pairs)
     if tag == "i":
         return int(body, 16)
     if tag == "f":
@@ -102,6 +106,12 @@ def from_json(node: Any) -> Any:
     raise ValueError(f"unknown tag {tag!r}")
 
 
+def _refuse_collisions(keys: list[Any]) -> None:
+    """ValueError where keys were chosen to share a hash, which makes filling a table quadratic."""
+    if len(keys) > 1000 and len({hash(key) for key in keys}) < len(keys) // 2:
+        raise ValueError("keys that were chosen to collide")
+
+
 def encode(value: Any) -> str:
     """One line of text; NotPlain for other types, RecursionError or ValueError for cycles."""
     return json.dumps(to_json(value), allow_nan=False, separators=(",", ":"))
@@ -110,9 +120,14 @@ def encode(value: Any) -> str:
 def decode(text: str | bytes) -> Any:
     """The value of one line; ValueError for whatever is not one, however malicious."""
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MAX_NODES:
-        raise ValueError(f"a value of more than {MAX_NODES} parts")
+    check_size(raw)
     try:
         return from_json(json.loads(raw))
     except (TypeError, KeyError, RecursionError, IndexError, AttributeError) as fault:
         raise ValueError(f"not a tagged value: {type(fault).__name__}") from None
+
+
+def check_size(raw: bytes) -> None:
+    """ValueError where parsing would make more objects than any honest value has."""
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MAX_NODES:
+        raise ValueError(f"a value of more than {MAX_NODES} parts")

@@ -166,6 +166,7 @@ def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int)
 
 def _warm_up(plan: Plan) -> None:
     """Import and run once what every sample needs, so that no sample pays for it."""
+    sys.orig_argv[:] = ["python"]
     os.environ.clear()
     os.environ.update(child.ENVIRONMENT)
     sys.path[:] = [p for p in sys.path if p != _code_root()] + list(plan.python_path)
