@@ -84,3 +84,36 @@ def coverage(
     print_more(console, report)
     for path in write_files(report, html=html, figures=figures, csv=csv_file):
         click.echo(f"Wrote {path}", err=True)
+
+
+@reproduce.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--paper-subsets", is_flag=True,
+              help="The paper's 100 random subsets of each size, with their spread.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True)
+def selection(files: tuple[Path, ...], paper_subsets: bool, seed: int) -> None:
+    """Figure 7 from FILES of samples (GSM8K_MODEL.json, MATH_MODEL.json): one answer of many."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from orchestrator.report.text import visible
+    from orchestrator.reproduce.votes import curves, read_votes, table
+
+    console = Console()
+    for path in files:
+        votes = read_votes(path)
+        shown = Table(
+            title=visible(f"{votes.model} on {votes.task}, {len(votes.problems)} problems, %"),
+            box=box.SIMPLE_HEAD, title_justify="left",
+        )  # fmt: skip
+        for name in ("method", "k", "ours", "spread of subsets", "printed", "coverage", "gap"):
+            shown.add_column(name, justify="left" if name == "method" else "right")
+        for row in table(votes, curves(votes, subsets=paper_subsets, seed=seed)):
+            shown.add_row(*row)
+        console.print(shown)
+    if paper_subsets:
+        click.echo(
+            "The spread is over random subsets of one pool: it goes to 0 as k nears the pool, "
+            "and is no confidence interval."
+        )
