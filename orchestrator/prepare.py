@@ -311,7 +311,7 @@ async def _check_model(arm: PreparedArm) -> None:
     patience = AsyncRetrying(
         retry=retry_if_exception_type((Overloaded, RateLimited)),
         stop=stop_after_attempt(4),
-        wait=wait_exponential_jitter(initial=0.5, max=4, jitter=0.5),
+        wait=wait_exponential_jitter(multiplier=0.5, max=4, jitter=0.5),
         reraise=True,
     )
     try:
