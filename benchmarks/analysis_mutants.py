@@ -22,7 +22,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis
 import numpy
 import pytest
 import scipy.optimize
@@ -34,7 +33,7 @@ PACKAGE = ROOT / "orchestrator" / "analysis"
 LONGEST_S = 180
 """A mutant that runs longer is noticed."""
 
-PRELOADED = (hypothesis, numpy, scipy.optimize, scipy.special)
+PRELOADED = (numpy, scipy.optimize, scipy.special)
 
 TESTS = {
     "unbiased": ["unbiased"], "coverage": ["unbiased", "intervals"],
