@@ -24,7 +24,6 @@ from budgets.ledger import DoesNotFit, Ledger
 from budgets.meter import TimeMeter
 from orchestrator import errors
 from orchestrator.arms import ReadyArm
-from orchestrator.control import Ticket
 from orchestrator.engine import Engine
 from orchestrator.errors import ConfigError, OrchError, RunFault
 from orchestrator.identity import identity_of, refuse_difference
@@ -96,8 +95,7 @@ async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
     try:
         async with contextlib.AsyncExitStack() as stack:
             for arm in prepared.arms:
-                if arm.provider is not None:
-                    stack.push_async_callback(arm.provider.aclose)
+                stack.push_async_callback(arm.aclose)
             return await _session(prepared, options, interrupts, stack)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -123,12 +121,14 @@ async def _session(
         stack.push_async_callback(arm.verifier.aclose)
         label = f"{arm.model} on {arm.spec.task}"
         state.arms.append(arm_counts(label, arm.spec.samples, len(arm.problems)))
-    schedule, unfinished = _plan(prepared, options, store, arms, state)
+    held = {item.reservation for item in ledger.uncertain()}
+    schedule, rest = _plan(prepared, options, store, arms, state, held)
     await store.durable()
     engine = Engine(
         arms, schedule, store, ledger, state,
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
-        unfinished=unfinished, judge_jobs=prepared.study.judge_jobs or os.cpu_count() or 1,
+        unfinished=rest.unfinished, batches=rest.batches,
+        judge_jobs=prepared.study.judge_jobs or os.cpu_count() or 1,
     )  # fmt: skip
     judging = engine.judging
     stack.push_async_callback(judging.close)
@@ -254,8 +254,8 @@ async def _start_servers(
         raise RunFault(f"{error}.") from None
     stack.push_async_callback(child.stop)
     for arm in bundled:
+        # Closed with the arm.
         arm.provider = open_provider(arm, prepared.study, None, child.base_url)
-        stack.push_async_callback(arm.provider.aclose)
     return [child]
 
 
@@ -268,11 +268,16 @@ async def _watch(child: Child, engine: Engine) -> None:
 
 
 def _plan(
-    prepared: Prepared, options: RunOptions, store: RunStore, arms: list[ReadyArm], state: RunState
-) -> tuple[Schedule, list[Ticket]]:
+    prepared: Prepared,
+    options: RunOptions,
+    store: RunStore,
+    arms: list[ReadyArm],
+    state: RunState,
+    held: set[int],
+) -> tuple[Schedule, Owed]:
     """The schedule and what is owed; a new run's study and problems are appended to the store."""
     identity = identity_of(prepared.study.seed, arms)
-    rest = Owed([[0] * len(arm.problems) for arm in arms], [], [])
+    rest = Owed([[0] * len(arm.problems) for arm in arms], [], [], [], [])
     resolved: list[tuple[int, int, int, bool | None]] = []
     if options.resume:
         with contextlib.closing(RunReader(options.directory)) as reader:
@@ -281,7 +286,7 @@ def _plan(
                 refuse_difference(stored, identity, str(options.directory))
                 # What may change on resume (more samples, another budget) is the study from now on.
                 _write_study(options.directory, prepared)
-                rest = owed(reader, arms)
+                rest = owed(reader, arms, held)
                 resolved = recount(reader, arms, state)
     else:
         stored = {}
@@ -307,7 +312,9 @@ def _plan(
         schedule.resolved(*slot)
     for draw in rest.missing:
         schedule.give_back(draw)
-    return schedule, rest.unfinished
+    for batch in rest.dropped:
+        store.put_batch(batch.number, batch.arm, batch.tag, batch.provider_id, "done", batch.at)
+    return schedule, rest
 
 
 def _put_study(
