@@ -193,7 +193,7 @@ class Attempts:
             self._retry_later(ticket, error)
         elif isinstance(error, Fatal):
             self._control.stop(RunFault(f"{error}"))
-        elif isinstance(error, TimedOut):
+        elif isinstance(error, TimedOut) and error.phase != "connect":
             self._censor(ticket)
         else:
             self.give_up(ticket)
