@@ -49,6 +49,8 @@ def request_of(ticket: Ticket, arm: ReadyArm) -> SampleRequest:
         messages=problem.messages,
         n=ticket.n,
         seed=ticket.seed if arm.provider.capabilities.seed else None,
+        first_slot=ticket.first_slot,
+        cache_prompt=arm.price is not None and arm.provider.capabilities.prompt_cache == "explicit",
         sending=Sending("not_sent"),
     )
 

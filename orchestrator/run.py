@@ -252,7 +252,7 @@ def _start_meters(prepared: Prepared, ledger: Ledger) -> dict[Endpoint, TimeMete
         if not endpoint.usd_per_hour:
             continue
         users = [i for i, arm in enumerate(prepared.arms) if arm.endpoint == endpoint]
-        scopes = (f"arm:{users[0]}",) if len(users) == 1 else ("server:" + endpoint.model,)
+        scopes = (f"arm:{users[0]}",) if len(users) == 1 else (f"server:{users[0]}",)
         meter = TimeMeter(
             ledger, endpoint.usd_per_hour, scopes, drain_s=DRAIN_S, note=endpoint.model
         )
