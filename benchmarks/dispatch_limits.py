@@ -6,7 +6,8 @@ choices    n=20 per request against a server that answers at once: samples store
            imports taken off by the difference of two runs
 in-flight  5,000 and 10,000 requests at once against a server that answers after 5 s: all answered,
            the peak memory, and how long beyond the ideal it took
-memory     peak memory of a plan of 10,000 samples and of one of 1,000,000 over a recording
+memory     peak memory of a plan of 10,000 samples and of one of 1,000,000 over a recording, with
+           n=10 in both, since what is in flight is held whole
 
 Every run is the whole command: priced, ledger, store, verifier, progress. The exit status is 1
 where a line is not reached.
@@ -112,7 +113,7 @@ def memory(folder: Path) -> bool:
     recording.write_text(json.dumps(rows))
     peaks = {}
     for samples in (10_000, 1_000_000):
-        command = orch_command("orch", str(recording), samples, 100, folder / str(samples), "auto")
+        command = orch_command("orch", str(recording), samples, 100, folder / str(samples), 10)
         command[command.index("--provider") + 1] = "replay"
         task = Path(command[command.index("--task") + 1])
         task.write_text(

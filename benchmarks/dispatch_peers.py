@@ -107,7 +107,7 @@ def orch_command(
         "--out": str(folder / "runs"),
         "--display": "plain",
     }
-    return command + [word for option in options.items() for word in option]
+    return [*command, "--yes"] + [word for option in options.items() for word in option]
 
 
 class Server:

@@ -83,10 +83,12 @@ def quote(
     expected_output_tokens: int,
     cap: int | None = None,
     speed: Speed | None = None,
+    batch: bool = False,
 ) -> Quote:
     """Price a plan of independent samples; `n` choices a request, tokens per choice.
 
-    `cap` is what is free in picodollars. Raises ValueError for numbers that are no plan.
+    `cap` is what is free in picodollars; `batch` takes the batch rates. Raises
+    ValueError for numbers that are no plan.
     """
     if n < 1 or max_tokens < 1 or not 0 <= expected_output_tokens <= max_tokens:
         raise ValueError(
@@ -104,11 +106,14 @@ def quote(
                 input_tokens=problem.prompt_tokens, output_tokens=expected_output_tokens * choices
             )
             bound = price.worst(
-                prompt_tokens=problem.prompt_tokens_bound, output_tokens=max_tokens, n=choices
+                prompt_tokens=problem.prompt_tokens_bound,
+                output_tokens=max_tokens,
+                n=choices,
+                batch=batch,
             )
             requests += count
             prompts += problem.prompt_tokens * count
-            expected += price.cost(usage) * count
+            expected += price.cost(usage, batch=batch) * count
             worst += bound * count
             dearest = max(dearest, bound)
         samples += problem.samples

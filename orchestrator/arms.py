@@ -10,6 +10,7 @@ from budgets.prices import Price
 from orchestrator.study import Arm
 from orchestrator.tasks.base import Problem
 from providers.affinity import CacheWarmer
+from providers.batch.lane import BatchLane
 from providers.sample import Provider, SampleRequest
 from verifiers.verdict import Verifier
 
@@ -42,7 +43,14 @@ class ReadyArm:
     n_limit: int = 0
     """The most choices per request of a server that was seen to ignore n; 0: as asked."""
     scopes: tuple[str, ...] = ()
+    lane: BatchLane | None = None
+    """The provider's batch API, through which the arm is bought; None: request by request."""
     closed: bool = False
+
+    @property
+    def batch(self) -> bool:
+        """Whether the arm is billed at the batch price."""
+        return self.lane is not None
 
     def worst(self, problem: int, n: int) -> int:
         """The most that one request can cost, in picodollars."""
@@ -52,5 +60,6 @@ class ReadyArm:
             prompt_tokens=self.prompt_bounds[problem],
             output_tokens=self.base.max_tokens,
             n=n,
+            batch=self.batch,
             cache_write=self.provider.capabilities.prompt_cache == "explicit",
         )

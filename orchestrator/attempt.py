@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from budgets.ledger import Ledger
 from budgets.limits import Outcome
 from budgets.outcomes import outcome_action, what_happened
+from orchestrator import accounts
+from orchestrator.arms import ReadyArm
 from orchestrator.control import Control, Ticket
 from orchestrator.dispatch import Dispatch
 from orchestrator.errors import RunFault
@@ -25,7 +27,7 @@ from orchestrator.schedule import Draw, Schedule
 from orchestrator.state import RunState
 from orchestrator.store.store import RunStore
 from providers.errors import Fatal, ProviderError, RateLimited, TimedOut
-from providers.sample import SampleResponse, Sending
+from providers.sample import SampleRequest, SampleResponse, Sending
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
@@ -36,6 +38,24 @@ LIMITER_OUTCOMES: dict[str, Outcome] = {
     "TimedOut": "timeout",
     "ConnectionFailed": "connection",
 }
+
+
+def request_of(ticket: Ticket, arm: ReadyArm) -> SampleRequest:
+    """What is asked for a ticket: the same whenever it is asked."""
+    problem = arm.problems[ticket.problem]
+    return replace(
+        arm.base,
+        prompt=problem.prompt,
+        messages=problem.messages,
+        n=ticket.n,
+        seed=ticket.seed if arm.provider.capabilities.seed else None,
+        first_slot=ticket.first_slot,
+        # Writing a cache costs more than not: only where the prompt is asked again.
+        cache_prompt=arm.price is not None
+        and arm.provider.capabilities.prompt_cache != "none"
+        and arm.spec.samples > ticket.n,
+        sending=Sending("not_sent"),
+    )
 
 
 class Attempts:
@@ -67,17 +87,7 @@ class Attempts:
     async def attempt(self, ticket: Ticket) -> None:
         """Buy one ticket. Cancelled, it is held as uncertain unless it was never sent."""
         arm = ticket.arm
-        problem = arm.problems[ticket.problem]
-        request = replace(
-            arm.base,
-            prompt=problem.prompt,
-            messages=problem.messages,
-            n=ticket.n,
-            seed=ticket.seed if arm.provider.capabilities.seed else None,
-            first_slot=ticket.first_slot,
-            cache_prompt=arm.warmer.enabled and arm.spec.samples > ticket.n,
-            sending=Sending("not_sent"),
-        )
+        request = request_of(ticket, arm)
         sent_at = time.monotonic()
         try:
             await self._store.durable()
@@ -85,7 +95,7 @@ class Attempts:
             request.sending.sent = "maybe_billed"
             response = await arm.provider.sample(request)
         except asyncio.CancelledError:
-            self._book_failure(ticket, "cancelled", request.sending.sent, None, "cancelled")
+            self._account(ticket, "cancelled", request.sending.sent, None, "cancelled")
             arm.limiter.done(outcome="other", sent_at=sent_at, permit=ticket.permit)
             raise
         except ProviderError as error:
@@ -94,20 +104,28 @@ class Attempts:
             self._answered(ticket, response, sent_at)
 
     def _answered(self, ticket: Ticket, response: SampleResponse, sent_at: float) -> None:
-        """Settle and record in one synchronous stretch, so that they commit together."""
-        arm = ticket.arm
         latency_s = time.monotonic() - sent_at
-        self._dispatch.came_back(ticket, answered=True)
-        arm.limiter.done(
+        ticket.arm.limiter.done(
             outcome="ok",
             sent_at=sent_at,
             headers=response.headers,
             usage=response.usage,
             permit=ticket.permit,
         )
+        self.book_answer(ticket, response, time.time() - latency_s, latency_s)
+
+    def book_answer(
+        self, ticket: Ticket, response: SampleResponse, sent_at: float, latency_s: float
+    ) -> None:
+        """Settle and record in one synchronous stretch, so that they commit together.
+
+        `sent_at` is Unix time.
+        """
+        arm = ticket.arm
+        self._dispatch.came_back(ticket, answered=True)
         cost = self._settle(ticket, response)
         self._store.put_answer(
-            ticket.request, ticket.reservation, response, cost, time.time() - latency_s, latency_s
+            ticket.request, ticket.reservation, response, cost, sent_at, latency_s
         )
         choices = [choice for choice in response.choices if choice.index < ticket.n]
         for choice in choices:
@@ -124,14 +142,16 @@ class Attempts:
         """Book what an answer cost; None where it did not say."""
         arm, usage = ticket.arm, response.usage
         if arm.price is None:
-            self._ledger.settle(ticket.reservation, 0)
+            accounts.settle(self._ledger, ticket, 0)
             return 0
         if usage is None:
-            self._ledger.hold(ticket.reservation, "answered without usage")
+            accounts.hold(self._ledger, ticket, "answered without usage")
             self._state.note("Some answers came without usage: they are held as uncertain.")
             return None
-        cost = arm.price.cost(usage, at=datetime.now(UTC))
-        self._ledger.settle(ticket.reservation, cost)
+        # When within its day a batch ran is not known: its dearest time counts.
+        at = None if arm.batch else datetime.now(UTC)
+        cost = arm.price.cost(usage, at=at, batch=arm.batch)
+        accounts.settle(self._ledger, ticket, cost)
         self._schedule.paid(arm.number, ticket.problem, ticket.n, cost)
         if not arm.prompt_known[ticket.problem]:
             arm.prompt_known[ticket.problem] = True
@@ -159,18 +179,21 @@ class Attempts:
             self._schedule.give_back(Draw(arm.number, ticket.problem, slot, 1))
 
     def _failed(self, ticket: Ticket, error: ProviderError, sent_at: float) -> None:
-        """Decide what a failed try cost, and whether its slots are drawn again."""
-        kind = type(error).__name__
         ticket.arm.limiter.done(
-            outcome=LIMITER_OUTCOMES.get(kind, "other"),
+            outcome=LIMITER_OUTCOMES.get(type(error).__name__, "other"),
             sent_at=sent_at,
             retry_after_s=error.retry_after_s,
             permit=ticket.permit,
         )
+        self.book_failure(ticket, error)
+
+    def book_failure(self, ticket: Ticket, error: ProviderError) -> None:
+        """Decide what a failed try cost, and whether its slots are drawn again."""
+        kind = type(error).__name__
         limited = isinstance(error, RateLimited)
         again = error.retryable and (limited or ticket.failures < self._max_retries)
         self._state.failures[kind] += 1
-        self._book_failure(ticket, kind, error.sent, error.status, str(error), final=not again)
+        self._account(ticket, kind, error.sent, error.status, str(error), final=not again)
         if again:
             self._retry_later(ticket, error)
         elif isinstance(error, Fatal):
@@ -178,10 +201,14 @@ class Attempts:
         elif isinstance(error, TimedOut) and error.phase != "connect":
             self._censor(ticket)
         else:
-            self._state.unfilled += ticket.n
-            self._unresolved(ticket)
+            self.give_up(ticket)
 
-    def _book_failure(
+    def give_up(self, ticket: Ticket) -> None:
+        """The ticket's slots stay unfilled in this session."""
+        self._state.unfilled += ticket.n
+        self._unresolved(ticket)
+
+    def _account(
         self,
         ticket: Ticket,
         kind: str,
@@ -194,9 +221,9 @@ class Attempts:
         """Release or hold by the outcome table, and record the failed try."""
         self._dispatch.came_back(ticket, answered=False)
         if outcome_action(ticket.arm.provider.name, what_happened(kind, sent, status)) == "release":
-            self._ledger.release(ticket.reservation, message)
+            accounts.release(self._ledger, ticket, message)
         else:
-            self._ledger.hold(ticket.reservation, message)
+            accounts.hold(self._ledger, ticket, message)
         self._store.put_failure(
             ticket.request, ticket.reservation, kind, sent, message, final=final
         )
@@ -209,7 +236,9 @@ class Attempts:
         self._state.retried += 1
         step = max(ticket.pauses, ticket.failures)
         wait = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** (step - 1))
-        wait = max(error.retry_after_s or 0.0, wait * self._jitter.uniform(0.5, 1.0))
+        # What failed in one batch is asked again in one batch.
+        jitter = 1.0 if ticket.arm.batch else self._jitter.uniform(0.5, 1.0)
+        wait = max(error.retry_after_s or 0.0, wait * jitter)
         self._dispatch.retry_at(time.monotonic() + wait, ticket)
 
     def _censor(self, ticket: Ticket) -> None:

@@ -7,11 +7,15 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from budgets.limits import Permit
 from orchestrator.arms import ReadyArm
 from orchestrator.errors import OrchError
 from orchestrator.state import RunState
+
+Account = Literal["open", "held", "closed"]
+"""What the ledger has of a ticket: a reservation, an uncertain amount, or nothing any more."""
 
 
 @dataclass(slots=True)
@@ -25,6 +29,7 @@ class Ticket:
     n: int
     seed: int
     reservation: int = 0
+    account: Account = "open"
     failures: int = 0
     """Failures that count against the retries; a rate limit does not."""
     pauses: int = 0

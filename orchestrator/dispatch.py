@@ -144,6 +144,7 @@ class Dispatch:
         while not self._control.stopping:
             try:
                 ticket.reservation = self._reserve(arm, ticket.problem, ticket.n, ticket.request)
+                ticket.account = "open"
                 return ticket
             except DoesNotFit as miss:
                 if self._state.in_flight:

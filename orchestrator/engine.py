@@ -1,9 +1,9 @@
 """The pipeline: schedule, reserve, admit, sample, settle, record, verify.
 
 One dispatcher decides what is asked next (dispatch.py) and waits for the limiter's permit; a pool
-of workers, no larger than what is in flight, asks (attempt.py); verification runs beside them
-(judging.py). Ends when the plan is done, when the budget is reached, when a fault stops it, or
-when a person does.
+of workers, no larger than what is in flight, asks (attempt.py); tickets of batch arms go to the
+provider's batch API instead (batching.py); verification runs beside them (judging.py). Ends when
+the plan is done, when the budget is reached, when a fault stops it, or when a person does.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from budgets.ledger import Ledger
 from budgets.limits import CannotClear
 from orchestrator.arms import ReadyArm
 from orchestrator.attempt import Attempts
+from orchestrator.batch import Running
+from orchestrator.batching import Batching
 from orchestrator.control import Control, Ticket
 from orchestrator.dispatch import Dispatch
 from orchestrator.errors import OrchError, RunFault
@@ -43,6 +45,7 @@ class Engine:
         study_seed: int,
         max_retries: int,
         unfinished: list[Ticket],
+        batches: list[Running],
         judge_jobs: int,
     ) -> None:
         self.arms = arms
@@ -61,6 +64,10 @@ class Engine:
             self._dispatch, schedule, store, ledger, state, self.control, self.judging,
             max_retries=max_retries, jitter_seed=study_seed,
         )  # fmt: skip
+        self._batching = Batching(
+            store, ledger, state, self.control, self._attempts, ended=self._worker_ended
+        )
+        self._batches = batches
         self._tickets: asyncio.Queue[Ticket] = asyncio.Queue()
         self._workers: set[asyncio.Task[None]] = set()
         self._idle = 0
@@ -71,15 +78,19 @@ class Engine:
         """Sample and judge until the plan, the budget, a fault or a person ends it."""
         meters = [asyncio.create_task(self._keep_meter(arm)) for arm in self.arms if arm.meter]
         try:
+            for batch in self._batches:
+                self._batching.adopt(batch)
             self._feeding = asyncio.create_task(self._feed())
             with contextlib.suppress(asyncio.CancelledError):
                 await self._feeding
-            while self._state.in_flight:
+            # A run that stops does not wait for its batches: a resume adopts them.
+            while self._state.in_flight > self._state.batched:
                 await self.control.wait("answers")
         finally:
             for task in (*meters, *self._workers):
                 task.cancel()
             await asyncio.gather(*meters, *self._workers, return_exceptions=True)
+            await self._batching.close()
 
     def stop(self, fault: OrchError | None = None) -> None:
         """Admit nothing more; what is in flight is waited for."""
@@ -98,13 +109,16 @@ class Engine:
         while not self._tickets.empty():
             self._ledger.release(self._tickets.get_nowait().reservation, "never sent")
             self._state.in_flight -= 1
+        self._batching.cancel()
 
     async def _feed(self) -> None:
         """Hand tickets to workers until nothing is left to ask."""
         while not self.control.stopping:
             await self.judging.room()
             ticket = await self._dispatch.next()
-            if ticket is not None:
+            if ticket is not None and ticket.arm.batch:
+                self._batching.add(ticket)
+            elif ticket is not None:
                 await self._admit(ticket)
             elif not self.control.stopping and not await self._wait_for_more():
                 return
@@ -143,6 +157,7 @@ class Engine:
         """A dispatcher that waits for a permit would wait on; nothing was sent, so it may go."""
         if self._admitting and self._feeding is not None:
             self._feeding.cancel()
+        self._batching.stop()
 
     async def _work(self) -> None:
         while True:

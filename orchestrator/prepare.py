@@ -27,8 +27,10 @@ from orchestrator.openfiles import connections_allowed
 from orchestrator.study import Arm, Study
 from orchestrator.tasks import Problem, SamplingDefaults, Task, TaskError
 from providers.affinity import CacheWarmer
+from providers.batch.exchange import Exchange
+from providers.batch.lane import BatchLane
 from providers.errors import Overloaded, ProviderConfigError, ProviderError, RateLimited
-from providers.registry import make_provider
+from providers.registry import make_batches, make_provider
 from providers.sample import Capabilities, Provider, SampleRequest
 from providers.transport import Timeouts
 from verifiers.dedupe import Deduplicating
@@ -73,6 +75,15 @@ class PreparedArm:
     verifier: Verifier
     provider: Provider | None = None
     """None for the bundled model until its server runs."""
+    batches: tuple[BatchLane, Exchange] | None = None
+    """The batch API, and what to close after it."""
+
+    async def aclose(self) -> None:
+        """Close whatever was opened to the arm's provider."""
+        if self.provider is not None:
+            await self.provider.aclose()
+        if self.batches is not None:
+            await self.batches[1].aclose()
 
     @property
     def key(self) -> str:
@@ -103,6 +114,10 @@ async def prepare(study: Study, *, api_key_env: str | None, trust: bool = False)
         for spec in study.arms:
             arms.append(_prepare_arm(spec, study, book, limiters, notes, trust))
         for arm in arms:
+            if arm.spec.batch:
+                arm.batches = open_batches(arm, study, api_key_env, notes)
+        _refuse_waiting_servers(arms)
+        for arm in arms:
             await _start_verifier(arm.verifier)
             if not arm.endpoint.bundled:
                 arm.provider = open_provider(arm, study, api_key_env)
@@ -117,8 +132,7 @@ async def close(arms: list[PreparedArm]) -> None:
     """Close what was opened to check arms that are not run."""
     for arm in arms:
         await arm.verifier.aclose()
-        if arm.provider is not None:
-            await arm.provider.aclose()
+        await arm.aclose()
 
 
 def amount(text: str, flag: str) -> int:
@@ -238,6 +252,39 @@ def open_provider(
         raise ConfigError(f"{error}.") from None
 
 
+def open_batches(
+    arm: PreparedArm, study: Study, api_key_env: str | None, notes: list[str]
+) -> tuple[BatchLane, Exchange]:
+    """The batch API of the arm's provider; nothing is sent. Raises ConfigError."""
+    try:
+        opened = make_batches(
+            arm.spec.provider,
+            base_url=arm.endpoint.base_url or None,
+            api_key_env=api_key_env,
+            model=arm.endpoint.model,
+            timeouts=Timeouts(total_s=study.timeout_s),
+            environ=os.environ,
+        )
+    except ProviderConfigError as error:
+        raise ConfigError(f"--batch: {error}.") from None
+    if arm.price is not None and any(band.batch is None for band in arm.price.bands):
+        notes.append(
+            f"No batch price of {arm.endpoint.model} is known, so its full price is counted; add "
+            "`batch = {...}` to its table in a --prices file."
+        )
+    return opened
+
+
+def _refuse_waiting_servers(arms: list[PreparedArm]) -> None:
+    """A batch takes up to a day; no server paid by the hour may be held meanwhile."""
+    paid = next((arm.endpoint.model for arm in arms if arm.endpoint.usd_per_hour), None)
+    if paid is not None and any(arm.spec.batch for arm in arms):
+        raise ConfigError(
+            f"The server of {paid} is paid by the hour and would be held while a batch of another "
+            "arm is waited for; put the batch arms into a study of their own."
+        )
+
+
 async def _start_verifier(verifier: Verifier) -> None:
     """Start what judges before anything is bought; raises ConfigError where it cannot judge."""
     if not isinstance(verifier, Deduplicating):
@@ -264,7 +311,7 @@ async def _check_model(arm: PreparedArm) -> None:
     patience = AsyncRetrying(
         retry=retry_if_exception_type((Overloaded, RateLimited)),
         stop=stop_after_attempt(4),
-        wait=wait_exponential_jitter(initial=0.5, max=4, jitter=0.5),
+        wait=wait_exponential_jitter(multiplier=0.5, max=4, jitter=0.5),
         reraise=True,
     )
     try:
@@ -331,7 +378,9 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                 price=arm.price,
                 meter=None,
                 warmer=CacheWarmer(
+                    # All requests of a batch run at once: none can go ahead.
                     enabled=arm.price is not None
+                    and arm.batches is None
                     and arm.provider.capabilities.prompt_cache != "none"
                 ),
                 base=askable(arm.base, arm.provider.capabilities),
@@ -339,6 +388,7 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                 prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
                 prompt_known=[False] * len(arm.problems),
                 scopes=(f"arm:{number}",),
+                lane=None if arm.batches is None else arm.batches[0],
             )
         )
     return arms

@@ -86,7 +86,7 @@ class Progress:
         cap = "" if money.cap is None else f" of {dollars(money.cap)}"
         parts = [
             f"{state.filled}/{state.planned} samples",
-            f"{state.in_flight} in flight",
+            in_flight(state),
             f"{self.rate():.0f}/s",
             f"{state.judged} judged",
             f"spent {dollars(money.settled)}{cap}"
@@ -106,7 +106,7 @@ class Progress:
         facts.add_column()
         bar = ProgressBar(total=max(1, state.planned), completed=state.filled, width=40)
         facts.add_row("samples", bar)
-        facts.add_row("", f"{state.filled:,} of {state.planned:,}, {state.in_flight} in flight, "
+        facts.add_row("", f"{state.filled:,} of {state.planned:,}, {in_flight(state)}, "
                           f"{state.judged:,} judged, {self.rate():,.0f} a second")  # fmt: skip
         cap = "no cap" if money.cap is None else f"cap {dollars(money.cap)}"
         facts.add_row(
@@ -151,6 +151,8 @@ class Progress:
         state = self._state
         if state.phase != "sampling":
             return state.phase
+        if state.waiting_for in ("budget", "answers") and state.batched == state.in_flight > 0:
+            return f"batch: {state.batched} requests at the provider, which takes up to a day"
         if state.waiting_for == "budget":
             return (
                 f"budget: {state.in_flight} in flight hold the rest of the cap; "
@@ -163,6 +165,12 @@ class Progress:
                 return "answers of what is in flight"
             return "verdicts of what was bought, or the pause before a retry"
         return "; ".join(sorted({arm.limiter.limited_by() for arm in self._arms}))
+
+
+def in_flight(state: RunState) -> str:
+    """What is under way, and how much of it in batches."""
+    batched = f" ({state.batched} in batches)" if state.batched else ""
+    return f"{state.in_flight} in flight{batched}"
 
 
 def coverage_so_far(arm: ArmCounts) -> str:

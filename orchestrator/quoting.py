@@ -56,6 +56,10 @@ def _quote_arm(arm: PreparedArm, prepared: Prepared) -> Quote | None:
         names = {name: name.removesuffix("_per_minute").replace("_", "-") for name in limits}
         per_minute = {names[name]: value for name, value in limits.items() if name in names}
     concurrency = study.max_concurrent.rsplit("-", 1)[-1]
+    speed = Speed(int(concurrency) if concurrency.isdecimal() else None, None, per_minute)
+    if arm.spec.batch:
+        # The provider says within a day and nothing more; its rate limits do not count for it.
+        speed = Speed()
     planned = [
         PlannedProblem(
             prompt_bound(problem),
@@ -71,7 +75,8 @@ def _quote_arm(arm: PreparedArm, prepared: Prepared) -> Quote | None:
         max_tokens=arm.base.max_tokens,
         expected_output_tokens=math.ceil(arm.base.max_tokens * ASSUMED_OUTPUT_SHARE),
         cap=prepared.cap,
-        speed=Speed(int(concurrency) if concurrency.isdecimal() else None, None, per_minute),
+        speed=speed,
+        batch=arm.spec.batch,
     )
 
 

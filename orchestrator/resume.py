@@ -2,18 +2,22 @@
 
 A planned request without an answer is sent again as it was planned, with the same seed. A slot
 whose request was answered with too few choices and that no later request covers is drawn anew.
-Everything beyond the plan is the schedule's.
+Everything beyond the plan is the schedule's. What a batch holds that may be at its provider is
+not asked again: the batch is gone on with.
 """
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from orchestrator.arms import ReadyArm
-from orchestrator.control import Ticket
+from orchestrator.batch import Phase, Running
+from orchestrator.control import Account, Ticket
+from orchestrator.errors import ConfigError
 from orchestrator.schedule import Draw
 from orchestrator.state import RunState
-from orchestrator.store.reader import PlannedRequest, RunReader
+from orchestrator.store.reader import BatchRow, PlannedRequest, RunReader
 
 Place = tuple[int, int]
 """Arm and problem."""
@@ -27,10 +31,19 @@ class Owed:
     """Per arm and problem, the first slot that is not planned yet."""
     unfinished: list[Ticket]
     missing: list[Draw]
+    batches: list[Running]
+    """Batches of earlier sessions that are gone on with."""
+    dropped: list[BatchRow]
+    """Batches that were not found and whose money a person has cleared up: over."""
 
 
-def owed(reader: RunReader, arms: list[ReadyArm]) -> Owed:
-    """What is left to buy of the plan so far."""
+def owed(reader: RunReader, arms: list[ReadyArm], uncertain: Set[int]) -> Owed:
+    """What is left to buy of the plan so far; `uncertain`: reservations that are held so.
+
+    Raises ConfigError.
+    """
+    batches, dropped = _batches(reader, arms, uncertain)
+    in_batches = {ticket.request for batch in batches for ticket in batch.tickets}
     found = reader.samples_per_request()
     tops: dict[Place, int] = {}
     open_requests: dict[Place, list[PlannedRequest]] = {}
@@ -51,7 +64,9 @@ def owed(reader: RunReader, arms: list[ReadyArm]) -> Owed:
         for planned in reversed(requests):
             slots = set(range(planned.first_slot, planned.first_slot + planned.n))
             got = reader.slots_of(planned.request)
-            if not planned.answered and not got and not slots & taken:
+            if planned.request in in_batches:
+                pass
+            elif not planned.answered and not got and not slots & taken:
                 arm = arms[planned.arm]
                 unfinished.append(
                     Ticket(arm, planned.request, planned.problem, planned.first_slot, planned.n,
@@ -61,7 +76,36 @@ def owed(reader: RunReader, arms: list[ReadyArm]) -> Owed:
                 missing += [Draw(*place, slot, 1) for slot in sorted(slots - got - taken)]
             taken |= slots
     planned_to = [[tops.get((i, p), 0) for p in range(len(a.problems))] for i, a in enumerate(arms)]
-    return Owed(planned_to, sorted(unfinished, key=lambda ticket: ticket.request), missing)
+    unfinished.sort(key=lambda ticket: ticket.request)
+    return Owed(planned_to, unfinished, missing, batches, dropped)
+
+
+def _batches(
+    reader: RunReader, arms: list[ReadyArm], uncertain: Set[int]
+) -> tuple[list[Running], list[BatchRow]]:
+    """The batches to go on with, and those that are over."""
+    found: list[Running] = []
+    dropped: list[BatchRow] = []
+    for row in reader.open_batches():
+        arm = arms[row.arm]
+        if row.state == "lost" and not any(number in uncertain for _, number in row.requests):
+            dropped.append(row)
+            continue
+        if not arm.batch:
+            raise ConfigError(
+                f"This run has a batch at {arm.provider.name} whose results are not fetched; "
+                "resume it with --batch."
+            )
+        tickets = []
+        for planned, reservation in row.requests:
+            account: Account = "held" if reservation in uncertain else "closed"
+            tickets.append(
+                Ticket(arm, planned.request, planned.problem, planned.first_slot, planned.n,
+                       planned.seed, reservation, account)
+            )  # fmt: skip
+        phase: Phase = "there" if row.provider_id else "unknown"
+        found.append(Running(arm, row.number, row.tag, tickets, row.at, row.provider_id, phase))
+    return found, dropped
 
 
 Resolved = tuple[int, int, int, bool | None]

@@ -24,7 +24,6 @@ from budgets.ledger import DoesNotFit, Ledger, LedgerFault
 from budgets.meter import TimeMeter
 from orchestrator import errors
 from orchestrator.arms import ReadyArm
-from orchestrator.control import Ticket
 from orchestrator.engine import METER_TICK_S, Engine
 from orchestrator.errors import ConfigError, OrchError, RunFault
 from orchestrator.identity import identity_of, problems_digest, refuse_difference
@@ -107,8 +106,7 @@ async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
     try:
         async with contextlib.AsyncExitStack() as stack:
             for arm in prepared.arms:
-                if arm.provider is not None:
-                    stack.push_async_callback(arm.provider.aclose)
+                stack.push_async_callback(arm.aclose)
                 stack.push_async_callback(arm.verifier.aclose)
             return await _session(prepared, options, interrupts, stack)
     except asyncio.CancelledError:
@@ -141,12 +139,14 @@ async def _session(
         arm.meter = meters.get(spec.endpoint)
         label = f"{arm.model} on {arm.spec.task}"
         state.arms.append(arm_counts(label, arm.spec.samples, len(arm.problems)))
-    schedule, unfinished = _plan(prepared, options, store, arms, state)
+    held = {item.reservation for item in ledger.uncertain()}
+    schedule, rest = _plan(prepared, options, store, arms, state, held)
     await store.durable()
     engine = Engine(
         arms, schedule, store, ledger, state,
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
-        unfinished=unfinished, judge_jobs=prepared.study.judge_jobs or os.cpu_count() or 1,
+        unfinished=rest.unfinished, batches=rest.batches,
+        judge_jobs=prepared.study.judge_jobs or os.cpu_count() or 1,
     )  # fmt: skip
     judging = engine.judging
     stack.push_async_callback(judging.close)
@@ -252,7 +252,7 @@ def _start_meters(prepared: Prepared, ledger: Ledger) -> dict[Endpoint, TimeMete
         if not endpoint.usd_per_hour:
             continue
         users = [i for i, arm in enumerate(prepared.arms) if arm.endpoint == endpoint]
-        scopes = (f"arm:{users[0]}",) if len(users) == 1 else ("server:" + endpoint.model,)
+        scopes = (f"arm:{users[0]}",) if len(users) == 1 else (f"server:{users[0]}",)
         meter = TimeMeter(
             ledger, endpoint.usd_per_hour, scopes, drain_s=DRAIN_S, note=endpoint.model
         )
@@ -299,8 +299,8 @@ async def _start_servers(
         raise RunFault(f"{error}.") from None
     stack.push_async_callback(child.stop)
     for arm in bundled:
+        # Closed with the arm.
         arm.provider = open_provider(arm, prepared.study, None, child.base_url)
-        stack.push_async_callback(arm.provider.aclose)
     return [child]
 
 
@@ -313,11 +313,16 @@ async def _watch(child: Child, engine: Engine) -> None:
 
 
 def _plan(
-    prepared: Prepared, options: RunOptions, store: RunStore, arms: list[ReadyArm], state: RunState
-) -> tuple[Schedule, list[Ticket]]:
+    prepared: Prepared,
+    options: RunOptions,
+    store: RunStore,
+    arms: list[ReadyArm],
+    state: RunState,
+    held: set[int],
+) -> tuple[Schedule, Owed]:
     """The schedule and what is owed; a new run's study and problems are appended to the store."""
     identity = identity_of(prepared.study.seed, arms)
-    rest = Owed([[0] * len(arm.problems) for arm in arms], [], [])
+    rest = Owed([[0] * len(arm.problems) for arm in arms], [], [], [], [])
     resolved: list[tuple[int, int, int, bool | None]] = []
     if options.resume:
         with contextlib.closing(RunReader(options.directory)) as reader:
@@ -326,7 +331,7 @@ def _plan(
                 refuse_difference(stored, identity, str(options.directory))
                 # What may change on resume (more samples, another budget) is the study from now on.
                 _write_study(options.directory, prepared)
-                rest = owed(reader, arms)
+                rest = owed(reader, arms, held)
                 resolved = recount(reader, arms, state)
     else:
         stored = {}
@@ -352,7 +357,9 @@ def _plan(
         schedule.resolved(*slot)
     for draw in rest.missing:
         schedule.give_back(draw)
-    return schedule, rest.unfinished
+    for batch in rest.dropped:
+        store.put_batch(batch.number, batch.arm, batch.tag, batch.provider_id, "done", batch.at)
+    return schedule, rest
 
 
 def _put_study(

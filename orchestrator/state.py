@@ -37,6 +37,8 @@ class RunState:
     arms: list[ArmCounts]
     started: float = field(default_factory=time.monotonic)
     in_flight: int = 0
+    batched: int = 0
+    """Of those in flight, how many wait in batches at a provider."""
     filled_before: int = 0
     """Slots that an earlier session of this run had filled."""
     unfilled: int = 0

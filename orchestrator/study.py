@@ -40,6 +40,8 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     gpu_hour: str = ""
     """Dollars per hour that the arm's server costs; empty: priced per token."""
     gpus: int = 1
+    batch: bool = False
+    """Bought through the provider's batch API: within a day, at its batch price."""
     prompt_style: str = ""
     data: str = ""
     subset: str = ""
@@ -137,6 +139,11 @@ def _check_arm(arm: Arm, source: str) -> None:
     if arm.prompt_style not in ("", "chat", "completion"):
         raise ConfigError(
             f"{source}: prompt_style is {arm.prompt_style!r}; it may be chat or completion."
+        )
+    if arm.batch and arm.gpu_hour:
+        raise ConfigError(
+            f"{source}: batch and gpu_hour cannot be combined; a batch is priced per token at its "
+            "provider, so leave out gpu_hour or batch."
         )
     if arm.subset not in ("", "paper", "released", "all"):
         raise ConfigError(f"{source}: subset is {arm.subset!r}; it may be paper, released or all.")

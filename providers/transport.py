@@ -36,7 +36,7 @@ KEEP_ALIVE_S = 4.0
 the server is about to close costs an uncertain request."""
 PEEK_AFTER_S = 1.0
 """A connection idle for longer is asked whether the server has closed it: one system call."""
-CONNECTING_AT_ONCE = 256
+CONNECTING_AT_ONCE = 64
 """A ramp: servers drop what overflows their queue of new connections."""
 ADDRESSES_FOR_S = 60.0
 
@@ -251,6 +251,9 @@ class Transport:
                     )
             except OSError as error:
                 last = error
+                continue
+            if not connection.usable:
+                last = ConnectionResetError(None, "closed as soon as it was made")
                 continue
             self._prefer(target, ip)
             self._open.add(connection)

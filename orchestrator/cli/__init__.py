@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 
 import click
@@ -17,6 +18,8 @@ COMMANDS = {
     "run": "Buy attempts under a budget, judge them, report coverage per dollar.",
     "report": "Coverage, cost and forecasts of stored runs.",
     "budget": "Where a run's money is; `resolve` clears up what is uncertain.",
+    "reproduce": "Published results through the real pipeline: cost-table, coverage, selection.",
+    "import": "Outcomes that others recorded: counts, monkey_business.",
     "prices": "What a model costs, on which date, from which source.",
     "verify": "Judge stored samples again, or a task's reference solutions.",
     "judge": "Judge samples from a file, without any run.",
@@ -34,8 +37,10 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"orchestrator.cli.{cmd_name.replace('-', '_')}")
-        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        name = cmd_name.replace("-", "_")
+        # `import` is a word of Python's own: its module is import_.
+        name += "_" if iskeyword(name) else ""
+        command: click.Command = getattr(import_module(f"orchestrator.cli.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -161,11 +161,17 @@ async def _resolve(
     from budgets.money import usd
     from orchestrator.bill import resolutions
     from orchestrator.bill import resolve as enter
+    from orchestrator.errors import ConfigError
     from orchestrator.store.reader import RunReader
 
     async with _opened(directory) as (store, ledger):
         with closing(RunReader(directory)) as reader:
             answered = reader.answers_by_provider_id()
+            if any(batch.state != "lost" for batch in reader.open_batches()):
+                raise ConfigError(
+                    "A batch of this run may still be at its provider, and what it costs is not "
+                    f"on the bill yet; fetch it first with: orch run --resume {directory}"
+                )
         before = ledger.totals(scope)
         uncertain = [item for item in ledger.uncertain() if scope in item.scopes]
         found = resolutions(rows, uncertain, before, answered, above_bound=above_bound)

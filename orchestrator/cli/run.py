@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
-    "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "prompt_style", "data", "verifier",
-    "few_shot_file", "subset", "lean_project",
+    "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "batch", "prompt_style", "data",
+    "verifier", "few_shot_file", "subset", "lean_project",
 )  # fmt: skip
 STUDY_KEYS = (
     "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
@@ -55,6 +55,8 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--api-key-env", metavar="VAR", help="Variable that holds the key for --base-url.")
 @option("--gpu-hour", metavar="USD", help="What the server costs an hour (times --gpus).")
 @option("--gpus", type=int, help="GPUs of the server.")
+@option("--batch/--no-batch", default=None,
+        help="Buy through the provider's batch API: within a day, at its batch price.")  # fmt: skip
 @option("--prices", metavar="FILE", help="TOML with prices of your own.")
 @option("--policy", help="uniform (default): the same number of attempts for every problem.")
 @option("--n-per-request", metavar="auto|N", help="Choices per request.")
@@ -308,6 +310,8 @@ def announce(console: Console, prepared: Prepared, options: RunOptions) -> None:
             f"priced at {dollars(arm.endpoint.usd_per_hour)} for each hour the server is held"
             if arm.endpoint.usd_per_hour else "free of charge"
         )  # fmt: skip
+        if arm.spec.batch:
+            price += ", in batches"
         if arm.endpoint.bundled:
             price += " (this machine; change it with --gpu-hour)"
         say(

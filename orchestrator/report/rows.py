@@ -213,14 +213,15 @@ class Money:
         self._bought = reader.bought(arm.number)
         price = arm.spec.get("price")
         self._price = None if price is None else Price.from_dict(price)
-        self._batch = int(arm.spec["n_per_request"])
+        batch = bool(arm.spec.get("batch"))
+        self._n_per_request = int(arm.spec["n_per_request"])
         held = {item.request: item.amount for item in ledger.uncertain()}
         self._held = {n: held.get(f"request {n}", 0) for n in (b.request for b in self._bought)}
         self._settled = reader.settled_over_time(f"arm:{arm.number}")
         self._samples = sum(bought.n for bought in self._bought)
         self._problems = len({bought.problem for bought in self._bought})
         self._prompts, self._outputs = (
-            (0.0, 0.0) if self._price is None else mean_costs(self._bought, self._price)
+            (0.0, 0.0) if self._price is None else mean_costs(self._bought, self._price, batch)
         )
 
     def as_bought(self, k: int) -> int:
@@ -238,11 +239,11 @@ class Money:
         """k attempts at each problem bought afresh, in requests of the run's batch size."""
         if self._price is None:
             return math.ceil(self._total * k * self._problems / max(1, self._samples))
-        requests = math.ceil(k / self._batch)
+        requests = math.ceil(k / self._n_per_request)
         return math.ceil(requests * self._prompts + k * self._outputs)
 
 
-def mean_costs(bought: Sequence[Bought], price: Price) -> tuple[float, float]:
+def mean_costs(bought: Sequence[Bought], price: Price, batch: bool = False) -> tuple[float, float]:
     """Picodollars over all problems: of one prompt each, and of one sample's output each."""
     prompts: dict[int, list[int]] = {}
     outputs: dict[int, list[int]] = {}
@@ -250,8 +251,8 @@ def mean_costs(bought: Sequence[Bought], price: Price) -> tuple[float, float]:
         if item.usage is None:
             continue
         output = Usage(output_tokens=item.usage.output_tokens)
-        whole = price.cost(item.usage)
-        part = min(whole, price.cost(output))
+        whole = price.cost(item.usage, batch=batch)
+        part = min(whole, price.cost(output, batch=batch))
         prompts.setdefault(item.problem, []).append(whole - part)
         outputs.setdefault(item.problem, []).extend([part // item.n] * item.n)
     return (

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from budgets.journal import Event
 from budgets.usage import Usage
 from orchestrator.errors import ConfigError
-from orchestrator.store.store import check_version
+from orchestrator.store.store import BatchState, check_version
 
 Counts = npt.NDArray[np.int64]
 
@@ -75,6 +75,22 @@ class PlannedRequest:
     n: int
     seed: int
     answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """A batch of which more may come."""
+
+    number: int
+    arm: int
+    tag: str
+    provider_id: str
+    """"" where it is not known whether the provider has it."""
+    state: BatchState
+    at: float
+    """Unix time of the intent."""
+    requests: list[tuple[PlannedRequest, int]]
+    """What it holds, in its order, each with its reservation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +189,25 @@ class RunReader:
             " ORDER BY r.request"
         ):
             yield PlannedRequest(*(*row[:6], bool(row[6])))
+
+    def open_batches(self) -> list[BatchRow]:
+        """The batches of which more may come, in order."""
+        found: list[BatchRow] = []
+        for row in self._db.execute(
+            "SELECT batch, arm, tag, provider_id, state, at FROM batches WHERE state != 'done'"
+            " ORDER BY batch"
+        ).fetchall():
+            requests = self._db.execute(
+                "SELECT r.request, r.arm, r.problem, r.first_slot, r.n, r.seed, b.reservation"
+                " FROM batched b JOIN requests r USING (request) WHERE b.batch = ?"
+                " ORDER BY b.place",
+                (row[0],),
+            )
+            planned = [
+                (PlannedRequest(*(*one[:6], False)), int(one[6])) for one in requests.fetchall()
+            ]
+            found.append(BatchRow(*(*row, planned)))
+        return found
 
     def answers_by_provider_id(self) -> dict[str, tuple[int, int]]:
         """Reservation and request of every answer, by the id that the provider gave it."""

@@ -8,6 +8,8 @@
     samples    one row a slot that was filled (or censored)
     failures   tries that brought nothing, with how far they got
     verdicts   one row per sample and verifier
+    batches    what was, or is about to be, handed to a batch API under which tag
+    batched    which requests a batch holds, in which place, with their reservations
     ledger     the ledger's events, in order
 
 A sample, its answer and its settlement commit in one transaction.
@@ -52,6 +54,12 @@ CREATE TABLE verdicts (
 CREATE TABLE ledger (
     event INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, reservation INTEGER NOT NULL,
     amount INTEGER NOT NULL, scopes TEXT NOT NULL, note TEXT NOT NULL);
+CREATE TABLE batches (
+    batch INTEGER PRIMARY KEY, arm INTEGER NOT NULL, tag TEXT NOT NULL, provider_id TEXT NOT NULL,
+    state TEXT NOT NULL, at REAL NOT NULL);
+CREATE TABLE batched (
+    batch INTEGER NOT NULL, place INTEGER NOT NULL, request INTEGER NOT NULL,
+    reservation INTEGER NOT NULL, PRIMARY KEY (batch, place)) WITHOUT ROWID;
 CREATE INDEX requests_by_slot ON requests (arm, problem, first_slot);
 """
 
@@ -64,4 +72,6 @@ SET_COST = "UPDATE answers SET cost = ? WHERE request = ?"
 PUT_SAMPLE = "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 PUT_FAILURE = "INSERT INTO failures VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"
 PUT_VERDICT = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+PUT_BATCH = "INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)"
+PUT_BATCHED = "INSERT INTO batched VALUES (?, ?, ?, ?)"
 PUT_EVENT = "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)"

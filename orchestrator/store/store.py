@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from budgets.journal import Event
 from orchestrator.errors import ConfigError, StoreError
@@ -21,6 +21,10 @@ from orchestrator.store import schema
 from orchestrator.store.writer import Writer
 from providers.sample import Choice, SampleResponse
 from verifiers.verdict import Verdict
+
+BatchState = Literal["intent", "submitted", "lost", "done"]
+"""intent: about to be handed over, or handed over. submitted: at the provider under its id.
+lost: looked for and not found. done: nothing more will come of it."""
 
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
@@ -66,6 +70,7 @@ class RunStore:
             raise StoreError(f"{path} cannot be opened: {error}.") from None
         self._next_event = self._highest("ledger", "event") + 1
         self._next_request = self._highest("requests", "request") + 1
+        self._next_batch = self._highest("batches", "batch") + 1
         self._writer: Writer | None = None
 
     def _highest(self, table: str, column: str) -> int:
@@ -181,6 +186,21 @@ class RunStore:
             verdict.tier, verdict.wall_s, verdict.cpu_s,
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)
+
+    def plan_batch(self, arm: int, tag: str, at: float, requests: Iterable[tuple[int, int]]) -> int:
+        """Intend a batch of (request, reservation) in this order; returns its number."""
+        batch = self._next_batch
+        self._next_batch += 1
+        self.put_batch(batch, arm, tag, "", "intent", at)
+        for place, (request, reservation) in enumerate(requests):
+            self.writer.append(schema.PUT_BATCHED, (batch, place, request, reservation))
+        return batch
+
+    def put_batch(
+        self, batch: int, arm: int, tag: str, provider_id: str, state: BatchState, at: float
+    ) -> None:
+        """The whole row each time, so that the order within a group does not matter."""
+        self.writer.append(schema.PUT_BATCH, (batch, arm, tag, provider_id, state, at))
 
     async def close(self) -> None:
         """Commit what is queued and close the database."""

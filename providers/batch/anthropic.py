@@ -156,4 +156,5 @@ def _batch(made: Mapping[str, Any]) -> Batch:
         total=total,
         created_at=datetime.fromisoformat(made["created_at"]),
         detail=made["processing_status"],
+        answered=int(counts.get("succeeded") or 0),
     )

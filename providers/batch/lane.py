@@ -40,6 +40,10 @@ class Batch:
     created_at: datetime
     detail: str = ""
     """The provider's own word for the status, and why it refused."""
+    answered: int = 0
+    """Requests that were answered, and are billed: each has a result once the batch ended."""
+    clears: bool = False
+    """Refused for now only: too much is waiting at the provider."""
 
 
 @dataclass(frozen=True, slots=True)

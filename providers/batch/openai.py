@@ -43,6 +43,10 @@ STATUS: Mapping[str, BatchStatus] = {
 }
 
 
+CLEARING = frozenset({"token_limit_exceeded", "rate_limit_exceeded"})
+"""Codes of a refusal that other batches of the account, once done, make room for."""
+
+
 class OpenAIBatches:
     """The batch API of a server of OpenAI's protocol."""
 
@@ -181,4 +185,6 @@ def _batch(made: Mapping[str, Any]) -> Batch:
         total=int(counts.get("total") or 0),
         created_at=datetime.fromtimestamp(made["created_at"], UTC),
         detail=detail,
+        answered=int(counts.get("completed") or 0),
+        clears=any(error.get("code") in CLEARING for error in errors),
     )

@@ -70,8 +70,35 @@ def test_latent_attention_and_shared_experts() -> None:
         "kv_lora_rank": 512, "q_lora_rank": 1536, "qk_nope_head_dim": 128,
         "qk_rope_head_dim": 64, "v_head_dim": 128,
     }  # fmt: skip
+    queries = 1536 * (5120 + 128 * (128 + 64))
+    keys = 5120 * (512 + 64) + 512 * 128 * (128 + 128)
+    attention = queries + keys + 128 * 128 * 5120
+    dense, routed = 3 * 5120 * 12288, 3 * 5120 * 1536 * 8 + 160 * 5120
+    feed_forward = (dense + 59 * routed) // 60
+    by_hand = 60 * (attention + feed_forward + 2 * 5120) + 2 * 102400 * 5120 + 5120
+    assert shape_of(deepseek_v2).parameters == by_hand
     # Published as 21 billion active parameters.
-    assert shape_of(deepseek_v2).parameters == pytest.approx(21.4e9, rel=0.01)
+    assert by_hand == pytest.approx(21e9, rel=0.02)
+
+
+def test_queries_without_compression_and_biases() -> None:
+    plain = {
+        "model_type": "other", "hidden_size": 64, "intermediate_size": 100, "vocab_size": 10,
+        "num_hidden_layers": 1, "num_attention_heads": 4, "tie_word_embeddings": True,
+    }  # fmt: skip
+    attention, feed_forward, rest = 4 * 64 * 64, 3 * 64 * 100, 2 * 64 + 10 * 64 + 64
+    assert shape_of(plain).parameters == attention + feed_forward + rest
+    biased = shape_of({**plain, "attention_bias": True}).parameters
+    assert biased == attention + feed_forward + rest + 3 * 64 + 64
+    assert shape_of({**plain, "mlp_bias": True}).parameters == attention + feed_forward + rest
+    latent = {
+        **plain, "kv_lora_rank": 8, "qk_nope_head_dim": 6, "qk_rope_head_dim": 2, "v_head_dim": 5,
+    }  # fmt: skip
+    attention = 64 * 4 * 8 + 64 * (8 + 2) + 8 * 4 * (6 + 5) + 4 * 5 * 64
+    assert shape_of(latent).parameters == attention + feed_forward + rest
+    assert shape_of({**plain, "intermediate_size": None}).parameters == (
+        4 * 64 * 64 + 3 * 64 * 256 + rest
+    )
 
 
 def test_operations_sum_over_positions_with_the_prompt_once() -> None:

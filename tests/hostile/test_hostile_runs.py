@@ -189,7 +189,7 @@ def kill_and_resume(
         # One more may be reserved and waiting for its permit.
         most_held = (moment + 1) * (concurrent + 1)
         assert totals.uncertain + totals.reserved <= most_held * worst_request
-        options = book.resume()
+        options = book.resume("--yes")
     code, output = book.run(*options)
     assert code == 0, output
     check_books(book, cap)

@@ -213,6 +213,22 @@ async def test_closing_ends_what_is_in_flight_and_the_transport_can_be_used_agai
         assert not carrier._open
 
 
+async def test_a_server_that_hangs_up_at_once_leaves_nothing_behind():
+    def accept(reader, writer):
+        writer.transport.abort()
+
+    listener = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    carrier = Transport()
+    calls = [get(f"http://127.0.0.1:{port}/", carrier=carrier) for _ in range(200)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {errors.ConnectionFailed}
+    await asyncio.wait_for(carrier.aclose(), 5)
+    assert not carrier._open
+    listener.close()
+    await listener.wait_closed()
+
+
 async def test_a_host_with_several_addresses_is_tried_in_turn():
     """`localhost` may mean ::1 first, where nobody listens here."""
     async with serving(always(200, b"hi")) as server:

@@ -214,8 +214,10 @@ class Cell:
         elif (written := _size_mb(self._files)) > 2 * limits.output_mb:
             self.kill("output", f"{written:.0f} MiB of output, more than {limits.output_mb}")
         elif elapsed_s > limits.wall_s:
+            # Time before the fork and after the end is ours: the zygote waits for a processor too.
+            own_s = min(elapsed_s, use.age_s)
             self._starved_s = self._watch.starved_s(use.pids)
-            if elapsed_s - self._starved_s > limits.wall_s or elapsed_s > limits.patience_s:
+            if own_s - self._starved_s > limits.wall_s or elapsed_s > limits.patience_s:
                 self.kill("timeout", f"more than {limits.wall_s:g} s")
 
     def _too_many_files(self, pids: tuple[int, ...], free: Free, limits: Limits) -> bool:

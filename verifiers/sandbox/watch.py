@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from dataclasses import dataclass
 
 _NOISE_MB = 256
@@ -24,6 +25,8 @@ class Use:
     cpu_s: float = 0.0
     tasks: int = 0
     pids: tuple[int, ...] = ()
+    age_s: float = 0.0
+    """Since the oldest of the sample's processes began; 0 before it has, and after it ended."""
 
 
 class Watch:
@@ -55,6 +58,9 @@ class Watch:
                 stats[int(name)] = fields
         mine = set(stats) - {self.zygote} if self.alone else _descendants(stats, self.zygote)
         found = Use(pids=tuple(mine))
+        if mine:
+            oldest = min(int(stats[pid][19]) for pid in mine) / _TICKS
+            found.age_s = max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - oldest)
         for pid in mine:
             fields = stats[pid]
             if fields[0] != b"Z":

@@ -1,0 +1,187 @@
+"""A mutation tester: changes one thing in a module at a time and asks whether a test notices.
+
+    python -m benchmarks.analysis_mutants [MODULE ...] [--limit N] [--seed N]
+
+Mutants are made on the syntax tree: comparisons, arithmetic, boolean operators, constants,
+`not`, the branch of a conditional expression, min/max. Each stands in for its module, in a copy
+of the sources, while the tests that speak of the module run. Prints every survivor with its line,
+and exits with 1 if there is one that is not explained in EXPLAINED.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy
+import pytest
+import scipy.optimize
+import scipy.special
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "orchestrator" / "analysis"
+
+LONGEST_S = 180
+"""A mutant that runs longer is noticed."""
+
+PRELOADED = (numpy, scipy.optimize, scipy.special)
+
+TESTS = {
+    "unbiased": ["unbiased"], "coverage": ["unbiased", "intervals"],
+    "intervals": ["intervals", "unbiased", "cost"], "mixture": ["intervals"],
+    "survival": ["survival"], "scaling": ["scaling"], "forecast": ["forecast"],
+    "beta": ["forecast", "backtest"], "value": ["backtest"], "selection": ["selection"],
+    "cost": ["cost"], "flops": ["flops"], "compare": ["compare"], "pairing": ["compare"],
+    "backtest": ["backtest"], "band": ["band"],
+}  # fmt: skip
+"""The test files that speak of each module: test_analysis_NAME.py."""
+
+COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In,
+    ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+}  # fmt: skip
+ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
+    ast.Pow: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult,
+    ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+}  # fmt: skip
+
+EXPLAINED: dict[str, str] = {}
+"""`module:line text -> mutated text` of survivors that change nothing, and why."""
+
+
+def mutants(tree: ast.Module) -> Iterator[tuple[int, str, ast.Module]]:
+    """Every mutant of a module: its line, what was changed, and the changed tree."""
+    nodes = [node for node in ast.walk(tree) if not _is_text(node)]
+    for index, node in enumerate(nodes):
+        for change in _changes(node):
+            whole = copy.deepcopy(tree)
+            again = [one for one in ast.walk(whole) if not _is_text(one)][index]
+            before = ast.unparse(again)
+            change(again)
+            after = ast.unparse(again)
+            if before != after:
+                yield (
+                    getattr(node, "lineno", 0),
+                    f"{before} -> {after}",
+                    ast.fix_missing_locations(whole),
+                )
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _changes(node: ast.AST) -> Iterator[object]:
+    if isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARE:
+        yield lambda one: one.ops.__setitem__(0, COMPARE[type(one.ops[0])]())
+    elif isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in ARITHMETIC:
+        yield lambda one: setattr(one, "op", ARITHMETIC[type(one.op)]())
+    elif isinstance(node, ast.BoolOp):
+        other = ast.Or if isinstance(node.op, ast.And) else ast.And
+        yield lambda one: setattr(one, "op", other())
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield lambda one: setattr(one, "operand", ast.UnaryOp(ast.Not(), one.operand))
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        yield lambda one: setattr(one, "op", ast.UAdd())
+    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        yield lambda one: setattr(one, "value", one.value + 1)
+        if node.value:
+            yield lambda one: setattr(one, "value", one.value * 2)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield lambda one: setattr(one, "value", not one.value)
+    elif isinstance(node, ast.IfExp):
+        yield lambda one: _swap(one)
+    elif isinstance(node, ast.Call) and _called(node) in ("min", "max", "minimum", "maximum"):
+        yield lambda one: _exchange(one)
+
+
+def _swap(node: ast.IfExp) -> None:
+    node.body, node.orelse = node.orelse, node.body
+
+
+def _called(node: ast.Call) -> str:
+    return getattr(node.func, "id", getattr(node.func, "attr", ""))
+
+
+def _exchange(node: ast.Call) -> None:
+    name = {"min": "max", "max": "min", "minimum": "maximum", "maximum": "minimum"}
+    if isinstance(node.func, ast.Name):
+        node.func.id = name[node.func.id]
+    elif isinstance(node.func, ast.Attribute):
+        node.func.attr = name[node.func.attr]
+
+
+def survives(module: Path, tree: ast.Module, tests: list[str], workplace: Path) -> bool:
+    """Whether every test passes with the module replaced by `tree`.
+
+    A fork of this process runs them: what is heavy to import was imported once, and of orch's
+    own packages nothing was.
+    """
+    target = workplace / "orchestrator" / "analysis" / module.name
+    target.write_text(ast.unparse(tree))
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            signal.alarm(LONGEST_S)
+            os.chdir(workplace)
+            sys.path.insert(0, str(workplace))
+            quiet = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(quiet, 1)
+            os.dup2(quiet, 2)
+            code = int(pytest.main(["-x", "-m", "not slow", "-p", "no:cacheprovider", *tests]))
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    shutil.copy(module, target)
+    return status == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.analysis_mutants")
+    parser.add_argument("modules", nargs="*", help="names such as unbiased (default: all)")
+    parser.add_argument("--limit", type=int, default=0, help="at most so many of each module")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    names = given.modules or sorted(name for name in TESTS if (PACKAGE / f"{name}.py").is_file())
+    unexplained = 0
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        workplace = Path(folder)
+        for part in ("orchestrator", "budgets", "providers", "verifiers", "tests", "benchmarks"):
+            shutil.copytree(ROOT / part, workplace / part, ignore=shutil.ignore_patterns("*.pyc"))
+        shutil.copy(ROOT / "pyproject.toml", workplace)
+        for name in names:
+            tests = [f"tests/analysis/test_analysis_{one}.py" for one in TESTS[name]]
+            module = PACKAGE / f"{name}.py"
+            whole = ast.parse(module.read_text())
+            if not survives(module, whole, tests, workplace):
+                parser.error(f"the tests of {name} fail before anything is changed")
+            found = list(mutants(whole))
+            if given.limit:
+                random.Random(given.seed).shuffle(found)
+                found = found[: given.limit]
+            alive = 0
+            for line, what, tree in found:
+                if survives(module, tree, tests, workplace):
+                    key = f"{name}:{' '.join(what.split())}"
+                    reason = EXPLAINED.get(key)
+                    alive += 1
+                    unexplained += reason is None
+                    print(f"{name}:{line}: {what}   {reason or 'SURVIVED'}", flush=True)
+            print(f"{name}: {len(found)} mutants, {alive} alive", flush=True)
+    sys.exit(1 if unexplained else 0)
+
+
+if __name__ == "__main__":
+    main()

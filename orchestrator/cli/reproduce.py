@@ -1,0 +1,119 @@
+"""`orch reproduce`: published results, by running the real pipeline or from imported outcomes."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def reproduce() -> None:
+    """Results of Large Language Monkeys (arXiv 2407.21787), set beside what was published."""
+
+
+@reproduce.command("cost-table")
+@click.option("--attempts", type=click.IntRange(1, 250), metavar="N",
+              help="Attempts of DeepSeek-Coder-V2 per problem, instead of the table's 5 and "
+              "then, for the curve, all 250.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True,
+              help="Decides which recorded attempts come first.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False),
+              help="Keep the runs in this directory (default: they are discarded).")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.option("--live", is_flag=True, help="Run the real study with real keys.")
+def cost_table(
+    attempts: int | None, seed: int, out: Path | None, as_json: bool, live: bool
+) -> None:
+    """Table 1: cheap samples against dear ones on SWE-bench Lite, replayed through the pipeline."""
+    from orchestrator.errors import ConfigError
+
+    if live:
+        raise ConfigError(
+            "--live needs software-engineering agents, which orch cannot run yet; without it the "
+            "published outcomes are replayed."
+        )
+    if out is not None:
+        _cost_table(out, attempts, seed, as_json)
+        return
+    with tempfile.TemporaryDirectory(prefix="orch-reproduce-") as folder:
+        _cost_table(Path(folder), attempts, seed, as_json)
+
+
+def _cost_table(folder: Path, attempts: int | None, seed: int, as_json: bool) -> None:
+    from rich.console import Console
+
+    from orchestrator.reproduce.cost_table import reproduce_cost_table
+    from orchestrator.reproduce.cost_text import print_cost_table, to_document
+
+    first = reproduce_cost_table(folder / "table", attempts=attempts, seed=seed)
+    whole = None
+    if attempts is None:
+        recorded = first.published.models[0].recorded
+        whole = reproduce_cost_table(folder / "curve", attempts=recorded, seed=seed)
+    if as_json:
+        click.echo(json.dumps(to_document(first, whole), indent=2))
+    else:
+        print_cost_table(Console(), first, whole)
+
+
+@reproduce.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write one self-contained page.")  # fmt: skip
+@click.option("--figures", type=click.Path(path_type=Path, file_okay=False),
+              help="Draw publication figures into this directory.")  # fmt: skip
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write every number as CSV.")  # fmt: skip
+def coverage(
+    files: tuple[Path, ...], html: Path | None, figures: Path | None, csv_file: Path | None
+) -> None:
+    """Coverage curves and fits of FILES: counts (.csv), monkey_business (.json), or imported."""
+    from rich.console import Console
+
+    from orchestrator.report.write import print_more, write_files
+    from orchestrator.reproduce.coverage_text import print_fits
+    from orchestrator.reproduce.curves import coverage_report
+    from orchestrator.reproduce.outcomes import read_outcomes
+
+    report = coverage_report([one for path in files for one in read_outcomes(path)])
+    console = Console()
+    print_fits(console, report)
+    print_more(console, report)
+    for path in write_files(report, html=html, figures=figures, csv=csv_file):
+        click.echo(f"Wrote {path}", err=True)
+
+
+@reproduce.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--paper-subsets", is_flag=True,
+              help="The paper's 100 random subsets of each size, with their spread.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True)
+def selection(files: tuple[Path, ...], paper_subsets: bool, seed: int) -> None:
+    """Figure 7 from FILES of samples (GSM8K_MODEL.json, MATH_MODEL.json): one answer of many."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from orchestrator.report.text import visible
+    from orchestrator.reproduce.votes import curves, read_votes, table
+
+    console = Console()
+    for path in files:
+        votes = read_votes(path)
+        shown = Table(
+            title=visible(f"{votes.model} on {votes.task}, {len(votes.problems)} problems, %"),
+            box=box.SIMPLE_HEAD, title_justify="left",
+        )  # fmt: skip
+        for name in ("method", "k", "ours", "spread of subsets", "printed", "coverage", "gap"):
+            shown.add_column(name, justify="left" if name == "method" else "right")
+        for row in table(votes, curves(votes, subsets=paper_subsets, seed=seed)):
+            shown.add_row(*row)
+        console.print(shown)
+    if paper_subsets:
+        click.echo(
+            "The spread is over random subsets of one pool: it goes to 0 as k nears the pool, "
+            "and is no confidence interval."
+        )

@@ -1,0 +1,165 @@
+"""Table 1 of Large Language Monkeys, by running the pipeline over replayed models.
+
+What goes in are recorded outcomes and token bills, each marked published, derived or inferred;
+what comes out (solved shares, dollars, ratios) is computed by the run. Published figures are
+only set beside ours. Outcomes are replayed from published statistics, and dollars are a check
+that bills, prices and totals fit together, not new evidence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+from budgets.prices import PriceBook, Unpriced
+from budgets.usage import Usage
+from orchestrator.analysis.compare import Difference, unpaired_difference
+from orchestrator.analysis.cost import CostPoint, Marginal, marginal, overtaken_at
+from orchestrator.report.rows import Point, Row, read_rows
+from orchestrator.reproduce.published import Model, Published, load_published
+from orchestrator.reproduce.replaying import Replayed, run_replay, serving, write_inputs
+from orchestrator.store.reader import RunReader
+
+STEPS = (1, 2, 5, 10, 20, 50, 100, 250)
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One model: what came out of the run, and what it cost."""
+
+    model: Model
+    row: Row
+    point: Point
+    """Coverage after all its attempts."""
+    per_attempt: int
+    """Picodollars of one attempt, from the ledger."""
+    today: int | None
+    """Picodollars of the same attempts at today's prices; None where nobody sells it."""
+    today_note: str
+
+    @property
+    def spent(self) -> int:
+        return self.row.spent + self.row.uncertain
+
+
+@dataclass(frozen=True, slots=True)
+class CostTable:
+    """The reproduced table, and what follows from it."""
+
+    published: Published
+    rows: tuple[TableRow, ...]
+    directory: Path
+    differences: tuple[tuple[str, Difference], ...]
+    """Our cheapest model's coverage minus each dearer one's."""
+    marginals: tuple[Marginal, ...]
+    """Picodollars per further solve of the cheapest model; empty for a run of few attempts."""
+    overtaken: tuple[tuple[str, CostPoint | None], ...]
+    """Where the cheapest model's curve passes each dearer one."""
+    curve: tuple[tuple[int, float, float], ...]
+    """k, our coverage and the published one, in percent."""
+
+    def relative(self, row: TableRow) -> float:
+        """Its total over the cheapest model's."""
+        return row.spent / self.rows[0].spent
+
+
+def replayed(published: Published, attempts: int | None) -> list[Replayed]:
+    """The models to run; `attempts` overrides the first one's number of attempts per problem."""
+    book = PriceBook.load()
+    models = [
+        Replayed(
+            name=model.name,
+            right=model.right(),
+            recorded=model.recorded,
+            attempts=model.attempts,
+            prompt_tokens=model.prompt_tokens,
+            output_tokens=model.output_tokens,
+            price=book.find(model.priced_as, model.priced_at, published.paper.moment),
+        )
+        for model in published.models
+    ]
+    if attempts is not None:
+        models[0] = replace(models[0], attempts=attempts)
+    return models
+
+
+def reproduce_cost_table(
+    directory: Path, *, attempts: int | None = None, seed: int = 0
+) -> CostTable:
+    """Run the study in `directory` and read the table from what it stored."""
+    published = load_published()
+    models = replayed(published, attempts)
+    inputs = directory / "inputs"
+    recordings = write_inputs(models, inputs, seed)
+    with serving(models, recordings, seed) as urls:
+        asyncio.run(run_replay(models, urls, inputs, directory / "run", seed))
+    return read_cost_table(directory / "run", published)
+
+
+def read_cost_table(run: Path, published: Published | None = None) -> CostTable:
+    """The table of a run that reproduce_cost_table stored."""
+    published = published or load_published()
+    with closing(RunReader(run)) as reader:
+        found = {row.model: row for row in read_rows(reader)}
+    rows = tuple(_row(model, found[model.name]) for model in published.models)
+    first = rows[0]
+    points = [
+        CostPoint(first.model.name, point.k, point.usd_at_k, point.mean)
+        for point in first.row.coverage
+    ]
+    return CostTable(
+        published=published,
+        rows=rows,
+        directory=run,
+        differences=tuple((row.model.name, _difference(first, row)) for row in rows[1:]),
+        marginals=_marginals(first),
+        overtaken=tuple((row.model.name, overtaken_at(points, _single(row))) for row in rows[1:]),
+        curve=tuple(
+            (point.k, 100 * point.mean, published.curve.percent[str(point.k)])
+            for point in first.row.coverage
+            if str(point.k) in published.curve.percent
+        ),
+    )
+
+
+def _row(model: Model, row: Row) -> TableRow:
+    per_attempt = Fraction(row.spent + row.uncertain, row.samples)
+    today, note = _today(model, row.samples)
+    return TableRow(model, row, row.coverage[-1], int(-(-per_attempt // 1)), today, note)
+
+
+def _today(model: Model, samples: int) -> tuple[int | None, str]:
+    """The same attempts at today's prices; raises nothing: a model may no longer be sold."""
+    try:
+        price = PriceBook.load().find(model.today_as, model.priced_at, datetime.now(UTC))
+    except Unpriced:
+        return None, f"{model.today_as} has no price today"
+    usage = Usage(input_tokens=model.prompt_tokens, output_tokens=model.output_tokens)
+    renamed = "" if model.today_as == model.priced_as else f"as {model.today_as}"
+    return price.cost(usage, at=datetime.now(UTC)) * samples, renamed
+
+
+def _single(row: TableRow) -> CostPoint:
+    return CostPoint(row.model.name, row.point.k, row.spent, row.point.mean)
+
+
+def _difference(first: TableRow, other: TableRow) -> Difference:
+    """Unpaired: which of the 300 problems each model solved was not published."""
+    ours, theirs = (
+        (row.point.mean, row.point.low_like, row.point.high_like) for row in (first, other)
+    )
+    return unpaired_difference(ours, theirs, first.row.problems)
+
+
+def _marginals(first: TableRow) -> tuple[Marginal, ...]:
+    counts, points = first.row.counts, {point.k: point for point in first.row.coverage}
+    ks = [k for k in STEPS if k in points]
+    return tuple(
+        marginal(counts.judged, counts.passed, a, b, points[b].usd_at_k - points[a].usd_at_k)
+        for a, b in pairwise(ks)
+    )

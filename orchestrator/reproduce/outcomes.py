@@ -1,0 +1,159 @@
+"""Outcomes that others recorded, read from their files: counts, or whole samples.
+
+    counts           CSV with the columns benchmark, model, problem_idx, n, c
+    monkey_business  JSON of ScalingIntelligence/monkey_business: a list of problems, each with
+                     `is_corrects` (booleans), and `samples`, `orig_dset_idx` where it has them
+
+Every fault is an OutcomesError that names the file, the row and what to do. What was read can be
+kept as one JSON file (`save`), which `orch report` and `orch reproduce` take like a run.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import ConfigError
+
+KIND = "orch outcomes 1"
+COLUMNS = ("benchmark", "model", "problem_idx", "n", "c")
+
+
+class OutcomesError(ConfigError):
+    """A file of outcomes that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """One model's counts on one task."""
+
+    task: str
+    model: str
+    problem_ids: tuple[str, ...]
+    n: tuple[int, ...]
+    c: tuple[int, ...]
+
+
+def read_counts(path: Path) -> list[Outcomes]:
+    """Every configuration of a counts file, in the file's order; raises OutcomesError."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise OutcomesError(
+                    f"{path} has no column {missing[0]!r}; a counts file has the columns "
+                    f"{', '.join(COLUMNS)}."
+                )
+            rows = list(enumerate(reader, start=2))
+    except OSError as error:
+        raise OutcomesError(f"{path} cannot be read: {error.strerror}.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise OutcomesError(f"{path} is not a CSV file in UTF-8: {error}.") from None
+    found: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
+    for number, row in rows:
+        where = f"{path}, line {number}"
+        n, c = _count(where, row, "n"), _count(where, row, "c")
+        if c > n:
+            raise OutcomesError(f"{where}: {c} right answers among {n} attempts.")
+        problems = found.setdefault((row["benchmark"], row["model"]), {})
+        if row["problem_idx"] in problems:
+            raise OutcomesError(f"{where}: problem {row['problem_idx']!r} stands there twice.")
+        problems[row["problem_idx"]] = (n, c)
+    if not found:
+        raise OutcomesError(f"{path} holds no outcomes: it needs one line per problem.")
+    return [_outcomes(task, model, problems) for (task, model), problems in found.items()]
+
+
+def _count(where: str, row: dict[str, Any], name: str) -> int:
+    text = str(row[name] or "").strip()
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise OutcomesError(f"{where}: {name} is {row[name]!r}, not a whole number.")
+    return int(text)
+
+
+def read_monkey_business(path: Path) -> list[Outcomes]:
+    """One configuration of the released samples; raises OutcomesError.
+
+    Task and model are taken from the file's name, TASK_MODEL.json, as in the released set.
+    """
+    rows = read_json(path)
+    if isinstance(rows, dict):
+        rows = rows.get("rows") or rows.get("test")
+    if not isinstance(rows, list) or not rows:
+        raise OutcomesError(
+            f"{path} is not a list of problems; give one configuration's JSON file of "
+            "monkey_business."
+        )
+    problems: dict[str, tuple[int, int]] = {}
+    for number, row in enumerate(rows):
+        where = f"{path}, problem {number}"
+        verdicts = row.get("is_corrects") if isinstance(row, dict) else None
+        if not isinstance(verdicts, list) or not all(isinstance(one, bool) for one in verdicts):
+            raise OutcomesError(f"{where}: is_corrects must be a list of true and false.")
+        name = str(row.get("orig_dset_idx", row.get("problem_idx", number)))
+        if name in problems:
+            raise OutcomesError(f"{where}: problem {name!r} stands there twice.")
+        problems[name] = (len(verdicts), sum(verdicts))
+    task, _, model = path.stem.partition("_")
+    return [_outcomes(task, model or path.stem, problems)]
+
+
+def save(outcomes: Sequence[Outcomes], path: Path) -> None:
+    """Keep outcomes as one JSON file; raises OutcomesError."""
+    document = {
+        "kind": KIND,
+        "arms": [
+            {
+                "task": one.task,
+                "model": one.model,
+                "problem_ids": one.problem_ids,
+                "n": one.n,
+                "c": one.c,
+            }
+            for one in outcomes
+        ],
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutcomesError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def read_outcomes(path: Path) -> list[Outcomes]:
+    """Outcomes of any kind: a saved file, counts (.csv), or samples (.json)."""
+    if path.suffix == ".csv":
+        return read_counts(path)
+    content = read_json(path)
+    if not (isinstance(content, dict) and content.get("kind") == KIND):
+        return read_monkey_business(path)
+    try:
+        return [
+            Outcomes(
+                str(arm["task"]), str(arm["model"]), tuple(map(str, arm["problem_ids"])),
+                tuple(map(int, arm["n"])), tuple(map(int, arm["c"])),
+            )
+            for arm in content["arms"]
+        ]  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        raise OutcomesError(f"{path} is damaged ({error!r}); import the outcomes again.") from None
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; raises OutcomesError."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise OutcomesError(f"{path} cannot be read: {error.strerror}.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise OutcomesError(f"{path} is not JSON: {error}.") from None
+
+
+def _outcomes(task: str, model: str, problems: dict[str, tuple[int, int]]) -> Outcomes:
+    n, c = zip(*problems.values(), strict=True)
+    return Outcomes(task, model, tuple(problems), n, c)

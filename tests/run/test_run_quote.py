@@ -1,0 +1,55 @@
+"""What a plan costs is said before it is paid, and asked about where it is a lot."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from budgets.money import picodollars
+from tests.run.test_run_money import arguments, books
+
+
+def test_a_dry_run_prices_the_plan_and_buys_nothing(orch, serve, prices, tmp_path):
+    server = serve()
+    ended = orch("run", *arguments(server, prices), "--dry-run", "--json")
+    assert ended.code == 0, ended.err
+    (arm,) = ended.json["arms"]
+    assert arm["requests"] == 20 * 6 and arm["samples"] == 480
+    # 480 samples of at most 12 tokens at 15 dollars per million, and at least that for prompts.
+    assert Decimal(arm["worst_usd"]) > 480 * 12 * Decimal("0.000015")
+    assert Decimal(arm["expected_usd"]) < Decimal(arm["worst_usd"])
+    assert server.bill() == []
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_worst_of_a_dry_run_bounds_the_bill(orch, serve, prices, tmp_path):
+    server = serve()
+    worst = orch("run", *arguments(server, prices), "--dry-run", "--json").json["arms"][0]
+    assert orch("run", *arguments(server, prices)).code == 0
+    assert server.billed() <= picodollars(worst["worst_usd"])
+
+
+def test_a_script_needs_yes_for_a_dear_plan(orch, serve, prices, tmp_path):
+    server = serve()
+    dear = [*arguments(server, prices), "--confirm-over", "0.01"]
+    refused = orch("run", *dear)
+    assert refused.code == 2 and "--yes" in refused.err
+    assert server.bill() == [] and not (tmp_path / "runs").exists()
+    assert orch("run", *dear, "--yes").code == 0
+
+
+def test_a_pilot_is_bought_forecast_and_continued(orch, serve, prices, tmp_path):
+    server = serve()
+    ended = orch("run", *arguments(server, prices), "--pilot", "4", "--json")
+    assert ended.code == 0, ended.err
+    assert "Pilot: the rest of the plan will cost about" in ended.err
+    assert ended.json["rows"][0]["samples"] == 480
+    assert books(tmp_path / "runs/r").settled == server.billed()
+
+
+def test_a_pilot_whose_forecast_is_too_dear_stops_after_the_pilot(orch, serve, prices, tmp_path):
+    server = serve()
+    ended = orch("run", *arguments(server, prices), "--pilot", "4", "--confirm-over", "0.0001")
+    assert ended.code == 2 and "--yes" in ended.err
+    assert len(server.bill()) == 20
+    assert orch("run", "--resume", "r", "--samples", "24", "--yes").code == 0
+    assert books(tmp_path / "runs/r").settled == server.billed()
