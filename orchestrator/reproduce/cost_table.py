@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +20,7 @@ from budgets.prices import PriceBook, Unpriced
 from budgets.usage import Usage
 from orchestrator.analysis.compare import Difference, unpaired_difference
 from orchestrator.analysis.cost import CostPoint, Marginal, marginal, overtaken_at
+from orchestrator.analysis.coverage import mean_coverage
 from orchestrator.report.rows import Point, Row, read_rows
 from orchestrator.reproduce.published import Model, Published, load_published
 from orchestrator.reproduce.replaying import Replayed, run_replay, serving, write_inputs
@@ -108,10 +109,7 @@ def read_cost_table(run: Path, published: Published | None = None) -> CostTable:
         found = {row.model: row for row in read_rows(reader)}
     rows = tuple(_row(model, found[model.name]) for model in published.models)
     first = rows[0]
-    points = [
-        CostPoint(first.model.name, point.k, point.usd_at_k, point.mean)
-        for point in first.row.coverage
-    ]
+    points = _every_k(first)
     return CostTable(
         published=published,
         rows=rows,
@@ -135,13 +133,26 @@ def _row(model: Model, row: Row) -> TableRow:
 
 def _today(model: Model, samples: int) -> tuple[int | None, str]:
     """The same attempts at today's prices; raises nothing: a model may no longer be sold."""
+    # At noon: some prices differ by the hour.
+    noon = datetime.combine(datetime.now(UTC).date(), time(12), UTC)
     try:
-        price = PriceBook.load().find(model.today_as, model.priced_at, datetime.now(UTC))
+        price = PriceBook.load().find(model.today_as, model.priced_at, noon)
     except Unpriced:
         return None, f"{model.today_as} has no price today"
     usage = Usage(input_tokens=model.prompt_tokens, output_tokens=model.output_tokens)
     renamed = "" if model.today_as == model.priced_as else f"as {model.today_as}"
-    return price.cost(usage, at=datetime.now(UTC)) * samples, renamed
+    return price.cost(usage, at=noon) * samples, renamed
+
+
+def _every_k(first: TableRow) -> list[CostPoint]:
+    """The cheapest model's coverage and cost at every k, not only at the reported ones."""
+    counts = first.row.counts
+    ks = range(1, int(counts.judged.min()) + 1)
+    means = mean_coverage(counts.judged, counts.passed, list(ks)).tolist()
+    each = first.per_attempt * first.row.problems
+    return [
+        CostPoint(first.model.name, k, k * each, mean) for k, mean in zip(ks, means, strict=True)
+    ]
 
 
 def _single(row: TableRow) -> CostPoint:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from budgets.money import usd
 from orchestrator.report.document import document
-from orchestrator.report.text import dollars, percent
+from orchestrator.report.text import dollars
 from orchestrator.reproduce.cost_table import CostTable, TableRow
 
 SAID = (
@@ -107,9 +107,9 @@ def print_cost_table(
         "ours (published)",
         box=box.SIMPLE_HEAD, title_justify="left",
     )  # fmt: skip
-    for name in ("model", "$ per attempt", "attempts", "solved %", "95 % interval", "total $",
-                 "relative", "total $ today"):  # fmt: skip
-        shown.add_column(name, justify="left" if name == "model" else "right")
+    for name in ("model", "$ each", "attempts", "solved %", "95 %", "total $", "relative",
+                 "today"):  # fmt: skip
+        shown.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
     for row in table.rows:
         theirs = row.model.published
         relative = float(theirs.total_usd) / float(table.rows[0].model.published.total_usd)
@@ -119,12 +119,15 @@ def print_cost_table(
             f"{dollars(row.per_attempt)} (${theirs.usd_per_attempt})",
             f"{row.point.k}",
             f"{100 * row.point.mean:.2f} ({theirs.solved_percent:.2f})",
-            f"{percent(row.point.low_like)} to {percent(row.point.high_like)}",
+            f"{100 * row.point.low_like:.1f} to {100 * row.point.high_like:.1f}",
             f"{dollars(row.spent)} (${theirs.total_usd})",
             f"{table.relative(row):.1f}x ({relative:.1f}x)",
-            f"{today} {row.today_note}".strip(),
+            today,
         )
     console.print(shown)
+    for row in table.rows:
+        if row.today_note:
+            _say(console, f"{row.model.name} is priced today {row.today_note}.")
     _say(console, SAID)
     if len(curve.curve) > 3:
         console.print(_curve(curve))

@@ -112,6 +112,7 @@ def test_streamed_sums_equal_those_one_by_one() -> None:
     n, c, weight = np.array([7, 7, 9]), np.array([0, 3, 2]), np.array([2.0, 1.0, 4.0])
     sums = failure_powers(n, c, weight, 7)
     q = 1.0 - pass_at_k(n, c, np.arange(1, 8)[:, None])
+    assert sums.shape == (3, 7)
     for power in (1, 2, 3):
         assert sums[power - 1] == pytest.approx((q**power) @ weight, abs=1e-13)
 
