@@ -251,7 +251,9 @@ def with_samples(study: Study, most: int) -> Study:
     """The study with at most so many attempts per problem."""
     import msgspec
 
-    arms = [msgspec.structs.replace(arm, samples=most) for arm in study.arms]
+    arms = [
+        msgspec.structs.replace(arm, samples=min(most, arm.samples or most)) for arm in study.arms
+    ]
     return msgspec.structs.replace(study, arms=arms)
 
 
