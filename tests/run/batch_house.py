@@ -120,6 +120,8 @@ class House(BatchServer):
         if status != 200:
             return status, {"type": "error", "error": {"type": "api_error", "message": "no luck"}}
         prompt = body["messages"][0]["content"] if "messages" in body else body["prompt"]
+        if not isinstance(prompt, str):
+            prompt = "".join(block["text"] for block in prompt)
         n = body.get("n", 1)
         self.bill.append((len(prompt), 2 * n))
         usage = {"prompt_tokens": len(prompt), "completion_tokens": 2 * n}
