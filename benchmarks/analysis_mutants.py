@@ -58,6 +58,7 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 
 EXPLAINED: dict[str, str] = {
     "unbiased:few.sum() + _TERMS -> few.sum() - _TERMS": "blocks bound memory, not the result",
+    "unbiased:False -> True": "whether to copy what already has the right type",
     "unbiased:hit < 0.5 -> hit <= 0.5": "both forms are exact there",
 }
 """`module:line text -> mutated text` of survivors that change nothing, and why."""

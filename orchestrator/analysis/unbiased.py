@@ -40,7 +40,7 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> Floats:
         np.stack([attempts.ravel(), right.ravel(), draws.ravel()]), axis=1, return_inverse=True
     )
     values = _distinct(*triples) if triples.size else np.empty(0)
-    return values[where.reshape(-1)].reshape(attempts.shape)
+    return values[where.ravel()].reshape(attempts.shape)
 
 
 def mean_coverage(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> Floats:
@@ -129,11 +129,8 @@ def _log_product(n: Integers, few: Integers, many: Integers) -> Floats:
     before = np.cumsum(few) - few
     pool = n[owner] - (np.arange(len(owner)) - before[owner])
     hit = many[owner] / pool
-    with np.errstate(divide="ignore"):
-        # Near 1 the rounding of `hit` would dominate; the ratio of whole numbers has none.
-        logs = np.where(
-            hit < 0.5, np.log1p(-np.minimum(hit, 0.5)), np.log((pool - many[owner]) / pool)
-        )
+    # Near 1 the rounding of `hit` would dominate; the ratio of whole numbers has none.
+    logs = np.where(hit < 0.5, np.log1p(-hit), np.log((pool - many[owner]) / pool))
     total = np.zeros(len(n))
     np.add.at(total, owner, logs)
     return total

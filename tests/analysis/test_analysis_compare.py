@@ -48,7 +48,25 @@ def test_the_bootstrap_interval_holds_the_truth_as_often_as_it_says() -> None:
         truth = 0.0193  # mean of clip(p + noise) - p over this population, by integration
         difference = paired_difference(pair[1], pair[0], (1, 1), draws=500, seed=seed)
         held += difference.low <= truth <= difference.high
-    assert held / 200 == pytest.approx(0.95, abs=0.05)
+    assert held / 200 == pytest.approx(0.95, abs=0.04)
+
+
+def test_numbers_in_sentences_are_points_and_differences_stay_within_one() -> None:
+    found = unpaired_difference((0.5, 0.4, 0.6), (0.45, 0.35, 0.55), 40)
+    assert found.level == 0.95
+    assert (found.low, found.high) == pytest.approx((0.05 - 0.02**0.5, 0.05 + 0.02**0.5))
+    assert found.sentence("A", "B") == (
+        "A and B are not separable on 40 problems, unpaired: +5.0 points (-9.1 to +19.1)."
+    )
+    far = unpaired_difference((1.0, 0.1, 1.0), (0.0, 0.0, 0.9), 3)
+    assert (far.low, far.high) == pytest.approx((1.0 - 0.9 * 2**0.5, 1.0))
+    near = unpaired_difference((0.0, 0.0, 0.9), (1.0, 0.1, 1.0), 3)
+    assert (near.low, near.high) == pytest.approx((-1.0, 0.9 * 2**0.5 - 1.0))
+    few = paired_difference(([1], [1]), ([1], [0]), (1, 1))
+    assert (few.mean, few.low, few.high, few.level) == (1.0, -1.0, 1.0, 0.95)
+    wide = paired_difference(([9] * 9, range(9)), ([9] * 9, [4] * 9), (1, 1), level=0.99)
+    usual = paired_difference(([9] * 9, range(9)), ([9] * 9, [4] * 9), (1, 1))
+    assert wide.low < usual.low < usual.mean < usual.high < wide.high
 
 
 def test_identical_arms_are_not_separable_and_have_a_width() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.analysis import unbiased
 from orchestrator.analysis.coverage import coverage_curve, mean_coverage, pass_at_k
 from orchestrator.analysis.unbiased import failure_powers
 
@@ -37,6 +38,16 @@ def test_equals_exact_rationals(n: int, data: st.DataObject) -> None:
     c = data.draw(st.integers(0, n))
     k = data.draw(st.integers(0, n))
     assert abs(Fraction(float(pass_at_k(n, c, k))) - rational(n, c, k)) < Fraction(1, 10**15)
+
+
+def test_small_blocks_give_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(9)
+    n = draw.integers(1, 300, 200)
+    c, k = draw.integers(0, n + 1), draw.integers(0, n + 1)
+    whole = pass_at_k(n, c, k)
+    for terms in (1, 7, 100, 5000):
+        monkeypatch.setattr(unbiased, "_TERMS", terms)
+        assert pass_at_k(n, c, k) == pytest.approx(whole, abs=1e-15)
 
 
 def test_tiny_coverage_keeps_its_relative_precision() -> None:
