@@ -9,7 +9,8 @@ test:
 	@scripts/setup dev
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -m "not slow" -n 3 --dist loadfile --ignore tests/sandbox
+	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -m "not slow" -n 3 --dist loadfile --ignore tests/sandbox --ignore tests/run
+	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -m "not slow" -n 3 tests/run
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -m "not slow" tests/sandbox
 
 # The longer proofs: kills at random moments, twenty seeds of faults, simulations (half an hour).
