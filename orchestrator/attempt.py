@@ -49,6 +49,11 @@ def request_of(ticket: Ticket, arm: ReadyArm) -> SampleRequest:
         messages=problem.messages,
         n=ticket.n,
         seed=ticket.seed if arm.provider.capabilities.seed else None,
+        first_slot=ticket.first_slot,
+        # Writing a cache costs more than not: only where the prompt is asked again.
+        cache_prompt=arm.price is not None
+        and arm.provider.capabilities.prompt_cache != "none"
+        and arm.spec.samples > ticket.n,
         sending=Sending("not_sent"),
     )
 
@@ -193,7 +198,7 @@ class Attempts:
             self._retry_later(ticket, error)
         elif isinstance(error, Fatal):
             self._control.stop(RunFault(f"{error}"))
-        elif isinstance(error, TimedOut):
+        elif isinstance(error, TimedOut) and error.phase != "connect":
             self._censor(ticket)
         else:
             self.give_up(ticket)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from orchestrator.arms import ReadyArm
 from orchestrator.attempt import request_of
 from orchestrator.control import Ticket
+from orchestrator.state import RunState
 from providers.batch.lane import Batch, BatchLane, next_poll_s
-from providers.errors import BadResponse, ProviderError
+from providers.errors import BadResponse, ProviderError, TimedOut
 from providers.sample import SampleRequest, SampleResponse
 
+MOST_UNREADABLE = 5
+"""How often an answer that cannot be read is asked for again."""
+
 Phase = Literal["unsent", "unknown", "there", "closed"]
+T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +57,28 @@ class Running:
     @property
     def poll_s(self) -> float:
         return next_poll_s(max(0.0, time.time() - self.at))
+
+
+async def asked(running: Running, state: RunState, call: Callable[[], Awaitable[T]]) -> T:
+    """An answer about a batch, however long its provider cannot be reached.
+
+    Raises ProviderError for what asking again cannot mend.
+    """
+    unreadable = 0
+    while True:
+        try:
+            return await call()
+        except ProviderError as error:
+            unreadable += isinstance(error, BadResponse)
+            passing = error.retryable or isinstance(error, TimedOut)
+            if not passing or unreadable >= MOST_UNREADABLE:
+                raise
+            state.note(
+                f"{running.arm.provider.name} did not answer a question about {running.name}; "
+                "it is asked again."
+            )
+            pause = max(error.retry_after_s or 0.0, running.poll_s)
+        await asyncio.sleep(pause)
 
 
 async def fetched(running: Running, seen: Batch) -> dict[int, SampleResponse | ProviderError]:

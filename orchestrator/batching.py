@@ -15,12 +15,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Literal, TypeVar
+from typing import Literal
 
 from budgets.ledger import Ledger
 from orchestrator import accounts
 from orchestrator.attempt import Attempts
-from orchestrator.batch import Running, fetched
+from orchestrator.batch import Running, asked, fetched
 from orchestrator.control import Control, Ticket
 from orchestrator.errors import RunFault
 from orchestrator.gathering import Gathering
@@ -28,25 +28,20 @@ from orchestrator.state import RunState
 from orchestrator.store.store import RunStore
 from providers.batch.lane import Batch, Found, new_tag
 from providers.errors import (
-    BadResponse,
     Fatal,
     InvalidRequest,
     Overloaded,
     ProviderConfigError,
     ProviderError,
     RateLimited,
-    TimedOut,
 )
 from providers.sample import SampleResponse
 
 LOOKS = 3
 """How often a tag is looked for: a list may lag behind a batch that was just made."""
 LOOK_PAUSE_S = 2.0
-MOST_UNREADABLE = 5
 FULL_PAUSE_S = 300.0
 """How long to wait where the account's other batches fill the provider's queue."""
-
-T = TypeVar("T")
 
 
 class Batching:
@@ -122,7 +117,7 @@ class Batching:
     async def _at_provider(self, running: Running) -> Batch | None:
         """The batch as the provider has it; None where it certainly or possibly has it not."""
         if running.phase == "there":
-            return await self._ask(running, lambda: running.lane.poll(running.provider_id))
+            return await asked(running, self._state, lambda: running.lane.poll(running.provider_id))
         if running.phase == "unknown":
             return await self._find(running)
         await self._store.durable()
@@ -150,7 +145,7 @@ class Batching:
             return running.lane.find(running.tag, count=count, since=since)
 
         while True:
-            found = await self._ask(running, look)
+            found = await asked(running, self._state, look)
             looks += 1
             if found.batch is not None:
                 self._found(running, found.batch)
@@ -164,12 +159,12 @@ class Batching:
         """Wait for the end of a batch and book all that it brought, at once."""
         while seen.status == "running":
             await asyncio.sleep(running.poll_s)
-            seen = await self._ask(running, lambda: running.lane.poll(running.provider_id))
+            seen = await asked(running, self._state, lambda: running.lane.poll(running.provider_id))
             running.accepted = seen.status == "running"
         if seen.status == "refused":
             self._refused(running, self._why_refused(running, seen))
             return
-        outcomes = await self._ask(running, lambda: fetched(running, seen))
+        outcomes = await asked(running, self._state, lambda: fetched(running, seen))
         latency_s = time.time() - running.at
         for index, ticket in enumerate(running.tickets):
             outcome = outcomes.get(index)
@@ -181,24 +176,6 @@ class Batching:
                 missed = Overloaded(f"{running.name} ended before it came to it", sent="not_sent")
                 self._attempts.book_failure(ticket, missed)
         self._close(running)
-
-    async def _ask(self, running: Running, call: Callable[[], Awaitable[T]]) -> T:
-        """An answer about a batch, however long its provider cannot be reached."""
-        unreadable = 0
-        while True:
-            try:
-                return await call()
-            except ProviderError as error:
-                unreadable += isinstance(error, BadResponse)
-                passing = error.retryable or isinstance(error, TimedOut)
-                if not passing or unreadable >= MOST_UNREADABLE:
-                    raise
-                self._state.note(
-                    f"{running.arm.provider.name} did not answer a question about {running.name}; "
-                    "it is asked again."
-                )
-                pause = max(error.retry_after_s or 0.0, running.poll_s)
-            await asyncio.sleep(pause)
 
     def _count(self, running: Running) -> None:
         if not running.counted:

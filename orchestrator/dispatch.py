@@ -57,9 +57,14 @@ class Dispatch:
             ticket = await self._reserve_again(ticket)
         if ticket is not None or self._control.stopping:
             return ticket
-        # A retry that did not fit whole has become smaller draws, which come next.
-        draw = self._next_draw()
-        return None if draw is None else await self._plan(draw)
+        # A retry that did not fit whole has become smaller draws, which come next; an arm whose
+        # budget is reached leaves the others to go on.
+        while ticket is None and not self._control.stopping:
+            draw = self._next_draw()
+            if draw is None:
+                break
+            ticket = await self._plan(draw)
+        return ticket
 
     @property
     def next_retry(self) -> float | None:

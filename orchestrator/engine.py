@@ -53,7 +53,9 @@ class Engine:
         self._ledger = ledger
         self._state = state
         self.control = Control(state, on_stop=self._stop_admitting)
-        self.judging = Judging(store, state, jobs=judge_jobs, resolved=self._judged)
+        self.judging = Judging(
+            store, state, jobs=judge_jobs, resolved=self._judged, failed=self._failed
+        )
         self._dispatch = Dispatch(
             arms, schedule, store, ledger, state, self.control,
             study_seed=study_seed, unfinished=unfinished,
@@ -94,8 +96,13 @@ class Engine:
         """Admit nothing more; what is in flight is waited for."""
         self.control.stop(fault)
 
+    def leave(self) -> None:
+        """Leave fast: neither what is in flight nor what is to be judged is waited for."""
+        self.judging.leave()
+        self.cancel()
+
     def cancel(self) -> None:
-        """Leave fast: cancel what is in flight; each is held as uncertain unless never sent."""
+        """Cancel what is in flight; each is held as uncertain unless never sent."""
         self.stop()
         for worker in self._workers:
             worker.cancel()
@@ -166,9 +173,12 @@ class Engine:
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
         if not worker.cancelled() and (error := worker.exception()) is not None:
-            if not isinstance(error, OrchError):
-                error = RunFault(f"A fault of orch: {error!r}.")
-            self.stop(error)
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        if not isinstance(error, OrchError):
+            error = RunFault(f"A fault of orch: {error!r}.")
+        self.stop(error)
 
     def _judged(self, arm: int, problem: int, slot: int, passed: bool | None) -> None:
         """The schedule may have been waiting for this verdict."""
@@ -176,11 +186,10 @@ class Engine:
         self.control.changed.set()
 
     async def _keep_meter(self, arm: ReadyArm) -> None:
-        """Tick a server's time meter; let go of what is in flight when its money ends."""
+        """Let go of what is in flight when a server's money ends."""
         meter = arm.meter
         assert meter is not None
         while True:
-            meter.tick()
             if meter.exhausted:
                 self.control.changed.set()
                 if meter.deadline is not None and time.time() >= meter.deadline - DEADLINE_MARGIN_S:

@@ -35,10 +35,14 @@ class Judging:
         *,
         jobs: int,
         resolved: Callable[[int, int, int, bool | None], None],
+        failed: Callable[[Exception], None],
     ) -> None:
+        """`failed` is told when a worker dies: nothing that waits for a verdict may wait on."""
         self._store = store
         self._state = state
         self._resolved = resolved
+        self._failed = failed
+        self._over = False
         self.pending = 0
         """Samples queued or being judged."""
         self._queue: asyncio.Queue[Item] = asyncio.Queue()
@@ -46,9 +50,13 @@ class Judging:
         self._room = asyncio.Event()
         self._room.set()
         self._workers = [asyncio.create_task(self._work()) for _ in range(jobs)]
+        for worker in self._workers:
+            worker.add_done_callback(self._worker_ended)
 
     def put(self, arm: ReadyArm, problem: int, slot: int, text: str) -> None:
-        """Queue one stored sample."""
+        """Queue one stored sample, unless nothing more is judged."""
+        if self._over:
+            return
         self._queue.put_nowait((arm, problem, slot, text))
         self.pending += 1
         if self._queue.qsize() >= self._most:
@@ -62,7 +70,10 @@ class Judging:
             self._state.waiting_for = ""
 
     async def finish(self) -> None:
-        """Return once everything queued is judged; raises what a worker died of."""
+        """Return once everything queued is judged, or nothing more will be.
+
+        Raises what a worker died of.
+        """
         joined = asyncio.ensure_future(self._queue.join())
         await asyncio.wait([joined, *self._workers], return_when=asyncio.FIRST_COMPLETED)
         if not joined.done():
@@ -75,11 +86,25 @@ class Judging:
             if worker.done() and not worker.cancelled():
                 worker.result()
 
-    async def close(self) -> None:
-        """End the workers; what is not judged stays to be judged on resume."""
+    def leave(self) -> None:
+        """Judge nothing more; what is not judged stays to be judged on resume."""
+        self._over = True
+        self._room.set()
         for worker in self._workers:
             worker.cancel()
+
+    async def close(self) -> None:
+        """End the workers, and return once they have ended."""
+        self.leave()
         await asyncio.gather(*self._workers, return_exceptions=True)
+
+    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
+        if worker.cancelled():
+            return
+        error = worker.exception()
+        if isinstance(error, Exception):
+            self.leave()
+            self._failed(error)
 
     async def _work(self) -> None:
         while True:
@@ -110,9 +135,13 @@ def count_verdict(state: RunState, arm: int, problem: int, kind: str, passed: bo
 async def judge(arm: ReadyArm, problem: int, text: str) -> Verdict:
     """The verdict on one text, after retries of the judge's own failures."""
     reference = arm.problems[problem].reference
-    verdict = await arm.verifier.verify(text, reference)
-    for _ in range(TRIES - 1):
+    verdict = Verdict("infra_error")
+    for _ in range(TRIES):
+        try:
+            verdict = await arm.verifier.verify(text, reference)
+        except Exception as error:
+            # A verifier may be anybody's; its crash is the judge's failure, not the sample's.
+            verdict = Verdict("infra_error", f"the verifier raised {error!r}")
         if verdict.kind != "infra_error":
             break
-        verdict = await arm.verifier.verify(text, reference)
     return verdict

@@ -113,10 +113,10 @@ async def prepare(study: Study, *, api_key_env: str | None, trust: bool = False)
     try:
         for spec in study.arms:
             arms.append(_prepare_arm(spec, study, book, limiters, notes, trust))
-        _refuse_waiting_servers(arms)
         for arm in arms:
             if arm.spec.batch:
                 arm.batches = open_batches(arm, study, api_key_env, notes)
+        _refuse_waiting_servers(arms)
         for arm in arms:
             await _start_verifier(arm.verifier)
             if not arm.endpoint.bundled:

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from budgets.ledger import Ledger
 from orchestrator.arms import ReadyArm
-from orchestrator.report.text import dollars, percent, span
+from orchestrator.report.text import dollars, percent, span, visible
 from orchestrator.state import ArmCounts, RunState
 
 REDRAW_S = 0.5
@@ -74,7 +74,9 @@ class Progress:
 
     def _say(self) -> None:
         for note in self._state.notes[self._told :]:
-            self._console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+            self._console.print(
+                f"note: {visible(note)}", highlight=False, markup=False, soft_wrap=True
+            )
         self._told = len(self._state.notes)
         self._console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
 
@@ -89,7 +91,7 @@ class Progress:
             f"{state.judged} judged",
             f"spent {dollars(money.settled)}{cap}"
             f" (reserved {dollars(money.reserved)}, uncertain {dollars(money.uncertain)})",
-            *(f"{arm.label}: {coverage_so_far(arm)}" for arm in state.arms),
+            *(f"{visible(arm.label)}: {coverage_so_far(arm)}" for arm in state.arms),
         ]
         if state.failures:
             parts.append(", ".join(f"{n} {kind}" for kind, n in state.failures.most_common(4)))
@@ -113,8 +115,8 @@ class Progress:
             f"uncertain {dollars(money.uncertain)}, {cap}",
         )
         for arm in state.arms:
-            facts.add_row("coverage", f"{arm.label}: {coverage_so_far(arm)}")
-        facts.add_row("limited by", self.limited_by())
+            facts.add_row("coverage", Text(f"{visible(arm.label)}: {coverage_so_far(arm)}"))
+        facts.add_row("limited by", Text(self.limited_by()))
         if state.failures:
             shown = ", ".join(f"{number} {kind}" for kind, number in state.failures.most_common(6))
             facts.add_row(
@@ -122,7 +124,7 @@ class Progress:
             )
         facts.add_row("time", f"{span(time.monotonic() - state.started)} so far, "
                               f"{span(self.remaining_s())} left")  # fmt: skip
-        notes = [Text(f"note: {note}", style="yellow") for note in state.notes[-3:]]
+        notes = [Text(f"note: {visible(note)}", style="yellow") for note in state.notes[-3:]]
         return Group(facts, *notes)
 
     def rate(self) -> float:
@@ -159,7 +161,9 @@ class Progress:
         if state.waiting_for == "verification":
             return "verification: samples wait to be judged"
         if state.waiting_for == "answers":
-            return "answers of what is in flight"
+            if state.in_flight:
+                return "answers of what is in flight"
+            return "verdicts of what was bought, or the pause before a retry"
         return "; ".join(sorted({arm.limiter.limited_by() for arm in self._arms}))
 
 

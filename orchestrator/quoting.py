@@ -188,7 +188,7 @@ def forecast_rest(directory: Path, wanted: list[int]) -> Forecast | None:
         for arm in reader.arms():
             if arm.spec.get("price") is None:
                 continue
-            problems = len(reader.problems(arm.task))
+            problems = len(reader.problems(arm.problem_set))
             each: list[list[int]] = [[] for _ in range(problems)]
             bought = [0] * problems
             for item in reader.bought(arm.number):

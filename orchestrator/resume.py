@@ -51,6 +51,9 @@ def owed(reader: RunReader, arms: list[ReadyArm], uncertain: Set[int]) -> Owed:
         place = (planned.arm, planned.problem)
         top = tops.get(place, 0)
         tops[place] = max(top, planned.first_slot + planned.n)
+        if planned.first_slot >= arms[planned.arm].spec.samples:
+            # Fewer samples are wanted than were planned: what lies beyond is not bought.
+            continue
         # A request inside the plan so far takes over slots of an earlier one.
         if found.get(planned.request, 0) < planned.n or planned.first_slot < top:
             open_requests.setdefault(place, []).append(planned)
@@ -119,7 +122,9 @@ def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> list[Re
         counts.filled = reader.filled(arm.number)
         counts.censored = int(slots.censored.sum())
         for kind, number in reader.verdict_kinds(arm.number).get(arm.verifier.name, {}).items():
-            state.verdicts[kind] += number
+            # What the judge failed on is judged again in this session.
+            if kind != "infra_error":
+                state.verdicts[kind] += number
         if arm.spec.policy != "uniform":
             resolved += reader.resolved(arm.number, arm.verifier.name)
     state.filled_before = state.filled

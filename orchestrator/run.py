@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from budgets.ledger import DoesNotFit, Ledger
+from budgets.ledger import DoesNotFit, Ledger, LedgerFault
 from budgets.meter import TimeMeter
 from orchestrator import errors
 from orchestrator.arms import ReadyArm
-from orchestrator.engine import Engine
+from orchestrator.engine import METER_TICK_S, Engine
 from orchestrator.errors import ConfigError, OrchError, RunFault
-from orchestrator.identity import identity_of, refuse_difference
+from orchestrator.identity import identity_of, problems_digest, refuse_difference
 from orchestrator.judging import Judging
-from orchestrator.prepare import Endpoint, Prepared, PreparedArm, amount, open_provider, ready
+from orchestrator.prepare import Endpoint, Prepared, amount, open_provider, ready
 from orchestrator.progress import Display, Progress
 from orchestrator.resume import Owed, owed, recount
 from orchestrator.schedule import ArmPlan, Schedule, make_policy
@@ -74,10 +74,14 @@ class Interrupts:
 
     def on_signal(self, console: Console) -> None:
         self.count += 1
-        if self.count == 1:
-            console.print("Draining: waiting for what is in flight; Ctrl-C again leaves at once.")
         if self.count <= len(self._actions):
             self._actions[self.count - 1]()
+        if self.count == 1:
+            # The terminal may be what has gone away.
+            with contextlib.suppress(OSError):
+                console.print(
+                    "Draining: waiting for what is in flight; Ctrl-C again leaves at once."
+                )
 
     def follow(self, first: Callable[[], None], second: Callable[[], None]) -> None:
         """Say what the signals do from now on; a signal that came before is acted on."""
@@ -89,14 +93,27 @@ class Interrupts:
 async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
     """Run a prepared study in its directory; raises OrchError where nothing could be run."""
     interrupts = Interrupts()
-    loop = asyncio.get_running_loop()
+    loop, session = asyncio.get_running_loop(), asyncio.current_task()
+    assert session is not None
+
+    def give_up() -> None:
+        session.cancel()
+
+    # Until there is an engine: a first signal is acted on once there is, a second ends the start.
+    interrupts.follow(lambda: None, give_up)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, interrupts.on_signal, options.console)
     try:
         async with contextlib.AsyncExitStack() as stack:
             for arm in prepared.arms:
                 stack.push_async_callback(arm.aclose)
+                stack.push_async_callback(arm.verifier.aclose)
             return await _session(prepared, options, interrupts, stack)
+    except asyncio.CancelledError:
+        if interrupts.count < 2:
+            raise
+        session.uncancel()
+        return Ending(errors.INTERRUPTED, ["interrupted"])
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
@@ -114,11 +131,12 @@ async def _session(
     meters = _start_meters(prepared, ledger)
     for meter in meters.values():
         stack.callback(meter.stop)
+    ticking = asyncio.create_task(_tick(list(meters.values())))
+    stack.callback(ticking.cancel)
     children = await _start_servers(prepared, options, stack)
     arms = ready(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
         arm.meter = meters.get(spec.endpoint)
-        stack.push_async_callback(arm.verifier.aclose)
         label = f"{arm.model} on {arm.spec.task}"
         state.arms.append(arm_counts(label, arm.spec.samples, len(arm.problems)))
     held = {item.reservation for item in ledger.uncertain()}
@@ -132,12 +150,12 @@ async def _session(
     )  # fmt: skip
     judging = engine.judging
     stack.push_async_callback(judging.close)
-    interrupts.follow(engine.stop, engine.cancel)
+    interrupts.follow(engine.stop, engine.leave)
     watches = [asyncio.create_task(_watch(child, engine)) for child in children]
     progress = Progress(state, ledger, arms, options.display, options.console)
     shown = asyncio.create_task(progress.show())
     try:
-        await _judge_leftovers(arms, judging, options)
+        leftovers = asyncio.create_task(_judge_leftovers(arms, judging, options))
         await engine.run()
         for watch in watches:
             watch.cancel()
@@ -146,8 +164,8 @@ async def _session(
         for meter in meters.values():
             meter.stop()
         state.phase = "judging what is left"
-        if interrupts.count < 2:
-            await judging.finish()
+        await leftovers
+        await judging.finish()
         await store.durable()
     except OrchError as error:
         engine.stop(error)
@@ -198,9 +216,24 @@ def _write_study(directory: Path, prepared: Prepared) -> None:
 
     study = msgspec.structs.replace(prepared.study, arms=[arm.spec for arm in prepared.arms])
     text = "# Written by orch: the resolved study. `orch run` accepts this file.\n"
-    scratch = directory / "study.toml.new"
-    scratch.write_text(text + study_toml(study), encoding="utf-8")
-    scratch.replace(directory / "study.toml")
+    try:
+        replace_text(directory / "study.toml", text + study_toml(study))
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"The study cannot be written as UTF-8: {error.object[error.start : error.end]!a} is "
+            "half of a character; correct that name or setting."
+        ) from None
+    except OSError as error:
+        raise errors.StoreError(
+            f"{directory / 'study.toml'} cannot be written: {error.strerror}."
+        ) from None
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a whole file or nothing; raises OSError, UnicodeEncodeError."""
+    scratch = path.with_name(path.name + ".new")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
 
 
 def _caps(prepared: Prepared) -> dict[str, int | None]:
@@ -219,7 +252,7 @@ def _start_meters(prepared: Prepared, ledger: Ledger) -> dict[Endpoint, TimeMete
         if not endpoint.usd_per_hour:
             continue
         users = [i for i, arm in enumerate(prepared.arms) if arm.endpoint == endpoint]
-        scopes = (f"arm:{users[0]}",) if len(users) == 1 else ("server:" + endpoint.model,)
+        scopes = (f"arm:{users[0]}",) if len(users) == 1 else (f"server:{users[0]}",)
         meter = TimeMeter(
             ledger, endpoint.usd_per_hour, scopes, drain_s=DRAIN_S, note=endpoint.model
         )
@@ -228,9 +261,21 @@ def _start_meters(prepared: Prepared, ledger: Ledger) -> dict[Endpoint, TimeMete
         except DoesNotFit as miss:
             for running in meters.values():
                 running.stop()
-            raise BudgetTooSmall(str(miss)) from None
+            raise BudgetTooSmall(
+                f"The budget does not pay for the server's start: {miss}; raise --budget."
+            ) from None
+        except LedgerFault as fault:
+            raise RunFault(str(fault)) from None
         meters[endpoint] = meter
     return meters
+
+
+async def _tick(meters: list[TimeMeter]) -> None:
+    """Keep the meters paid, from before a server starts until it is let go."""
+    while True:
+        for meter in meters:
+            meter.tick()
+        await asyncio.sleep(METER_TICK_S)
 
 
 class BudgetTooSmall(OrchError):
@@ -322,8 +367,8 @@ def _put_study(
 ) -> None:
     store.put_meta("identity", json.dumps(identity, sort_keys=True))
     store.put_meta("created", str(time.time()))
-    tasks: dict[str, PreparedArm] = {arm.spec.task: arm for arm in prepared.arms}
-    for name, arm in tasks.items():
+    sets = dict(zip(problem_sets(arms), prepared.arms, strict=True))
+    for name, arm in sets.items():
         for number, problem in enumerate(arm.problems):
             content = {
                 "prompt": problem.prompt,
@@ -335,16 +380,30 @@ def _put_study(
             store.put_problem(name, number, problem.id, problem.digest, content)
 
 
+def problem_sets(arms: list[ReadyArm]) -> list[str]:
+    """Per arm, under which name its problems are stored: arms that ask the same share them."""
+    owners: dict[str, str] = {}
+    names = []
+    for arm in arms:
+        digest = problems_digest(arm)
+        name = arm.spec.task
+        if owners.setdefault(name, digest) != digest:
+            name = f"{name}#{digest[:12]}"
+        names.append(name)
+    return names
+
+
 def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None:
     """Arms as they are in this session: the wanted samples and the price may have changed."""
     import msgspec
 
     store.put_meta("prices", prepared.prices)
-    for arm in arms:
+    for arm, problem_set in zip(arms, problem_sets(arms), strict=True):
         spec = {
             **msgspec.to_builtins(arm.spec),
             "price": None if arm.price is None else arm.price.to_dict(),
             "verifier": arm.verifier.name,
+            "problem_set": problem_set,
             "verifier_version": arm.verifier.version,
             "n_per_request": arm.n_per_request,
             "max_tokens": arm.base.max_tokens,
@@ -356,10 +415,14 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
 
 
 async def _judge_leftovers(arms: list[ReadyArm], judging: Judging, options: RunOptions) -> None:
-    """Queue what an earlier session stored and did not judge."""
+    """Queue what an earlier session stored and did not judge, beside what this one buys.
+
+    One view of the database throughout: what this session stores is queued when it comes.
+    """
     if not options.resume:
         return
     with contextlib.closing(RunReader(options.directory)) as reader:
+        reader.freeze()
         for arm in arms:
             for problem, slot, text in reader.unjudged(arm.number, arm.verifier.name):
                 await judging.room()

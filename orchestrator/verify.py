@@ -138,7 +138,7 @@ class _Arm:
         self._pairs: Counter[tuple[str, str]] = Counter()
 
     async def all(self) -> ArmReport:
-        problems = self._reader.problems(self._arm.task)
+        problems = self._reader.problems(self._arm.problem_set)
         references = {one.number: one.content["reference"] for one in problems}
         stored = {
             (problem, slot): kind

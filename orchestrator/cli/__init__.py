@@ -77,7 +77,9 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except OrchError as error:
-        click.echo(f"orch: {error}", err=True)
+        from orchestrator.report.text import visible
+
+        click.echo(f"orch: {visible(str(error))}", err=True)
         code = error.exit_code
     except BrokenPipeError:
         # The reader of our output left; nothing more can be said to it.

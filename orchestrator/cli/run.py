@@ -80,19 +80,19 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--subset", metavar="paper|released|all", help="Which problems of the task's data.")
 @option("--lean-project", metavar="DIR", help="Lean project against which proofs are checked.")
 @option("--sandbox", metavar="NAME", help="Sandbox tier for judging; see `orch doctor`.")
-@click.option("--i-trust-this-code", is_flag=True,
+@option("--i-trust-this-code", is_flag=True,
               help="With --sandbox none: judge without a sandbox.")  # fmt: skip
 @option("--judge-jobs", type=int, help="Verifiers at work at once.")
-@click.option("--dry-run", is_flag=True, help="Price the plan; nothing is bought.")
-@click.option("--pilot", type=click.IntRange(min=1), metavar="N",
+@option("--dry-run", is_flag=True, help="Price the plan; nothing is bought.")
+@option("--pilot", type=click.IntRange(min=1), metavar="N",
               help="Buy the first N samples per problem, forecast the rest, then ask.")  # fmt: skip
 @option("--confirm-over", metavar="USD", default="25", show_default=True,
         help="Ask before a plan that may cost more; a script needs --yes.")  # fmt: skip
-@click.option("--yes", "-y", is_flag=True, help="Agree to the plan's price.")
+@option("--yes", "-y", is_flag=True, help="Agree to the plan's price.")
 @option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
         help="Where run directories are made.")  # fmt: skip
 @option("--name", help="Name of the run directory.")
-@click.option("--resume", is_flag=False, flag_value="", default=None, metavar="[RUN]",
+@option("--resume", is_flag=False, flag_value="", default=None, metavar="[RUN]",
               help="Continue a run: its directory or name; without one, the newest.")  # fmt: skip
 @option("--display", type=click.Choice(["auto", "live", "plain", "none"]), default="auto")
 @option("--json", "as_json", is_flag=True, help="Print the report as JSON on standard output.")
@@ -251,7 +251,9 @@ def with_samples(study: Study, most: int) -> Study:
     """The study with at most so many attempts per problem."""
     import msgspec
 
-    arms = [msgspec.structs.replace(arm, samples=most) for arm in study.arms]
+    arms = [
+        msgspec.structs.replace(arm, samples=min(most, arm.samples or most)) for arm in study.arms
+    ]
     return msgspec.structs.replace(study, arms=arms)
 
 
@@ -330,6 +332,7 @@ def finish(options: RunOptions, ending: Ending, as_json: bool) -> None:
     from orchestrator.report.document import document, print_report
     from orchestrator.report.rows import read_rows
     from orchestrator.report.text import visible
+    from orchestrator.run import replace_text
     from orchestrator.store.reader import RunReader
 
     with closing(RunReader(options.directory)) as reader:
@@ -338,9 +341,10 @@ def finish(options: RunOptions, ending: Ending, as_json: bool) -> None:
     report["exit_code"] = ending.exit_code
     report["reasons"] = ending.reasons
     text = json.dumps(report, indent=2) + "\n"
-    scratch = options.directory / "summary.json.new"
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(options.directory / "summary.json")
+    try:
+        replace_text(options.directory / "summary.json", text)
+    except OSError as error:
+        ending.notes.append(f"summary.json cannot be written: {error.strerror}")
     console = options.console
     if as_json:
         click.echo(text, nl=False)
@@ -349,7 +353,8 @@ def finish(options: RunOptions, ending: Ending, as_json: bool) -> None:
     for note in ending.notes:
         console.print(f"note: {visible(note)}", highlight=False, markup=False, soft_wrap=True)
     for reason in ending.reasons:
-        console.print(f"Ended early: {visible(reason)}.", highlight=False, markup=False)
+        said = f"Ended early: {visible(reason).rstrip('.')}."
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
     console.print(f"The run is in {options.directory}", highlight=False, markup=False)
     nexts = [f"orch report {_shell(options.directory)}"]
     if ending.exit_code:

@@ -37,7 +37,7 @@ def _arm(reader: RunReader, stored: ArmRow, row: Row, forecast_at: Sequence[int]
         )
         for point in row.coverage
     )  # fmt: skip
-    problems = reader.problems(stored.task)
+    problems = reader.problems(stored.problem_set)
     arm = ArmReport(
         provider=row.provider,
         model=row.model,

@@ -7,10 +7,11 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from budgets.money import usd
 from orchestrator.report.rows import Row
-from orchestrator.report.text import dollars, percent
+from orchestrator.report.text import dollars, percent, visible
 
 
 def document(run: str, rows: list[Row]) -> dict[str, Any]:
@@ -56,11 +57,14 @@ def print_report(console: Console, rows: list[Row]) -> None:
     """One table per arm: coverage at each k with both prices, and the arm's totals."""
     for row in rows:
         table = Table(
-            title=f"{row.model} ({row.provider}) on {row.task}, policy {row.policy}",
+            title=Text(
+                visible(f"{row.model} ({row.provider}) on {row.task}, policy {row.policy}"),
+                style="table.title",
+            ),
             box=box.SIMPLE_HEAD,
             title_justify="left",
             caption_justify="left",
-            caption=_caption(row),
+            caption=Text(_caption(row), style="table.caption"),
         )
         for name in ("k", "coverage", "95 % interval", "as bought", "k afresh"):
             table.add_column(name, justify="right")
@@ -74,7 +78,7 @@ def print_report(console: Console, rows: list[Row]) -> None:
             )
         console.print(table)
         for note in row.notes:
-            console.print(f"  note: {note}", highlight=False, markup=False)
+            console.print(f"  note: {visible(note)}", highlight=False, markup=False)
 
 
 def _caption(row: Row) -> str:

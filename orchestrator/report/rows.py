@@ -85,7 +85,7 @@ def read_rows(reader: RunReader) -> list[Row]:
 
 def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
     verifier = str(arm.spec["verifier"])
-    problems = len(reader.problems(arm.task))
+    problems = len(reader.problems(arm.problem_set))
     counts = reader.slot_counts(arm.number, problems, verifier)
     totals = ledger.totals(f"arm:{arm.number}")
     # What a dead process left open is uncertain; a reader must not count it as free.
@@ -231,7 +231,7 @@ class Money:
             return self._total
         if self._price is not None:
             return sum((b.cost or 0) + self._held[b.request] for b in rounds)
-        last = max(bought.recorded_at for bought in rounds)
+        last = max((bought.recorded_at for bought in rounds), default=0.0)
         times = [at for at, _ in self._settled]
         return sum(amount for _, amount in self._settled[: bisect_right(times, last)])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from pathlib import Path
 
 from orchestrator.errors import ConfigError
@@ -28,10 +29,15 @@ def file_system_of(path: Path, mounts: str) -> str:
         fields = line.split(" ")
         if len(fields) < 3:
             continue
-        point = Path(fields[1].encode().decode("unicode_escape"))
+        point = Path(_unescaped(fields[1]))
         if (target == point or point in target.parents) and len(point.parts) >= best:
             best, kind = len(point.parts), fields[2]
     return kind
+
+
+def _unescaped(text: str) -> str:
+    """A mount point as written: octal escapes stand for spaces and the like, the rest is UTF-8."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def refuse_network_file_system(path: Path) -> None:
@@ -52,7 +58,13 @@ class RunLock:
     """The exclusive hold on a run directory, for as long as this process lives."""
 
     def __init__(self, directory: Path) -> None:
-        self._file = (directory / "lock").open("a+")
+        try:
+            self._file = (directory / "lock").open("a+")
+        except OSError as error:
+            raise ConfigError(
+                f"{directory} cannot be written ({error.strerror}); correct its owner or "
+                "permissions, or give another --out."
+            ) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -35,6 +35,11 @@ class ArmRow:
     """Slots wanted per problem."""
     spec: dict[str, Any]
 
+    @property
+    def problem_set(self) -> str:
+        """Under which name its problems are stored: the task's, unless arms of one task differ."""
+        return str(self.spec.get("problem_set", self.task))
+
 
 @dataclass(frozen=True, slots=True)
 class ProblemRow:
@@ -128,6 +133,10 @@ class RunReader:
     def close(self) -> None:
         self._db.close()
 
+    def freeze(self) -> None:
+        """From the next query on, see the run as it is then, whatever is written meanwhile."""
+        self._db.execute("BEGIN")
+
     def meta(self, key: str, default: str = "") -> str:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return default if row is None else str(row[0])
@@ -138,10 +147,10 @@ class RunReader:
         )
         return [ArmRow(*(*row[:7], json.loads(row[7]))) for row in rows]
 
-    def problems(self, task: str) -> list[ProblemRow]:
+    def problems(self, problem_set: str) -> list[ProblemRow]:
         rows = self._db.execute(
             "SELECT problem, id, digest, content FROM problems WHERE task = ? ORDER BY problem",
-            (task,),
+            (problem_set,),
         )
         return [ProblemRow(*(*row[:3], json.loads(row[3]))) for row in rows]
 

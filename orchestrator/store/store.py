@@ -174,14 +174,15 @@ class RunStore:
     def put_failure(
         self, request: int, reservation: int, kind: str, sent: str, message: str, *, final: bool
     ) -> None:
-        row = (request, reservation, time.time(), kind, sent, int(final), message[:2000])
+        row = (request, reservation, time.time(), kind, sent, int(final), storable(message[:2000]))
         self.writer.append(schema.PUT_FAILURE, row)
 
     def put_verdict(
         self, arm: int, problem: int, slot: int, verifier: str, verdict: Verdict
     ) -> None:
         row = (
-            arm, problem, slot, verifier, verdict.kind, verdict.detail[:2000], verdict.answer,
+            arm, problem, slot, verifier, verdict.kind, storable(verdict.detail[:2000]),
+            None if verdict.answer is None else storable(verdict.answer),
             verdict.tier, verdict.wall_s, verdict.cpu_s,
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)

@@ -128,4 +128,10 @@ class Writer:
             return StoreError(
                 f"The run database cannot be written ({error}); free the disk and use --resume."
             )
+        except (OverflowError, ValueError, TypeError) as error:
+            # A value that SQLite cannot hold. Whoever waits for this thread must hear of it.
+            return StoreError(
+                f"The run database cannot hold a value that came from outside ({error}); what was "
+                "stored before it is kept."
+            )
         return None

@@ -47,7 +47,7 @@ class House(BatchServer):
         self.hidden = False
         """Leave every batch out of the list."""
         self.only: int | None = None
-        """How many requests of a batch run before it expires; None: all."""
+        """How many requests of the next batch run before it expires; None: all."""
         self.room: int | None = None
         """Requests per batch above which OpenAI's queue is full; None: it never is."""
         self.reason = "token_limit_exceeded"
@@ -61,15 +61,6 @@ class House(BatchServer):
     @property
     def billed(self) -> int:
         return sum(prompt * INPUT + output * OUTPUT for prompt, output in self.bill)
-
-    @property
-    def asked(self) -> list[str]:
-        """Everything that any batch asks, one string a request, however it is named."""
-        return [
-            str(sorted((line.get("body") or line["params"]).items()))
-            for lines in self.requests.values()
-            for line in lines
-        ]
 
     async def models(self, _: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "m"}], "has_more": False})
@@ -119,14 +110,18 @@ class House(BatchServer):
             if batch.get("status") == "validating":
                 status = "completed" if self.only is None else "expired"
                 self.finish_openai(name, self.answer, only=self.only, status=status)
+                self.only = None
             elif batch.get("processing_status") == "in_progress":
                 self.finish_anthropic(name, self.answer, only=self.only)
+                self.only = None
 
     def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         status = self.statuses.pop() if self.statuses else 200
         if status != 200:
             return status, {"type": "error", "error": {"type": "api_error", "message": "no luck"}}
         prompt = body["messages"][0]["content"] if "messages" in body else body["prompt"]
+        if not isinstance(prompt, str):
+            prompt = "".join(block["text"] for block in prompt)
         n = body.get("n", 1)
         self.bill.append((len(prompt), 2 * n))
         usage = {"prompt_tokens": len(prompt), "completion_tokens": 2 * n}

@@ -302,12 +302,12 @@ def test_what_failed_in_a_batch_or_never_ran_is_asked_again(
     provider, server, arguments, orch, tmp_path
 ):
     server.statuses = [500]
-    server.only = 6
+    server.only = 2
     run = tmp_path / "runs/r"
     ended = orch(*arguments(samples=4, limit=3), SOME_KEY=KEY)
     assert ended.code == 0, ended.err
     assert query(run, "SELECT count(*) FROM samples") == [(12,)]
-    assert len(server.batches) > 1
+    assert len(server.batches) == 2
     totals = check_books(server, run)
     assert totals.settled == server.billed and totals.uncertain == 0
 
@@ -347,7 +347,7 @@ def test_no_server_is_held_while_a_batch_is_waited_for(orch, tmp_path):
         '[study]\n[[arms]]\nprovider = "local"\ntask = "arithmetic"\n'
         '[[arms]]\nprovider = "openai"\nmodel = "gpt-4o"\ntask = "arithmetic"\nbatch = true\n'
     )
-    ended = orch("run", study)
+    ended = orch("run", study, OPENAI_API_KEY=KEY)
     assert ended.code == 2
     assert "study of their own" in " ".join(ended.err.split())
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from verifiers.sandbox import Limits, NoSandbox, Sandbox, SandboxFault, package_paths
+from verifiers.sandbox.kernel import Kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 EASY = Limits(wall_s=20, cpu_s=20)
@@ -208,6 +209,32 @@ async def test_numpy_is_noticed_without_being_asked_for() -> None:
     async with Sandbox(EASY, jobs=1) as box:
         outcome = await box.run("import numpy as np\nprint(np.arange(4).sum())")
         assert outcome.stdout == b"6\n", outcome
+
+
+async def test_scratch_directories_of_killed_processes_are_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not Kernel().landlock_abi():
+        pytest.skip("this kernel has no Landlock")
+    monkeypatch.setattr("verifiers.sandbox.slots._SETTLING_S", 0.0)
+    script = (
+        f"import asyncio, os, sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "from verifiers.sandbox import Sandbox\n"
+        "async def main():\n"
+        "    box = Sandbox(tier='landlock', jobs=1)\n"
+        "    await box.start()\n"
+        "    print(box._slots._scratch, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    left = Path(done.stdout.strip())
+    assert left.exists()
+    async with Sandbox(EASY, tier="landlock", jobs=1) as box:
+        assert (await box.run("print(1)")).stdout == b"1\n"
+        assert not left.exists()
 
 
 async def test_names_of_tiers() -> None:

@@ -12,6 +12,7 @@ import os
 import pwd
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from verifiers.sandbox.limits import SandboxFault
 _BLOCK = 64
 _PREFERRED = range(1_960_000_000, 1_960_000_000 + 512 * _BLOCK, _BLOCK)
 _IN_A_CONTAINER = range(50_000, 60_000 - _BLOCK, _BLOCK)
+_SETTLING_S = 10.0  # between a directory's making and its locking
 _LOCKS = "/run/orch-cells"
 
 
@@ -33,6 +35,7 @@ class Slots:
         self._free: list[int] = []
         self._held: set[int] = set()
         self._scratch: Path | None = None
+        self._scratch_lock: int | None = None
         self._made = 0
 
     def take_uid(self) -> int | None:
@@ -81,6 +84,8 @@ class Slots:
             where = shared if os.access(shared, os.W_OK | os.X_OK) else None
             self._scratch = Path(tempfile.mkdtemp(prefix="orch-cell-", dir=where))
             self._scratch.chmod(0o711)
+            self._scratch_lock = _lock(self._scratch)
+            _remove_abandoned(self._scratch.parent)
         self._made += 1
         place = self._scratch / str(self._made)
         place.mkdir(mode=0o700)
@@ -99,9 +104,39 @@ class Slots:
                 child.empty_directory(str(place))
             shutil.rmtree(self._scratch)
             self._scratch = None
+            if self._scratch_lock is not None:
+                os.close(self._scratch_lock)
+                self._scratch_lock = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _lock(directory: Path) -> int | None:
+    """A descriptor that holds the directory's lock until this process ends; None if it is held."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return handle
+    except OSError:
+        os.close(handle)
+        return None
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove scratch directories of processes that were killed before they could do it."""
+    for place in parent.glob("orch-cell-*"):
+        try:
+            held = place.lstat()
+            young = time.time() - held.st_mtime < _SETTLING_S
+            if held.st_uid != os.getuid() or young or (handle := _lock(place)) is None:
+                continue
+        except OSError:
+            continue  # another process removed it meanwhile
+        for inner in place.iterdir():
+            child.empty_directory(str(inner))
+        shutil.rmtree(place, ignore_errors=True)
+        os.close(handle)
 
 
 def _mapped_ranges() -> list[tuple[int, int]]:

@@ -1,0 +1,262 @@
+"""Every way out: judges that hang or crash, signals at odd moments, full disks, odd numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hostile.server import hostile_process
+from tests.run.conftest import environment
+
+PRICES = '[models."hostile"]\ninput = "3.00"\noutput = "15.00"\n'
+
+PLUGIN = """
+import asyncio, os
+from orchestrator.tasks.base import Problem, SamplingDefaults
+from verifiers.verdict import Verdict
+
+class Odd:
+    name, version, deterministic = "odd", "1", True
+
+    async def verify(self, text, reference):
+        manner = os.environ.get("ODD_JUDGE", "")
+        if manner == "hang":
+            await asyncio.sleep(3600)
+        if manner == "raise":
+            raise OSError("the judge fell over")
+        if manner == "surrogates":
+            return Verdict("failed", detail="half \\ud800", answer="\\udfff")
+        return Verdict("passed")
+
+    async def aclose(self):
+        pass
+
+class Task:
+    name, version, defaults = "odd", "1", SamplingDefaults(max_tokens=32)
+
+    def problems(self):
+        return [Problem(f"p{n}", f"{n}+1=", None, {}) for n in range(3)]
+
+    def verifier(self, name=None):
+        return Odd()
+
+def task(options):
+    return Task()
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> dict[str, str]:
+    """A task of somebody else's, found through an entry point; its judge obeys ODD_JUDGE."""
+    site = tmp_path / "site"
+    (site / "odd-1.dist-info").mkdir(parents=True)
+    (site / "odd_task.py").write_text(PLUGIN)
+    (site / "odd-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
+    (site / "odd-1.dist-info/entry_points.txt").write_text("[orch.tasks]\nodd = odd_task:task\n")
+    return {"PYTHONPATH": f"{environment()['PYTHONPATH']}{os.pathsep}{site}"}
+
+
+@contextlib.contextmanager
+def answering(usage: dict[str, Any]) -> Iterator[str]:
+    """A server whose every answer carries this usage."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def _say(self, document: object) -> None:
+            body = json.dumps(document).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            self._say({"data": [{"id": "hostile"}]})
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            choice = {"index": 0, "text": "3", "finish_reason": "stop"}
+            self._say({"choices": [choice], "model": "hostile", "usage": usage})
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def against(url: str, *more: object) -> list[object]:
+    return [
+        "run", "--provider", "compatible", "--base-url", url, "--model", "hostile",
+        "--n-per-request", "1", "--name", "r", "--display", "plain",
+        "--max-concurrent", "8", *more,
+    ]  # fmt: skip
+
+
+def query(run: Path, sql: str) -> list[Any]:
+    with contextlib.closing(sqlite3.connect(f"file:{run / 'run.db'}?mode=ro", uri=True)) as db:
+        return db.execute(sql).fetchall()
+
+
+def wait_for(run: Path, sql: str, seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(sqlite3.OperationalError):
+            if query(run, sql)[0][0]:
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_usage_beyond_any_integer_is_a_fault_and_not_a_hang(orch, tmp_path):
+    (tmp_path / "p.toml").write_text(PRICES)
+    with answering({"prompt_tokens": 10**25, "completion_tokens": 10**25}) as url:
+        ended = orch(
+            *against(url, "--task", "arithmetic", "--limit", "2", "--samples", "2"),
+            "--prices", "p.toml", "--budget", "5", timeout=60,
+        )  # fmt: skip
+    assert ended.code == 4, ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_second_interrupt_leaves_while_answers_are_judged(start_orch, orch, plugin, tmp_path):
+    with answering({"prompt_tokens": 3, "completion_tokens": 1}) as url:
+        process = start_orch(
+            *against(url, "--task", "odd", "--samples", "2", "--gpu-hour", "0"),
+            ODD_JUDGE="hang", **plugin,
+        )  # fmt: skip
+        wait_for(tmp_path / "runs/r", "SELECT count(*) = 6 FROM samples")
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        # Again from a resume: what was left to judge hangs from the start.
+        process = start_orch("run", "--resume", "r", ODD_JUDGE="hang", **plugin)
+        time.sleep(4)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 130
+        ended = orch("run", "--resume", "r", "--json", **plugin)
+    assert ended.code == 0, ended.err
+    assert ended.json["rows"][0]["samples"] == 6
+
+
+def test_a_judge_that_crashes_is_no_wrong_answer_and_is_asked_again_on_resume(
+    orch, plugin, tmp_path
+):
+    with answering({"prompt_tokens": 3, "completion_tokens": 1}) as url:
+        given = against(url, "--task", "odd", "--samples", "2", "--gpu-hour", "0", "--json")
+        ended = orch(*given, timeout=60, ODD_JUDGE="raise", **plugin)
+        assert ended.code == 1, ended.err
+        row = ended.json["rows"][0]
+        assert (row["samples"], row["infra_errors"]) == (0, 6)
+        ended = orch("run", "--resume", "r", "--json", **plugin)
+    assert ended.code == 0, ended.err
+    assert ended.json["rows"][0]["samples"] == 6 and ended.json["reasons"] == []
+
+
+def test_half_characters_in_a_verdict_are_stored(orch, plugin):
+    with answering({"prompt_tokens": 3, "completion_tokens": 1}) as url:
+        given = against(url, "--task", "odd", "--samples", "2", "--gpu-hour", "0", "--json")
+        ended = orch(*given, timeout=60, ODD_JUDGE="surrogates", **plugin)
+    assert ended.code == 0, ended.err
+    assert ended.json["rows"][0]["samples"] == 6
+
+
+def test_a_terminal_that_went_away_does_not_stop_the_draining(tmp_path):
+    master, slave = os.openpty()
+    with hostile_process(tmp_path / "bill.jsonl", latency="0.2,0.4") as url:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", *map(str, against(f"{url}/v1")),
+             "--task", "arithmetic", "--samples", "5000", "--gpu-hour", "0"],
+            cwd=tmp_path, env=environment(), stdin=slave, stdout=slave, stderr=slave,
+        )  # fmt: skip
+        os.close(slave)
+        try:
+            wait_for(tmp_path / "runs/r", "SELECT count(*) > 5 FROM samples")
+            os.close(master)
+            process.send_signal(signal.SIGHUP)
+            process.wait(timeout=30)
+        finally:
+            process.kill()
+            process.wait()
+    asked, answered = query(
+        tmp_path / "runs/r", "SELECT (SELECT count(*) FROM requests), count(*) FROM answers"
+    )[0]
+    assert answered > 5 and asked - answered <= 1
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs a mount of its own")
+def test_a_full_disk_ends_with_4_and_a_resume_goes_on(orch, tmp_path):
+    """The run is made on a small file system of memory; what it holds is kept and moved off."""
+    (tmp_path / "small").mkdir()
+    with answering({"prompt_tokens": 3, "completion_tokens": 1}) as url:
+        command = [
+            sys.executable, "-m", "orchestrator", *map(str, against(url)), "--task", "arithmetic",
+            "--samples", "400", "--limit", "20", "--gpu-hour", "0", "--out", "small", "--json",
+        ]  # fmt: skip
+        script = (
+            'mount -t tmpfs -o size=400k tmpfs small || exit 77; "$@"; code=$?; '
+            "cp -r small/r kept; exit $code"
+        )
+        ended = subprocess.run(
+            ["unshare", "-rm", "sh", "-c", script, "-", *command], cwd=tmp_path,
+            env=environment(), capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        if ended.returncode in (1, 77) and not (tmp_path / "kept").exists():
+            pytest.skip("no mount of its own here")
+        assert ended.returncode == 4, ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert "free the disk and use --resume" in ended.stderr
+        assert json.loads(ended.stdout)["exit_code"] == 4
+        before = query(tmp_path / "kept", "SELECT count(*) FROM samples")[0][0]
+        assert before > 0
+        again = orch("run", "--resume", "kept", "--samples", "12", "--json")
+    assert again.code == 0, again.err
+
+
+def test_a_metered_run_with_a_fault_says_so(orch, tmp_path):
+    with answering({"prompt_tokens": 3, "completion_tokens": 1}) as url:
+        given = against(url, "--task", "arithmetic", "--samples", "2", "--limit", "2")
+        assert orch(*given, "--gpu-hour", "1").code == 0
+        with contextlib.closing(sqlite3.connect(tmp_path / "runs/r/run.db")) as db, db:
+            row = "INSERT INTO ledger VALUES (NULL, 0, ?, 9999, ?, ?, '')"
+            db.execute(row, ("reserve", 1, "run"))
+            db.execute(row, ("settle", 2, ""))
+        ended = orch("run", "--resume", "r", "--samples", "4")
+    assert ended.code == 4, ended.err
+    assert "Traceback" not in ended.err and "billed" in ended.err
+
+
+def test_a_run_that_cannot_be_locked_is_named(orch, tmp_path):
+    with answering({"prompt_tokens": 3, "completion_tokens": 1}) as url:
+        given = against(url, "--task", "arithmetic", "--samples", "2", "--limit", "2")
+        assert orch(*given, "--gpu-hour", "0").code == 0
+        (tmp_path / "runs/r/lock").unlink()
+        (tmp_path / "runs/r/lock").mkdir()
+        ended = orch("run", "--resume", "r", "--samples", "4")
+    assert ended.code == 2, ended.err
+    assert "cannot be written" in ended.err and "Traceback" not in ended.err
