@@ -59,6 +59,10 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 EXPLAINED: dict[str, str] = {
     "unbiased:few.sum() + _TERMS -> few.sum() - _TERMS": "blocks bound memory, not the result",
     "unbiased:False -> True": "whether to copy what already has the right type",
+    "cost:math.prod(sizes) > 1000000 -> math.prod(sizes) >= 1000000": "a bound on effort",
+    "scaling:20000 -> 40000": "the most steps of the fit, never reached",
+    "scaling:700.0 -> 1400.0": "a guard against overflow while the fit searches",
+    "selection:0 -> 1": "another default seed",
     "unbiased:hit < 0.5 -> hit <= 0.5": "both forms are exact there",
 }
 """`module:line text -> mutated text` of survivors that change nothing, and why."""
@@ -89,6 +93,10 @@ def _spared(node: ast.AST) -> Iterator[ast.AST]:
         yield from ast.walk(decorator)
     if isinstance(node, ast.keyword) and node.arg == "strict":
         yield node.value
+    for name in ("annotation", "returns"):
+        part = getattr(node, name, None)
+        if part is not None:
+            yield from ast.walk(part)
 
 
 def _changes(node: ast.AST) -> Iterator[object]:

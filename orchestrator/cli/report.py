@@ -56,10 +56,12 @@ def report(
             console = Console()
             console.print(f"Run: {directory}", highlight=False, markup=False)
             print_report(console, rows)
-    whole = collect(directories, forecast_at)
     if as_json:
         click.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2))
-    else:
+        if not any((html, figures, csv_file, markdown, latex)):
+            return
+    whole = collect(directories, forecast_at)
+    if not as_json:
         print_more(Console(), whole)
     for path in write_files(
         whole, html=html, figures=figures, csv=csv_file, markdown=markdown, latex=latex

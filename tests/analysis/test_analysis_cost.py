@@ -32,6 +32,7 @@ def test_usd_per_solved_counts_uncertain_money_and_rounds_up() -> None:
 def test_usd_at_k_pays_the_prompt_once_per_request() -> None:
     prompt, sample = [100, 200], [7, 11]
     assert usd_at_k(1, prompt, sample, 4) == 318
+    assert usd_at_k(3, prompt, sample, 1) == 3 * 318
     assert usd_at_k(4, prompt, sample, 4) == 300 + 4 * 18
     assert usd_at_k(5, prompt, sample, 4) == 600 + 5 * 18
     with pytest.raises(ValueError, match="at least 1"):

@@ -45,6 +45,28 @@ def test_log_space_is_the_least_squares_of_log_coverage() -> None:
         assert loss(a + step_a, b + step_b) > best
 
 
+def test_each_space_has_the_least_squares_of_its_own() -> None:
+    ks = np.arange(1, 2001)
+    curve = np.exp(-5 * ks**-0.3) * (1 - 0.3 * np.exp(-ks / 30))
+    at = log_spaced(2000, 40)
+    laws = {space: fit_power_law(curve, space) for space in ("coverage", "log")}
+    squares = {
+        space: (
+            float(((law(at) - curve[at - 1]) ** 2).sum()),
+            float(((np.log(law(at)) - np.log(curve[at - 1])) ** 2).sum()),
+        )
+        for space, law in laws.items()
+    }
+    assert squares["coverage"][0] < 0.9 * squares["log"][0]
+    assert squares["log"][1] < 0.9 * squares["coverage"][1]
+
+
+def test_three_points_are_enough_and_two_are_not() -> None:
+    assert fit_power_law([0.2, 0.3, 0.35], "log").a < 0
+    with pytest.raises(ValueError, match="no power law"):
+        fit_power_law([0.0, 0.3, 0.35], "log")
+
+
 def test_many_curves_are_fitted_as_each_alone() -> None:
     ks = log_spaced(1000, 40)
     logs = np.stack([-3 * ks**-0.2, -1 * ks**-0.5, -5.0 * ks**-0.05])

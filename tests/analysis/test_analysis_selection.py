@@ -64,6 +64,17 @@ def test_one_sample_and_all_samples_are_exact_for_majority() -> None:
     assert majority(SAMPLES, [1, 7], draws=1).tolist() == pytest.approx([3 / 7, 1.0])
 
 
+def test_the_number_of_a_class_does_not_matter() -> None:
+    renamed = Judged(np.array([3, 3, 1, 1, 0, -1, 3]), CORRECT, REWARDS)
+    for k in (2, 4):
+        assert majority(renamed, [k], draws=20_000)[0] == pytest.approx(
+            brute("majority", k), abs=0.012
+        )
+        assert weighted_vote(renamed, [k], draws=4000)[0] == pytest.approx(
+            brute("weighted", k), abs=0.03
+        )
+
+
 def test_an_unparsed_answer_never_gets_a_vote() -> None:
     mostly_unparsed = Judged(np.array([-1, -1, -1, 0]), np.array([False, False, False, True]))
     assert majority(mostly_unparsed, [4]).tolist() == [1.0]

@@ -85,6 +85,19 @@ def test_greenwood_equals_the_binomial_without_censoring() -> None:
     assert curve.high[0] == pytest.approx(middle + half, abs=1e-6)
 
 
+def test_censoring_leaves_the_interval_what_the_fewer_followed_are_worth() -> None:
+    # 100 problems: 20 solved at once, 40 followed no further, 10 of the other 40 solved at 2.
+    curve = survival_curve(100, singles(*[[1]] * 20, *[[0]] * 40, *[[0, 1]] * 10, *[[0, 0]] * 30))
+    assert curve.mean == pytest.approx([0.2, 1 - 0.8 * 0.75])
+    variance = 0.6**2 * (20 / (100 * 80) + 10 / (40 * 30))
+    worth, z = 0.24 / variance, 1.959964
+    assert worth < 70
+    middle = (0.4 + z * z / (2 * worth)) / (1 + z * z / worth)
+    half = z * np.sqrt(0.24 / worth + z * z / (4 * worth**2)) / (1 + z * z / worth)
+    assert curve.low[1] == pytest.approx(middle - half, abs=1e-6)
+    assert curve.high[1] == pytest.approx(middle + half, abs=1e-6)
+
+
 def test_no_attempts_are_refused() -> None:
     with pytest.raises(ValueError, match="no attempts"):
         survival_curve(3, [])
