@@ -180,7 +180,7 @@ def environment_of(pid: int) -> bytes:
 
 
 async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
-    with pytest.raises(ServerStartError, match=r"exit code \d+: cannot serve: .*No such file"):
+    with pytest.raises(ServerStartError, match=r"exit code 2: cannot serve: .*No such file"):
         await start_server(bill=tmp_path / "missing" / "bill.jsonl")
     broken = tmp_path / "model"
     broken.mkdir()
