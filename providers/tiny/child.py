@@ -93,6 +93,9 @@ async def start_server(
         listening: dict[str, str] = {}
         try:
             listening = await asyncio.wait_for(_first_line(process), ready_timeout_s)
+            if not listening:
+                # It is leaving by itself; a signal now would reap it and lose its exit code.
+                await asyncio.wait_for(process.wait(), ready_timeout_s)
         except TimeoutError:
             raise _failure(f"did not listen within {ready_timeout_s:g} s", errors) from None
         finally:
