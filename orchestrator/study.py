@@ -117,7 +117,20 @@ def make_study(document: dict[str, Any], source: str) -> Study:
     return study
 
 
+def refuse_unknown_provider(name: object, source: str) -> None:
+    """Raise ConfigError for a provider that orch does not have, naming those that it has."""
+    from providers.registry import provider_names
+
+    if name not in provider_names():
+        raise ConfigError(
+            f"{source}: unknown provider {name!r}; the known ones are "
+            f"{', '.join(provider_names())}. Any OpenAI-compatible server works with "
+            "--provider openai --base-url URL."
+        )
+
+
 def _check_arm(arm: Arm, source: str) -> None:
+    refuse_unknown_provider(arm.provider, source)
     if arm.samples < 0:
         raise ConfigError(f"{source}: samples is {arm.samples}; it must be at least 1.")
     if arm.policy not in policy_names():

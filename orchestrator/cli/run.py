@@ -131,7 +131,7 @@ def run(**given: Any) -> None:
 def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
     """The study that the command line and the file describe; raises ConfigError."""
     from orchestrator.errors import ConfigError
-    from orchestrator.study import make_study, read_study
+    from orchestrator.study import make_study, read_study, refuse_unknown_provider
 
     document: dict[str, Any] = {"study": {}, "arms": [{}]}
     source = "command line"
@@ -153,6 +153,7 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
             raise ConfigError(
                 "No provider is named; give --provider (local needs nothing installed)."
             )
+        refuse_unknown_provider(arm["provider"], source)
         if "task" not in arm:
             if arm["provider"] != "local" or arm.get("model") or arm.get("base_url"):
                 raise ConfigError("No task is named; give --task NAME or --task FILE.jsonl.")
