@@ -44,7 +44,6 @@ def owed(reader: RunReader, arms: list[ReadyArm], uncertain: Set[int]) -> Owed:
     """
     batches, dropped = _batches(reader, arms, uncertain)
     in_batches = {ticket.request for batch in batches for ticket in batch.tickets}
-    found = reader.samples_per_request()
     tops: dict[Place, int] = {}
     open_requests: dict[Place, list[PlannedRequest]] = {}
     for planned in reader.requests():
@@ -55,7 +54,7 @@ def owed(reader: RunReader, arms: list[ReadyArm], uncertain: Set[int]) -> Owed:
             # Fewer samples are wanted than were planned: what lies beyond is not bought.
             continue
         # A request inside the plan so far takes over slots of an earlier one.
-        if found.get(planned.request, 0) < planned.n or planned.first_slot < top:
+        if planned.filled < planned.n or planned.first_slot < top:
             open_requests.setdefault(place, []).append(planned)
     unfinished: list[Ticket] = []
     missing: list[Draw] = []
