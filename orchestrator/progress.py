@@ -181,9 +181,9 @@ def in_flight(state: RunState) -> str:
 
 def coverage_so_far(arm: ArmCounts) -> str:
     """The share of problems solved so far, and by how many attempts each."""
-    solved = int((arm.passed > 0).sum())
+    solved = sum(map(bool, arm.passed))
     problems = len(arm.judged)
-    least = int(arm.judged.min()) if problems else 0
+    least = min(arm.judged, default=0)
     return (
         f"{percent(solved / problems)} solved ({solved} of {problems}) with {least} attempts each"
     )

@@ -116,8 +116,7 @@ def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> list[Re
     resolved: list[Resolved] = []
     for arm, counts in zip(arms, state.arms, strict=True):
         slots = reader.slot_counts(arm.number, len(arm.problems), arm.verifier.name)
-        counts.judged += slots.judged
-        counts.passed += slots.passed
+        counts.judged, counts.passed = slots.judged.tolist(), slots.passed.tolist()
         counts.filled = reader.filled(arm.number)
         counts.censored = int(slots.censored.sum())
         for kind, number in reader.verdict_kinds(arm.number).get(arm.verifier.name, {}).items():

@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-import numpy as np
-import numpy.typing as npt
 
 from budgets.journal import Event
 from budgets.usage import Usage
 from orchestrator.errors import ConfigError
 from orchestrator.store.store import BatchState, check_version
 
-Counts = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,9 @@ class RunReader:
 
     def slot_counts(self, arm: int, problems: int, verifier: str) -> SlotCounts:
         """Counts per problem of one arm under one verifier."""
+        # Not at import: a run reads its database at its end, and sends its first request before.
+        import numpy as np
+
         planned, filled, judged, passed, censored, broken = np.zeros((6, problems), np.int64)
         for query, arrays in (
             ("SELECT problem, max(first_slot + n) FROM requests WHERE arm = ? GROUP BY problem",
