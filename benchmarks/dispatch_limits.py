@@ -94,8 +94,8 @@ def in_flight(folder: Path) -> bool:
         half, most = added_latency(folder / str(level))
         print(
             f"{level} in flight against {DELAY_S:g} s: {answered} of {level * rounds} answered, "
-            f"{int(told['most_at_once'])} at once, answers {half:.2f} s late (median; 99 of 100 below "
-            f"{most:.2f} s), the whole {late_s:.1f} s beyond {rounds * DELAY_S:g} s, "
+            f"{int(told['most_at_once'])} at once, answers {half:.2f} s late (median; 99 of 100 "
+            f"below {most:.2f} s), the whole {late_s:.1f} s beyond {rounds * DELAY_S:g} s, "
             f"{done.peak_mib:.0f} MiB (wanted: all, below 500)"
         )
         fine &= answered == level * rounds and done.peak_mib < 500

@@ -30,7 +30,7 @@ from orchestrator.identity import identity_of, problems_digest, refuse_differenc
 from orchestrator.judging import Judging
 from orchestrator.prepare import Endpoint, Prepared, amount, open_provider, ready
 from orchestrator.progress import Display, Progress
-from orchestrator.resume import Owed, owed, recount
+from orchestrator.resume import Owed, owed, recount, resolved_slots
 from orchestrator.schedule import ArmPlan, Schedule, make_policy
 from orchestrator.state import RunState, arm_counts
 from orchestrator.store.directory import RunLock, refuse_network_file_system
@@ -323,7 +323,6 @@ def _plan(
     """The schedule and what is owed; a new run's study and problems are appended to the store."""
     identity = identity_of(prepared.study.seed, arms)
     rest = Owed([[0] * len(arm.problems) for arm in arms], [], [], [], [])
-    resolved: list[tuple[int, int, int, bool | None]] = []
     if options.resume:
         with contextlib.closing(RunReader(options.directory)) as reader:
             stored = json.loads(reader.meta("identity", "{}"))
@@ -332,7 +331,7 @@ def _plan(
                 # What may change on resume (more samples, another budget) is the study from now on.
                 _write_study(options.directory, prepared)
                 rest = owed(reader, arms, held)
-                resolved = recount(reader, arms, state)
+                recount(reader, arms, state)
     else:
         stored = {}
     if not stored:
@@ -353,8 +352,9 @@ def _plan(
         for arm in arms
     ]
     schedule = Schedule(policies)
-    for slot in resolved:
-        schedule.resolved(*slot)
+    if stored:
+        for slot in resolved_slots(options.directory, arms):
+            schedule.resolved(*slot)
     for draw in rest.missing:
         schedule.give_back(draw)
     for batch in rest.dropped:
