@@ -139,6 +139,12 @@ class Attempts:
             slot = ticket.first_slot + choice.index
             self._store.put_sample(arm.number, ticket.problem, slot, ticket.request, choice)
         self._store.when_durable(lambda: self._count(ticket, response, len(choices)))
+        self._state.repeats.see(arm.number, ticket.problem, [choice.text for choice in choices])
+        if response.surplus:
+            self._state.note(
+                f"{arm.provider.name} returned more choices than were asked for: they are paid "
+                "for and not used."
+            )
         if len(choices) < ticket.n:
             self._missing(ticket, {choice.index for choice in choices})
         for choice in choices:

@@ -435,7 +435,7 @@ def _ending(
     fault = (
         engine.control.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
     )
-    ending = Ending(errors.COMPLETE, notes=list(state.notes))
+    ending = Ending(errors.COMPLETE, notes=[*state.notes, *state.repeats.sentences()])
     if state.unfilled:
         ending.exit_code = errors.UNFILLED
         ending.reasons.append(f"{state.unfilled} slots could not be filled, after retries")
