@@ -101,7 +101,10 @@ async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
 
     # Until there is an engine: a first signal is acted on once there is, a second ends the start.
     interrupts.follow(lambda: None, give_up)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    heeded = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # what nohup is for
+        heeded.append(signal.SIGHUP)
+    for number in heeded:
         loop.add_signal_handler(number, interrupts.on_signal, options.console)
     try:
         async with contextlib.AsyncExitStack() as stack:
@@ -115,7 +118,7 @@ async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
         session.uncancel()
         return Ending(errors.INTERRUPTED, ["interrupted"])
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in heeded:
             loop.remove_signal_handler(number)
 
 
