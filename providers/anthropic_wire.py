@@ -13,7 +13,7 @@ import msgspec
 
 from budgets.usage import Usage
 from providers.errors import BadResponse, InvalidRequest
-from providers.openai_wire import limit_headers, refuse_unsupported
+from providers.openai_wire import count_at, limit_headers, refuse_unsupported
 from providers.sample import Capabilities, Choice, FinishReason, SampleRequest, SampleResponse
 
 CacheLife = Literal["5m", "1h"]
@@ -121,20 +121,15 @@ def usage_of(raw: Mapping[str, Any] | None) -> Usage | None:
     fresh, output = raw.get("input_tokens"), raw.get("output_tokens")
     if not isinstance(fresh, int) or not isinstance(output, int) or fresh < 0 or output < 0:
         return None
-    written = _count(raw, "cache_creation_input_tokens")
+    written = count_at(raw, "cache_creation_input_tokens")
     by_life = raw.get("cache_creation") or {}
-    short = min(_count(by_life, "ephemeral_5m_input_tokens"), written)
-    thinking = _count(raw.get("output_tokens_details") or {}, "thinking_tokens")
+    short = min(count_at(by_life, "ephemeral_5m_input_tokens"), written)
+    thinking = count_at(raw.get("output_tokens_details") or {}, "thinking_tokens")
     return Usage(
         input_tokens=fresh,
-        cached_input_tokens=_count(raw, "cache_read_input_tokens"),
+        cached_input_tokens=count_at(raw, "cache_read_input_tokens"),
         cache_write_5m_tokens=short,
         cache_write_1h_tokens=written - short,
         output_tokens=output,
         reasoning_tokens=min(thinking, output),
     )
-
-
-def _count(holder: Mapping[str, Any], name: str) -> int:
-    value = holder.get(name)
-    return value if isinstance(value, int) and value > 0 else 0

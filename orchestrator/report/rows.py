@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 
 from budgets.ledger import Ledger
 from budgets.prices import Price
-from budgets.usage import Usage
 from orchestrator.analysis.band import posterior_band
 from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.pairing import NAMES, Estimator, estimator_for
 from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, Batch, survival_curve
-from orchestrator.store.reader import ArmRow, Bought, RunReader, SlotCounts
+from orchestrator.report.paid import Paid
+from orchestrator.store.reader import ArmRow, RunReader, SlotCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,16 +194,35 @@ def _first_success(reader: RunReader, arm: ArmRow, counts: SlotCounts, verifier:
 
 def slot_batches(reader: RunReader, arm: ArmRow, verifier: str) -> list[Batch]:
     """Every problem's slots in dispatch order, those of one request together."""
-    verdicts = {
-        (problem, slot): PASSED if kind == "passed" else FAILED
-        for problem, slot, kind, _ in reader.verdicts(arm.number, verifier)
-        if kind != "infra_error"
-    }
+    # Both come by problem and slot: one problem at a time is in memory.
+    judged = Matching(reader.verdicts(arm.number, verifier))
+    alike: dict[tuple[int, ...], tuple[int, ...]] = {}
     batches: list[Batch] = []
-    for (problem, _), group in groupby(reader.slot_requests(arm.number), key=lambda row: row[::2]):
-        outcomes = tuple(verdicts.get((problem, slot), UNKNOWN) for _, slot, _ in group)
-        batches.append(Batch(problem, outcomes))
+    for problem, slots in groupby(reader.slot_requests(arm.number), key=itemgetter(0)):
+        found = {
+            slot: PASSED if kind == "passed" else FAILED
+            for _, slot, kind, _ in judged.of(problem)
+            if kind != "infra_error"
+        }
+        for _, group in groupby(slots, key=itemgetter(2)):
+            outcomes = tuple(found.get(slot, UNKNOWN) for _, slot, _ in group)
+            batches.append(Batch(problem, alike.setdefault(outcomes, outcomes)))
     return batches
+
+
+class Matching:
+    """Rows that come by ascending problem, handed out problem by problem."""
+
+    def __init__(self, rows: Iterator[tuple[int, int, str, str | None]]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+
+    def of(self, problem: int) -> Iterator[tuple[int, int, str, str | None]]:
+        """The rows of `problem`; those of lower ones are passed over."""
+        while self._next is not None and self._next[0] <= problem:
+            row, self._next = self._next, next(self._rows, None)
+            if row[0] == problem:
+                yield row
 
 
 class Money:
@@ -210,52 +230,42 @@ class Money:
 
     def __init__(self, reader: RunReader, arm: ArmRow, ledger: Ledger, total: int) -> None:
         self._total = total
-        self._bought = reader.bought(arm.number)
         price = arm.spec.get("price")
         self._price = None if price is None else Price.from_dict(price)
-        batch = bool(arm.spec.get("batch"))
         self._n_per_request = int(arm.spec["n_per_request"])
-        held = {item.request: item.amount for item in ledger.uncertain()}
-        self._held = {n: held.get(f"request {n}", 0) for n in (b.request for b in self._bought)}
-        self._settled = reader.settled_over_time(f"arm:{arm.number}")
-        self._samples = sum(bought.n for bought in self._bought)
-        self._problems = len({bought.problem for bought in self._bought})
-        self._prompts, self._outputs = (
-            (0.0, 0.0) if self._price is None else mean_costs(self._bought, self._price, batch)
+        self._paid = Paid(
+            reader.bought(arm.number),
+            self._price,
+            held_for(ledger),
+            batch=bool(arm.spec.get("batch")),
         )
+        # A server paid by the hour has settlements of its own; requests settle for nothing.
+        self._settled = reader.settled_over_time(f"arm:{arm.number}") if price is None else []
 
     def as_bought(self, k: int) -> int:
         """Committed when the last slot below k was recorded; everything at the last round."""
-        rounds = [bought for bought in self._bought if bought.first_slot < k]
-        if len(rounds) == len(self._bought):
+        if self._paid.all_below(k):
             return self._total
         if self._price is not None:
-            return sum((b.cost or 0) + self._held[b.request] for b in rounds)
-        last = max((bought.recorded_at for bought in rounds), default=0.0)
+            return self._paid.cost_below(k)
         times = [at for at, _ in self._settled]
-        return sum(amount for _, amount in self._settled[: bisect_right(times, last)])
+        until = bisect_right(times, self._paid.latest_below(k))
+        return sum(amount for _, amount in self._settled[:until])
 
     def at_k(self, k: int) -> int:
         """k attempts at each problem bought afresh, in requests of the run's batch size."""
+        paid = self._paid
         if self._price is None:
-            return math.ceil(self._total * k * self._problems / max(1, self._samples))
+            return math.ceil(self._total * k * paid.problems / max(1, paid.samples))
         requests = math.ceil(k / self._n_per_request)
-        return math.ceil(requests * self._prompts + k * self._outputs)
+        return math.ceil(requests * paid.prompts + k * paid.outputs)
 
 
-def mean_costs(bought: Sequence[Bought], price: Price, batch: bool = False) -> tuple[float, float]:
-    """Picodollars over all problems: of one prompt each, and of one sample's output each."""
-    prompts: dict[int, list[int]] = {}
-    outputs: dict[int, list[int]] = {}
-    for item in bought:
-        if item.usage is None:
-            continue
-        output = Usage(output_tokens=item.usage.output_tokens)
-        whole = price.cost(item.usage, batch=batch)
-        part = min(whole, price.cost(output, batch=batch))
-        prompts.setdefault(item.problem, []).append(whole - part)
-        outputs.setdefault(item.problem, []).extend([part // item.n] * item.n)
-    return (
-        sum(sum(costs) / len(costs) for costs in prompts.values()),
-        sum(sum(costs) / len(costs) for costs in outputs.values()),
-    )
+def held_for(ledger: Ledger) -> dict[int, int]:
+    """Uncertain picodollars by the number of the request that they were reserved for."""
+    held: dict[int, int] = {}
+    for item in ledger.uncertain():
+        if item.request.startswith("request "):
+            number = int(item.request.removeprefix("request "))
+            held[number] = held.get(number, 0) + item.amount
+    return held
