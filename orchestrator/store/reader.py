@@ -324,6 +324,17 @@ class RunReader:
             (scope,),
         ).fetchall()
 
+    def settled_without_usage(self, scope: str) -> int:
+        """Picodollars of one scope that were settled for anything but an answer with usage."""
+        row = self._db.execute(
+            "SELECT coalesce(sum(s.amount), 0) FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
+            " AND r.reservation = s.reservation WHERE s.kind IN ('settle', 'resolve')"
+            " AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %' AND s.reservation NOT IN"
+            " (SELECT reservation FROM answers WHERE input_tokens IS NOT NULL)",
+            (scope,),
+        ).fetchone()
+        return int(row[0])
+
     def failures(self) -> dict[str, int]:
         """How many tries failed, by kind."""
         rows = self._db.execute("SELECT kind, count(*) FROM failures GROUP BY kind ORDER BY 2 DESC")
