@@ -87,7 +87,7 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--pilot", type=click.IntRange(min=1), metavar="N",
               help="Buy the first N samples per problem, forecast the rest, then ask.")  # fmt: skip
 @option("--confirm-over", metavar="USD", default="25", show_default=True,
-        help="Ask before a plan that may cost more; a script needs --yes.")  # fmt: skip
+        help="Ask before a plan that may cost more (0: always); a script needs --yes.")  # fmt: skip
 @option("--yes", "-y", is_flag=True, help="Agree to the plan's price.")
 @option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
         help="Where run directories are made.")  # fmt: skip
@@ -218,7 +218,7 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
     console = Console(stderr=True)
     if not how.resume:
         refuse_used(directory)
-    over = amount(how.confirm_over, "--confirm-over")
+    over = amount(how.confirm_over, "--confirm-over", zero=True)
     options = RunOptions(directory, how.resume, how.display, console)
     if how.pilot:
         first = await prepare(

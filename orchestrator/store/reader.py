@@ -170,16 +170,32 @@ class RunReader:
             for problem, *numbers in self._db.execute(query, values):
                 for array, number in zip(arrays, numbers, strict=True):
                     array[problem] = number
-        failed = self._db.execute(
-            "SELECT r.problem, sum(r.n) FROM requests r WHERE r.arm = ? AND EXISTS"
-            " (SELECT 1 FROM failures f WHERE f.request = r.request AND f.final)"
-            " AND NOT EXISTS (SELECT 1 FROM samples s WHERE s.arm = r.arm"
-            " AND s.problem = r.problem AND s.slot = r.first_slot) GROUP BY r.problem",
-            (arm,),
-        )
-        for problem, number in failed:
-            broken[problem] += number
+        for problem, _ in self._given_up(arm):
+            broken[problem] += 1
         return SlotCounts(planned, judged, passed, censored, broken)
+
+    def _given_up(self, arm: int) -> set[tuple[int, int]]:
+        """Problem and slot of what was tried to the last and is not filled.
+
+        A slot counts once, however many requests tried it: what is asked again in smaller
+        requests is planned anew.
+        """
+        found: set[tuple[int, int]] = set()
+        for problem, first, n in self._db.execute(
+            "SELECT problem, first_slot, n FROM requests r WHERE arm = ? AND EXISTS"
+            " (SELECT 1 FROM failures f WHERE f.request = r.request AND f.final)",
+            (arm,),
+        ).fetchall():
+            found.update((problem, slot) for slot in range(first, first + n))
+            found -= {
+                (problem, slot)
+                for (slot,) in self._db.execute(
+                    "SELECT slot FROM samples WHERE arm = ? AND problem = ?"
+                    " AND slot BETWEEN ? AND ?",
+                    (arm, problem, first, first + n - 1),
+                )
+            }
+        return found
 
     def requests(self) -> Iterator[PlannedRequest]:
         """The whole plan so far, in order."""
