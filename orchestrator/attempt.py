@@ -195,7 +195,7 @@ class Attempts:
         kind = type(error).__name__
         limited = isinstance(error, RateLimited)
         again = error.retryable and (limited or ticket.failures < self._max_retries)
-        too_long = self._too_long(ticket, error) if again else ""
+        too_long = _too_long(error) if again else ""
         again = again and not too_long
         self._state.failures[kind] += 1
         self._account(ticket, kind, error.sent, error.status, str(error), final=not again)
@@ -209,20 +209,6 @@ class Attempts:
             self._censor(ticket)
         else:
             self.give_up(ticket)
-
-    @staticmethod
-    def _too_long(ticket: Ticket, error: ProviderError) -> str:
-        """Why the run stops rather than wait for what the provider asks; empty: it waits.
-
-        The limiter has the same patience with 429s of requests that it admits.
-        """
-        wait_s = error.retry_after_s or 0.0
-        if wait_s <= PATIENCE_S or (isinstance(error, RateLimited) and not ticket.arm.batch):
-            return ""
-        return (
-            f"{error}: it asks to wait {wait_s:.0f} s, longer than the {PATIENCE_S:.0f} s that are "
-            "waited for; resume when that time is over"
-        )
 
     def give_up(self, ticket: Ticket) -> None:
         """The ticket's slots stay unfilled in this session."""
@@ -280,3 +266,14 @@ class Attempts:
     def _unresolved(self, ticket: Ticket) -> None:
         for slot in range(ticket.first_slot, ticket.first_slot + ticket.n):
             self._schedule.resolved(ticket.arm.number, ticket.problem, slot, None)
+
+
+def _too_long(error: ProviderError) -> str:
+    """Why the run stops rather than wait for what the provider asks; empty: it waits."""
+    wait_s = error.retry_after_s or 0.0
+    if wait_s <= PATIENCE_S:
+        return ""
+    return (
+        f"{error}: it asks to wait {wait_s:.0f} s, longer than the {PATIENCE_S:.0f} s that are "
+        "waited for; resume when that time is over"
+    )

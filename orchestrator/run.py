@@ -33,6 +33,7 @@ from orchestrator.prepare import Prepared, amount, open_provider, ready
 from orchestrator.progress import Display, Progress
 from orchestrator.resume import Owed, owed, recount, refuse_unresumable
 from orchestrator.schedule import ArmPlan, Schedule, make_policy
+from orchestrator.speed import key_of_session, session_document
 from orchestrator.state import RunState, arm_counts
 from orchestrator.store.directory import RunLock, refuse_network_file_system
 from orchestrator.store.reader import RunReader
@@ -177,6 +178,7 @@ async def _session(
         for task in (shown, *watches):
             task.cancel()
         await asyncio.gather(shown, *watches, return_exceptions=True)
+        store.put_meta(key_of_session(time.time()), session_document(arms, state.started))
     return _ending(engine, ledger, state, interrupts, store)
 
 

@@ -54,6 +54,8 @@ def report(
     from orchestrator.report.document import document, print_report
     from orchestrator.report.reprice import repricing
     from orchestrator.report.rows import read_rows
+    from orchestrator.report.speed import read_speed, speed_lines
+    from orchestrator.report.text import visible
     from orchestrator.report.write import print_more, write_files
     from orchestrator.store.reader import RunReader, find_run
 
@@ -66,13 +68,16 @@ def report(
     for directory in directories:
         with closing(RunReader(directory)) as reader:
             rows = read_rows(reader, by)
-        documents.append(document(str(directory), rows, by))
+            sessions = read_speed(reader)
+        documents.append({**document(str(directory), rows, by), "sessions": sessions})
         if not as_json:
             console = Console()
             console.print(f"Run: {directory}", highlight=False, markup=False)
             if by is not None:
                 console.print(f"Dollars are {by.sentence()}.", highlight=False, markup=False)
             print_report(console, rows)
+            for line in speed_lines(sessions):
+                console.print(visible(line), highlight=False, markup=False)
     if as_json:
         click.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2))
         if not any((html, figures, csv_file, markdown, latex)):

@@ -225,12 +225,12 @@ class Money:
     ) -> None:  # fmt: skip
         self._total = total
         price = arm.spec.get("price")
+        self._price = None if price is None else Price.from_dict(price)
         if repriced is not None:
             self._bought, self._price = repriced.bought, repriced.price
             held = repriced.held
         else:
             self._bought = reader.bought(arm.number)
-            self._price = None if price is None else Price.from_dict(price)
             held = {}
             for item in ledger.uncertain():
                 if item.request.startswith("request "):

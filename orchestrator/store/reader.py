@@ -141,6 +141,13 @@ class RunReader:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return default if row is None else str(row[0])
 
+    def metas(self, prefix: str) -> list[str]:
+        """The values of all keys that begin so, in the order of the keys."""
+        rows = self._db.execute(
+            "SELECT value FROM meta WHERE substr(key, 1, ?) = ? ORDER BY key", (len(prefix), prefix)
+        )
+        return [row[0] for row in rows]
+
     def arms(self) -> list[ArmRow]:
         rows = self._db.execute(
             "SELECT arm, key, provider, model, task, policy, samples, spec FROM arms ORDER BY arm"
