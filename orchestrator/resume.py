@@ -138,7 +138,10 @@ Resolved = tuple[int, int, int, bool | None]
 
 
 def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> list[Resolved]:
-    """Enter what earlier sessions made durable into the counters; which slots are resolved."""
+    """Enter what earlier sessions made durable into the counters; which slots are resolved.
+
+    What answers told of a problem's prompt bounds the next request for it, exactly.
+    """
     resolved: list[Resolved] = []
     for arm, counts in zip(arms, state.arms, strict=True):
         slots = reader.slot_counts(arm.number, len(arm.problems), arm.verifier.name)
@@ -146,6 +149,8 @@ def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> list[Re
         counts.passed += slots.passed
         counts.filled = reader.filled(arm.number)
         counts.censored = int(slots.censored.sum())
+        for problem, tokens in reader.prompt_tokens(arm.number).items():
+            arm.prompt_bounds[problem], arm.prompt_known[problem] = tokens, True
         for kind, number in reader.verdict_kinds(arm.number).get(arm.verifier.name, {}).items():
             # What the judge failed on is judged again in this session.
             if kind != "infra_error":

@@ -278,6 +278,7 @@ def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
 
 def agreed(console: Console, study: Study, options: RunOptions, over: int, how: How) -> bool:
     """Say what the rest of the plan will cost by the pilot, and ask."""
+    from orchestrator.errors import ConfigError
     from orchestrator.prepare import DEFAULT_SAMPLES
     from orchestrator.quoting import ask, forecast_rest
     from orchestrator.report.text import dollars
@@ -296,6 +297,10 @@ def agreed(console: Console, study: Study, options: RunOptions, over: int, how: 
         ask(what, rest.high, over, yes=how.yes)
     except click.Abort:
         return False
+    except ConfigError as error:
+        most = max(wanted)
+        again = f"orch run --resume {_shell(options.directory)} --samples {most} --yes"
+        raise ConfigError(f"{error} The pilot is kept; go on with: {again}") from None
     return True
 
 

@@ -254,6 +254,16 @@ class RunReader:
         )
         return {row[0] for row in rows}
 
+    def prompt_tokens(self, arm: int) -> dict[int, int]:
+        """By problem, the exact prompt tokens that its answers told."""
+        rows = self._db.execute(
+            "SELECT r.problem, max(a.input_tokens + a.cached_input_tokens + a.cache_write_5m_tokens"
+            " + a.cache_write_1h_tokens) FROM answers a JOIN requests r USING (request)"
+            " WHERE r.arm = ? AND a.input_tokens IS NOT NULL GROUP BY r.problem",
+            (arm,),
+        )
+        return {problem: tokens for problem, tokens in rows if tokens}
+
     def filled(self, arm: int) -> int:
         """How many slots of an arm are filled, censored ones included."""
         row = self._db.execute("SELECT count(*) FROM samples WHERE arm = ?", (arm,)).fetchone()
