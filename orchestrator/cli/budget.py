@@ -220,7 +220,8 @@ def _lines(directory: Path, ledger: Ledger, most: int | None) -> list[str]:
             f"{ledger.open_reservations} requests are under way, or were when the run was killed: "
             "then they become uncertain when it is resumed or resolved."
         )
-    uncertain = ledger.uncertain()
+    # What is priced by its server's time alone was held at nothing.
+    uncertain = [item for item in ledger.uncertain() if item.amount]
     if not uncertain:
         return lines
     lines.append(f"Uncertain: {len(uncertain)} requests that may have been billed.")
