@@ -87,7 +87,7 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--pilot", type=click.IntRange(min=1), metavar="N",
               help="Buy the first N samples per problem, forecast the rest, then ask.")  # fmt: skip
 @option("--confirm-over", metavar="USD", default="25", show_default=True,
-        help="Ask before a plan that may cost more; a script needs --yes.")  # fmt: skip
+        help="Ask before a plan that may cost more (0: always); a script needs --yes.")  # fmt: skip
 @option("--yes", "-y", is_flag=True, help="Agree to the plan's price.")
 @option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
         help="Where run directories are made.")  # fmt: skip
@@ -219,7 +219,7 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
     console = Console(stderr=True)
     if not how.resume:
         refuse_used(directory)
-    over = amount(how.confirm_over, "--confirm-over")
+    over = amount(how.confirm_over, "--confirm-over", zero=True)
     options = RunOptions(directory, how.resume, how.display, console)
     if how.pilot:
         first = await prepare(
@@ -279,6 +279,7 @@ def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
 
 def agreed(console: Console, study: Study, options: RunOptions, over: int, how: How) -> bool:
     """Say what the rest of the plan will cost by the pilot, and ask."""
+    from orchestrator.errors import ConfigError
     from orchestrator.prepare import DEFAULT_SAMPLES
     from orchestrator.quoting import ask, forecast_rest
     from orchestrator.report.text import dollars
@@ -297,6 +298,10 @@ def agreed(console: Console, study: Study, options: RunOptions, over: int, how: 
         ask(what, rest.high, over, yes=how.yes)
     except click.Abort:
         return False
+    except ConfigError as error:
+        most = max(wanted)
+        again = f"orch run --resume {_shell(options.directory)} --samples {most} --yes"
+        raise ConfigError(f"{error} The pilot is kept; go on with: {again}") from None
     return True
 
 

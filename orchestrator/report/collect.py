@@ -12,21 +12,29 @@ import numpy as np
 from orchestrator.analysis.selection import Judged, over_problems
 from orchestrator.report.data import ArmReport, CoveragePoint, ReportData, SelectionSeries
 from orchestrator.report.describe import comparisons, points_to, with_law
+from orchestrator.report.reprice import Repricing
 from orchestrator.report.rows import Row, read_rows
 from orchestrator.store.reader import ArmRow, RunReader
 
 
-def collect(directories: Sequence[Path], forecast_at: Sequence[int] = ()) -> ReportData:
-    """One report over every arm of the runs; raises ConfigError for what is not a run."""
+def collect(
+    directories: Sequence[Path], forecast_at: Sequence[int] = (), by: Repricing | None = None
+) -> ReportData:
+    """One report over every arm of the runs; raises ConfigError for what is not a run.
+
+    `by`: other prices than the runs' own, to count the money by.
+    """
     arms: list[ArmReport] = []
     for directory in directories:
         with closing(RunReader(directory)) as reader:
-            rows = read_rows(reader)
+            rows = read_rows(reader, by)
             for stored, row in zip(reader.arms(), rows, strict=True):
                 arms.append(_arm(reader, stored, row, forecast_at))
     arms = _told_apart(arms)
     names = ", ".join(dict.fromkeys(arm.task for arm in arms))
-    return ReportData(f"Coverage per dollar: {names}", tuple(arms), comparisons(arms))
+    days = ", ".join(dict.fromkeys(arm.repriced_on for arm in arms if arm.repriced_on))
+    title = f"Coverage per dollar: {names}" + (f", at the prices of {days}" if days else "")
+    return ReportData(title, tuple(arms), comparisons(arms))
 
 
 def _arm(reader: RunReader, stored: ArmRow, row: Row, forecast_at: Sequence[int]) -> ArmReport:
@@ -55,6 +63,7 @@ def _arm(reader: RunReader, stored: ArmRow, row: Row, forecast_at: Sequence[int]
         points=points,
         selection=_majority(reader, stored, row, len(problems)),
         notes=tuple(row.notes),
+        repriced_on=row.repriced_on,
     )
     return with_law(arm, forecast_at or None)
 

@@ -10,13 +10,20 @@ from rich.table import Table
 from rich.text import Text
 
 from budgets.money import usd
+from orchestrator.report.reprice import Repricing
 from orchestrator.report.rows import Row
 from orchestrator.report.text import dollars, percent, visible
 
 
-def document(run: str, rows: list[Row]) -> dict[str, Any]:
-    """The report as plain data; money as decimal strings of dollars."""
-    return {"run": run, "rows": [_row(row) for row in rows]}
+def document(run: str, rows: list[Row], by: Repricing | None = None) -> dict[str, Any]:
+    """The report as plain data; money as decimal strings of dollars.
+
+    `by`: the prices by which the rows were counted, if not by the run's own.
+    """
+    whole: dict[str, Any] = {"run": run, "rows": [_row(row) for row in rows]}
+    if by is not None:
+        whole["repriced"] = {"on": by.day, "snapshot": by.book.snapshot}
+    return whole
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -83,7 +90,8 @@ def print_report(console: Console, rows: list[Row]) -> None:
 
 def _caption(row: Row) -> str:
     per_solved = row.usd_per_solved
-    money = f"{dollars(row.spent)} spent"
+    how = f"at the prices of {row.repriced_on}" if row.repriced_on else "spent"
+    money = f"{dollars(row.spent)} {how}"
     if row.uncertain:
         money += f" and {dollars(row.uncertain)} uncertain"
     if per_solved is not None:

@@ -2,7 +2,8 @@
 
 Dollars of a point on the curve are two numbers. `usd_as_bought`: what this run had committed
 (settled and uncertain) through round k. `usd_at_k`: what buying k attempts afresh costs at the
-run's mean usage, with the prompt paid once per request of the run's batch size.
+run's mean usage, with the prompt paid once per request of the run's batch size. With a Repricing
+both, and all totals, are by other prices than those of the run.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.pairing import NAMES, Estimator, estimator_for
 from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, Batch, survival_curve
 from orchestrator.report.paid import Paid
+from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
 from orchestrator.store.reader import ArmRow, RunReader, SlotCounts
 
 
@@ -61,6 +63,8 @@ class Row:
     counts: SlotCounts
     coverage: list[Point]
     notes: list[str] = field(default_factory=list)
+    repriced_on: str = ""
+    """The day (ISO date) by whose prices the money is counted; empty: as it was bought."""
 
     @property
     def usd_per_solved(self) -> int | None:
@@ -78,20 +82,26 @@ def points_to(most: int) -> list[int]:
     return found if not most or found[-1] == most else [*found, most]
 
 
-def read_rows(reader: RunReader) -> list[Row]:
-    """One row per arm of a run."""
+def read_rows(reader: RunReader, by: Repricing | None = None) -> list[Row]:
+    """One row per arm of a run, by other prices where `by` gives them; raises ConfigError."""
     ledger = Ledger.read(reader.events())
-    return [_row(reader, arm, ledger) for arm in reader.arms()]
+    return [_row(reader, arm, ledger, by) for arm in reader.arms()]
 
 
-def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
+def _row(reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing | None) -> Row:
     verifier = str(arm.spec["verifier"])
     problems = len(reader.problems(arm.problem_set))
     counts = reader.slot_counts(arm.number, problems, verifier)
     totals = ledger.totals(f"arm:{arm.number}")
     # What a dead process left open is uncertain; a reader must not count it as free.
-    uncertain = totals.uncertain + totals.reserved
-    money = Money(reader, arm, ledger, totals.settled + uncertain)
+    settled, uncertain = totals.settled, totals.uncertain + totals.reserved
+    repriced, notes = None, list[str]()
+    if by is not None and arm.spec.get("price") is not None:
+        repriced = reprice(reader, arm, ledger, by)
+        settled, uncertain, notes = repriced.settled, repriced.uncertain, repriced.notes
+    elif by is not None and settled + uncertain:
+        notes = [unrepriced(arm, by)]
+    money = Money(reader, arm, ledger, settled + uncertain, repriced)
     if arm.policy == "uniform":
         curve = _unbiased(arm, counts)
     else:
@@ -113,11 +123,12 @@ def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
         censored=int(counts.censored.sum()),
         infra_errors=int(counts.infra.sum()),
         solved=int((counts.passed > 0).sum()),
-        spent=totals.settled,
+        spent=settled,
         uncertain=uncertain,
         counts=counts,
         coverage=coverage,
-        notes=curve.notes,
+        notes=notes + curve.notes,
+        repriced_on=by.day if by is not None and repriced is not None else "",
     )
 
 
@@ -228,17 +239,18 @@ class Matching:
 class Money:
     """What the attempts of one arm cost, as bought and afresh."""
 
-    def __init__(self, reader: RunReader, arm: ArmRow, ledger: Ledger, total: int) -> None:
+    def __init__(
+        self, reader: RunReader, arm: ArmRow, ledger: Ledger, total: int,
+        repriced: Repriced | None = None,
+    ) -> None:  # fmt: skip
         self._total = total
         price = arm.spec.get("price")
         self._price = None if price is None else Price.from_dict(price)
+        bought, held = reader.bought(arm.number), held_for(ledger)
+        if repriced is not None:
+            bought, held, self._price = repriced.bought, repriced.held, repriced.price
         self._n_per_request = int(arm.spec["n_per_request"])
-        self._paid = Paid(
-            reader.bought(arm.number),
-            self._price,
-            held_for(ledger),
-            batch=bool(arm.spec.get("batch")),
-        )
+        self._paid = Paid(bought, self._price, held, batch=bool(arm.spec.get("batch")))
         # A server paid by the hour has settlements of its own; requests settle for nothing.
         self._settled = reader.settled_over_time(f"arm:{arm.number}") if price is None else []
 

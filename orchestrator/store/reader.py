@@ -146,6 +146,13 @@ class RunReader:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return default if row is None else str(row[0])
 
+    def metas(self, prefix: str) -> list[str]:
+        """The values of all keys that begin so, in the order of the keys."""
+        rows = self._db.execute(
+            "SELECT value FROM meta WHERE substr(key, 1, ?) = ? ORDER BY key", (len(prefix), prefix)
+        )
+        return [row[0] for row in rows]
+
     def arms(self) -> list[ArmRow]:
         rows = self._db.execute(
             "SELECT arm, key, provider, model, task, policy, samples, spec FROM arms ORDER BY arm"
@@ -178,16 +185,32 @@ class RunReader:
             for problem, *numbers in self._db.execute(query, values):
                 for array, number in zip(arrays, numbers, strict=True):
                     array[problem] = number
-        failed = self._db.execute(
-            "SELECT r.problem, sum(r.n) FROM requests r WHERE r.arm = ? AND EXISTS"
-            " (SELECT 1 FROM failures f WHERE f.request = r.request AND f.final)"
-            " AND NOT EXISTS (SELECT 1 FROM samples s WHERE s.arm = r.arm"
-            " AND s.problem = r.problem AND s.slot = r.first_slot) GROUP BY r.problem",
-            (arm,),
-        )
-        for problem, number in failed:
-            broken[problem] += number
+        for problem, _ in self._given_up(arm):
+            broken[problem] += 1
         return SlotCounts(planned, judged, passed, censored, broken)
+
+    def _given_up(self, arm: int) -> set[tuple[int, int]]:
+        """Problem and slot of what was tried to the last and is not filled.
+
+        A slot counts once, however many requests tried it: what is asked again in smaller
+        requests is planned anew.
+        """
+        found: set[tuple[int, int]] = set()
+        for problem, first, n in self._db.execute(
+            "SELECT problem, first_slot, n FROM requests r WHERE arm = ? AND EXISTS"
+            " (SELECT 1 FROM failures f WHERE f.request = r.request AND f.final)",
+            (arm,),
+        ).fetchall():
+            found.update((problem, slot) for slot in range(first, first + n))
+            found -= {
+                (problem, slot)
+                for (slot,) in self._db.execute(
+                    "SELECT slot FROM samples WHERE arm = ? AND problem = ?"
+                    " AND slot BETWEEN ? AND ?",
+                    (arm, problem, first, first + n - 1),
+                )
+            }
+        return found
 
     def requests(self) -> Iterator[PlannedRequest]:
         """The whole plan so far, in order."""
@@ -235,6 +258,16 @@ class RunReader:
             (request,),
         )
         return {row[0] for row in rows}
+
+    def prompt_tokens(self, arm: int) -> dict[int, int]:
+        """By problem, the exact prompt tokens that its answers told."""
+        rows = self._db.execute(
+            "SELECT r.problem, max(a.input_tokens + a.cached_input_tokens + a.cache_write_5m_tokens"
+            " + a.cache_write_1h_tokens) FROM answers a JOIN requests r USING (request)"
+            " WHERE r.arm = ? AND a.input_tokens IS NOT NULL GROUP BY r.problem",
+            (arm,),
+        )
+        return {problem: tokens for problem, tokens in rows if tokens}
 
     def filled(self, arm: int) -> int:
         """How many slots of an arm are filled, censored ones included."""
@@ -333,6 +366,17 @@ class RunReader:
             " ORDER BY s.event",
             (scope,),
         ).fetchall()
+
+    def settled_without_usage(self, scope: str) -> int:
+        """Picodollars of one scope that were settled for anything but an answer with usage."""
+        row = self._db.execute(
+            "SELECT coalesce(sum(s.amount), 0) FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
+            " AND r.reservation = s.reservation WHERE s.kind IN ('settle', 'resolve')"
+            " AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %' AND s.reservation NOT IN"
+            " (SELECT reservation FROM answers WHERE input_tokens IS NOT NULL)",
+            (scope,),
+        ).fetchone()
+        return int(row[0])
 
     def failures(self) -> dict[str, int]:
         """How many tries failed, by kind."""
