@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 from orchestrator.arms import ReadyArm
 from orchestrator.errors import ConfigError
@@ -23,7 +24,8 @@ def identity_of(seed: int, arms: list[ReadyArm]) -> Identity:
         values = {
             "provider": arm.spec.provider,
             "model": arm.model,
-            "task": arm.spec.task,
+            # A file may be moved: its problems are compared, and where it lies is not.
+            "task": Path(arm.spec.task).name,
             "policy": arm.spec.policy,
             "problems": problems_digest(arm),
             "temperature": base.temperature,

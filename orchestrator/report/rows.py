@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +24,12 @@ from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.pairing import NAMES, Estimator, estimator_for
 from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, Batch, survival_curve
+from orchestrator.report.others import (
+    OtherVerdicts,
+    other_verdicts,
+    said_of,
+    said_of_excluded,
+)
 from orchestrator.store.reader import ArmRow, Bought, RunReader, SlotCounts
 
 
@@ -60,6 +67,8 @@ class Row:
     counts: SlotCounts
     coverage: list[Point]
     notes: list[str] = field(default_factory=list)
+    others: list[OtherVerdicts] = field(default_factory=list)
+    """What other verifiers said of the same samples."""
 
     @property
     def usd_per_solved(self) -> int | None:
@@ -100,10 +109,12 @@ def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
         bought = money.as_bought(k)
         afresh = money.at_k(k) if curve.afresh else bought
         coverage.append(Point(k, mean, low, high, low_like, high_like, bought, afresh))
+    others = other_verdicts(reader, arm, verifier, curve.ks)
+    said = [said_of(one, verifier, problems) for one in others]
     return Row(
         provider=arm.provider,
         model=arm.model,
-        task=arm.task,
+        task=_named(arm.task),
         policy=arm.policy,
         estimator=NAMES[curve.estimator],
         verifier=verifier,
@@ -116,8 +127,14 @@ def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
         uncertain=uncertain,
         counts=counts,
         coverage=coverage,
-        notes=curve.notes,
+        notes=[*curve.notes, *said_of_excluded(arm), *said],
+        others=others,
     )
+
+
+def _named(task: str) -> str:
+    """A task's name; of a person's own file, the file's."""
+    return Path(task).name if task.endswith(".jsonl") else task
 
 
 @dataclass(frozen=True, slots=True)
