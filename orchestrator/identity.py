@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from orchestrator.errors import ConfigError
 from orchestrator.prepare import Prepared
@@ -25,7 +26,8 @@ def identity_of(prepared: Prepared) -> Identity:
         values = {
             "provider": arm.spec.provider,
             "model": arm.endpoint.model,
-            "task": arm.spec.task,
+            # A file may be moved: its problems are compared, and where it lies is not.
+            "task": Path(arm.spec.task).name,
             "policy": arm.spec.policy,
             "problems": problems_digest(arm.problems),
             "temperature": base.temperature,

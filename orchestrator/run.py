@@ -356,7 +356,7 @@ def problem_sets(arms: list[ReadyArm]) -> list[str]:
     names = []
     for arm in arms:
         digest = problems_digest(arm.problems)
-        name = arm.spec.task
+        name = Path(arm.spec.task).name
         if owners.setdefault(name, digest) != digest:
             name = f"{name}#{digest[:12]}"
         names.append(name)

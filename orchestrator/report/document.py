@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from budgets.money import usd
+from orchestrator.report.others import OtherVerdicts
 from orchestrator.report.reprice import Repricing
 from orchestrator.report.rows import Row
 from orchestrator.report.text import dollars, percent, visible
@@ -56,7 +57,20 @@ def _row(row: Row) -> dict[str, Any]:
             }
             for point in row.coverage
         ],
+        "other_verifiers": [_other(one) for one in row.others],
         "notes": row.notes,
+    }
+
+
+def _other(other: OtherVerdicts) -> dict[str, Any]:
+    return {
+        "verifier": other.verifier,
+        "judged": other.judged,
+        "passed": other.passed,
+        "solved": other.solved,
+        "precision_of_run": other.against_run.precision,
+        "recall_of_run": other.against_run.recall,
+        "coverage": [{"k": k, "mean": mean} for k, mean in other.coverage],
     }
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +25,12 @@ from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.pairing import NAMES, Estimator, estimator_for
 from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, Batch, survival_curve
+from orchestrator.report.others import (
+    OtherVerdicts,
+    other_verdicts,
+    said_of,
+    said_of_excluded,
+)
 from orchestrator.report.paid import Paid
 from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
 from orchestrator.store.reader import ArmRow, RunReader, SlotCounts
@@ -65,6 +72,8 @@ class Row:
     notes: list[str] = field(default_factory=list)
     repriced_on: str = ""
     """The day (ISO date) by whose prices the money is counted; empty: as it was bought."""
+    others: list[OtherVerdicts] = field(default_factory=list)
+    """What other verifiers said of the same samples."""
 
     @property
     def usd_per_solved(self) -> int | None:
@@ -111,10 +120,12 @@ def _row(reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing | None) -
         bought = money.as_bought(k)
         afresh = money.at_k(k) if curve.afresh else bought
         coverage.append(Point(k, mean, low, high, low_like, high_like, bought, afresh))
+    others = other_verdicts(reader, arm, verifier, curve.ks)
+    said = [said_of(one, verifier, problems) for one in others]
     return Row(
         provider=arm.provider,
         model=arm.model,
-        task=arm.task,
+        task=_named(arm.task),
         policy=arm.policy,
         estimator=NAMES[curve.estimator],
         verifier=verifier,
@@ -127,9 +138,15 @@ def _row(reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing | None) -
         uncertain=uncertain,
         counts=counts,
         coverage=coverage,
-        notes=notes + curve.notes,
+        notes=[*notes, *curve.notes, *said_of_excluded(arm), *said],
         repriced_on=by.day if by is not None and repriced is not None else "",
+        others=others,
     )
+
+
+def _named(task: str) -> str:
+    """A task's name; of a person's own file, the file's."""
+    return Path(task).name if task.endswith(".jsonl") else task
 
 
 @dataclass(frozen=True, slots=True)
