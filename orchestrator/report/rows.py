@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -21,8 +21,10 @@ from budgets.usage import Usage
 from orchestrator.analysis.band import posterior_band
 from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.coverage import coverage_curve
+from orchestrator.analysis.flops import Shape
 from orchestrator.analysis.pairing import NAMES, Estimator, estimator_for
 from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, Batch, survival_curve
+from orchestrator.report.compute import gpu_hours, operations, shape_for
 from orchestrator.store.reader import ArmRow, Bought, RunReader, SlotCounts
 
 
@@ -38,6 +40,8 @@ class Point:
     high_like: float
     usd_as_bought: int
     usd_at_k: int
+    flops: float | None = None
+    """Operations of k attempts at every problem; None where they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Row:
     counts: SlotCounts
     coverage: list[Point]
     notes: list[str] = field(default_factory=list)
+    gpu_hours: float | None = None
 
     @property
     def usd_per_solved(self) -> int | None:
@@ -77,13 +82,13 @@ def points_to(most: int) -> list[int]:
     return found if not most or found[-1] == most else [*found, most]
 
 
-def read_rows(reader: RunReader) -> list[Row]:
-    """One row per arm of a run."""
+def read_rows(reader: RunReader, shapes: Mapping[str, Shape] | None = None) -> list[Row]:
+    """One row per arm of a run; `shapes` of models that orch does not know, by name."""
     ledger = Ledger.read(reader.events())
-    return [_row(reader, arm, ledger) for arm in reader.arms()]
+    return [_row(reader, arm, ledger, shapes or {}) for arm in reader.arms()]
 
 
-def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
+def _row(reader: RunReader, arm: ArmRow, ledger: Ledger, shapes: Mapping[str, Shape]) -> Row:
     verifier = str(arm.spec["verifier"])
     problems = len(reader.problems(arm.problem_set))
     counts = reader.slot_counts(arm.number, problems, verifier)
@@ -95,11 +100,15 @@ def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
         curve = _unbiased(arm, counts)
     else:
         curve = _first_success(reader, arm, counts, verifier)
+    shape = shape_for(arm.model, shapes) if curve.afresh else None
+    work = operations(reader, arm, problems, shape, curve.ks)
     coverage = []
-    for k, (mean, low, high, low_like, high_like) in zip(curve.ks, curve.shares, strict=True):
+    for k, flops, (mean, low, high, low_like, high_like) in zip(
+        curve.ks, work, curve.shares, strict=True
+    ):
         bought = money.as_bought(k)
         afresh = money.at_k(k) if curve.afresh else bought
-        coverage.append(Point(k, mean, low, high, low_like, high_like, bought, afresh))
+        coverage.append(Point(k, mean, low, high, low_like, high_like, bought, afresh, flops))
     return Row(
         provider=arm.provider,
         model=arm.model,
@@ -117,6 +126,7 @@ def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
         counts=counts,
         coverage=coverage,
         notes=curve.notes,
+        gpu_hours=gpu_hours(reader, arm, totals.settled + uncertain),
     )
 
 

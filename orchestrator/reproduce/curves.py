@@ -58,7 +58,7 @@ def _bare(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower().removeprefix("meta-"))
 
 
-def coverage_report(outcomes: Sequence[Outcomes]) -> ReportData:
+def coverage_report(outcomes: Sequence[Outcomes], forecast_at: Sequence[int] = ()) -> ReportData:
     """Curves with intervals, fits and forecasts of imported outcomes."""
     arms = [
         with_law(
@@ -68,7 +68,8 @@ def coverage_report(outcomes: Sequence[Outcomes]) -> ReportData:
                     problem_ids=one.problem_ids, n=one.n, c=one.c,
                     name=f"{one.model}, {one.task}" if _many_tasks(outcomes) else one.model,
                 )
-            )
+            ),
+            forecast_at or None,
         )
         for one in outcomes
     ]  # fmt: skip
