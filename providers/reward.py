@@ -59,7 +59,7 @@ class RewardServer:
         sample as one text instead of as a conversation. Raises ProviderConfigError."""
         base = checked_url(url, "--reward-model")
         if base.name in APIS:
-            api, base = api or base.name, base.parent  # type: ignore[assignment]
+            api, base = api or base.name, base.parent
         self.root = str(base).rstrip("/").removesuffix("/v1")
         self.api: Api | None = api
         self.model = model

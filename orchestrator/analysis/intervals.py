@@ -37,7 +37,7 @@ FLOOR = 0.4
 """Pseudo-events in the variance for these problems, so that no width is zero."""
 SKEW = 1.2
 """A sample's third cumulant falls short of its population's about so much."""
-LATE = 0.3
+LATE = 0.25
 """Added to the variance for these problems at k = n, where the mixture's falls short; none up to
 n/2, where no mixture is needed, and in proportion in between."""
 

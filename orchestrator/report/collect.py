@@ -110,9 +110,7 @@ def _selection(
         if pool.answered:
             weighted = over_problems(scored, ks, "weighted")
             series.append(_series(f"vote weighted by {model}", weighted))
-        notes.append(
-            f"scoring by {model} cost nothing under the run's cap and is in none of its dollars"
-        )
+        notes.append(f"the time of {model}, which scored the samples, is in none of the dollars")
     return tuple(series), notes
 
 

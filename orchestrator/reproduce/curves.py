@@ -64,7 +64,7 @@ def coverage_report(outcomes: Sequence[Outcomes], forecast_at: Sequence[int] = (
         with_law(
             with_curve(
                 ArmReport(
-                    provider="imported", model=one.model, task=one.task,
+                    provider="imported", paid=False, model=one.model, task=one.task,
                     problem_ids=one.problem_ids, n=one.n, c=one.c,
                     name=f"{one.model}, {one.task}" if _many_tasks(outcomes) else one.model,
                 )
