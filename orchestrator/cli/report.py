@@ -81,6 +81,7 @@ def _collect(
     from orchestrator.report.collect import collect_run, together
     from orchestrator.report.document import document, imported, print_report
     from orchestrator.report.rows import read_rows
+    from orchestrator.reproduce.coverage_text import print_fits
     from orchestrator.reproduce.curves import coverage_report
     from orchestrator.reproduce.outcomes import read_outcomes
     from orchestrator.store.reader import RunReader, find_run
@@ -92,6 +93,8 @@ def _collect(
             found = coverage_report(read_outcomes(Path(run)), forecast_at)
             documents.append(imported(found, run))
             arms += found.arms
+            if console is not None:
+                print_fits(console, found)
             continue
         directory = find_run(run, out)
         with closing(RunReader(directory)) as reader:

@@ -30,20 +30,21 @@ def test_the_ends_are_where_the_weights_pass_the_tails() -> None:
 
 
 def test_ninety_five_percent_is_the_usual_level() -> None:
-    alpha = np.linspace(0.1, 4.0, 30)
-    posterior = BetaPosterior(alpha, np.full(30, 2.0), np.full(30, 1 / 30))
+    alpha = np.linspace(0.1, 4.0, 400)
+    posterior = BetaPosterior(alpha, np.full(400, 2.0), np.full(400, 1 / 400))
     low, high = posterior_band(posterior, [2, 20])
     again = posterior_band(posterior, [2, 20], 0.95)
     assert np.all(low == again[0]) and np.all(high == again[1])
-    # Each of thirty equal weights holds more than a tail: the ends are the first and last.
-    assert low[0] == pytest.approx(float(posterior_at(0.1, 2.0, 2)))
-    assert high[1] == pytest.approx(float(posterior_at(4.0, 2.0, 20)))
+    wider = posterior_band(posterior, [2, 20], 0.96)
+    assert np.all(wider[0] < low) and np.all(high < wider[1])
 
 
-def posterior_at(alpha: float, beta: float, k: int) -> float:
-    """1 - the product over j < k of (beta + j)/(alpha + beta + j)."""
-    j = np.arange(k)
-    return float(1.0 - np.prod((beta + j) / (alpha + beta + j)))
+def test_an_end_is_the_first_value_at_which_the_weights_reach_the_tail() -> None:
+    # Quarters add up exactly.
+    alpha = np.array([1.0, 2.0, 3.0, 4.0])
+    posterior = BetaPosterior(alpha, np.ones(4), np.full(4, 0.25))
+    low, high = posterior_band(posterior, [1], 0.5)
+    assert (low[0], high[0]) == pytest.approx((1 / 2, 3 / 4))
 
 
 def test_more_outcomes_narrow_the_band_around_the_truth() -> None:
