@@ -106,7 +106,7 @@ def shape_for(model: str, shapes: Mapping[str, Shape]) -> Shape | None:
     if (Path(model) / "config.json").is_file():
         return read_shape(Path(model))
     name = model.rsplit("/", 1)[-1].lower().removeprefix("meta-")
-    name = re.sub(r"-(instruct|it|deduped|v0|lite)\b", "", name)
+    name = re.sub(r"-(instruct|it|deduped)\b", "", name)
     config = KNOWN.get(re.sub(r"[^a-z0-9]", "", name))
     return None if config is None else shape_of(config)
 
