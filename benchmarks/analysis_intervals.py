@@ -157,7 +157,7 @@ def summary(cells: Sequence[Cell]) -> Iterator[str]:
     """Cells that are outside, those whose note warns (in most replicates) counted apart."""
     for name, flag in (("these", "flagged"), ("fixed", "flagged"), ("like", "flagged_like")):
         for said, warned in (("trusted", False), ("flagged", True)):
-            chosen = [cell for cell in cells if (getattr(cell, flag) >= 0.5) is warned]
+            chosen = [cell for cell in cells if bool(getattr(cell, flag) >= 0.5) == warned]
             values = np.array([getattr(cell, name) for cell in chosen])
             if not len(values):
                 continue
