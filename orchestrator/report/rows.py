@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -23,8 +23,10 @@ from budgets.prices import Price
 from orchestrator.analysis.band import posterior_band
 from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.coverage import coverage_curve
+from orchestrator.analysis.flops import Shape
 from orchestrator.analysis.pairing import NAMES, Estimator, estimator_for
 from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, Batch, survival_curve
+from orchestrator.report.compute import gpu_hours, operations, shape_for
 from orchestrator.report.others import (
     OtherVerdicts,
     other_verdicts,
@@ -48,6 +50,8 @@ class Point:
     high_like: float
     usd_as_bought: int
     usd_at_k: int
+    flops: float | None = None
+    """Operations of k attempts at every problem; None where they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class Row:
     """The day (ISO date) by whose prices the money is counted; empty: as it was bought."""
     others: list[OtherVerdicts] = field(default_factory=list)
     """What other verifiers said of the same samples."""
+    gpu_hours: float | None = None
 
     @property
     def usd_per_solved(self) -> int | None:
@@ -91,13 +96,26 @@ def points_to(most: int) -> list[int]:
     return found if not most or found[-1] == most else [*found, most]
 
 
-def read_rows(reader: RunReader, by: Repricing | None = None) -> list[Row]:
-    """One row per arm of a run, by other prices where `by` gives them; raises ConfigError."""
+def read_rows(
+    reader: RunReader,
+    shapes: Mapping[str, Shape] | None = None,
+    by: Repricing | None = None,
+) -> list[Row]:
+    """One row per arm of a run; raises ConfigError.
+
+    `shapes` of models that orch does not know, by name. `by`: other prices than the run's own.
+    """
     ledger = Ledger.read(reader.events())
-    return [_row(reader, arm, ledger, by) for arm in reader.arms()]
+    return [_row(reader, arm, ledger, shapes or {}, by) for arm in reader.arms()]
 
 
-def _row(reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing | None) -> Row:
+def _row(
+    reader: RunReader,
+    arm: ArmRow,
+    ledger: Ledger,
+    shapes: Mapping[str, Shape],
+    by: Repricing | None,
+) -> Row:
     verifier = str(arm.spec["verifier"])
     problems = len(reader.problems(arm.problem_set))
     counts = reader.slot_counts(arm.number, problems, verifier)
@@ -115,11 +133,15 @@ def _row(reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing | None) -
         curve = _unbiased(arm, counts)
     else:
         curve = _first_success(reader, arm, counts, verifier)
+    shape = shape_for(arm.model, shapes) if curve.afresh else None
+    work = operations(reader, arm, problems, shape, curve.ks)
     coverage = []
-    for k, (mean, low, high, low_like, high_like) in zip(curve.ks, curve.shares, strict=True):
+    for k, flops, (mean, low, high, low_like, high_like) in zip(
+        curve.ks, work, curve.shares, strict=True
+    ):
         bought = money.as_bought(k)
         afresh = money.at_k(k) if curve.afresh else bought
-        coverage.append(Point(k, mean, low, high, low_like, high_like, bought, afresh))
+        coverage.append(Point(k, mean, low, high, low_like, high_like, bought, afresh, flops))
     others = other_verdicts(reader, arm, verifier, curve.ks)
     said = [said_of(one, verifier, problems) for one in others]
     return Row(
@@ -139,6 +161,7 @@ def _row(reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing | None) -
         counts=counts,
         coverage=coverage,
         notes=[*notes, *curve.notes, *said_of_excluded(arm), *said],
+        gpu_hours=gpu_hours(reader, arm, settled + uncertain),
         repriced_on=by.day if by is not None and repriced is not None else "",
         others=others,
     )

@@ -328,6 +328,19 @@ class RunReader:
             (arm, verifier),
         )
 
+    def rewards(self, arm: int) -> dict[str, dict[tuple[int, int], float | None]]:
+        """Per reward model, the score of each (problem, slot); None where it could not read it."""
+        found: dict[str, dict[tuple[int, int], float | None]] = {}
+        known = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'rewards'").fetchone()
+        if known is not None:
+            for model, problem, slot, reward in self._db.execute(
+                "SELECT model, problem, slot, reward FROM rewards WHERE arm = ?"
+                " ORDER BY model, problem, slot",
+                (arm,),
+            ):
+                found.setdefault(model, {})[problem, slot] = reward
+        return found
+
     def verdict_kinds(self, arm: int) -> dict[str, dict[str, int]]:
         """Per verifier, how many verdicts of each kind."""
         found: dict[str, dict[str, int]] = {}
@@ -349,6 +362,27 @@ class RunReader:
         )
         for row in rows:
             yield Bought(*(*row[:6], None if row[6] is None else Usage(*row[6:])))
+
+    def tokens_per_problem(self, arm: int) -> list[tuple[float, float, float]]:
+        """Of each problem with a sample of known tokens: those of its prompt, and the mean and
+        mean square of its samples' tokens (a request's share where samples are not told apart)."""
+        each = "coalesce(s.output_tokens, 1.0 * a.output_tokens / r.n)"
+        return self._db.execute(
+            "SELECT avg(a.input_tokens + a.cached_input_tokens + a.cache_write_5m_tokens"
+            f" + a.cache_write_1h_tokens), avg({each}), avg(1.0 * {each} * {each})"
+            " FROM samples s JOIN requests r USING (request) JOIN answers a USING (request)"
+            " WHERE s.arm = ? AND s.kind = 'ok' AND a.output_tokens IS NOT NULL"
+            " GROUP BY s.problem ORDER BY s.problem",
+            (arm,),
+        ).fetchall()
+
+    def request_times(self, arm: int) -> Iterator[tuple[float, float]]:
+        """When each answered request of an arm was sent and recorded (Unix time), in order."""
+        yield from self._db.execute(
+            "SELECT a.sent_at, a.recorded_at FROM answers a JOIN requests r USING (request)"
+            " WHERE r.arm = ? ORDER BY a.sent_at",
+            (arm,),
+        )
 
     def events(self) -> Iterator[Event]:
         """The ledger's events, in order."""
