@@ -100,7 +100,7 @@ class Sandbox:
                     break
                 reasons[tier] = reason
             else:
-                raise tiers.refusal(reasons)
+                raise tiers.refusal(reasons, self._wanted_tier)
             for _ in range(1, self.jobs):
                 self._add_seat()
 

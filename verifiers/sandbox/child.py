@@ -72,7 +72,6 @@ def main(handles: list[int], cpu_s: float, plan: Plan) -> None:
     claims, errors, rest = handles[1], handles[2], handles[3:]
     os.dup2(errors, 2)
     os.close(errors)
-    os.environ["HOME"] = os.environ["TMPDIR"] = plan.scratch
     if job.mode == "run":
         _run(job, claims, rest)
     elif job.mode == "call":

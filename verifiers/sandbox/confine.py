@@ -19,6 +19,9 @@ LAYERS = (
     "memory", "processes", "files", "descriptors", "cpu", "watch", "dumpable",
 )  # fmt: skip
 
+CONTAINERS = ("docker", "podman", "gvisor")
+_JAILED_BY_OTHERS = ("bubblewrap", *CONTAINERS)
+
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
 REMOVE_DIR, REMOVE_FILE, MAKE_DIR, MAKE_REG, MAKE_FIFO = 1 << 4, 1 << 5, 1 << 7, 1 << 8, 1 << 10
 REFER, TRUNCATE = 1 << 13, 1 << 14
@@ -39,7 +42,7 @@ class Plan(NamedTuple):
     """How one cell confines itself; made by the parent, sent as JSON."""
 
     tier: str
-    """`namespaces` (a jail of its own) or `landlock` (the host's file tree, made unreachable)."""
+    """One of `tiers.TIERS`."""
     layers: tuple[str, ...]
     uid: int | None
     """The unprivileged uid to become; None keeps the caller's."""
@@ -84,13 +87,17 @@ class Plan(NamedTuple):
         """
         return self.own_pids() or (self.uid is not None and self.has("uid")) or scoped
 
+    def jailed_by_others(self) -> bool:
+        """Whether another program built the jail in which the cell's first process starts."""
+        return self.tier in _JAILED_BY_OTHERS
+
     def own_pids(self) -> bool:
         """Whether the cell has a pid namespace of its own."""
-        return self.tier == "bubblewrap" or (self.tier == "namespaces" and self.has("pids"))
+        return self.jailed_by_others() or (self.tier == "namespaces" and self.has("pids"))
 
     def own_files(self) -> bool:
         """Whether the cell has a file tree of its own."""
-        return self.tier == "bubblewrap" or (self.tier == "namespaces" and self.has("mounts"))
+        return self.jailed_by_others() or (self.tier == "namespaces" and self.has("mounts"))
 
     def scratch_is_shared(self) -> bool:
         """Whether the scratch directory is one of the host's, so that its size must be watched."""
@@ -104,7 +111,11 @@ def set_limits(plan: Plan, base_bytes: int) -> None:
         _, hard = resource.getrlimit(kind)
         if hard != resource.RLIM_INFINITY:
             value = min(value, hard)
-        resource.setrlimit(kind, (value, value))
+        try:
+            resource.setrlimit(kind, (value, value))
+        except ValueError:
+            if plan.tier != "gvisor":  # its kernel lacks some kinds, and bounds the whole instead
+                raise
 
     memory = plan.memory_mb * MEBIBYTE
     if plan.has("memory"):
@@ -157,7 +168,7 @@ def scope_only(kernel: Kernel, abi: int) -> None:
 
 def give_up_privileges(kernel: Kernel, plan: Plan) -> None:
     """Become the slot's uid where there is one, and drop every capability."""
-    if plan.uid is not None and plan.has("uid"):
+    if plan.uid is not None and plan.has("uid") and os.getuid() != plan.uid:
         os.setgroups([])
         os.setresgid(plan.uid, plan.uid, plan.uid)
         os.setresuid(plan.uid, plan.uid, plan.uid)

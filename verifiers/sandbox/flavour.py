@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verifiers.sandbox import layout
-from verifiers.sandbox.confine import Plan
+from verifiers.sandbox.confine import CONTAINERS, Plan
 from verifiers.sandbox.limits import Limits
 from verifiers.sandbox.staging import staged
 
@@ -47,7 +47,7 @@ def for_source(own: Flavour, source: bytes) -> Flavour:
 
 def shows_a_jail(tier: str, layers: tuple[str, ...]) -> bool:
     """Whether the cell has a file tree of its own, with its scratch directory on /tmp."""
-    return tier == "bubblewrap" or (tier == "namespaces" and "mounts" in layers)
+    return tier in ("bubblewrap", *CONTAINERS) or (tier == "namespaces" and "mounts" in layers)
 
 
 def make_plan(
@@ -99,6 +99,8 @@ def _allowance(tier: str, uid: int | None) -> int:
         return 2  # keeper and zygote
     if tier == "bubblewrap":
         return 4  # and bubblewrap's own
+    if tier in CONTAINERS:
+        return 100_000  # all of them share one uid; the engine's own limit counts exactly
     return _tasks_of_this_user() + 1024  # the parent's watch counts exactly; this only bounds it
 
 

@@ -14,7 +14,6 @@ death, and the zygote, which is PID 1 of the cell's pid namespace where there is
 
 from __future__ import annotations
 
-import gc
 import importlib
 import json
 import os
@@ -26,8 +25,9 @@ import sys
 import time
 from typing import Any
 
-from verifiers.sandbox import child, jail, modes  # noqa: F401
+from verifiers.sandbox import child, jail, memory, modes  # noqa: F401
 from verifiers.sandbox.confine import (
+    CONTAINERS,
     Plan,
     close_the_door,
     give_up_privileges,
@@ -44,6 +44,7 @@ REPLY = struct.Struct("<iddddIB")
 """Wait status; wall, user and system seconds; start (monotonic); peak KiB; flags."""
 KILLED, DIRTY = 1, 2
 STARTED, KILL = b"S", b"K"
+_ASK_AGAIN_MS = 2
 
 
 def main(control_fd: int) -> None:
@@ -72,20 +73,29 @@ def _split(control: socket.socket, plan: Plan) -> None:
     elif plan.uid is None and plan.has("scope"):
         kernel.prctl(38, 1)
         scope_only(kernel, abi)
+    if os.getpid() == 1 and plan.tier in CONTAINERS:
+        _be_zygote(control, kernel, plan, abi)  # orphans come to it, and the engine sweeps up
     kernel.prctl(PR_SET_CHILD_SUBREAPER, 1)
     zygote = os.fork()
     if zygote == 0:
-        try:
-            _become_zygote(control, kernel, plan, abi)
-        except BaseException as fault:
-            control.send(json.dumps({"fault": f"{type(fault).__name__}: {fault}"}).encode())
-            os._exit(1)
-        os._exit(0)
+        os.setsid()
+        kernel.prctl(PR_SET_CHILD_SUBREAPER, 1)  # not inherited; orphans of samples come to us
+        _be_zygote(control, kernel, plan, abi)
     control.send(json.dumps({"zygote": zygote}).encode())
     control.close()
     os.waitpid(zygote, 0)
     if not plan.own_pids():
         _sweep_after_death(plan, abi)
+
+
+def _be_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int) -> None:
+    """Serve samples until the parent is gone; never returns."""
+    try:
+        _become_zygote(control, kernel, plan, abi)
+    except BaseException as fault:
+        control.send(json.dumps({"fault": f"{type(fault).__name__}: {fault}"}).encode())
+        os._exit(1)
+    os._exit(0)
 
 
 def _sweep_after_death(plan: Plan, abi: int) -> None:
@@ -116,8 +126,7 @@ def _kill_all() -> None:
 
 
 def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int) -> None:
-    os.setsid()
-    kernel.prctl(PR_SET_CHILD_SUBREAPER, 1)  # not inherited; orphans of samples come to us
+    memory.keep_text_in_memory()
     own_status = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     processes = None
     jailed = plan.tier == "namespaces"
@@ -130,7 +139,7 @@ def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int)
             python_path=tuple(map(jail.inside, plan.python_path)),
             scratch=jail.SCRATCH,
         )
-    if plan.tier == "bubblewrap":
+    if plan.jailed_by_others() and plan.has("watch"):
         processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     give_up_privileges(kernel, plan)
     _warm_up(plan)
@@ -159,16 +168,16 @@ def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int)
     socket.send_fds(control, [json.dumps(ready).encode()], handles)
     for handle in handles:
         os.close(handle)
-    gc.collect()
-    gc.freeze()
+    held = memory.settle()
     _Zygote(control, kernel, plan, nested, signals).serve()
+    held.clear()
 
 
 def _warm_up(plan: Plan) -> None:
     """Import and run once what every sample needs, so that no sample pays for it."""
     sys.orig_argv[:] = ["python"]
     os.environ.clear()
-    os.environ.update(child.ENVIRONMENT)
+    os.environ.update(child.ENVIRONMENT, HOME=plan.scratch, TMPDIR=plan.scratch)
     sys.path[:] = [p for p in sys.path if p != _code_root()] + list(plan.python_path)
     for old, new in zip(plan.moved[::2], plan.moved[1::2], strict=True):
         for paths in (sys.path, *(getattr(m, "__path__", []) for m in list(sys.modules.values()))):
@@ -181,6 +190,10 @@ def _warm_up(plan: Plan) -> None:
         module, _, function = entry.partition(":")
         child.resolve(importlib.import_module(module), function)()
     child.rehearse()
+
+
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _import_quietly(name: str) -> None:
@@ -268,25 +281,35 @@ class _Zygote:
 
     def _wait(self, pid: int, hard_s: int) -> bool:
         """Until the sample ends, or is killed: on the parent's word, at its death, or too late."""
-        ended = os.pidfd_open(pid)
+        try:
+            ended = os.pidfd_open(pid)
+        except OSError:
+            ended = -1  # gVisor has none: it is asked again and again
         poller = select.poll()
-        poller.register(ended, select.POLLIN)
+        if ended >= 0:
+            poller.register(ended, select.POLLIN)
         poller.register(self.control.fileno(), select.POLLIN)
         killed = False
         deadline = time.monotonic() + hard_s
         try:
             while True:
                 left_ms = max(0.0, deadline - time.monotonic()) * 1000
-                ready = {handle for handle, _ in poller.poll(None if killed else left_ms)}
-                if ended in ready:
+                patience_ms = None if killed else left_ms
+                if ended < 0:
+                    patience_ms = _ASK_AGAIN_MS
+                ready = {handle for handle, _ in poller.poll(patience_ms)}
+                if ended in ready or (ended < 0 and _has_ended(pid)):
                     return killed
+                if not ready and ended < 0 and time.monotonic() < deadline:
+                    continue
                 if self.control.fileno() in ready and not self.control.recv(64):
                     self._kill(pid)
                     os._exit(0)
                 killed = True
                 self._kill(pid)
         finally:
-            os.close(ended)
+            if ended >= 0:
+                os.close(ended)
 
     def _kill(self, pid: int) -> None:
         if self.kill_all:
