@@ -305,7 +305,7 @@ class Sandbox:
         slower = replace(limits, wall_s=2 * limits.wall_s + 1)
         serve = pack_job("serve", {"entry": entry}, [_as_bytes(source)])
         check = pack_job("check", {"entry": entry}, [_as_bytes(test)])
-        judge = Flavour("test", paths=self._flavour.paths, limits=self._flavour.limits)
+        judge = Flavour("test", ("ast",), paths=self._flavour.paths, limits=self._flavour.limits)
         for attempt in range(2):
             async with self._seat() as seat:
                 candidate_cell = await self._cell(seat, self._for_source(source))

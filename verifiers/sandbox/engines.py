@@ -34,15 +34,15 @@ from verifiers.sandbox.limits import NoSandbox, SandboxFault
 
 _NOBODY = 65534
 DOOR = "/door"
-_SCRATCH = "/dev/shm"  # the image's /tmp points there, so that semaphores and files share a size
+_SHARED_MEMORY = "/dev/shm"
 _RUNSC = ("runsc", "gvisor")
 _OWN_MEMORY_MB, _OWN_TASKS = 256, 8
 _FILES, _TASKS = 1024, 30_000
 
 BOOT = (
-    "import sys, socket; sys.path.append({root!r}); "
+    "import sys; from _socket import AF_UNIX, SOCK_SEQPACKET, socket; sys.path.append({root!r}); "
     "from verifiers.sandbox.zygote import main; "
-    "door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); door.connect({door!r}); "
+    "door = socket(AF_UNIX, SOCK_SEQPACKET); door.connect({door!r}); "
     "main(door.detach())"
 )
 
@@ -125,6 +125,8 @@ class Container:
         """The engine's command line, to be followed by the interpreter's. SandboxFault says why
         the image could not be made."""
         links = _links(self.plan)
+        if self.plan.tier != "gvisor":
+            links["/tmp"] = _SHARED_MEMORY
         image = _image(self._engine[0], links)
         return [*self._engine, *self._options(), *self._mounts(set(links)), image]
 
@@ -136,7 +138,11 @@ class Container:
         words += ["--pids-limit", str(plan.processes + _OWN_TASKS)]
         words += ["--memory", memory, "--memory-swap", memory]
         words += [f"--ulimit=nofile={_FILES}:{_FILES}", f"--ulimit=nproc={_tasks()}:{_tasks()}"]
-        words += ["--shm-size", f"{plan.disk_mb}m", "--user", f"{uid}:{uid}", "--workdir", "/"]
+        if plan.tier == "gvisor":
+            words += ["--ipc", "none", "--tmpfs", f"/tmp:rw,nosuid,nodev,size={plan.disk_mb}m"]
+        else:
+            words += ["--shm-size", f"{plan.disk_mb}m"]
+        words += ["--user", f"{uid}:{uid}", "--workdir", "/"]
         words += ["--hostname", "cell", "--log-driver", "none", "--pull", "never"]
         words += ["--env", "PYTHONHASHSEED=0", "--env", "LANG=C.UTF-8"]
         if self._engine[0] == "podman":
@@ -205,8 +211,12 @@ def _tasks() -> int:
 
 
 def seen_from_inside(plan: Plan) -> Plan:
-    """The plan with its scratch directory as it is in a container."""
-    return plan._replace(scratch=_SCRATCH)
+    """The plan with its scratch directory as it is in a container.
+
+    /tmp points to the directory of shared memory, so that semaphores and files share one size;
+    gVisor puts a directory of its own there.
+    """
+    return plan._replace(scratch="/tmp" if plan.tier == "gvisor" else _SHARED_MEMORY)
 
 
 def _topmost(paths: Sequence[str]) -> list[str]:
@@ -253,11 +263,12 @@ def _image(engine: str, links: dict[str, str]) -> str:
 def _archive(links: dict[str, str]) -> bytes:
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
-        for name in ("dev", "etc", "proc", "sys", "usr", "shared"):
+        for name in ("dev", "etc", "proc", "sys", "usr", "shared", "tmp"):
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(entry)
-        for path, target in sorted({**links, "/tmp": _SCRATCH}.items()):
+            if f"/{name}" not in links:
+                tar.addfile(entry)
+        for path, target in sorted(links.items()):
             entry = tarfile.TarInfo(path.lstrip("/"))
             entry.type, entry.linkname = tarfile.SYMTYPE, target
             tar.addfile(entry)

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from verifiers.sandbox import layout
 from verifiers.sandbox.confine import CONTAINERS, Plan
+from verifiers.sandbox.kernel import machine
 from verifiers.sandbox.limits import Limits
+from verifiers.sandbox.policy import Form, compile_filter
 from verifiers.sandbox.staging import staged
 
 _SCIENTIFIC = re.compile(rb"^[ \t]*(?:import|from)[ \t]+(numpy|scipy|pandas|sympy)\b", re.MULTILINE)
 _PRELOAD = (
     "typing", "collections", "re", "math", "heapq", "bisect", "itertools", "functools",
-    "string", "operator", "copy", "random", "atexit",
+    "operator", "copy", "random", "atexit",
 )  # fmt: skip
 
 
@@ -68,7 +70,7 @@ def make_plan(
         paths = tuple(staged(path, library=False) for path in paths)
     limits = flavour.limits or limits
     roots = layout.import_roots(paths)
-    return Plan(
+    plan = Plan(
         tier=tier,
         layers=layers,
         uid=uid,
@@ -89,8 +91,14 @@ def make_plan(
         processes=limits.processes,
         landlock_at_most=landlock_at_most,
         process_allowance=_allowance(tier, uid),
-        programs=bool(flavour.execute),
+        filter="",
     )
+    form = Form(
+        host_files=not plan.own_files(),
+        programs=bool(flavour.execute),
+        nests=tier != "namespaces",
+    )
+    return plan._replace(filter=compile_filter(machine(), form).hex())
 
 
 def _allowance(tier: str, uid: int | None) -> int:

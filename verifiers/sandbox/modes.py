@@ -10,18 +10,20 @@ Frames between serve and check are lines of tagged JSON. The test's side believe
 
 from __future__ import annotations
 
-import ast
 import builtins
 import importlib
 import json
 import os
 import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from verifiers.sandbox import child, tagged
 from verifiers.sandbox.confine import Plan
 from verifiers.sandbox.kernel import Kernel
+
+if TYPE_CHECKING:
+    import ast
 
 
 class CandidateGone(BaseException):
@@ -165,6 +167,8 @@ def _exception(names: list[str]) -> BaseException:
 
 def _free_names(tree: ast.Module) -> list[str]:
     """Names that a test reads, never binds, and no builtin has: the candidate may have them."""
+    import ast
+
     read: set[str] = set()
     bound: set[str] = set(dir(builtins)) | {"__name__", "__file__"}
     for node in ast.walk(tree):
@@ -183,6 +187,8 @@ def _free_names(tree: ast.Module) -> list[str]:
 
 def _check(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
     """Run the test's code; the claim says how it ended. Only test code runs in this process."""
+    import ast
+
     lines = _Lines(rest[2], rest[3])
     child.set_streams(rest[0], rest[1])
     module = child.new_module("test")

@@ -19,10 +19,11 @@ import json
 import os
 import select
 import signal
-import socket
 import struct
 import sys
 import time
+from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from verifiers.sandbox import child, jail, memory, modes  # noqa: F401
@@ -36,7 +37,6 @@ from verifiers.sandbox.confine import (
     set_limits,
 )
 from verifiers.sandbox.kernel import PR_SET_CHILD_SUBREAPER, Kernel
-from verifiers.sandbox.policy import Form, signal_filter
 
 JOB = struct.Struct("<dIB")
 """CPU seconds; seconds after which the zygote itself kills, should its parent hang; open files."""
@@ -44,12 +44,13 @@ REPLY = struct.Struct("<iddddIB")
 """Wait status; wall, user and system seconds; start (monotonic); peak KiB; flags."""
 KILLED, DIRTY = 1, 2
 STARTED, KILL = b"S", b"K"
-_ASK_AGAIN_MS = 2
+_ASK_AGAIN_MS, _MOST_DESCRIPTORS = 2, 250
+_FilterMaker = Callable[[], bytes] | None
 
 
 def main(control_fd: int) -> None:
     """Entry point of the cell's interpreter; never returns."""
-    control = socket.socket(fileno=control_fd)
+    control = socket(fileno=control_fd)
     values = json.loads(control.recv(1 << 20))
     frozen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     plan = Plan(**frozen)
@@ -61,7 +62,7 @@ def main(control_fd: int) -> None:
     os._exit(0)
 
 
-def _split(control: socket.socket, plan: Plan) -> None:
+def _split(control: socket, plan: Plan) -> None:
     """Become keeper and zygote."""
     kernel = Kernel()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -88,7 +89,7 @@ def _split(control: socket.socket, plan: Plan) -> None:
         _sweep_after_death(plan, abi)
 
 
-def _be_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int) -> None:
+def _be_zygote(control: socket, kernel: Kernel, plan: Plan, abi: int) -> None:
     """Serve samples until the parent is gone; never returns."""
     try:
         _become_zygote(control, kernel, plan, abi)
@@ -125,8 +126,7 @@ def _kill_all() -> None:
         pass  # nothing that may be signalled was left
 
 
-def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int) -> None:
-    memory.keep_text_in_memory()
+def _become_zygote(control: socket, kernel: Kernel, plan: Plan, abi: int) -> None:
     own_status = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     processes = None
     jailed = plan.tier == "namespaces"
@@ -142,14 +142,14 @@ def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int)
     if plan.jailed_by_others() and plan.has("watch"):
         processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     give_up_privileges(kernel, plan)
+    signals = None
+    if not plan.own_pids() and abi < 6:
+        signals = _signal_filter_maker(kernel, plan)
     _warm_up(plan)
     kernel.one_malloc_arena()
     base = int(os.pread(own_status, 100, 0).split()[0]) * os.sysconf("SC_PAGE_SIZE")
     os.close(own_status)
     forks = plan.own_pids() or plan.uid is not None or abi >= 6
-    signals = None
-    if not plan.own_pids() and abi < 6:
-        signals = "self" if plan.uid is None else "zygote"
     nested = -1
     if not jailed and abi >= 6 and plan.has("scope") and plan.has("landlock"):
         nested = ruleset(kernel, plan, abi)
@@ -165,12 +165,25 @@ def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int)
         "base_mb": base >> 20,
     }
     handles = [processes] if processes is not None else []
-    socket.send_fds(control, [json.dumps(ready).encode()], handles)
+    _send(control, json.dumps(ready).encode(), handles)
     for handle in handles:
         os.close(handle)
-    held = memory.settle()
+    held = memory.settle(kernel)
     _Zygote(control, kernel, plan, nested, signals).serve()
     held.clear()
+
+
+def _signal_filter_maker(kernel: Kernel, plan: Plan) -> _FilterMaker:
+    """Makes, in a sample's process, the filter that keeps its signals in (for old kernels)."""
+    from verifiers.sandbox.policy import Form, signal_filter
+
+    def make() -> bytes:
+        only = os.getpid() if plan.uid is None else None
+        never = (os.getppid(), -1) if only is None else ()
+        form = Form(signal_only=only, signal_never=never, forks=only is None)
+        return signal_filter(kernel.machine, form)
+
+    return make
 
 
 def _warm_up(plan: Plan) -> None:
@@ -221,9 +234,24 @@ def _code_root() -> str:
     return os.path.dirname(os.path.dirname(os.path.dirname(here)))
 
 
+def _send(control: socket, message: bytes, handles: Sequence[int]) -> None:
+    """Send a message with descriptors. Not by `socket`, whose size every fork would pay for."""
+    packed = struct.pack(f"{len(handles)}i", *handles)
+    control.sendmsg([message], [(SOL_SOCKET, SCM_RIGHTS, packed)] if handles else [])
+
+
+def _receive(control: socket) -> tuple[bytes, list[int]]:
+    message, more, _, _ = control.recvmsg(64, CMSG_SPACE(4 * _MOST_DESCRIPTORS))
+    handles: list[int] = []
+    for level, kind, data in more:
+        if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
+            handles += struct.unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4])
+    return message, handles
+
+
 class _Zygote:
     def __init__(
-        self, control: socket.socket, kernel: Kernel, plan: Plan, nested: int, signals: str | None
+        self, control: socket, kernel: Kernel, plan: Plan, nested: int, signals: _FilterMaker
     ) -> None:
         self.control, self.kernel, self.plan, self.nested = control, kernel, plan, nested
         self.signals = signals
@@ -233,7 +261,7 @@ class _Zygote:
     def serve(self) -> None:
         """Take jobs until the parent is gone."""
         while True:
-            message, handles, _, _ = socket.recv_fds(self.control, 64, 250)
+            message, handles = _receive(self.control)
             if not message:
                 return
             if len(message) != JOB.size:
@@ -268,12 +296,8 @@ class _Zygote:
                 self.kernel.landlock_enter(self.nested)
                 os.close(self.nested)
             if self.signals is not None:
-                zygote = os.getppid()
                 self.kernel.prctl(1, signal.SIGKILL)
-                only = os.getpid() if self.signals == "self" else None
-                never = (zygote, -1) if only is None else ()
-                form = Form(signal_only=only, signal_never=never, forks=only is None)
-                self.kernel.seccomp(signal_filter(self.kernel.machine, form))
+                self.kernel.seccomp(self.signals())
             self.kernel.prctl(4, 1)  # its memory use may be read by the parent
             child.main(handles, cpu_s if self.plan.has("cpu") else 0.0, self.plan)
         finally:
