@@ -275,8 +275,11 @@ def correct_tests(case: dict) -> dict:
             "cases": [one],
             "tolerance": case.get("tolerance", 0),
         }
-    output = case.get("stdout", "") or "9" * case["stdout_nines"] + "\n"
-    return {"kind": "stdio", "cases": [{"input": case.get("stdin", ""), "output": output}]}
+    given = case.get("stdin", "") or "9" * case.get("stdin_nines", 0)
+    output = case.get("stdout", "") or "9" * case.get("stdout_nines", 0) + "\n"
+    if "stdout_lines" in case:
+        output = "".join(f"{n}\n" for n in range(case["stdout_lines"]))
+    return {"kind": "stdio", "cases": [{"input": given, "output": output}]}
 
 
 async def one(kind: str, case: dict, tight: Sandbox, fair: Sandbox, host: Host) -> list[str]:

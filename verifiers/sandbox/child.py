@@ -17,6 +17,7 @@ import os
 import resource
 import sys
 import traceback
+from _sitebuiltins import Quitter
 from collections.abc import Callable, Sequence
 from types import CodeType, ModuleType
 from typing import Any
@@ -109,9 +110,28 @@ def make_streams() -> None:
 
 
 def _text(handle: int, mode: str, errors: str = "surrogateescape", lines: bool = False) -> Any:
-    raw = io.FileIO(handle, mode, closefd=False)
+    """A stream as the interpreter makes it at its start, its name and its mode included."""
+    raw: Any = io.FileIO(handle, mode, closefd=False)
+    raw.name = ("<stdin>", "<stdout>", "<stderr>")[handle]
     buffered: Any = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
-    return io.TextIOWrapper(buffered, encoding="utf-8", errors=errors, line_buffering=lines)
+    made: Any = io.TextIOWrapper(buffered, encoding="utf-8", errors=errors, line_buffering=lines)
+    made.mode = mode
+    return made
+
+
+def _open_streams_by_path() -> None:
+    """Let programs open /dev/stdin and its like: a cell shows no such files."""
+    real = io.open
+    handles = {f"/dev/{name}": n for n, name in enumerate(("stdin", "stdout", "stderr"))}
+    handles |= {f"/dev/fd/{n}": n for n in range(3)} | {f"/proc/self/fd/{n}": n for n in range(3)}
+
+    def open(file: Any, *arguments: Any, **keywords: Any) -> Any:
+        handle = handles.get(os.fspath(file)) if not isinstance(file, int) else None
+        if handle is None:
+            return real(file, *arguments, **keywords)
+        return real(os.dup(handle), *arguments, **keywords)
+
+    builtins.open = io.open = open  # type: ignore[assignment]
 
 
 def new_module(name: str) -> ModuleType:
@@ -180,7 +200,7 @@ def report(fault: BaseException) -> int:
 def flush() -> bool:
     """Flush the program's streams; False where its output could not be written."""
     try:
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__):
             if stream is not None and not stream.closed:
                 stream.flush()
         return True
@@ -207,9 +227,10 @@ def finish(status: int) -> None:
 def _run(job: Job, claims: int, rest: list[int]) -> None:
     """A program over one or more inputs; the claim is the list of cases that ended cleanly."""
     owner = os.getpid()
-    source: bytes | CodeType = job.blobs[0]
+    source: Any = job.blobs[0]
     cases = len(rest) // 2
     sys.argv = [FILE, *job.header.get("argv", [])]
+    _prepare_for(source)
     if cases > 1:
         try:
             source = compile_source(job.blobs[0])
@@ -227,6 +248,11 @@ def _run(job: Job, claims: int, rest: list[int]) -> None:
         os.write(claims, b'{"case":%d}\n' % case)
 
 
+def _prepare_for(source: bytes) -> None:
+    if b"/dev/" in source or b"/proc/self/fd" in source:
+        _open_streams_by_path()
+
+
 def resolve(module: ModuleType, entry: str) -> Any:
     """The callable that `entry` names: f, Class.method (on a new instance), or a dotted path."""
     target: Any = module.__dict__
@@ -241,6 +267,7 @@ def _call(job: Job, claims: int, rest: list[int]) -> None:
     """A function over several argument lists; one claim line a call, in order."""
     owner = os.getpid()
     set_streams(rest[0], rest[1])
+    _prepare_for(job.blobs[0])
     module = new_module("solution")
     sys.argv = [FILE]
     status = execute(job.blobs[0], module)
@@ -348,6 +375,8 @@ def rehearse() -> None:
     traceback.format_exception(module.__dict__["m"])
     tagged.decode(tagged.encode([1, 2.5, (3, "x"), {"k": {4}}, 1 << 70]))
     sys.modules.pop("solution", None)
+    # What the module `site` puts there, which cells do not load.
+    builtins.exit, builtins.quit = Quitter("exit", "Ctrl-D"), Quitter("quit", "Ctrl-D")
     make_streams()
     _FRESH.append(True)
 

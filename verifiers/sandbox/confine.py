@@ -107,12 +107,12 @@ class Plan(NamedTuple):
 def set_limits(plan: Plan, base_bytes: int) -> None:
     """The kernel's per-process limits; `base_bytes` is the address space already in use."""
 
-    def limit(kind: int, value: int) -> None:
+    def limit(kind: int, value: int, may_be_raised: bool = False) -> None:
         _, hard = resource.getrlimit(kind)
         if hard != resource.RLIM_INFINITY:
             value = min(value, hard)
         try:
-            resource.setrlimit(kind, (value, value))
+            resource.setrlimit(kind, (value, hard if may_be_raised else value))
         except ValueError:
             if plan.tier != "gvisor":  # its kernel lacks some kinds, and bounds the whole instead
                 raise
@@ -132,7 +132,8 @@ def set_limits(plan: Plan, base_bytes: int) -> None:
     limit(resource.RLIMIT_CORE, 1)
     limit(resource.RLIMIT_MEMLOCK, 0)
     limit(resource.RLIMIT_MSGQUEUE, 0)
-    limit(resource.RLIMIT_STACK, 8 * MEBIBYTE)
+    # Programs for contests raise it; a stack is address space like any other.
+    limit(resource.RLIMIT_STACK, 8 * MEBIBYTE, may_be_raised=True)
 
 
 def _rights(path: str, rights: int) -> int:

@@ -3,16 +3,27 @@
 Lists are JSON arrays; everything that JSON has no word for is an object with one key that names
 the type: t tuple, d dict, s set, z frozenset, b bytes, B bytearray, i int (hexadecimal, beyond
 53 bits, so that no decimal limit applies), f float that JSON cannot write, c complex, r range,
-n a value to be read once (generators, iterators), written as the list of its items.
+n a value to be read once (generators, iterators), written as the list of its items; D Decimal,
+F Fraction, q deque, and T a date, time, datetime or timedelta, by its name and arguments.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 _SAFE = 1 << 53
+_NUMBERS_AND_TIMES = ("decimal", "fractions", "datetime", "collections")
+_DAY = ("year", "month", "day")
+_HOUR = ("hour", "minute", "second", "microsecond")
+_TIMES = {
+    "date": _DAY,
+    "time": _HOUR,
+    "datetime": (*_DAY, *_HOUR),
+    "timedelta": ("days", "seconds", "microseconds"),
+}
 _ITERATOR_LIMIT = 1_000_000
 MAX_NODES = 3_000_000
 
@@ -63,6 +74,8 @@ def _unusual(value: Any) -> Any:
     module = type(value).__module__
     if module == "numpy":
         return to_json(value.tolist())
+    if module in _NUMBERS_AND_TIMES:
+        return _of_standard_library(value, module)
     if isinstance(value, Iterator):
         items = []
         for item in value:
@@ -71,6 +84,46 @@ def _unusual(value: Any) -> Any:
                 raise NotPlain("an iterator of more than a million items")
         return {"n": items}
     raise NotPlain(f"a value of type {type(value).__name__}, which is not a plain value")
+
+
+def _of_standard_library(value: Any, module: str) -> Any:
+    """Values of exact types that tests compare with; NotPlain for anything else of theirs."""
+    kind = type(value)
+    if kind is getattr(sys.modules.get(module), kind.__name__, None):
+        if kind.__name__ == "Decimal":
+            return {"D": str(value)}
+        if kind.__name__ == "Fraction":
+            return {"F": [_number(value.numerator), _number(value.denominator)]}
+        if kind.__name__ == "deque":
+            return {"q": [[to_json(item) for item in value], value.maxlen]}
+        if kind.__name__ in _TIMES and getattr(value, "tzinfo", None) is None:
+            names = _TIMES[kind.__name__]
+            return {"T": [kind.__name__, *(getattr(value, name) for name in names)]}
+    raise NotPlain(f"a value of type {kind.__name__}, which is not a plain value")
+
+
+def _to_standard_library(tag: str, body: Any) -> Any:
+    try:
+        if tag == "D":
+            from decimal import Decimal
+
+            return Decimal(str(body))
+        if tag == "F":
+            from fractions import Fraction
+
+            return Fraction(*(int(from_json(part)) for part in body))
+        if tag == "q":
+            from collections import deque
+
+            return deque([from_json(item) for item in body[0]], body[1])
+        import datetime
+
+        name, *numbers = body
+        if name not in _TIMES or not all(type(number) is int for number in numbers):
+            raise ValueError(f"no kind of time: {name!r}")
+        return getattr(datetime, name)(*numbers)
+    except (ArithmeticError, OverflowError) as fault:
+        raise ValueError(f"not a value: {type(fault).__name__}") from None
 
 
 def from_json(node: Any) -> Any:
@@ -101,6 +154,8 @@ def from_json(node: Any) -> Any:
         return bytes.fromhex(body) if tag == "b" else bytearray.fromhex(body)
     if tag == "c":
         return complex(from_json(body[0]), from_json(body[1]))
+    if tag in ("D", "F", "q", "T"):
+        return _to_standard_library(tag, body)
     if tag == "r":
         return range(*(from_json(item) for item in body))
     raise ValueError(f"unknown tag {tag!r}")
