@@ -230,7 +230,7 @@ def _run(job: Job, claims: int, rest: list[int]) -> None:
     source: Any = job.blobs[0]
     cases = len(rest) // 2
     sys.argv = [FILE, *job.header.get("argv", [])]
-    _prepare_for(source)
+    prepare_for(source)
     if cases > 1:
         try:
             source = compile_source(job.blobs[0])
@@ -248,7 +248,8 @@ def _run(job: Job, claims: int, rest: list[int]) -> None:
         os.write(claims, b'{"case":%d}\n' % case)
 
 
-def _prepare_for(source: bytes) -> None:
+def prepare_for(source: bytes) -> None:
+    """Offer what only some programs need, seen by their text."""
     if b"/dev/" in source or b"/proc/self/fd" in source:
         _open_streams_by_path()
 
@@ -267,7 +268,7 @@ def _call(job: Job, claims: int, rest: list[int]) -> None:
     """A function over several argument lists; one claim line a call, in order."""
     owner = os.getpid()
     set_streams(rest[0], rest[1])
-    _prepare_for(job.blobs[0])
+    prepare_for(job.blobs[0])
     module = new_module("solution")
     sys.argv = [FILE]
     status = execute(job.blobs[0], module)
@@ -288,10 +289,15 @@ def _call(job: Job, claims: int, rest: list[int]) -> None:
     os._exit(0)
 
 
-def one_call(function: Any, arguments: list[Any], keywords: dict[str, Any] | None = None) -> str:
+def one_call(
+    function: Any,
+    arguments: list[Any],
+    keywords: dict[str, Any] | None = None,
+    foreign: tagged.Foreign | None = None,
+) -> str:
     """The claim of one call, as the inside of a JSON object: v a value, x an exception."""
     try:
-        return f'"v":{tagged.encode(function(*arguments, **(keywords or {})))}'
+        return f'"v":{tagged.encode(function(*arguments, **(keywords or {})), foreign)}'
     except MemoryError:
         return '"x":["","MemoryError"]'
     except (Exception, SystemExit, KeyboardInterrupt) as fault:
