@@ -143,14 +143,18 @@ async def close(arms: list[PreparedArm]) -> None:
         await arm.aclose()
 
 
-def amount(text: str, flag: str) -> int:
-    """A positive amount of dollars given by a person, in picodollars; raises ConfigError."""
+def amount(text: str, flag: str, *, zero: bool = False) -> int:
+    """An amount of dollars given by a person, in picodollars; raises ConfigError.
+
+    `zero`: whether it may be 0.
+    """
     try:
         pico = picodollars(text)
     except MoneyError as error:
         raise ConfigError(f"{flag}: {error}; give dollars, for example {flag} 50.") from None
-    if pico <= 0:
-        raise ConfigError(f"{flag} is {text}; it must be above 0 dollars.")
+    if pico < 0 or (pico == 0 and not zero):
+        least = "0 dollars or more" if zero else "above 0 dollars"
+        raise ConfigError(f"{flag} is {text}; it must be {least}.")
     return pico
 
 

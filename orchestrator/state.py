@@ -22,6 +22,7 @@ class ArmCounts:
     passed: list[int]
     filled: int = 0
     censored: int = 0
+    in_flight: int = 0
 
     @property
     def planned(self) -> int:
@@ -63,6 +64,15 @@ class RunState:
     @property
     def judged(self) -> int:
         return sum(sum(arm.judged) for arm in self.arms)
+
+    def sent(self, arm: int, requests: int = 1) -> None:
+        """Requests of an arm are under way."""
+        self.in_flight += requests
+        self.arms[arm].in_flight += requests
+
+    def back(self, arm: int, requests: int = 1) -> None:
+        """Requests of an arm are over, in whatever way."""
+        self.sent(arm, -requests)
 
     def note(self, text: str) -> None:
         """Keep a sentence for the person, once."""

@@ -98,6 +98,33 @@ def read_study(path: Path) -> dict[str, Any]:
     return {"study": document.get("study", {}), "arms": document.get("arms", [])}
 
 
+ARM_PATHS = ("data", "few_shot_file", "lean_project")
+STUDY_PATHS = ("prices",)
+
+
+def whole_paths(document: dict[str, Any], study_file: Path | None) -> None:
+    """Make every relative path in `document` absolute, so that a run can be resumed anywhere.
+
+    A path is taken from the working directory; one that is not there, but is beside the study
+    file, is that one.
+    """
+
+    def whole(value: object) -> object:
+        if not isinstance(value, str) or not value:
+            return value
+        path = Path(value).expanduser()
+        if study_file is not None and not path.exists() and (study_file.parent / path).exists():
+            path = study_file.parent / path
+        return str(path.absolute())
+
+    for arm in document["arms"]:
+        arm.update({key: whole(arm[key]) for key in ARM_PATHS if key in arm})
+        if str(arm.get("task", "")).endswith(".jsonl"):
+            arm["task"] = whole(arm["task"])
+    study = document["study"]
+    study.update({key: whole(study[key]) for key in STUDY_PATHS if key in study})
+
+
 def make_study(document: dict[str, Any], source: str) -> Study:
     """The study in `document`, checked; raises ConfigError naming the key that is wrong."""
     try:

@@ -2,17 +2,19 @@
 
 Dollars of a point on the curve are two numbers. `usd_as_bought`: what this run had committed
 (settled and uncertain) through round k. `usd_at_k`: what buying k attempts afresh costs at the
-run's mean usage, with the prompt paid once per request of the run's batch size.
+run's mean usage, with the prompt paid once per request of the run's batch size. With a Repricing
+both, and all totals, are by other prices than those of the run.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 
 import numpy as np
 
@@ -21,9 +23,18 @@ from budgets.prices import Price
 from orchestrator.analysis.band import posterior_band
 from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.coverage import coverage_curve
+from orchestrator.analysis.flops import Shape
 from orchestrator.analysis.pairing import NAMES, Estimator, estimator_for
 from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, Batch, survival_curve
+from orchestrator.report.compute import gpu_hours, operations, shape_for
+from orchestrator.report.others import (
+    OtherVerdicts,
+    other_verdicts,
+    said_of,
+    said_of_excluded,
+)
 from orchestrator.report.paid import Paid
+from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
 from orchestrator.store.reader import ArmRow, RunReader, SlotCounts
 
 
@@ -39,6 +50,8 @@ class Point:
     high_like: float
     usd_as_bought: int
     usd_at_k: int
+    flops: float | None = None
+    """Operations of k attempts at every problem; None where they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +74,11 @@ class Row:
     counts: SlotCounts
     coverage: list[Point]
     notes: list[str] = field(default_factory=list)
+    repriced_on: str = ""
+    """The day (ISO date) by whose prices the money is counted; empty: as it was bought."""
+    others: list[OtherVerdicts] = field(default_factory=list)
+    """What other verifiers said of the same samples."""
+    gpu_hours: float | None = None
 
     @property
     def usd_per_solved(self) -> int | None:
@@ -78,33 +96,58 @@ def points_to(most: int) -> list[int]:
     return found if not most or found[-1] == most else [*found, most]
 
 
-def read_rows(reader: RunReader) -> list[Row]:
-    """One row per arm of a run."""
+def read_rows(
+    reader: RunReader,
+    shapes: Mapping[str, Shape] | None = None,
+    by: Repricing | None = None,
+) -> list[Row]:
+    """One row per arm of a run; raises ConfigError.
+
+    `shapes` of models that orch does not know, by name. `by`: other prices than the run's own.
+    """
     ledger = Ledger.read(reader.events())
-    return [_row(reader, arm, ledger) for arm in reader.arms()]
+    return [_row(reader, arm, ledger, shapes or {}, by) for arm in reader.arms()]
 
 
-def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
+def _row(
+    reader: RunReader,
+    arm: ArmRow,
+    ledger: Ledger,
+    shapes: Mapping[str, Shape],
+    by: Repricing | None,
+) -> Row:
     verifier = str(arm.spec["verifier"])
     problems = len(reader.problems(arm.problem_set))
     counts = reader.slot_counts(arm.number, problems, verifier)
     totals = ledger.totals(f"arm:{arm.number}")
     # What a dead process left open is uncertain; a reader must not count it as free.
-    uncertain = totals.uncertain + totals.reserved
-    money = Money(reader, arm, ledger, totals.settled + uncertain)
+    settled, uncertain = totals.settled, totals.uncertain + totals.reserved
+    repriced, notes = None, list[str]()
+    if by is not None and arm.spec.get("price") is not None:
+        repriced = reprice(reader, arm, ledger, by)
+        settled, uncertain, notes = repriced.settled, repriced.uncertain, repriced.notes
+    elif by is not None and settled + uncertain:
+        notes = [unrepriced(arm, by)]
+    money = Money(reader, arm, ledger, settled + uncertain, repriced)
     if arm.policy == "uniform":
         curve = _unbiased(arm, counts)
     else:
         curve = _first_success(reader, arm, counts, verifier)
+    shape = shape_for(arm.model, shapes) if curve.afresh else None
+    work = operations(reader, arm, problems, shape, curve.ks)
     coverage = []
-    for k, (mean, low, high, low_like, high_like) in zip(curve.ks, curve.shares, strict=True):
+    for k, flops, (mean, low, high, low_like, high_like) in zip(
+        curve.ks, work, curve.shares, strict=True
+    ):
         bought = money.as_bought(k)
         afresh = money.at_k(k) if curve.afresh else bought
-        coverage.append(Point(k, mean, low, high, low_like, high_like, bought, afresh))
+        coverage.append(Point(k, mean, low, high, low_like, high_like, bought, afresh, flops))
+    others = other_verdicts(reader, arm, verifier, curve.ks)
+    said = [said_of(one, verifier, problems) for one in others]
     return Row(
         provider=arm.provider,
         model=arm.model,
-        task=arm.task,
+        task=_named(arm.task),
         policy=arm.policy,
         estimator=NAMES[curve.estimator],
         verifier=verifier,
@@ -113,12 +156,20 @@ def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
         censored=int(counts.censored.sum()),
         infra_errors=int(counts.infra.sum()),
         solved=int((counts.passed > 0).sum()),
-        spent=totals.settled,
+        spent=settled,
         uncertain=uncertain,
         counts=counts,
         coverage=coverage,
-        notes=curve.notes,
+        notes=[*notes, *curve.notes, *said_of_excluded(arm), *said],
+        gpu_hours=gpu_hours(reader, arm, settled + uncertain),
+        repriced_on=by.day if by is not None and repriced is not None else "",
+        others=others,
     )
+
+
+def _named(task: str) -> str:
+    """A task's name; of a person's own file, the file's."""
+    return Path(task).name if task.endswith(".jsonl") else task
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,17 +279,18 @@ class Matching:
 class Money:
     """What the attempts of one arm cost, as bought and afresh."""
 
-    def __init__(self, reader: RunReader, arm: ArmRow, ledger: Ledger, total: int) -> None:
+    def __init__(
+        self, reader: RunReader, arm: ArmRow, ledger: Ledger, total: int,
+        repriced: Repriced | None = None,
+    ) -> None:  # fmt: skip
         self._total = total
         price = arm.spec.get("price")
         self._price = None if price is None else Price.from_dict(price)
+        bought, held = reader.bought(arm.number), held_for(ledger)
+        if repriced is not None:
+            bought, held, self._price = repriced.bought, repriced.held, repriced.price
         self._n_per_request = int(arm.spec["n_per_request"])
-        self._paid = Paid(
-            reader.bought(arm.number),
-            self._price,
-            held_for(ledger),
-            batch=bool(arm.spec.get("batch")),
-        )
+        self._paid = Paid(bought, self._price, held, batch=bool(arm.spec.get("batch")))
         # A server paid by the hour has settlements of its own; requests settle for nothing.
         self._settled = reader.settled_over_time(f"arm:{arm.number}") if price is None else []
 

@@ -146,6 +146,13 @@ class RunReader:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return default if row is None else str(row[0])
 
+    def metas(self, prefix: str) -> list[str]:
+        """The values of all keys that begin so, in the order of the keys."""
+        rows = self._db.execute(
+            "SELECT value FROM meta WHERE substr(key, 1, ?) = ? ORDER BY key", (len(prefix), prefix)
+        )
+        return [row[0] for row in rows]
+
     def arms(self) -> list[ArmRow]:
         rows = self._db.execute(
             "SELECT arm, key, provider, model, task, policy, samples, spec FROM arms ORDER BY arm"
@@ -178,16 +185,32 @@ class RunReader:
             for problem, *numbers in self._db.execute(query, values):
                 for array, number in zip(arrays, numbers, strict=True):
                     array[problem] = number
-        failed = self._db.execute(
-            "SELECT r.problem, sum(r.n) FROM requests r WHERE r.arm = ? AND EXISTS"
-            " (SELECT 1 FROM failures f WHERE f.request = r.request AND f.final)"
-            " AND NOT EXISTS (SELECT 1 FROM samples s WHERE s.arm = r.arm"
-            " AND s.problem = r.problem AND s.slot = r.first_slot) GROUP BY r.problem",
-            (arm,),
-        )
-        for problem, number in failed:
-            broken[problem] += number
+        for problem, _ in self._given_up(arm):
+            broken[problem] += 1
         return SlotCounts(planned, judged, passed, censored, broken)
+
+    def _given_up(self, arm: int) -> set[tuple[int, int]]:
+        """Problem and slot of what was tried to the last and is not filled.
+
+        A slot counts once, however many requests tried it: what is asked again in smaller
+        requests is planned anew.
+        """
+        found: set[tuple[int, int]] = set()
+        for problem, first, n in self._db.execute(
+            "SELECT problem, first_slot, n FROM requests r WHERE arm = ? AND EXISTS"
+            " (SELECT 1 FROM failures f WHERE f.request = r.request AND f.final)",
+            (arm,),
+        ).fetchall():
+            found.update((problem, slot) for slot in range(first, first + n))
+            found -= {
+                (problem, slot)
+                for (slot,) in self._db.execute(
+                    "SELECT slot FROM samples WHERE arm = ? AND problem = ?"
+                    " AND slot BETWEEN ? AND ?",
+                    (arm, problem, first, first + n - 1),
+                )
+            }
+        return found
 
     def requests(self) -> Iterator[PlannedRequest]:
         """The whole plan so far, in order."""
@@ -235,6 +258,16 @@ class RunReader:
             (request,),
         )
         return {row[0] for row in rows}
+
+    def prompt_tokens(self, arm: int) -> dict[int, int]:
+        """By problem, the exact prompt tokens that its answers told."""
+        rows = self._db.execute(
+            "SELECT r.problem, max(a.input_tokens + a.cached_input_tokens + a.cache_write_5m_tokens"
+            " + a.cache_write_1h_tokens) FROM answers a JOIN requests r USING (request)"
+            " WHERE r.arm = ? AND a.input_tokens IS NOT NULL GROUP BY r.problem",
+            (arm,),
+        )
+        return {problem: tokens for problem, tokens in rows if tokens}
 
     def filled(self, arm: int) -> int:
         """How many slots of an arm are filled, censored ones included."""
@@ -294,6 +327,19 @@ class RunReader:
             (arm, verifier),
         )
 
+    def rewards(self, arm: int) -> dict[str, dict[tuple[int, int], float | None]]:
+        """Per reward model, the score of each (problem, slot); None where it could not read it."""
+        found: dict[str, dict[tuple[int, int], float | None]] = {}
+        known = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'rewards'").fetchone()
+        if known is not None:
+            for model, problem, slot, reward in self._db.execute(
+                "SELECT model, problem, slot, reward FROM rewards WHERE arm = ?"
+                " ORDER BY model, problem, slot",
+                (arm,),
+            ):
+                found.setdefault(model, {})[problem, slot] = reward
+        return found
+
     def verdict_kinds(self, arm: int) -> dict[str, dict[str, int]]:
         """Per verifier, how many verdicts of each kind."""
         found: dict[str, dict[str, int]] = {}
@@ -316,6 +362,27 @@ class RunReader:
         for row in rows:
             yield Bought(*(*row[:6], None if row[6] is None else Usage(*row[6:])))
 
+    def tokens_per_problem(self, arm: int) -> list[tuple[float, float, float]]:
+        """Of each problem with a sample of known tokens: those of its prompt, and the mean and
+        mean square of its samples' tokens (a request's share where samples are not told apart)."""
+        each = "coalesce(s.output_tokens, 1.0 * a.output_tokens / r.n)"
+        return self._db.execute(
+            "SELECT avg(a.input_tokens + a.cached_input_tokens + a.cache_write_5m_tokens"
+            f" + a.cache_write_1h_tokens), avg({each}), avg(1.0 * {each} * {each})"
+            " FROM samples s JOIN requests r USING (request) JOIN answers a USING (request)"
+            " WHERE s.arm = ? AND s.kind = 'ok' AND a.output_tokens IS NOT NULL"
+            " GROUP BY s.problem ORDER BY s.problem",
+            (arm,),
+        ).fetchall()
+
+    def request_times(self, arm: int) -> Iterator[tuple[float, float]]:
+        """When each answered request of an arm was sent and recorded (Unix time), in order."""
+        yield from self._db.execute(
+            "SELECT a.sent_at, a.recorded_at FROM answers a JOIN requests r USING (request)"
+            " WHERE r.arm = ? ORDER BY a.sent_at",
+            (arm,),
+        )
+
     def events(self) -> Iterator[Event]:
         """The ledger's events, in order."""
         for kind, reservation, amount, scopes, note in self._db.execute(
@@ -332,6 +399,17 @@ class RunReader:
             " ORDER BY s.event",
             (scope,),
         ).fetchall()
+
+    def settled_without_usage(self, scope: str) -> int:
+        """Picodollars of one scope that were settled for anything but an answer with usage."""
+        row = self._db.execute(
+            "SELECT coalesce(sum(s.amount), 0) FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
+            " AND r.reservation = s.reservation WHERE s.kind IN ('settle', 'resolve')"
+            " AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %' AND s.reservation NOT IN"
+            " (SELECT reservation FROM answers WHERE input_tokens IS NOT NULL)",
+            (scope,),
+        ).fetchone()
+        return int(row[0])
 
     def failures(self) -> dict[str, int]:
         """How many tries failed, by kind."""

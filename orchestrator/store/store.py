@@ -204,6 +204,16 @@ class RunStore:
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)
 
+    def ready_for_rewards(self) -> None:
+        """Make the table of rewards where the run has none yet."""
+        self.connection.execute(schema.CREATE_REWARDS)
+
+    def put_reward(
+        self, arm: int, problem: int, slot: int, model: str, reward: float | None
+    ) -> None:
+        """None: the reward model cannot read this sample."""
+        self.writer.append(schema.PUT_REWARD, (arm, problem, slot, model, reward))
+
     def plan_batch(self, arm: int, tag: str, at: float, requests: Iterable[tuple[int, int]]) -> int:
         """Intend a batch of (request, reservation) in this order; returns its number."""
         batch = self._next_batch
