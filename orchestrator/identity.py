@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from orchestrator.errors import ConfigError
-from orchestrator.prepare import Prepared, askable
+from orchestrator.prepare import Prepared
 from orchestrator.tasks import Problem
 
 Identity = dict[str, str]
@@ -21,12 +22,12 @@ def identity_of(prepared: Prepared) -> Identity:
     """Flat names and values; equal for equal studies. Known before any server of ours runs."""
     found: Identity = {"seed": str(prepared.study.seed), "arms": str(len(prepared.arms))}
     for number, arm in enumerate(prepared.arms):
-        # The bundled model's server takes every setting.
-        base = askable(arm.base, arm.provider.capabilities) if arm.provider else arm.base
+        base = arm.base
         values = {
             "provider": arm.spec.provider,
             "model": arm.endpoint.model,
-            "task": arm.spec.task,
+            # A file may be moved: its problems are compared, and where it lies is not.
+            "task": Path(arm.spec.task).name,
             "policy": arm.spec.policy,
             "problems": problems_digest(arm.problems),
             "temperature": base.temperature,

@@ -19,8 +19,9 @@ from rich.console import Console
 from budgets.money import usd
 from budgets.profile import Profile
 from budgets.quote import Forecast, PlannedProblem, Quote, Speed, forecast, quote
+from orchestrator.asking import requests_per_draw
 from orchestrator.errors import ConfigError
-from orchestrator.prepare import Prepared, PreparedArm, prompt_bound, requests_per_draw
+from orchestrator.prepare import Prepared, PreparedArm, prompt_bound
 from orchestrator.report.text import dollars, span
 from orchestrator.store.reader import RunReader
 from providers.sample import Capabilities
@@ -71,7 +72,7 @@ def _quote_arm(arm: PreparedArm, prepared: Prepared) -> Quote | None:
     return quote(
         planned,
         arm.price,
-        n=requests_per_draw(arm.spec, capabilities),
+        n=requests_per_draw(arm.spec, capabilities, priced=True),
         max_tokens=arm.base.max_tokens,
         expected_output_tokens=math.ceil(arm.base.max_tokens * ASSUMED_OUTPUT_SHARE),
         cap=prepared.cap,

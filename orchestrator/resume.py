@@ -72,7 +72,6 @@ def owed(reader: RunReader, arms: list[ReadyArm], uncertain: Set[int]) -> Owed:
     """What is left to buy of the plan so far; `uncertain`: reservations that are held so."""
     batches, dropped = _batches(reader, arms, uncertain)
     in_batches = {ticket.request for batch in batches for ticket in batch.tickets}
-    found = reader.samples_per_request()
     tops: dict[Place, int] = {}
     open_requests: dict[Place, list[PlannedRequest]] = {}
     for planned in reader.requests():
@@ -83,7 +82,7 @@ def owed(reader: RunReader, arms: list[ReadyArm], uncertain: Set[int]) -> Owed:
             # Fewer samples are wanted than were planned: what lies beyond is not bought.
             continue
         # A request inside the plan so far takes over slots of an earlier one.
-        if found.get(planned.request, 0) < planned.n or planned.first_slot < top:
+        if planned.filled < planned.n or planned.first_slot < top:
             open_requests.setdefault(place, []).append(planned)
     unfinished: list[Ticket] = []
     missing: list[Draw] = []
@@ -145,8 +144,7 @@ def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> list[Re
     resolved: list[Resolved] = []
     for arm, counts in zip(arms, state.arms, strict=True):
         slots = reader.slot_counts(arm.number, len(arm.problems), arm.verifier.name)
-        counts.judged += slots.judged
-        counts.passed += slots.passed
+        counts.judged, counts.passed = slots.judged.tolist(), slots.passed.tolist()
         counts.filled = reader.filled(arm.number)
         counts.censored = int(slots.censored.sum())
         for problem, tokens in reader.prompt_tokens(arm.number).items():

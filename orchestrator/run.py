@@ -107,7 +107,10 @@ async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
 
     # Until there is an engine: a first signal is acted on once there is, a second ends the start.
     interrupts.follow(lambda: None, give_up)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    heeded = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # what nohup is for
+        heeded.append(signal.SIGHUP)
+    for number in heeded:
         loop.add_signal_handler(number, interrupts.on_signal, options.console)
     try:
         async with contextlib.AsyncExitStack() as stack:
@@ -124,7 +127,7 @@ async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
         # The run exists, so it is reported like any other that ended early.
         return Ending(error.exit_code, [str(error)], list(prepared.notes))
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in heeded:
             loop.remove_signal_handler(number)
 
 
@@ -379,7 +382,7 @@ def problem_sets(arms: list[ReadyArm]) -> list[str]:
     names = []
     for arm in arms:
         digest = problems_digest(arm.problems)
-        name = arm.spec.task
+        name = Path(arm.spec.task).name
         if owners.setdefault(name, digest) != digest:
             name = f"{name}#{digest[:12]}"
         names.append(name)

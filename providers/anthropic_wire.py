@@ -13,7 +13,7 @@ import msgspec
 
 from budgets.usage import Usage, token_count
 from providers.errors import BadResponse, InvalidRequest
-from providers.openai_wire import limit_headers, refuse_unsupported
+from providers.openai_wire import count_at, limit_headers, refuse_unsupported
 from providers.sample import Capabilities, Choice, FinishReason, SampleRequest, SampleResponse
 
 CacheLife = Literal["5m", "1h"]
@@ -124,8 +124,8 @@ def usage_of(raw: Mapping[str, Any] | None) -> Usage | None:
     if fresh is None or output is None or written is None or cached is None:
         return None
     by_life = raw.get("cache_creation") or {}
-    short = min(_count(by_life, "ephemeral_5m_input_tokens"), written)
-    thinking = _count(raw.get("output_tokens_details") or {}, "thinking_tokens")
+    short = min(count_at(by_life, "ephemeral_5m_input_tokens"), written)
+    thinking = count_at(raw.get("output_tokens_details") or {}, "thinking_tokens")
     return Usage(
         input_tokens=fresh,
         cached_input_tokens=cached,
@@ -134,8 +134,3 @@ def usage_of(raw: Mapping[str, Any] | None) -> Usage | None:
         output_tokens=output,
         reasoning_tokens=min(thinking, output),
     )
-
-
-def _count(holder: Mapping[str, Any], name: str) -> int:
-    value = holder.get(name)
-    return value if isinstance(value, int) and value > 0 else 0

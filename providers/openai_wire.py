@@ -204,12 +204,12 @@ def usage_of(raw: Mapping[str, Any] | None) -> Usage | None:
         return None
     cached = written = reasoning = 0
     if details := raw.get("prompt_tokens_details"):
-        cached = min(_count(details, "cached_tokens"), prompt)
-        written = min(_count(details, "cache_write_tokens"), prompt - cached)
+        cached = min(count_at(details, "cached_tokens"), prompt)
+        written = min(count_at(details, "cache_write_tokens"), prompt - cached)
     if not cached and "prompt_cache_hit_tokens" in raw:
-        cached = min(_count(raw, "prompt_cache_hit_tokens"), prompt - written)
+        cached = min(count_at(raw, "prompt_cache_hit_tokens"), prompt - written)
     if details := raw.get("completion_tokens_details"):
-        reasoning = _count(details, "reasoning_tokens")
+        reasoning = count_at(details, "reasoning_tokens")
     output = max(completion, total - prompt)
     return Usage(
         input_tokens=prompt - cached - written,
@@ -220,7 +220,8 @@ def usage_of(raw: Mapping[str, Any] | None) -> Usage | None:
     )
 
 
-def _count(holder: Mapping[str, Any], name: str) -> int:
+def count_at(holder: Mapping[str, Any], name: str) -> int:
+    """A number of tokens in a usage object; 0 where it is not there or none."""
     value = holder.get(name)
     return value if isinstance(value, int) and value > 0 else 0
 

@@ -83,6 +83,8 @@ class ArmReport:
     spent: int = 0
     """Settled picodollars."""
     uncertain: int = 0
+    paid: bool = True
+    """False for outcomes that others recorded: nothing is known of their cost."""
     gpu_hours: float | None = None
     points: tuple[CoveragePoint, ...] = ()
     fits: tuple[FitLine, ...] = ()

@@ -9,7 +9,7 @@ and what a person cleared up by the provider's bill.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,8 +64,8 @@ def repricing(on: str | None, file: Path | None) -> Repricing:
 class Repriced:
     """One arm's money by other prices, in picodollars."""
 
-    bought: list[Bought]
-    """With the new cost of each answer that has usage."""
+    bought: Iterator[Bought]
+    """With the new cost of each answer that has usage; to be read once."""
     held: dict[int, int]
     """Uncertain money by request."""
     settled: int
@@ -89,11 +89,12 @@ def reprice(reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing) -> Re
     except Unpriced as error:
         raise ConfigError(f"{reader.directory} cannot be repriced: {error}.") from None
     old, batch = Price.from_dict(arm.spec["price"]), bool(arm.spec.get("batch"))
-    bought = [_bought(item, new, batch) for item in reader.bought(arm.number)]
     scope = f"arm:{arm.number}"
     kept = reader.settled_without_usage(scope)
-    settled = kept + sum(item.cost or 0 for item in bought if item.usage is not None)
-    worst = _Worst(reader, arm, bought, old, new, batch)
+    settled = kept + sum(
+        item.cost or 0 for item in _bought(reader, arm, new, batch) if item.usage is not None
+    )
+    worst = _Worst(reader, arm, old, new, batch)
     uncertain, held, as_held = 0, dict[int, int](), 0
     for item in ledger.uncertain():
         if scope in item.scopes:
@@ -111,14 +112,17 @@ def reprice(reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing) -> Re
         notes.append(
             f"${usd(kept + as_held + still)} of it has no usage to reprice and is counted as it was"
         )
+    bought = _bought(reader, arm, new, batch)
     return Repriced(bought, held, settled, uncertain + still, new, notes)
 
 
-def _bought(item: Bought, price: Price, batch: bool) -> Bought:
-    if item.usage is None:
-        return item
-    at = None if batch else datetime.fromtimestamp(item.recorded_at, UTC)
-    return replace(item, cost=price.cost(item.usage, at=at, batch=batch))
+def _bought(reader: RunReader, arm: ArmRow, price: Price, batch: bool) -> Iterator[Bought]:
+    for item in reader.bought(arm.number):
+        if item.usage is None:
+            yield item
+        else:
+            at = None if batch else datetime.fromtimestamp(item.recorded_at, UTC)
+            yield replace(item, cost=price.cost(item.usage, at=at, batch=batch))
 
 
 def _source(price: Price) -> str:
@@ -129,12 +133,9 @@ def _source(price: Price) -> str:
 class _Worst:
     """The worst case of uncertain requests by new prices, from the amounts that were held."""
 
-    def __init__(
-        self, reader: RunReader, arm: ArmRow, bought: Sequence[Bought], old: Price, new: Price,
-        batch: bool,
-    ) -> None:  # fmt: skip
+    def __init__(self, reader: RunReader, arm: ArmRow, old: Price, new: Price, batch: bool) -> None:
         self._reader, self._arm, self._old, self._new, self._batch = reader, arm, old, new, batch
-        self._exact = {b.problem: b.usage.prompt_tokens for b in bought if b.usage is not None}
+        self._exact = reader.prompt_tokens(arm.number)
         self._planned: dict[int, PlannedRequest] = {}
         self._bounds: list[int] = []
 

@@ -31,7 +31,9 @@ def to_csv(report: ReportData) -> str:
         names = (arm.provider, arm.model, arm.task, arm.policy, arm.estimator, arm.verifier)
         who = [_plain(name) for name in names]
         counted = [arm.problems, arm.samples, arm.censored, arm.infra_errors, arm.solved]
-        money = [usd(arm.spent), usd(arm.uncertain), _exact(arm.usd_per_solved)]
+        money = ["", "", ""]
+        if arm.paid:
+            money = [usd(arm.spent), usd(arm.uncertain), _exact(arm.usd_per_solved)]
         for point in arm.points:
             row = [*who, *counted, point.k, *_numbers(point), *money, arm.repriced_on]
             writer.writerow(row)

@@ -6,19 +6,22 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-import numpy as np
-import numpy.typing as npt
 
 from budgets.journal import Event
 from budgets.usage import Usage
 from orchestrator.errors import ConfigError
 from orchestrator.store.store import BatchState, check_version
 
-Counts = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class PlannedRequest:
     n: int
     seed: int
     answered: bool
+    filled: int = 0
+    """How many of its slots it filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,9 @@ class RunReader:
 
     def slot_counts(self, arm: int, problems: int, verifier: str) -> SlotCounts:
         """Counts per problem of one arm under one verifier."""
+        # Not at import: a run reads its database at its end, and sends its first request before.
+        import numpy as np
+
         planned, filled, judged, passed, censored, broken = np.zeros((6, problems), np.int64)
         for query, arrays in (
             ("SELECT problem, max(first_slot + n) FROM requests WHERE arm = ? GROUP BY problem",
@@ -208,10 +216,12 @@ class RunReader:
         """The whole plan so far, in order."""
         for row in self._db.execute(
             "SELECT r.request, r.arm, r.problem, r.first_slot, r.n, r.seed,"
-            " a.request IS NOT NULL FROM requests r LEFT JOIN answers a USING (request)"
+            " a.request IS NOT NULL, (SELECT count(*) FROM samples s WHERE s.arm = r.arm"
+            " AND s.problem = r.problem AND s.slot BETWEEN r.first_slot AND r.first_slot + r.n - 1"
+            " AND s.request = r.request) FROM requests r LEFT JOIN answers a USING (request)"
             " ORDER BY r.request"
         ):
-            yield PlannedRequest(*(*row[:6], bool(row[6])))
+            yield PlannedRequest(*(*row[:6], bool(row[6]), row[7]))
 
     def open_batches(self) -> list[BatchRow]:
         """The batches of which more may come, in order."""
@@ -238,11 +248,6 @@ class RunReader:
             "SELECT provider_id, reservation, request FROM answers WHERE provider_id != ''"
         )
         return {name: (reservation, request) for name, reservation, request in rows}
-
-    def samples_per_request(self) -> dict[int, int]:
-        """How many slots each request filled."""
-        rows = self._db.execute("SELECT request, count(*) FROM samples GROUP BY request")
-        return dict(rows.fetchall())
 
     def slots_of(self, request: int) -> set[int]:
         """The slots that a request filled."""
@@ -295,14 +300,17 @@ class RunReader:
 
         A slot that a later request took over belongs to that one.
         """
-        taken: dict[tuple[int, int], int] = {}
-        for request, problem, first, n in self._db.execute(
-            "SELECT request, problem, first_slot, n FROM requests WHERE arm = ? ORDER BY request",
+        rows = self._db.execute(
+            "SELECT problem, request, first_slot, n FROM requests WHERE arm = ?"
+            " ORDER BY problem, request",
             (arm,),
-        ):
-            taken.update(dict.fromkeys(((problem, s) for s in range(first, first + n)), request))
-        for (problem, slot), request in sorted(taken.items()):
-            yield problem, slot, request
+        )
+        for problem, requests in groupby(rows, key=itemgetter(0)):
+            taken: dict[int, int] = {}
+            for _, request, first, n in requests:
+                taken.update(dict.fromkeys(range(first, first + n), request))
+            for slot in sorted(taken):
+                yield problem, slot, taken[slot]
 
     def samples(self, arm: int) -> Iterator[tuple[int, int, str, str, str]]:
         """Problem, slot, kind, finish reason, text, by problem and slot."""
@@ -320,6 +328,19 @@ class RunReader:
             (arm, verifier),
         )
 
+    def rewards(self, arm: int) -> dict[str, dict[tuple[int, int], float | None]]:
+        """Per reward model, the score of each (problem, slot); None where it could not read it."""
+        found: dict[str, dict[tuple[int, int], float | None]] = {}
+        known = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'rewards'").fetchone()
+        if known is not None:
+            for model, problem, slot, reward in self._db.execute(
+                "SELECT model, problem, slot, reward FROM rewards WHERE arm = ?"
+                " ORDER BY model, problem, slot",
+                (arm,),
+            ):
+                found.setdefault(model, {})[problem, slot] = reward
+        return found
+
     def verdict_kinds(self, arm: int) -> dict[str, dict[str, int]]:
         """Per verifier, how many verdicts of each kind."""
         found: dict[str, dict[str, int]] = {}
@@ -329,7 +350,7 @@ class RunReader:
             found.setdefault(verifier, {})[kind] = number
         return found
 
-    def bought(self, arm: int) -> list[Bought]:
+    def bought(self, arm: int) -> Iterator[Bought]:
         """Every answered request of an arm, in the order of reservation."""
         rows = self._db.execute(
             "SELECT r.request, r.problem, r.first_slot, r.n, a.cost, a.recorded_at,"
@@ -339,7 +360,29 @@ class RunReader:
             " ORDER BY a.reservation",
             (arm,),
         )
-        return [Bought(*(*row[:6], None if row[6] is None else Usage(*row[6:]))) for row in rows]
+        for row in rows:
+            yield Bought(*(*row[:6], None if row[6] is None else Usage(*row[6:])))
+
+    def tokens_per_problem(self, arm: int) -> list[tuple[float, float, float]]:
+        """Of each problem with a sample of known tokens: those of its prompt, and the mean and
+        mean square of its samples' tokens (a request's share where samples are not told apart)."""
+        each = "coalesce(s.output_tokens, 1.0 * a.output_tokens / r.n)"
+        return self._db.execute(
+            "SELECT avg(a.input_tokens + a.cached_input_tokens + a.cache_write_5m_tokens"
+            f" + a.cache_write_1h_tokens), avg({each}), avg(1.0 * {each} * {each})"
+            " FROM samples s JOIN requests r USING (request) JOIN answers a USING (request)"
+            " WHERE s.arm = ? AND s.kind = 'ok' AND a.output_tokens IS NOT NULL"
+            " GROUP BY s.problem ORDER BY s.problem",
+            (arm,),
+        ).fetchall()
+
+    def request_times(self, arm: int) -> Iterator[tuple[float, float]]:
+        """When each answered request of an arm was sent and recorded (Unix time), in order."""
+        yield from self._db.execute(
+            "SELECT a.sent_at, a.recorded_at FROM answers a JOIN requests r USING (request)"
+            " WHERE r.arm = ? ORDER BY a.sent_at",
+            (arm,),
+        )
 
     def events(self) -> Iterator[Event]:
         """The ledger's events, in order."""
@@ -349,11 +392,12 @@ class RunReader:
             yield Event(kind, reservation, amount, tuple(scopes.split()), note)
 
     def settled_over_time(self, scope: str) -> list[tuple[float, int]]:
-        """Time and amount of every settlement of one scope, in order."""
+        """Time and amount of every settlement of one scope that was not nothing, in order."""
         return self._db.execute(
             "SELECT s.at, s.amount FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
             " AND r.reservation = s.reservation WHERE s.kind = 'settle'"
-            " AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %' ORDER BY s.event",
+            " AND s.amount > 0 AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %'"
+            " ORDER BY s.event",
             (scope,),
         ).fetchall()
 

@@ -240,6 +240,24 @@ def test_a_terminal_that_went_away_does_not_stop_the_draining(tmp_path):
     assert answered > 5 and asked - answered <= 1
 
 
+def test_a_run_under_nohup_survives_the_end_of_its_terminal(tmp_path):
+    with hostile_process(tmp_path / "bill.jsonl", latency="0.1,0.2") as url:
+        process = subprocess.Popen(
+            ["nohup", sys.executable, "-m", "orchestrator", *map(str, against(f"{url}/v1")),
+             "--task", "arithmetic", "--limit", "4", "--samples", "40", "--gpu-hour", "0"],
+            cwd=tmp_path, env=environment(),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            wait_for(tmp_path / "runs/r", "SELECT count(*) > 5 FROM samples")
+            process.send_signal(signal.SIGHUP)
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
+            process.wait()
+    assert query(tmp_path / "runs/r", "SELECT count(*) FROM samples") == [(160,)]
+
+
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs a mount of its own")
 def test_a_full_disk_ends_with_4_and_a_resume_goes_on(orch, tmp_path):
     """The run is made on a small file system of memory; what it holds is kept and moved off."""
