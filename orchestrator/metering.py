@@ -92,7 +92,8 @@ def unwatched(ledger: Ledger, directory: Path) -> list[str]:
     return [
         f"After a crash nobody watched the server that is paid by the hour: ${usd(gap)} of its "
         "time count as uncertain. Clear them up by its owner's bill, or, if it was not held for "
-        f"this run, with: orch budget resolve {directory} --usd {usd(ledger.totals().settled)}"
+        f"this run, with the dollars that `orch budget {directory}` shows as settled: "
+        f"orch budget resolve {directory} --usd SETTLED"
     ]
 
 
