@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
               help="A model's config.json, for its operations (repeatable).")  # fmt: skip
 @click.option("--forecast", "forecast_at", type=click.IntRange(min=2), multiple=True, metavar="K",
               help="Forecast coverage at K attempts (repeatable).")  # fmt: skip
+@click.option("--split", metavar="USD",
+              help="Say how this budget is best split over arms on the same problems.")  # fmt: skip
 def report(
     runs: tuple[str, ...],
     out: Path,
@@ -46,6 +49,7 @@ def report(
     latex: Path | None,
     configs: tuple[str, ...],
     forecast_at: tuple[int, ...],
+    split: str | None,
 ) -> None:
     """Coverage at k = 1, 2, 5, 10, ... with intervals, and dollars, of each RUN.
 
@@ -55,11 +59,17 @@ def report(
 
     from orchestrator.report.compute import read_shapes
     from orchestrator.report.document import add_analysis
+    from orchestrator.report.money import best_split
     from orchestrator.report.write import print_more, write_files
 
+    budget = None if split is None else _budget(split)
     console = None if as_json else Console()
     documents, whole = _collect(runs, out, forecast_at, read_shapes(configs), console)
+    if budget is not None:
+        whole = replace(whole, sentences=(*whole.sentences, best_split(whole.arms, budget)))
     if console is None:
+        if budget is not None:
+            documents[0]["split"] = whole.sentences[-1]
         add_analysis(documents, whole)
         click.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2))
     else:
@@ -68,6 +78,16 @@ def report(
         whole, html=html, figures=figures, csv=csv_file, markdown=markdown, latex=latex
     ):
         click.echo(f"Wrote {path}", err=True)
+
+
+def _budget(text: str) -> int:
+    from budgets.money import MoneyError, picodollars
+    from orchestrator.errors import ConfigError
+
+    try:
+        return picodollars(text)
+    except MoneyError as error:
+        raise ConfigError(f"--split: {error}; give dollars, such as --split 10.") from None
 
 
 def _collect(

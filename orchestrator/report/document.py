@@ -14,6 +14,7 @@ from rich.text import Text
 from budgets.money import usd
 from orchestrator.report.data import ReportData
 from orchestrator.report.describe import compared
+from orchestrator.report.money import marginal_rows
 from orchestrator.report.rows import Row
 from orchestrator.report.text import dollars, percent, visible
 
@@ -89,8 +90,10 @@ def imported(report: ReportData, source: str) -> dict[str, Any]:
 
 
 def add_analysis(documents: Sequence[dict[str, Any]], report: ReportData) -> None:
-    """Put each arm's fits, forecasts and selection into its row, and the comparisons of arms
-    (of all runs, if there are several) into every document. `report` holds the same arms in order.
+    """Put each arm's fits, forecasts, selection and marginal dollars into its row, and the
+    comparisons of arms (of all runs, if there are several) into every document.
+
+    `report` holds the same arms in the same order.
     """
     rows = [row for document in documents for row in document["rows"]]
     for row, arm in zip(rows, report.arms, strict=True):
@@ -101,6 +104,7 @@ def add_analysis(documents: Sequence[dict[str, Any]], report: ReportData) -> Non
             {"method": one.method, "k": list(one.ks), "precision": list(one.precision)}
             for one in arm.selection
         ]
+        row["marginal_usd_per_solve"] = marginal_rows(arm)
         row["notes"] = list(arm.notes)
     differences = [
         {
