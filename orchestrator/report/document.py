@@ -89,11 +89,14 @@ def imported(report: ReportData, source: str) -> dict[str, Any]:
     return {"run": source, "rows": rows}
 
 
-def add_analysis(documents: Sequence[dict[str, Any]], report: ReportData) -> None:
+def add_analysis(
+    documents: Sequence[dict[str, Any]], report: ReportData, *, compare: bool = True
+) -> None:
     """Put each arm's fits, forecasts, selection and marginal dollars into its row, and the
     comparisons of arms (of all runs, if there are several) into every document.
 
-    `report` holds the same arms in the same order.
+    `report` holds the same arms in the same order. Without `compare` no arms are compared: where
+    which outcome belongs to which problem is not known, no pair of them means anything.
     """
     rows = [row for document in documents for row in document["rows"]]
     for row, arm in zip(rows, report.arms, strict=True):
@@ -113,7 +116,7 @@ def add_analysis(documents: Sequence[dict[str, Any]], report: ReportData) -> Non
             "problems": one.found.problems, "paired": one.found.paired,
             "separable": one.found.separable, "sentence": one.sentence,
         }
-        for one in compared(report.arms)
+        for one in (compared(report.arms) if compare else ())
     ]  # fmt: skip
     for document in documents:
         document["differences"] = differences
