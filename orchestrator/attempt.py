@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from budgets.ledger import Ledger
-from budgets.limits import Outcome
+from budgets.limits import PATIENCE_S, Outcome
 from budgets.outcomes import outcome_action, what_happened
 from orchestrator import accounts
 from orchestrator.arms import ReadyArm
@@ -146,16 +146,19 @@ class Attempts:
             return 0
         if usage is None:
             accounts.hold(self._ledger, ticket, "answered without usage")
-            self._state.note("Some answers came without usage: they are held as uncertain.")
+            self._state.note(
+                "Some answers came without usage, or with counts that cannot be: "
+                "they are held as uncertain."
+            )
             return None
         # When within its day a batch ran is not known: its dearest time counts.
         at = None if arm.batch else datetime.now(UTC)
-        cost = arm.price.cost(usage, at=at, batch=arm.batch)
+        cost = (ticket.price or arm.price).cost(usage, at=at, batch=arm.batch)
         accounts.settle(self._ledger, ticket, cost)
         self._schedule.paid(arm.number, ticket.problem, ticket.n, cost)
-        if not arm.prompt_known[ticket.problem]:
+        if not arm.prompt_known[ticket.problem] and usage.prompt_tokens:
             arm.prompt_known[ticket.problem] = True
-            arm.prompt_bounds[ticket.problem] = max(1, usage.prompt_tokens)
+            arm.prompt_bounds[ticket.problem] = usage.prompt_tokens
         if self._ledger.fault is not None:
             self._control.stop(RunFault(self._ledger.fault))
         return cost
@@ -192,10 +195,14 @@ class Attempts:
         kind = type(error).__name__
         limited = isinstance(error, RateLimited)
         again = error.retryable and (limited or ticket.failures < self._max_retries)
+        too_long = _too_long(error) if again else ""
+        again = again and not too_long
         self._state.failures[kind] += 1
         self._account(ticket, kind, error.sent, error.status, str(error), final=not again)
         if again:
             self._retry_later(ticket, error)
+        elif too_long:
+            self._control.stop(RunFault(too_long))
         elif isinstance(error, Fatal):
             self._control.stop(RunFault(f"{error}"))
         elif isinstance(error, TimedOut) and error.phase != "connect":
@@ -259,3 +266,14 @@ class Attempts:
     def _unresolved(self, ticket: Ticket) -> None:
         for slot in range(ticket.first_slot, ticket.first_slot + ticket.n):
             self._schedule.resolved(ticket.arm.number, ticket.problem, slot, None)
+
+
+def _too_long(error: ProviderError) -> str:
+    """Why the run stops rather than wait for what the provider asks; empty: it waits."""
+    wait_s = error.retry_after_s or 0.0
+    if wait_s <= PATIENCE_S:
+        return ""
+    return (
+        f"{error}: it asks to wait {wait_s:.0f} s, longer than the {PATIENCE_S:.0f} s that are "
+        "waited for; resume when that time is over"
+    )

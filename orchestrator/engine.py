@@ -14,6 +14,7 @@ import time
 
 from budgets.ledger import Ledger
 from budgets.limits import CannotClear
+from budgets.meter import TimeMeter
 from orchestrator.arms import ReadyArm
 from orchestrator.attempt import Attempts
 from orchestrator.batch import Running
@@ -29,6 +30,11 @@ from orchestrator.store.store import RunStore
 METER_TICK_S = 0.25
 DEADLINE_MARGIN_S = 1.0
 """How long before a server's money ends what is in flight is let go."""
+
+
+def near_the_end(meter: TimeMeter) -> bool:
+    """Whether a server's money ends now, so that it must be let go."""
+    return meter.deadline is not None and time.time() >= meter.deadline - DEADLINE_MARGIN_S
 
 
 class Engine:
@@ -107,8 +113,9 @@ class Engine:
         for worker in self._workers:
             worker.cancel()
         while not self._tickets.empty():
-            self._ledger.release(self._tickets.get_nowait().reservation, "never sent")
-            self._state.in_flight -= 1
+            ticket = self._tickets.get_nowait()
+            self._ledger.release(ticket.reservation, "never sent")
+            self._state.back(ticket.arm.number)
         self._batching.cancel()
 
     async def _feed(self) -> None:
@@ -126,9 +133,12 @@ class Engine:
     async def _wait_for_more(self) -> bool:
         """Whether anything under way may still lead to another ticket; waits for it if so."""
         retry = self._dispatch.next_retry
+        short = self._dispatch.short_of_money
         if not self._state.in_flight and retry is None and not self.judging.pending:
-            return False
-        await self.control.wait("answers", until=retry)
+            # What the last arm waited for may have come back meanwhile: it is asked once more.
+            return short
+        waiting = "budget" if short else "answers"
+        await self.control.wait(waiting, until=retry)
         return True
 
     async def _admit(self, ticket: Ticket) -> None:
@@ -146,7 +156,7 @@ class Engine:
             return
         finally:
             self._admitting = False
-        self._state.in_flight += 1
+        self._state.sent(arm.number)
         self._tickets.put_nowait(ticket)
         if self._idle < self._tickets.qsize():
             worker = asyncio.create_task(self._work())
@@ -167,7 +177,7 @@ class Engine:
             try:
                 await self._attempts.attempt(ticket)
             finally:
-                self._state.in_flight -= 1
+                self._state.back(ticket.arm.number)
                 self.control.changed.set()
 
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
@@ -192,7 +202,7 @@ class Engine:
         while True:
             if meter.exhausted:
                 self.control.changed.set()
-                if meter.deadline is not None and time.time() >= meter.deadline - DEADLINE_MARGIN_S:
+                if near_the_end(meter):
                     self.control.budget_reached = True
                     self.cancel()
             await asyncio.sleep(METER_TICK_S)

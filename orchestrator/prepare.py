@@ -7,9 +7,8 @@ is the exception: it starts later, when its time meter already runs.
 
 from __future__ import annotations
 
-import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +21,12 @@ from budgets.prices import Price, PriceBook, Unpriced
 from budgets.profile import ProfileError
 from orchestrator import problems as problem_sets
 from orchestrator.arms import ReadyArm
+from orchestrator.asking import (
+    askable,
+    chat_where_needed,
+    refuse_raw_prompts,
+    requests_per_draw,
+)
 from orchestrator.errors import ConfigError
 from orchestrator.openfiles import connections_allowed
 from orchestrator.study import Arm, Study
@@ -31,7 +36,7 @@ from providers.batch.exchange import Exchange
 from providers.batch.lane import BatchLane
 from providers.errors import Overloaded, ProviderConfigError, ProviderError, RateLimited
 from providers.registry import make_batches, make_provider
-from providers.sample import Capabilities, Provider, SampleRequest
+from providers.sample import Provider, SampleRequest
 from providers.transport import Timeouts
 from verifiers.dedupe import Deduplicating
 from verifiers.verdict import Verifier
@@ -121,6 +126,9 @@ async def prepare(study: Study, *, api_key_env: str | None, trust: bool = False)
             await _start_verifier(arm.verifier)
             if not arm.endpoint.bundled:
                 arm.provider = open_provider(arm, study, api_key_env)
+                capabilities = arm.provider.capabilities
+                refuse_raw_prompts(arm.spec, arm.problems, capabilities)
+                arm.base = askable(arm.base, capabilities, notes)
                 await _check_model(arm)
     except BaseException:
         await close(arms)
@@ -135,14 +143,18 @@ async def close(arms: list[PreparedArm]) -> None:
         await arm.aclose()
 
 
-def amount(text: str, flag: str) -> int:
-    """A positive amount of dollars given by a person, in picodollars; raises ConfigError."""
+def amount(text: str, flag: str, *, zero: bool = False) -> int:
+    """An amount of dollars given by a person, in picodollars; raises ConfigError.
+
+    `zero`: whether it may be 0.
+    """
     try:
         pico = picodollars(text)
     except MoneyError as error:
         raise ConfigError(f"{flag}: {error}; give dollars, for example {flag} 50.") from None
-    if pico <= 0:
-        raise ConfigError(f"{flag} is {text}; it must be above 0 dollars.")
+    if pico < 0 or (pico == 0 and not zero):
+        least = "0 dollars or more" if zero else "above 0 dollars"
+        raise ConfigError(f"{flag} is {text}; it must be {least}.")
     return pico
 
 
@@ -164,6 +176,7 @@ def _prepare_arm(
 ) -> PreparedArm:
     if spec.budget:
         amount(spec.budget, "an arm's budget")
+    spec = chat_where_needed(spec, spec.model, notes)
     task = problem_sets.load(spec, study, trust=trust)
     problems = problem_sets.select(task, spec, study)
     bundled = spec.provider == "local" and not spec.model and not spec.base_url
@@ -329,13 +342,6 @@ async def _check_model(arm: PreparedArm) -> None:
         )
 
 
-def requests_per_draw(spec: Arm, capabilities: Capabilities) -> int:
-    """Choices per request: as asked, else a share of the plan that leaves at least eight rounds."""
-    if isinstance(spec.n_per_request, int):
-        return min(spec.n_per_request, capabilities.max_n)
-    return max(1, min(capabilities.max_n, math.ceil(spec.samples / 8)))
-
-
 def make_limiter(study: Study, endpoint: Endpoint, notes: list[str]) -> Limiter:
     """The limits that the study asks for, within the open-files limit; raises ConfigError."""
     text = study.max_concurrent
@@ -383,8 +389,10 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                     and arm.batches is None
                     and arm.provider.capabilities.prompt_cache != "none"
                 ),
-                base=askable(arm.base, arm.provider.capabilities),
-                n_per_request=requests_per_draw(arm.spec, arm.provider.capabilities),
+                base=arm.base,
+                n_per_request=requests_per_draw(
+                    arm.spec, arm.provider.capabilities, priced=arm.price is not None
+                ),
                 prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
                 prompt_known=[False] * len(arm.problems),
                 scopes=(f"arm:{number}",),
@@ -392,11 +400,6 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
             )
         )
     return arms
-
-
-def askable(base: SampleRequest, capabilities: Capabilities) -> SampleRequest:
-    """The request without what the model refuses."""
-    return base if capabilities.temperature else replace(base, temperature=None, top_p=None)
 
 
 def prompt_bound(problem: Problem) -> int:

@@ -16,6 +16,7 @@ form for the others, so that equal answers vote together.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -63,7 +64,7 @@ class MissingPackage(Exception):
     """A package that the rule is built on is not there; says which and how to get it."""
 
 
-class AnswerVerifier:
+class AnswerVerifier(ABC):
     """What both rules share: the cell, the bounds, and one comparison per distinct answer."""
 
     name: str
@@ -133,19 +134,21 @@ class AnswerVerifier:
             self._verdicts.forget(key)
         return verdict
 
+    @abstractmethod
     def _find(self, text: str) -> str | None:
-        raise NotImplementedError
+        """The answer that an output states, or None."""
 
     def _text(self, found: str) -> str:
         """The form in which an answer votes that is not read."""
         return found
 
+    @abstractmethod
     def _equal_texts(self, gold: str, found: str) -> bool | None:
         """Whether the texts alone decide, and how."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _compare(self, gold: str, found: str) -> tuple[bool, str]:
-        raise NotImplementedError
+        """Whether the two are equal, and the form in which the answer votes."""
 
     async def _judge(self, gold: str, found: str) -> Verdict:
         self.comparisons += 1

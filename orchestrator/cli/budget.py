@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
@@ -131,6 +132,7 @@ def accept(run: str, out: Path, why: str) -> None:
 async def _opened(directory: Path) -> AsyncIterator[tuple[RunStore, Ledger]]:
     """The run's store and ledger for writing, held by this process alone."""
     from budgets.ledger import Ledger
+    from budgets.meter import count_gaps
     from orchestrator.store.directory import RunLock
     from orchestrator.store.store import RunStore
 
@@ -138,7 +140,9 @@ async def _opened(directory: Path) -> AsyncIterator[tuple[RunStore, Ledger]]:
     try:
         store = RunStore(directory / "run.db")
         try:
-            yield store, Ledger.open(store, {})
+            ledger = Ledger.open(store, {})
+            count_gaps(ledger, time.time())
+            yield store, ledger
             await store.durable()
         finally:
             await store.close()
@@ -216,7 +220,8 @@ def _lines(directory: Path, ledger: Ledger, most: int | None) -> list[str]:
             f"{ledger.open_reservations} requests are under way, or were when the run was killed: "
             "then they become uncertain when it is resumed or resolved."
         )
-    uncertain = ledger.uncertain()
+    # What is priced by its server's time alone was held at nothing.
+    uncertain = [item for item in ledger.uncertain() if item.amount]
     if not uncertain:
         return lines
     lines.append(f"Uncertain: {len(uncertain)} requests that may have been billed.")

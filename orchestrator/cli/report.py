@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.analysis.flops import Shape
     from orchestrator.report.data import ArmReport, ReportData
+    from orchestrator.report.reprice import Repricing
 
 
 @click.command()
@@ -38,7 +40,14 @@ if TYPE_CHECKING:
               help="Forecast coverage at K attempts (repeatable).")  # fmt: skip
 @click.option("--split", metavar="USD",
               help="Say how this budget is best split over arms on the same problems.")  # fmt: skip
+@click.option("--prices-on", metavar="DATE",
+              help="Count the money by the prices of this date, such as "
+              "2024-07-31, from the usage that was stored.")  # fmt: skip
+@click.option("--prices", "prices_file", type=click.Path(path_type=Path), envvar="ORCH_PRICES",
+              metavar="FILE", help="Count the money by prices of your own (a TOML).")  # fmt: skip
+@click.pass_context
 def report(
+    context: click.Context,
     runs: tuple[str, ...],
     out: Path,
     as_json: bool,
@@ -50,6 +59,8 @@ def report(
     configs: tuple[str, ...],
     forecast_at: tuple[int, ...],
     split: str | None,
+    prices_on: str | None,
+    prices_file: Path | None,
 ) -> None:
     """Coverage at k = 1, 2, 5, 10, ... with intervals, and dollars, of each RUN.
 
@@ -60,11 +71,16 @@ def report(
     from orchestrator.report.compute import read_shapes
     from orchestrator.report.document import add_analysis
     from orchestrator.report.money import best_split
+    from orchestrator.report.reprice import repricing
     from orchestrator.report.write import print_more, write_files
 
     budget = None if split is None else _budget(split)
+    # A file that the environment names for runs to come does not reprice old ones by itself.
+    from_environment = context.get_parameter_source("prices_file") == ParameterSource.ENVIRONMENT
+    asked = prices_on is not None or (prices_file is not None and not from_environment)
+    by = repricing(prices_on, prices_file) if asked else None
     console = None if as_json else Console()
-    documents, whole = _collect(runs, out, forecast_at, read_shapes(configs), console)
+    documents, whole = _collect(runs, out, forecast_at, read_shapes(configs), by, console)
     if budget is not None:
         whole = replace(whole, sentences=(*whole.sentences, best_split(whole.arms, budget)))
     if console is None:
@@ -95,12 +111,15 @@ def _collect(
     out: Path,
     forecast_at: tuple[int, ...],
     shapes: dict[str, Shape],
+    by: Repricing | None,
     console: Console | None,
 ) -> tuple[list[dict[str, Any]], ReportData]:
     """Each run's document and the report over all of them; prints each run where asked to."""
     from orchestrator.report.collect import collect_run, together
     from orchestrator.report.document import document, imported, print_report
     from orchestrator.report.rows import read_rows
+    from orchestrator.report.speed import read_speed, speed_lines
+    from orchestrator.report.text import visible
     from orchestrator.reproduce.coverage_text import print_fits
     from orchestrator.reproduce.curves import coverage_report
     from orchestrator.reproduce.outcomes import read_outcomes
@@ -118,10 +137,15 @@ def _collect(
             continue
         directory = find_run(run, out)
         with closing(RunReader(directory)) as reader:
-            rows = read_rows(reader, shapes)
+            rows = read_rows(reader, shapes, by)
             arms += collect_run(reader, rows, forecast_at)
-        documents.append(document(str(directory), rows))
+            sessions = read_speed(reader)
+        documents.append({**document(str(directory), rows, by), "sessions": sessions})
         if console is not None:
             console.print(f"Run: {directory}", highlight=False, markup=False)
+            if by is not None:
+                console.print(f"Dollars are {by.sentence()}.", highlight=False, markup=False)
             print_report(console, rows)
+            for line in speed_lines(sessions):
+                console.print(visible(line), highlight=False, markup=False)
     return documents, together(arms)

@@ -44,7 +44,9 @@ def together(arms: Sequence[ArmReport]) -> ReportData:
     """One report over arms of any origin, each with a name of its own."""
     arms = _told_apart(list(arms))
     names = ", ".join(dict.fromkeys(arm.task for arm in arms))
-    return ReportData(f"Coverage per dollar: {names}", tuple(arms), comparisons(arms))
+    days = ", ".join(dict.fromkeys(arm.repriced_on for arm in arms if arm.repriced_on))
+    title = f"Coverage per dollar: {names}" + (f", at the prices of {days}" if days else "")
+    return ReportData(title, tuple(arms), comparisons(arms))
 
 
 def _arm(reader: RunReader, stored: ArmRow, row: Row, forecast_at: Sequence[int]) -> ArmReport:
@@ -76,6 +78,7 @@ def _arm(reader: RunReader, stored: ArmRow, row: Row, forecast_at: Sequence[int]
         points=points,
         selection=selection,
         notes=(*row.notes, *said),
+        repriced_on=row.repriced_on,
     )
     return with_law(arm, forecast_at or None)
 

@@ -94,6 +94,8 @@ class ArmReport:
     notes: tuple[str, ...] = ()
     name: str = ""
     """Set where provider and model do not tell arms apart."""
+    repriced_on: str = ""
+    """The day (ISO date) by whose prices the money is counted; empty: as it was bought."""
 
     @property
     def label(self) -> str:

@@ -15,13 +15,21 @@ from budgets.money import usd
 from orchestrator.report.data import ReportData
 from orchestrator.report.describe import compared
 from orchestrator.report.money import marginal_rows
+from orchestrator.report.others import OtherVerdicts
+from orchestrator.report.reprice import Repricing
 from orchestrator.report.rows import Row
 from orchestrator.report.text import dollars, percent, visible
 
 
-def document(run: str, rows: list[Row]) -> dict[str, Any]:
-    """The report as plain data; money as decimal strings of dollars."""
-    return {"run": run, "rows": [_row(row) for row in rows]}
+def document(run: str, rows: list[Row], by: Repricing | None = None) -> dict[str, Any]:
+    """The report as plain data; money as decimal strings of dollars.
+
+    `by`: the prices by which the rows were counted, if not by the run's own.
+    """
+    whole: dict[str, Any] = {"run": run, "rows": [_row(row) for row in rows]}
+    if by is not None:
+        whole["repriced"] = {"on": by.day, "snapshot": by.book.snapshot}
+    return whole
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -56,7 +64,20 @@ def _row(row: Row) -> dict[str, Any]:
             }
             for point in row.coverage
         ],
+        "other_verifiers": [_other(one) for one in row.others],
         "notes": row.notes,
+    }
+
+
+def _other(other: OtherVerdicts) -> dict[str, Any]:
+    return {
+        "verifier": other.verifier,
+        "judged": other.judged,
+        "passed": other.passed,
+        "solved": other.solved,
+        "precision_of_run": other.against_run.precision,
+        "recall_of_run": other.against_run.recall,
+        "coverage": [{"k": k, "mean": mean} for k, mean in other.coverage],
     }
 
 
@@ -152,7 +173,8 @@ def print_report(console: Console, rows: list[Row]) -> None:
 
 def _caption(row: Row) -> str:
     per_solved = row.usd_per_solved
-    money = f"{dollars(row.spent)} spent"
+    how = f"at the prices of {row.repriced_on}" if row.repriced_on else "spent"
+    money = f"{dollars(row.spent)} {how}"
     if row.uncertain:
         money += f" and {dollars(row.uncertain)} uncertain"
     if per_solved is not None:

@@ -70,15 +70,20 @@ class Schedule:
         self._policies = list(policies)
         self._open = set(range(len(policies)))
         self._returned: deque[Draw] = deque()
+        self._waiting: set[int] = set()
 
     def next(self) -> Draw | None:
         """The next draw of any arm; None where nothing is to be planned for now."""
-        if self._returned:
-            return self._returned.popleft()
-        for arm in sorted(self._open, key=lambda number: self._policies[number].progress):
-            draw = self._policies[arm].next()
-            if draw is not None:
+        for index, draw in enumerate(self._returned):
+            if draw.arm not in self._waiting:
+                del self._returned[index]
                 return draw
+        for arm in sorted(
+            self._open - self._waiting, key=lambda number: self._policies[number].progress
+        ):
+            found = self._policies[arm].next()
+            if found is not None:
+                return found
             if self._policies[arm].done:
                 self._open.discard(arm)
         return None
@@ -86,6 +91,14 @@ class Schedule:
     def give_back(self, draw: Draw) -> None:
         """Slots that were given out and not planned: the next draws begin with them."""
         self._returned.appendleft(draw)
+
+    def pause_arm(self, arm: int) -> None:
+        """Give out nothing of an arm until `go_on` (it waits for money that others do not need)."""
+        self._waiting.add(arm)
+
+    def go_on(self, arm: int) -> None:
+        """An arm may be asked again."""
+        self._waiting.discard(arm)
 
     def close_arm(self, arm: int) -> None:
         """Give out nothing more for an arm (its own budget is reached)."""

@@ -22,6 +22,8 @@ from orchestrator.store.writer import Writer
 from providers.sample import Choice, SampleResponse
 from verifiers.verdict import Verdict
 
+CACHE_KIB = 8192
+
 BatchState = Literal["intent", "submitted", "lost", "done"]
 """intent: about to be handed over, or handed over. submitted: at the provider under its id.
 lost: looked for and not found. done: nothing more will come of it."""
@@ -32,7 +34,9 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA cache_size=-65536")
+    # Filled by and by: a larger one only makes a long run take more memory than a short one. The
+    # system caches the rest of the file.
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     if create:
         connection.executescript("BEGIN;" + schema.CREATE + "COMMIT;")
         connection.execute(schema.PUT_META, ("schema", schema.VERSION))
