@@ -135,7 +135,12 @@ def look_at_docker() -> Finding:
             return Finding(
                 "containers", False, f"{name} does not answer", f"start {name}'s service"
             )
-    return Finding("containers", False, "neither docker nor podman", "needed for SWE-bench only")
+    return Finding(
+        "containers",
+        False,
+        "neither docker nor podman",
+        "needed for SWE-bench, and for --sandbox docker, podman or gvisor",
+    )
 
 
 def look_at_lean() -> Finding:
