@@ -28,7 +28,11 @@ def chat_where_needed(spec: Arm, model: str, notes: list[str]) -> Arm:
     import msgspec
 
     row = known.find(spec.provider)
-    if spec.prompt_style or row is None or row.takes_raw_prompts(model):
+    if spec.prompt_style or row is None:
+        return spec
+    # At another address than the provider's own, its models' names mean nothing.
+    able = row.capabilities.raw_completions
+    if able if spec.base_url else row.takes_raw_prompts(model):
         return spec
     note = (
         f"{model} on {spec.provider} takes chat messages only: a raw prompt is sent as one user "

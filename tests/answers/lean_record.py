@@ -1,6 +1,6 @@
 """Records what a real Lean says to the commands below: lean_spoken.json (see `make test-lean`).
 
-    ORCH_LEAN_WASM=FOLDER python -m tests.answers.lean_record
+ORCH_LEAN_WASM=FOLDER python -m tests.answers.lean_record
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ COMMANDS = [
     named("classical", "(p : Prop) : p ∨ ¬p", "  exact Classical.em p"),
     named("unknown", DOUBLE, "  simp [made_up_lemma]"),
     "set_option debug.skipKernelTC true in\n" + named("unchecked", DOUBLE, "  omega"),
-    named("dots", "(p q : Prop) (a : p) (b : q) : p ∧ q", "  constructor\n  · exact a\n  · exact b"),
+    named(
+        "dots", "(p q : Prop) (a : p) (b : q) : p ∧ q", "  constructor\n  · exact a\n  · exact b"
+    ),
     named("calculated", "(a b : Nat) (h : a = b) : b = a", "  calc b = a := by\n        rw [h]"),
     named("unfinished", "(p q : Prop) (a : p) (b : q) : p ∧ q", "  constructor\n  exact a"),
     named("cut", DOUBLE, "  have k : x = 2 :="),

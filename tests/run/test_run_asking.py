@@ -41,6 +41,12 @@ def test_the_style_that_the_model_takes(provider, model, style):
     assert len(notes) == (1 if style else 0)
 
 
+@pytest.mark.parametrize(("provider", "style"), [("openai", ""), ("anthropic", "chat")])
+def test_a_server_of_ones_own_is_taken_at_its_protocols_word(provider, style):
+    own = arm(provider, base_url="http://localhost:8000/v1")
+    assert chat_where_needed(own, "gpt-4o", []).prompt_style == style
+
+
 @pytest.mark.parametrize("style", ["chat", "completion"])
 def test_a_style_that_a_person_chose_is_kept(style):
     notes: list[str] = []

@@ -47,7 +47,9 @@ def arguments(provider, server, tmp_path):
             "provider": provider, "model": "m", "base-url": f"{server.url}/v1",
             "api-key-env": "SOME_KEY", "task": "arithmetic",
             "prices": prices, "samples": SAMPLES, "limit": PROBLEMS, "n-per-request": 4,
-            "budget": "5", "name": "r", **more,
+            "budget": "5", "name": "r",
+            # Anthropic takes nothing else, so nobody has to say it.
+            **({"prompt-style": "chat"} if provider == "openai" else {}), **more,
         }  # fmt: skip
         return ["run", "--batch", *(p for k, v in named.items() for p in (f"--{k}", v))]
 
