@@ -235,7 +235,8 @@ def through_orch(rates: Rates, folder: Path, *flags: str) -> tuple[int, int]:
         command = [
             sys.executable, "-m", "orchestrator", "run", "--provider", rates.protocol,
             "--base-url", f"{shop.url}/v1", "--model", rates.model, "--task", str(task),
-            "--prompt-style", "chat", "--samples", str(K), "--max-tokens", str(COMPLETION_TOKENS), "--budget", "100",
+            "--prompt-style", "chat", "--samples", str(K), "--budget", "100",
+            "--max-tokens", str(COMPLETION_TOKENS),
             "--prices", str(prices), "--out", str(folder / "-".join(["runs", *flags])),
             "--display", "none", "--yes", "--json", *flags,
         ]  # fmt: skip
