@@ -45,8 +45,8 @@ OPTIONS = (
 """Of each run of tests; plugins were imported before, hence the warning."""
 
 TESTS = {
-    "unbiased": ["unbiased"], "coverage": ["unbiased", "intervals"],
-    "intervals": ["unbiased", "cost", "intervals"], "mixture": ["intervals"],
+    "unbiased": ["unbiased"], "coverage": ["bounds", "unbiased", "intervals"],
+    "intervals": ["bounds", "unbiased", "cost", "intervals"], "mixture": ["bounds", "intervals"],
     "survival": ["survival"], "scaling": ["scaling"], "forecast": ["forecast"],
     "beta": ["forecast", "backtest"], "value": ["backtest"], "selection": ["selection"],
     "cost": ["cost"], "flops": ["flops"], "compare": ["compare"], "pairing": ["compare"],

@@ -39,7 +39,7 @@ from orchestrator.metering import (
 )
 from orchestrator.prepare import Prepared, amount, open_provider, ready
 from orchestrator.progress import Display, Progress
-from orchestrator.resume import Owed, owed, recount, refuse_unresumable
+from orchestrator.resume import Owed, owed, recount, refuse_unresumable, resolved_slots
 from orchestrator.schedule import ArmPlan, Schedule, make_policy
 from orchestrator.speed import key_of_session, session_document
 from orchestrator.state import RunState, arm_counts
@@ -323,7 +323,6 @@ def _plan(
 ) -> tuple[Schedule, Owed]:
     """The schedule and what is owed; a new run's study and problems are appended to the store."""
     rest = Owed([[0] * len(arm.problems) for arm in arms], [], [], [], [])
-    resolved: list[tuple[int, int, int, bool | None]] = []
     if options.resume:
         with contextlib.closing(RunReader(options.directory)) as reader:
             stored = bool(reader.meta("identity"))
@@ -331,7 +330,7 @@ def _plan(
                 # What may change on resume (more samples, another budget) is the study from now on.
                 _write_study(options.directory, prepared)
                 rest = owed(reader, arms, held)
-                resolved = recount(reader, arms, state)
+                recount(reader, arms, state)
     else:
         stored = False
     if not stored:
@@ -352,8 +351,9 @@ def _plan(
         for arm in arms
     ]
     schedule = Schedule(policies)
-    for slot in resolved:
-        schedule.resolved(*slot)
+    if stored:
+        for slot in resolved_slots(options.directory, arms):
+            schedule.resolved(*slot)
     for draw in rest.missing:
         schedule.give_back(draw)
     for batch in rest.dropped:
@@ -432,7 +432,7 @@ def _ending(
     fault = (
         engine.control.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
     )
-    ending = Ending(errors.COMPLETE, notes=list(state.notes))
+    ending = Ending(errors.COMPLETE, notes=[*state.notes, *state.repeats.sentences()])
     if state.unfilled:
         ending.exit_code = errors.UNFILLED
         ending.reasons.append(f"{state.unfilled} slots could not be filled, after retries")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
               help="A model's config.json, for its operations (repeatable).")  # fmt: skip
 @click.option("--forecast", "forecast_at", type=click.IntRange(min=2), multiple=True, metavar="K",
               help="Forecast coverage at K attempts (repeatable).")  # fmt: skip
+@click.option("--split", metavar="USD",
+              help="Say how this budget is best split over arms on the same problems.")  # fmt: skip
 @click.option("--prices-on", metavar="DATE",
               help="Count the money by the prices of this date, such as "
               "2024-07-31, from the usage that was stored.")  # fmt: skip
@@ -55,6 +58,7 @@ def report(
     latex: Path | None,
     configs: tuple[str, ...],
     forecast_at: tuple[int, ...],
+    split: str | None,
     prices_on: str | None,
     prices_file: Path | None,
 ) -> None:
@@ -66,16 +70,22 @@ def report(
 
     from orchestrator.report.compute import read_shapes
     from orchestrator.report.document import add_analysis
+    from orchestrator.report.money import best_split
     from orchestrator.report.reprice import repricing
     from orchestrator.report.write import print_more, write_files
 
+    budget = None if split is None else _budget(split)
     # A file that the environment names for runs to come does not reprice old ones by itself.
     from_environment = context.get_parameter_source("prices_file") == ParameterSource.ENVIRONMENT
     asked = prices_on is not None or (prices_file is not None and not from_environment)
     by = repricing(prices_on, prices_file) if asked else None
     console = None if as_json else Console()
     documents, whole = _collect(runs, out, forecast_at, read_shapes(configs), by, console)
+    if budget is not None:
+        whole = replace(whole, sentences=(*whole.sentences, best_split(whole.arms, budget)))
     if console is None:
+        if budget is not None:
+            documents[0]["split"] = whole.sentences[-1]
         add_analysis(documents, whole)
         click.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2))
     else:
@@ -84,6 +94,16 @@ def report(
         whole, html=html, figures=figures, csv=csv_file, markdown=markdown, latex=latex
     ):
         click.echo(f"Wrote {path}", err=True)
+
+
+def _budget(text: str) -> int:
+    from budgets.money import MoneyError, picodollars
+    from orchestrator.errors import ConfigError
+
+    try:
+        return picodollars(text)
+    except MoneyError as error:
+        raise ConfigError(f"--split: {error}; give dollars, such as --split 10.") from None
 
 
 def _collect(

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from orchestrator.errors import ConfigError
+from orchestrator.report.text import visible
 from orchestrator.rewards import Scored, score_run
 from orchestrator.store.reader import find_run
 from providers.errors import ProviderConfigError
@@ -45,7 +46,8 @@ def score(
         return
     for one in found:
         click.echo(
-            f"{one.arm}: {one.samples:,} samples have a reward of {one.model} (/{one.api}); "
+            f"{visible(one.arm)}: {one.samples:,} samples have a reward of "
+            f"{visible(one.model)} (/{one.api}); "
             f"{one.asked:,} texts were asked about in {one.seconds:.1f} s, "
             f"{one.unreadable:,} samples the model cannot read."
         )

@@ -14,6 +14,7 @@ from rich.text import Text
 from budgets.money import usd
 from orchestrator.report.data import ReportData
 from orchestrator.report.describe import compared
+from orchestrator.report.money import marginal_rows
 from orchestrator.report.others import OtherVerdicts
 from orchestrator.report.reprice import Repricing
 from orchestrator.report.rows import Row
@@ -109,9 +110,14 @@ def imported(report: ReportData, source: str) -> dict[str, Any]:
     return {"run": source, "rows": rows}
 
 
-def add_analysis(documents: Sequence[dict[str, Any]], report: ReportData) -> None:
-    """Put each arm's fits, forecasts and selection into its row, and the comparisons of arms
-    (of all runs, if there are several) into every document. `report` holds the same arms in order.
+def add_analysis(
+    documents: Sequence[dict[str, Any]], report: ReportData, *, compare: bool = True
+) -> None:
+    """Put each arm's fits, forecasts, selection and marginal dollars into its row, and the
+    comparisons of arms (of all runs, if there are several) into every document.
+
+    `report` holds the same arms in the same order. Without `compare` no arms are compared: where
+    which outcome belongs to which problem is not known, no pair of them means anything.
     """
     rows = [row for document in documents for row in document["rows"]]
     for row, arm in zip(rows, report.arms, strict=True):
@@ -122,6 +128,7 @@ def add_analysis(documents: Sequence[dict[str, Any]], report: ReportData) -> Non
             {"method": one.method, "k": list(one.ks), "precision": list(one.precision)}
             for one in arm.selection
         ]
+        row["marginal_usd_per_solve"] = marginal_rows(arm)
         row["notes"] = list(arm.notes)
     differences = [
         {
@@ -130,7 +137,7 @@ def add_analysis(documents: Sequence[dict[str, Any]], report: ReportData) -> Non
             "problems": one.found.problems, "paired": one.found.paired,
             "separable": one.found.separable, "sentence": one.sentence,
         }
-        for one in compared(report.arms)
+        for one in (compared(report.arms) if compare else ())
     ]  # fmt: skip
     for document in documents:
         document["differences"] = differences

@@ -52,11 +52,13 @@ def other_verdicts(reader: RunReader, arm: ArmRow, own: str, ks: list[int]) -> l
         )
         judged, passed = counts.judged, counts.passed
         within = [k for k in ks if k <= judged.min()] if arm.policy == "uniform" else []
-        curve = coverage_curve(judged, passed, np.array(within)) if within else None
+        means: list[float] = (
+            coverage_curve(judged, passed, np.array(within)).mean.tolist() if within else []
+        )
         found.append(
             OtherVerdicts(
                 name, int(judged.sum()), int(passed.sum()), int((passed > 0).sum()),
-                agreement(pairs), tuple(zip(within, map(float, () if curve is None else curve.mean), strict=True)),
+                agreement(pairs), tuple(zip(within, means, strict=True)),
             )
         )  # fmt: skip
     return found

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,22 @@ def test_runs_of_one_model_on_the_same_problems_are_not_separable(house: Path) -
         assert found["paired"] and found["problems"] == 6 and found["k"] == 8
         assert not found["separable"] and "not separable" in found["sentence"]
         assert found["low"] <= found["mean"] <= found["high"]
+
+
+def test_marginal_dollars_and_a_split_of_the_budget(house: Path) -> None:
+    (row,) = report("a", cwd=house)["rows"]
+    points, steps = row["coverage"], row["marginal_usd_per_solve"]
+    assert [(one["k_from"], one["k_to"]) for one in steps] == [(1, 2), (2, 5), (5, 8)]
+    for (low, high), one in zip(pairwise(points), steps, strict=True):
+        gained = 6 * (high["mean"] - low["mean"])
+        paid = float(high["usd_at_k"]) - float(low["usd_at_k"])
+        if gained:
+            assert float(one["usd"]) == pytest.approx(paid / gained, rel=1e-6)
+    documents = report("a", "b", "--split", "1", cwd=house)
+    assert "8 of orch-tiny" in documents[0]["split"] and "cover most" in documents[0]["split"]
+    assert "buys no round" in orch("report", "a", "--split", "0", cwd=house).stdout
+    refused = orch("report", "a", "--split", "much", cwd=house)
+    assert refused.returncode == 2 and "--split" in refused.stderr
 
 
 def test_imported_outcomes_are_reported_like_a_run(tmp_path: Path) -> None:
