@@ -78,12 +78,14 @@ def resolutions(
     totals: Totals,
     answered: Mapping[str, tuple[int, int]],
     *,
+    cleared_before: int = 0,
     above_bound: bool = False,
 ) -> list[Resolution]:
     """What each uncertain amount is resolved to; raises ConfigError where the bill cannot be.
 
     `answered`: reservation and request of each answer, by its id at the provider. `totals` and
-    `uncertain` are those of the scope that the bill is for.
+    `uncertain` are those of the scope that the bill is for. `cleared_before`: what earlier
+    resolutions settled for requests without an answer; the bill names them still.
     """
     if not uncertain:
         raise ConfigError("Nothing of this run is uncertain; there is nothing to resolve.")
@@ -97,7 +99,7 @@ def resolutions(
     named = {resolution.reservation for resolution in found}
     rest = [item for item in uncertain if item.reservation not in named]
     if any(row.id for row in rows):
-        left = sum(row.cost for row in rows if row.id not in answered)
+        left = sum(row.cost for row in rows if row.id not in answered) - cleared_before
     else:
         left = sum(row.cost for row in rows) - totals.settled
     held = sum(item.amount for item in rest)

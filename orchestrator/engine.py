@@ -29,8 +29,8 @@ from orchestrator.state import RunState
 from orchestrator.store.store import RunStore
 
 METER_TICK_S = 0.25
-DEADLINE_MARGIN_S = 1.0
-"""How long before a server's money ends what is in flight is let go."""
+DEADLINE_MARGIN_S = 4.0
+"""How long before a server's money ends what is in flight is let go, and the server ended."""
 
 
 def near_the_end(meter: TimeMeter) -> bool:

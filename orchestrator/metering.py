@@ -53,6 +53,11 @@ class Meters:
         )
 
 
+def grace_s(meters: Meters) -> float:
+    """How long a server may take to end by itself: little where its money is about to."""
+    return 0.5 if any(map(near_the_end, meters.running.values())) else 5.0
+
+
 def start_meters(prepared: Prepared, ledger: Ledger) -> Meters:
     """A meter for each server paid by the hour, running from now on."""
     meters = Meters()

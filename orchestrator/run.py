@@ -31,6 +31,7 @@ from orchestrator.judging import Judging
 from orchestrator.metering import (
     BudgetTooSmall,
     Meters,
+    grace_s,
     start_meters,
     tick,
     unwatched,
@@ -165,7 +166,7 @@ async def _session(
             for watch in watches:
                 watch.cancel()
             for child in children:
-                await child.stop()
+                await child.stop(grace_s(meters))
         meter.stop()
 
     engine = Engine(
@@ -188,7 +189,7 @@ async def _session(
         for watch in watches:
             watch.cancel()
         for child in children:
-            await child.stop()
+            await child.stop(grace_s(meters))
         meters.stop()
         state.phase = "judging what is left"
         await leftovers

@@ -172,6 +172,7 @@ async def _resolve(
     async with _opened(directory) as (store, ledger):
         with closing(RunReader(directory)) as reader:
             answered = reader.answers_by_provider_id()
+            cleared = reader.cleared_without_answer(scope)
             if any(batch.state != "lost" for batch in reader.open_batches()):
                 raise ConfigError(
                     "A batch of this run may still be at its provider, and what it costs is not "
@@ -179,7 +180,9 @@ async def _resolve(
                 )
         before = ledger.totals(scope)
         uncertain = [item for item in ledger.uncertain() if scope in item.scopes]
-        found = resolutions(rows, uncertain, before, answered, above_bound=above_bound)
+        found = resolutions(
+            rows, uncertain, before, answered, cleared_before=cleared, above_bound=above_bound
+        )
         enter(ledger, found, f"resolved by {source}")
         for item in found:
             if item.request is not None:

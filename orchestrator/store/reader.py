@@ -400,6 +400,17 @@ class RunReader:
             (scope,),
         ).fetchall()
 
+    def cleared_without_answer(self, scope: str) -> int:
+        """Picodollars of one scope that resolutions settled for requests without an answer."""
+        row = self._db.execute(
+            "SELECT coalesce(sum(s.amount), 0) FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
+            " AND r.reservation = s.reservation WHERE s.kind = 'resolve'"
+            " AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %'"
+            " AND s.reservation NOT IN (SELECT reservation FROM answers)",
+            (scope,),
+        ).fetchone()
+        return int(row[0])
+
     def settled_without_usage(self, scope: str) -> int:
         """Picodollars of one scope that were settled for anything but an answer with usage."""
         row = self._db.execute(

@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -195,28 +196,31 @@ def test_a_server_is_let_go_when_its_arm_is_done_and_the_others_go_on(
     held, code, orch, start_orch, tmp_path
 ):
     """The paid arm gets no answer before the server of the other arm is gone."""
-    process: list[subprocess.Popen[str]] = []
-    seen: list[bool] = []
+    gone_again = threading.Event()
 
-    def servers() -> list[int]:
-        mine = children(process[0].pid) if process else []
-        return [pid for pid in mine if "providers.tiny" in command_of(pid) and not gone(pid)]
+    def watch(pid: int) -> None:
+        servers: list[int] = []
+        deadline = time.monotonic() + 100
+        while not servers or not all(map(gone, servers)):
+            servers = servers or [c for c in children(pid) if "providers.tiny" in command_of(c)]
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.2)
+        gone_again.set()
 
     def reply(body):
-        deadline = time.monotonic() + 80
-        while not seen or servers():
-            if servers() and not seen:
-                seen.append(True)
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        assert gone_again.wait(100)
         return answer()
 
     (tmp_path / "p.toml").write_text('[models.hostile]\ninput = "3.00"\noutput = "15.00"\n')
     with serving(reply) as url:
         (tmp_path / "s.toml").write_text(MIXED.format(held=held, url=url))
-        process.append(start_orch("run", "s.toml", "--json", "--yes"))
-        out, err = process[0].communicate(timeout=120)
-        assert process[0].returncode == code, err
+        process = start_orch("run", "s.toml", "--json", "--yes")
+        watcher = threading.Thread(target=watch, args=(process.pid,))
+        watcher.start()
+        out, err = process.communicate(timeout=120)
+        watcher.join()
+        assert process.returncode == code, err
         rows = json.loads(out)["rows"]
         assert rows[1]["samples"] == 128 and rows[0]["samples"] > 0
         with contextlib.closing(RunReader(tmp_path / "runs/r")) as reader:
