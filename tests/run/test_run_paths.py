@@ -34,7 +34,8 @@ def test_a_run_with_relative_paths_is_resumed_from_elsewhere(tmp_path: Path) -> 
     (here / "prices.toml").write_text('[models."m"]\ninput = "1"\noutput = "1"\n')
     (here / "study.toml").write_text(
         '[study]\nprices = "prices.toml"\n'
-        '[[arms]]\nprovider = "local"\ntask = "mine.jsonl"\nsamples = 2\nmax_tokens = 12\nexclude = ["p1"]\n'
+        '[[arms]]\nprovider = "local"\ntask = "mine.jsonl"\nsamples = 2\n'
+        'max_tokens = 12\nexclude = ["p1"]\n'
     )
     # Beside the study file, though the command is given elsewhere.
     ended = orch_in(elsewhere, "run", "../here/study.toml", "--name", "r", "--json")
@@ -89,7 +90,8 @@ def test_unsound_problems_can_be_left_out_of_a_run(tmp_path: Path) -> None:
 def test_a_report_shows_another_verifiers_verdicts(tmp_path: Path) -> None:
     problems(tmp_path / "mine.jsonl")
     assert orch_in(tmp_path, "run", "--provider", "local", "--task", "mine.jsonl",
-                   "--samples", "8", "--max-tokens", "12", "--name", "r").returncode == 0  # fmt: skip
+                   "--samples", "8", "--max-tokens", "12",
+                   "--name", "r").returncode == 0  # fmt: skip
     judged = orch_in(tmp_path, "verify", "r", "--verifier", "exact-last-line")
     assert judged.returncode == 0, judged.stderr
     shown = json.loads(orch_in(tmp_path, "report", "r", "--json").stdout)
