@@ -15,7 +15,7 @@ import msgspec
 import tomli_w
 
 from orchestrator.errors import ConfigError
-from orchestrator.schedule import policy_names
+from orchestrator.schedule import POLICIES, policy_names
 
 
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -146,10 +146,25 @@ def make_study(document: dict[str, Any], source: str) -> Study:
     return study
 
 
+def refuse_unknown_provider(name: object, source: str) -> None:
+    """Raise ConfigError for a provider that orch does not have, naming those that it has."""
+    from providers.known import find
+    from providers.registry import provider_names
+
+    # Entry points are read from every installed package's metadata.
+    if find(str(name)) is None and name not in provider_names():
+        raise ConfigError(
+            f"{source}: unknown provider {name!r}; the known ones are "
+            f"{', '.join(provider_names())}. Any OpenAI-compatible server works with "
+            "--provider openai --base-url URL."
+        )
+
+
 def _check_arm(arm: Arm, source: str) -> None:
+    refuse_unknown_provider(arm.provider, source)
     if arm.samples < 0:
         raise ConfigError(f"{source}: samples is {arm.samples}; it must be at least 1.")
-    if arm.policy not in policy_names():
+    if arm.policy not in POLICIES and arm.policy not in policy_names():
         raise ConfigError(
             f"{source}: unknown policy {arm.policy!r}; "
             f"the known ones are {', '.join(policy_names())}."

@@ -14,6 +14,8 @@ string of it as a key. NaN equals NaN. The same tolerance for floats.
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
 from itertools import zip_longest
 from typing import Any
 
@@ -79,6 +81,8 @@ def same_value(got: Any, expected: Any, tolerance: float = 0.0) -> bool:
         return all(same_value(a, b, tolerance) for a, b in zip(got, expected, strict=True))
     if isinstance(expected, dict):
         return isinstance(got, dict) and _same_dict(got, expected, tolerance)
+    if isinstance(got, Decimal | Fraction):
+        got = _as_plain_number(got)
     if isinstance(got, float) or isinstance(expected, float):
         if isinstance(got, int | float) and isinstance(expected, int | float):
             return _near(got, expected, tolerance)
@@ -86,6 +90,16 @@ def same_value(got: Any, expected: Any, tolerance: float = 0.0) -> bool:
     if isinstance(got, bytes | bytearray | complex | range):
         return bool(type(got) is type(expected) and got == expected)
     return bool(got == expected)
+
+
+def _as_plain_number(value: Decimal | Fraction) -> int | float:
+    """The integer, or else the nearest float: JSON has no other numbers to compare with."""
+    try:
+        if -(1 << 53) < value < 1 << 53 and value == int(value):
+            return int(value)
+        return float(value)
+    except (ArithmeticError, ValueError):
+        return float("nan")
 
 
 def _same_set(got: set[Any] | frozenset[Any], expected: list[Any] | tuple[Any, ...]) -> bool:

@@ -127,15 +127,20 @@ def look_at_keys() -> Finding:
 
 
 def look_at_docker() -> Finding:
-    for name in ("docker", "podman"):
+    silent = []
+    for name, field in (("docker", "{{.ServerVersion}}"), ("podman", "{{.Version.Version}}")):
         if shutil.which(name):
-            ok, text = _ask([name, "info", "--format", "{{.ServerVersion}}"])
+            ok, text = _ask([name, "info", "--format", field])
             if ok and text.strip():
                 return Finding("containers", True, f"{name} {text.strip()}")
-            return Finding(
-                "containers", False, f"{name} does not answer", f"start {name}'s service"
-            )
-    return Finding("containers", False, "neither docker nor podman", "needed for SWE-bench only")
+            silent.append(name)
+    if silent:
+        told = f"{' and '.join(silent)} installed, but no answer"
+        return Finding("containers", False, told, f"start {silent[0]}'s service")
+    return Finding(
+        "containers", False, "neither docker nor podman",
+        "needed for SWE-bench, and for --sandbox docker, podman or gvisor",
+    )  # fmt: skip
 
 
 def look_at_lean() -> Finding:

@@ -91,7 +91,7 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--pilot", type=click.IntRange(min=1), metavar="N",
               help="Buy the first N samples per problem, forecast the rest, then ask.")  # fmt: skip
 @option("--confirm-over", metavar="USD", default="25", show_default=True,
-        help="Ask before a plan that may cost more; a script needs --yes.")  # fmt: skip
+        help="Ask before a plan that may cost more (0: always); a script needs --yes.")  # fmt: skip
 @option("--yes", "-y", is_flag=True, help="Agree to the plan's price.")
 @option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
         help="Where run directories are made.")  # fmt: skip
@@ -143,7 +143,7 @@ def run(**given: Any) -> None:
 def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
     """The study that the command line and the file describe; raises ConfigError."""
     from orchestrator.errors import ConfigError
-    from orchestrator.study import make_study, read_study, whole_paths
+    from orchestrator.study import make_study, read_study, refuse_unknown_provider, whole_paths
 
     document: dict[str, Any] = {"study": {}, "arms": [{}]}
     source = "command line"
@@ -165,6 +165,7 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
             raise ConfigError(
                 "No provider is named; give --provider (local needs nothing installed)."
             )
+        refuse_unknown_provider(arm["provider"], source)
         if "task" not in arm:
             if arm["provider"] != "local" or arm.get("model") or arm.get("base_url"):
                 raise ConfigError("No task is named; give --task NAME or --task FILE.jsonl.")
@@ -232,7 +233,7 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
     console = Console(stderr=True)
     if not how.resume:
         refuse_used(directory)
-    over = amount(how.confirm_over, "--confirm-over")
+    over = amount(how.confirm_over, "--confirm-over", zero=True)
     options = RunOptions(directory, how.resume, how.display, console)
     if how.pilot:
         first = await prepare(
@@ -292,6 +293,7 @@ def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
 
 def agreed(console: Console, study: Study, options: RunOptions, over: int, how: How) -> bool:
     """Say what the rest of the plan will cost by the pilot, and ask."""
+    from orchestrator.errors import ConfigError
     from orchestrator.prepare import DEFAULT_SAMPLES
     from orchestrator.quoting import ask, forecast_rest
     from orchestrator.report.text import dollars
@@ -310,6 +312,10 @@ def agreed(console: Console, study: Study, options: RunOptions, over: int, how: 
         ask(what, rest.high, over, yes=how.yes)
     except click.Abort:
         return False
+    except ConfigError as error:
+        most = max(wanted)
+        again = f"orch run --resume {_shell(options.directory)} --samples {most} --yes"
+        raise ConfigError(f"{error} The pilot is kept; go on with: {again}") from None
     return True
 
 

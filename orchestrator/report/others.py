@@ -52,13 +52,13 @@ def other_verdicts(reader: RunReader, arm: ArmRow, own: str, ks: list[int]) -> l
         )
         judged, passed = counts.judged, counts.passed
         within = [k for k in ks if k <= judged.min()] if arm.policy == "uniform" else []
-        coverage: list[float] = []
-        if within:
-            coverage = coverage_curve(judged, passed, np.array(within)).mean.tolist()
+        means: list[float] = (
+            coverage_curve(judged, passed, np.array(within)).mean.tolist() if within else []
+        )
         found.append(
             OtherVerdicts(
                 name, int(judged.sum()), int(passed.sum()), int((passed > 0).sum()),
-                agreement(pairs), tuple(zip(within, coverage, strict=True)),
+                agreement(pairs), tuple(zip(within, means, strict=True)),
             )
         )  # fmt: skip
     return found

@@ -89,9 +89,11 @@ def test_unsound_problems_can_be_left_out_of_a_run(tmp_path: Path) -> None:
 
 def test_a_report_shows_another_verifiers_verdicts(tmp_path: Path) -> None:
     problems(tmp_path / "mine.jsonl")
-    assert orch_in(tmp_path, "run", "--provider", "local", "--task", "mine.jsonl",
-                   "--samples", "8", "--max-tokens", "12",
-                   "--name", "r").returncode == 0  # fmt: skip
+    ended = orch_in(
+        tmp_path, "run", "--provider", "local", "--task", "mine.jsonl",
+        "--samples", "8", "--max-tokens", "12", "--name", "r",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
     judged = orch_in(tmp_path, "verify", "r", "--verifier", "exact-last-line")
     assert judged.returncode == 0, judged.stderr
     shown = json.loads(orch_in(tmp_path, "report", "r", "--json").stdout)

@@ -29,6 +29,8 @@ sys.path.insert(0, str(HERE))
 
 from verifiers.program import ProgramVerifier  # noqa: E402
 from verifiers.sandbox import Limits, Sandbox  # noqa: E402
+from verifiers.sandbox.confine import CONTAINERS  # noqa: E402
+from verifiers.sandbox.kernel import Kernel  # noqa: E402
 
 TIGHT = Limits(wall_s=0.6, cpu_s=0.8, memory_mb=128, output_mb=4, processes=16, disk_mb=4)
 FAIR = Limits(wall_s=20, cpu_s=20, memory_mb=512, output_mb=16, processes=64, disk_mb=16)
@@ -53,6 +55,16 @@ TESTS = {
         "source": "def check(candidate):\n    assert candidate(1, 2) == 3\n"
         "    assert candidate(3, 4) == 7\n    assert candidate(5, -5) == 0\n",
     },
+    "words": {
+        "kind": "calls",
+        "entry": "words",
+        "cases": [{"args": [], "expected": {"1": "b"}}],
+    },
+    "repeated": {
+        "kind": "calls",
+        "entry": "repeated",
+        "cases": [{"args": [], "expected": [1, 2, 2]}],
+    },
     "near": {
         "kind": "assert",
         "entry": "add",
@@ -65,6 +77,11 @@ TESTS = {
         "    assert candidate(list(items)) == [1, 2, 3]\n",
     },
 }
+
+
+def _of_engine(mount: str) -> bool:
+    """Whether a container engine made this mount, for a container that may end at any time."""
+    return any(word in mount for word in ("/overlay", "/containers", "/netns"))
 
 
 class Host:
@@ -104,7 +121,7 @@ class Host:
             os.getpriority(os.PRIO_PROCESS, 0),
             os.getpriority(os.PRIO_PROCESS, self.bystander.pid),
             os.sched_getaffinity(self.bystander.pid),
-            Path("/proc/self/mountinfo").read_text(),
+            [m for m in Path("/proc/self/mountinfo").read_text().splitlines() if not _of_engine(m)],
         )
 
     def fill(self, code: str) -> str:
@@ -153,12 +170,18 @@ class Host:
 
 
 def leftovers(boxes: list[Sandbox], host: Host) -> list[str]:
-    """Processes that are neither ours nor a cell's own two."""
+    """Processes that are neither ours nor a cell's own two.
+
+    This program is a reaper of orphans, so that whatever its cells leave stays below it; as root a
+    cell's uid is held by nobody else either. A user's other processes are no business of ours.
+    """
     cells = [c for box in boxes for seat in box._all for c in seat.cells.values()]
     known = {os.getpid(), host.bystander.pid}
     known |= {pid for c in cells for pid in (c._process.pid, c._zygote)}
     # Bubblewrap puts processes of its own between; the cell's two are then its last two.
     known |= {pid for c in cells if c.plan.tier == "bubblewrap" for pid in _chain(c._process.pid)}
+    if any(c.plan.tier in CONTAINERS for c in cells):
+        return []  # the engine's own processes come and go; what it leaves is looked at by the end
     parents, uids, names = {}, {}, {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -169,11 +192,11 @@ def leftovers(boxes: list[Sandbox], host: Host) -> list[str]:
                 continue
             fields = text[text.rindex(")") + 2 :].split()
             pid = int(entry.name)
+            if fields[0] == "Z" and fields[1] == str(os.getpid()):
+                continue  # ended, and waits for us
             parents[pid], names[pid] = int(fields[1]), text[: text.rindex(")") + 3]
             uids[pid] = int(status.split("Uid:")[1].split()[0])
     slots = {c.plan.uid for c in cells if c.plan.uid is not None}
-    if os.getuid() != 0:
-        slots.add(os.getuid())
     ours = {p for p in parents if uids[p] in slots}
     wanted = [os.getpid()]
     while wanted:
@@ -262,8 +285,11 @@ def correct_tests(case: dict) -> dict:
             "cases": [one],
             "tolerance": case.get("tolerance", 0),
         }
-    output = case.get("stdout", "") or "9" * case["stdout_nines"] + "\n"
-    return {"kind": "stdio", "cases": [{"input": case.get("stdin", ""), "output": output}]}
+    given = case.get("stdin", "") or "9" * case.get("stdin_nines", 0)
+    output = case.get("stdout", "") or "9" * case.get("stdout_nines", 0) + "\n"
+    if "stdout_lines" in case:
+        output = "".join(f"{n}\n" for n in range(case["stdout_lines"]))
+    return {"kind": "stdio", "cases": [{"input": given, "output": output}]}
 
 
 async def one(kind: str, case: dict, tight: Sandbox, fair: Sandbox, host: Host) -> list[str]:
@@ -351,6 +377,7 @@ def main() -> None:
     parser.add_argument("--landlock", type=int, default=99, help="imitate an older kernel's")
     parser.add_argument("--harmless", action="store_true", help="only attacks safe without a cell")
     options = parser.parse_args()
+    Kernel().prctl(36, 1)
     if options.container:
         from container import imitate
 

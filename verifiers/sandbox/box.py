@@ -100,7 +100,7 @@ class Sandbox:
                     break
                 reasons[tier] = reason
             else:
-                raise tiers.refusal(reasons)
+                raise tiers.refusal(reasons, self._wanted_tier)
             for _ in range(1, self.jobs):
                 self._add_seat()
 
@@ -305,7 +305,7 @@ class Sandbox:
         slower = replace(limits, wall_s=2 * limits.wall_s + 1)
         serve = pack_job("serve", {"entry": entry}, [_as_bytes(source)])
         check = pack_job("check", {"entry": entry}, [_as_bytes(test)])
-        judge = Flavour("test", paths=self._flavour.paths, limits=self._flavour.limits)
+        judge = Flavour("test", ("ast",), paths=self._flavour.paths, limits=self._flavour.limits)
         for attempt in range(2):
             async with self._seat() as seat:
                 candidate_cell = await self._cell(seat, self._for_source(source))

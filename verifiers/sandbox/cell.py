@@ -17,8 +17,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from verifiers.sandbox import bubblewrap, zygote
-from verifiers.sandbox.confine import MEBIBYTE, Plan
+from verifiers.sandbox import bubblewrap, engines, zygote
+from verifiers.sandbox.confine import CONTAINERS, MEBIBYTE, Plan
 from verifiers.sandbox.jail import inside
 from verifiers.sandbox.limits import Limits, Outcome, SandboxFault, Status
 from verifiers.sandbox.watch import Free, Watch
@@ -26,7 +26,9 @@ from verifiers.sandbox.watch import Free, Watch
 _BOOT = (
     "import sys; sys.path.append({root!r}); from verifiers.sandbox.zygote import main; main({fd})"
 )
-_OPTIONS = ("-X", "utf8", "-X", "int_max_str_digits=0")
+_OPTIONS = ("-S", "-s", "-P", "-B", "-X", "utf8", "-X", "int_max_str_digits=0")
+_ENGINE_VARIABLES = ("PATH", "HOME", "DOCKER_", "CONTAINER", "XDG_", "TMPDIR")
+_OBEDIENCE_S = 15.0
 _FIRST_LOOK_S, _LOOK_S, _START_S = 0.03, 0.02, 60.0
 
 
@@ -47,46 +49,62 @@ class Cell:
         self.samples = 0
         self.usable = True
         self.scratch = ""
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.setblocking(False)
-        root, launcher = str(bubblewrap.CODE.parent), []
-        if plan.tier == "bubblewrap":
-            launcher = bubblewrap.command(plan, python)
-            self.plan = plan = bubblewrap.seen_from_inside(plan)
-            root, python = inside(root), inside(os.path.realpath(python))
-        boot = _BOOT.format(root=root, fd=theirs.fileno())
-        with theirs:
-            self._process = subprocess.Popen(
-                [*launcher, python, "-S", "-s", "-P", "-B", *_OPTIONS, "-c", boot],
-                env={"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "PATH": os.defpath},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                cwd="/",
-            )
+        self._python = python
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._container: engines.Container | None = None
         self._zygote = 0
         self._watch: Watch | None = None
         self._handles: list[int] = []
         self._reply: asyncio.Future[bytes] | None = None
         self._killed_for: Status | None = None
+        self._killed_at = 0.0
         self._detail = ""
         self._starved_s = 0.0
         self._files: list[int] = []
         self._free: Free | None = None
         self.facts: dict[str, Any] = {}
 
+    async def _launch(self) -> socket.socket:
+        """Start the cell's interpreter, in another program's jail where the tier has one."""
+        if self.plan.tier in CONTAINERS:
+            return await self._launch_in_container()
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        root, python, launcher = str(bubblewrap.CODE.parent), self._python, list[str]()
+        if self.plan.tier == "bubblewrap":
+            launcher = bubblewrap.command(self.plan, python)
+            self.plan = bubblewrap.seen_from_inside(self.plan)
+            root, python = inside(root), inside(os.path.realpath(python))
+        boot = _BOOT.format(root=root, fd=theirs.fileno())
+        with theirs:
+            self._process = _start([*launcher, python, *_OPTIONS, "-c", boot], theirs)
+        return control
+
+    async def _launch_in_container(self) -> socket.socket:
+        self._container = container = engines.Container(self.plan, self._python)
+        launcher = await asyncio.to_thread(container.command)
+        root, python = inside(str(bubblewrap.CODE.parent)), inside(os.path.realpath(self._python))
+        self.plan = engines.seen_from_inside(bubblewrap.seen_from_inside(self.plan))
+        boot = engines.BOOT.format(root=root, door=engines.DOOR)
+        said = memory_file()
+        try:
+            self._process = _start([*launcher, python, *_OPTIONS, "-c", boot], stderr=said)
+            return await container.accept(self._process, said, _START_S)
+        finally:
+            os.close(said)
+
     async def start(self) -> None:
         """Wait until the zygote is confined. SandboxFault says why it could not be."""
         loop = asyncio.get_running_loop()
         try:
+            self._control = control = await self._launch()
+            control.setblocking(False)
             async with asyncio.timeout(_START_S):
                 self._control.send(json.dumps(self.plan._asdict()).encode())
                 facts: dict[str, Any] = {}
                 while "ready" not in facts:
-                    await self._readable(loop)
-                    message, handles, _, _ = socket.recv_fds(self._control, 1 << 16, 4)
+                    await _readable(loop, control)
+                    message, handles, _, _ = socket.recv_fds(control, 1 << 16, 4)
                     self._handles += handles
                     if not message:
                         raise SandboxFault("the cell's interpreter ended before it was ready")
@@ -98,28 +116,22 @@ class Cell:
             if isinstance(fault, SandboxFault):
                 raise
             raise SandboxFault(f"the cell did not start: {fault or 'no answer'}") from None
-        # In bubblewrap's own pid namespace the keeper does not know the host's number for it.
-        self._zygote = 0 if self.plan.tier == "bubblewrap" else facts["zygote"]
+        # In another's pid namespace the keeper does not know the host's number for it.
+        self._zygote = 0 if self.plan.jailed_by_others() else facts["zygote"]
+        if self._container is not None and self.plan.tier != "gvisor":
+            self._zygote = self._container.peer
         self.scratch, self.facts = facts["scratch"], facts
         if self._handles:
             self._watch = Watch(self._handles[0], facts["ready"], self.plan.tier == "namespaces")
-        else:
+        elif not self.plan.jailed_by_others():
             proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._handles.append(proc)
             self._watch = Watch(proc, self._zygote, alone=False)
-        loop.add_reader(self._control.fileno(), self._on_message)
+        loop.add_reader(control.fileno(), self._on_message, control)
 
-    async def _readable(self, loop: asyncio.AbstractEventLoop) -> None:
-        ready = loop.create_future()
-        loop.add_reader(self._control.fileno(), lambda: _resolve(ready))
+    def _on_message(self, control: socket.socket) -> None:
         try:
-            await ready
-        finally:
-            loop.remove_reader(self._control.fileno())
-
-    def _on_message(self) -> None:
-        try:
-            message = self._control.recv(256)
+            message = control.recv(256)
         except BlockingIOError:
             return
         except OSError:
@@ -131,7 +143,8 @@ class Cell:
 
     def _lose(self) -> None:
         self.usable = False
-        asyncio.get_running_loop().remove_reader(self._control.fileno())
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
 
     async def run(self, job: bytes, files: Sequence[int], limits: Limits) -> Outcome:
         """Run one job; `files` are handed over after job, claims and errors (and stay ours).
@@ -144,6 +157,9 @@ class Cell:
             reply = await self._send_and_wait([*own, *files], limits)
             if len(reply) != zygote.REPLY.size:
                 self.usable = False
+                if self._killed_for not in (None, "fault"):
+                    detail = f"{self._detail}; the cell had to be ended with it"
+                    return Outcome(self._killed_for, detail=detail, tier=self.plan.tier)
                 told = reply.decode("utf-8", "replace")[:500] or "it ended"
                 return Outcome("fault", detail=f"the cell failed: {told}", tier=self.plan.tier)
             claims = read_file(own[1], limits.output_mb)
@@ -160,6 +176,7 @@ class Cell:
         self.samples += 1
         hard_s = int(limits.patience_s * 2) + 10
         message = zygote.JOB.pack(limits.cpu_s, hard_s, 0)
+        assert self._control is not None
         try:
             socket.send_fds(self._control, [message], handles)
         except OSError:
@@ -185,8 +202,9 @@ class Cell:
 
     def kill(self, status: Status, detail: str) -> None:
         """End the running sample; its outcome gets this status."""
-        if self._killed_for is None:
+        if self._killed_for is None and self._control is not None:
             self._killed_for, self._detail = status, detail
+            self._killed_at = time.monotonic()
             try:
                 self._control.send(zygote.KILL)
             except OSError:
@@ -194,6 +212,8 @@ class Cell:
 
     def _look(self, started: float, limits: Limits) -> None:
         """Compare what the sample uses with its limits."""
+        if self._killed_for is not None and time.monotonic() - self._killed_at > _OBEDIENCE_S:
+            self._abandon()
         if self._watch is None or self._killed_for is not None or not self.plan.has("watch"):
             if self._killed_for is None and time.monotonic() - started > limits.wall_s:
                 self.kill("timeout", f"more than {limits.wall_s:g} s")
@@ -219,6 +239,13 @@ class Cell:
             self._starved_s = self._watch.starved_s(use.pids)
             if own_s - self._starved_s > limits.wall_s or elapsed_s > limits.patience_s:
                 self.kill("timeout", f"more than {limits.wall_s:g} s")
+
+    def _abandon(self) -> None:
+        """Give a cell up that does not obey; closing it ends what is in it."""
+        self._lose()
+        self._end_zygote()
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result(b"")
 
     def _too_many_files(self, pids: tuple[int, ...], free: Free, limits: Limits) -> bool:
         assert self._watch is not None
@@ -274,25 +301,29 @@ class Cell:
         """End the cell and everything in it. Safe to call again."""
         if self._reply is not None and not self._reply.done():
             self._reply.cancel()
-        if self._control.fileno() >= 0:
+        if self._control is not None and self._control.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._control.fileno())
             self._control.close()
         for handle in self._handles:
             os.close(handle)
         self._handles.clear()
         self.usable = False
-        if self._process.returncode is None:
-            await self._reap()
+        if self._process is not None and self._process.returncode is None:
+            await self._reap(self._process)
+        if self._container is not None:
+            self._container.close()
 
-    async def _reap(self) -> None:
+    async def _reap(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for the keeper, which ends once the zygote has; kill a zygote that does not."""
-        for patience_s, end in ((5.0, self._end_zygote), (5.0, self._process.kill), (30.0, None)):
-            if await _ended(self._process.pid, patience_s):
-                self._process.wait()
+        if self._container is not None and not await _ended(process.pid, 5.0):
+            await self._container.remove()
+        for patience_s, end in ((5.0, self._end_zygote), (5.0, process.kill), (30.0, None)):
+            if await _ended(process.pid, patience_s):
+                process.wait()
                 return
             if end is not None:
                 end()
-        raise SandboxFault(f"process {self._process.pid} of the sandbox does not end")
+        raise SandboxFault(f"process {process.pid} of the sandbox does not end")
 
     def _end_zygote(self) -> None:
         if self._zygote:
@@ -300,6 +331,34 @@ class Cell:
                 os.kill(self._zygote, signal.SIGKILL)
             except ProcessLookupError:
                 pass  # it ended meanwhile
+
+
+def _start(
+    command: list[str], control: socket.socket | None = None, stderr: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    environment = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "PATH": os.defpath}
+    if control is None:
+        # An engine's client, which needs to know where its engine and its settings are.
+        environment = {k: v for k, v in os.environ.items() if k.startswith(_ENGINE_VARIABLES)}
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        pass_fds=[control.fileno()] if control is not None else [],
+        start_new_session=True,
+        cwd="/",
+    )
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, control: socket.socket) -> None:
+    ready = loop.create_future()
+    loop.add_reader(control.fileno(), lambda: _resolve(ready))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(control.fileno())
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -17,6 +17,7 @@ import os
 import resource
 import sys
 import traceback
+from _sitebuiltins import Quitter
 from collections.abc import Callable, Sequence
 from types import CodeType, ModuleType
 from typing import Any
@@ -72,7 +73,6 @@ def main(handles: list[int], cpu_s: float, plan: Plan) -> None:
     claims, errors, rest = handles[1], handles[2], handles[3:]
     os.dup2(errors, 2)
     os.close(errors)
-    os.environ["HOME"] = os.environ["TMPDIR"] = plan.scratch
     if job.mode == "run":
         _run(job, claims, rest)
     elif job.mode == "call":
@@ -110,9 +110,28 @@ def make_streams() -> None:
 
 
 def _text(handle: int, mode: str, errors: str = "surrogateescape", lines: bool = False) -> Any:
-    raw = io.FileIO(handle, mode, closefd=False)
+    """A stream as the interpreter makes it at its start, its name and its mode included."""
+    raw: Any = io.FileIO(handle, mode, closefd=False)
+    raw.name = ("<stdin>", "<stdout>", "<stderr>")[handle]
     buffered: Any = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
-    return io.TextIOWrapper(buffered, encoding="utf-8", errors=errors, line_buffering=lines)
+    made: Any = io.TextIOWrapper(buffered, encoding="utf-8", errors=errors, line_buffering=lines)
+    made.mode = mode
+    return made
+
+
+def _open_streams_by_path() -> None:
+    """Let programs open /dev/stdin and its like: a cell shows no such files."""
+    real = io.open
+    handles = {f"/dev/{name}": n for n, name in enumerate(("stdin", "stdout", "stderr"))}
+    handles |= {f"/dev/fd/{n}": n for n in range(3)} | {f"/proc/self/fd/{n}": n for n in range(3)}
+
+    def open(file: Any, *arguments: Any, **keywords: Any) -> Any:
+        handle = handles.get(os.fspath(file)) if not isinstance(file, int) else None
+        if handle is None:
+            return real(file, *arguments, **keywords)
+        return real(os.dup(handle), *arguments, **keywords)
+
+    builtins.open = io.open = open
 
 
 def new_module(name: str) -> ModuleType:
@@ -125,7 +144,10 @@ def new_module(name: str) -> ModuleType:
 
 
 def compile_source(source: bytes) -> CodeType:
-    """Untrusted source as code, under the name that tracebacks show."""
+    """Untrusted source as code, under the name that tracebacks show. Raises SyntaxError."""
+    if b"\0" in source:
+        # Python before 3.11.4 calls this a ValueError.
+        raise SyntaxError("source code string cannot contain null bytes")
     code: CodeType = compile(source, FILE, "exec", dont_inherit=True)
     return code
 
@@ -133,11 +155,7 @@ def compile_source(source: bytes) -> CodeType:
 def execute(source: bytes | CodeType, module: ModuleType) -> int:
     """Run source as a program does; the exit status it asks for."""
     try:
-        code = (
-            compile(source, FILE, "exec", dont_inherit=True)
-            if isinstance(source, bytes)
-            else source
-        )
+        code = compile_source(source) if isinstance(source, bytes) else source
         exec(code, module.__dict__)
         return 0
     except SystemExit as end:
@@ -181,7 +199,7 @@ def report(fault: BaseException) -> int:
 def flush() -> bool:
     """Flush the program's streams; False where its output could not be written."""
     try:
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__):
             if stream is not None and not stream.closed:
                 stream.flush()
         return True
@@ -208,9 +226,10 @@ def finish(status: int) -> None:
 def _run(job: Job, claims: int, rest: list[int]) -> None:
     """A program over one or more inputs; the claim is the list of cases that ended cleanly."""
     owner = os.getpid()
-    source: bytes | CodeType = job.blobs[0]
+    source: Any = job.blobs[0]
     cases = len(rest) // 2
     sys.argv = [FILE, *job.header.get("argv", [])]
+    prepare_for(source)
     if cases > 1:
         try:
             source = compile_source(job.blobs[0])
@@ -228,6 +247,12 @@ def _run(job: Job, claims: int, rest: list[int]) -> None:
         os.write(claims, b'{"case":%d}\n' % case)
 
 
+def prepare_for(source: bytes) -> None:
+    """Offer what only some programs need, seen by their text."""
+    if b"/dev/" in source or b"/proc/self/fd" in source:
+        _open_streams_by_path()
+
+
 def resolve(module: ModuleType, entry: str) -> Any:
     """The callable that `entry` names: f, Class.method (on a new instance), or a dotted path."""
     target: Any = module.__dict__
@@ -242,6 +267,7 @@ def _call(job: Job, claims: int, rest: list[int]) -> None:
     """A function over several argument lists; one claim line a call, in order."""
     owner = os.getpid()
     set_streams(rest[0], rest[1])
+    prepare_for(job.blobs[0])
     module = new_module("solution")
     sys.argv = [FILE]
     status = execute(job.blobs[0], module)
@@ -262,10 +288,15 @@ def _call(job: Job, claims: int, rest: list[int]) -> None:
     os._exit(0)
 
 
-def one_call(function: Any, arguments: list[Any], keywords: dict[str, Any] | None = None) -> str:
+def one_call(
+    function: Any,
+    arguments: list[Any],
+    keywords: dict[str, Any] | None = None,
+    foreign: tagged.Foreign | None = None,
+) -> str:
     """The claim of one call, as the inside of a JSON object: v a value, x an exception."""
     try:
-        return f'"v":{tagged.encode(function(*arguments, **(keywords or {})))}'
+        return f'"v":{tagged.encode(function(*arguments, **(keywords or {})), foreign)}'
     except MemoryError:
         return '"x":["","MemoryError"]'
     except (Exception, SystemExit, KeyboardInterrupt) as fault:
@@ -349,6 +380,8 @@ def rehearse() -> None:
     traceback.format_exception(module.__dict__["m"])
     tagged.decode(tagged.encode([1, 2.5, (3, "x"), {"k": {4}}, 1 << 70]))
     sys.modules.pop("solution", None)
+    # What the module `site` puts there, which cells do not load.
+    builtins.exit, builtins.quit = Quitter("exit", "Ctrl-D"), Quitter("quit", "Ctrl-D")
     make_streams()
     _FRESH.append(True)
 

@@ -12,12 +12,14 @@ import resource
 from typing import NamedTuple
 
 from verifiers.sandbox.kernel import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, Kernel
-from verifiers.sandbox.policy import Form, compile_filter
 
 LAYERS = (
     "mounts", "pids", "network", "uid", "landlock", "scope", "seccomp",
     "memory", "processes", "files", "descriptors", "cpu", "watch", "dumpable",
 )  # fmt: skip
+
+CONTAINERS = ("docker", "podman", "gvisor")
+_JAILED_BY_OTHERS = ("bubblewrap", *CONTAINERS)
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
 REMOVE_DIR, REMOVE_FILE, MAKE_DIR, MAKE_REG, MAKE_FIFO = 1 << 4, 1 << 5, 1 << 7, 1 << 8, 1 << 10
@@ -39,7 +41,7 @@ class Plan(NamedTuple):
     """How one cell confines itself; made by the parent, sent as JSON."""
 
     tier: str
-    """`namespaces` (a jail of its own) or `landlock` (the host's file tree, made unreachable)."""
+    """One of `tiers.TIERS`."""
     layers: tuple[str, ...]
     uid: int | None
     """The unprivileged uid to become; None keeps the caller's."""
@@ -71,7 +73,8 @@ class Plan(NamedTuple):
     """Use no more of Landlock than this version; lower than the kernel's only in tests."""
     process_allowance: int
     """Tasks that the kernel counts against the same uid without being the sample's."""
-    programs: bool
+    filter: str
+    """The system-call filter, in hexadecimal; the parent makes it, and no cell carries tables."""
 
     def has(self, layer: str) -> bool:
         return layer in self.layers
@@ -84,13 +87,17 @@ class Plan(NamedTuple):
         """
         return self.own_pids() or (self.uid is not None and self.has("uid")) or scoped
 
+    def jailed_by_others(self) -> bool:
+        """Whether another program built the jail in which the cell's first process starts."""
+        return self.tier in _JAILED_BY_OTHERS
+
     def own_pids(self) -> bool:
         """Whether the cell has a pid namespace of its own."""
-        return self.tier == "bubblewrap" or (self.tier == "namespaces" and self.has("pids"))
+        return self.jailed_by_others() or (self.tier == "namespaces" and self.has("pids"))
 
     def own_files(self) -> bool:
         """Whether the cell has a file tree of its own."""
-        return self.tier == "bubblewrap" or (self.tier == "namespaces" and self.has("mounts"))
+        return self.jailed_by_others() or (self.tier == "namespaces" and self.has("mounts"))
 
     def scratch_is_shared(self) -> bool:
         """Whether the scratch directory is one of the host's, so that its size must be watched."""
@@ -100,11 +107,15 @@ class Plan(NamedTuple):
 def set_limits(plan: Plan, base_bytes: int) -> None:
     """The kernel's per-process limits; `base_bytes` is the address space already in use."""
 
-    def limit(kind: int, value: int) -> None:
+    def limit(kind: int, value: int, may_be_raised: bool = False) -> None:
         _, hard = resource.getrlimit(kind)
         if hard != resource.RLIM_INFINITY:
             value = min(value, hard)
-        resource.setrlimit(kind, (value, value))
+        try:
+            resource.setrlimit(kind, (value, hard if may_be_raised else value))
+        except ValueError:
+            if plan.tier != "gvisor":  # its kernel lacks some kinds, and bounds the whole instead
+                raise
 
     memory = plan.memory_mb * MEBIBYTE
     if plan.has("memory"):
@@ -121,7 +132,8 @@ def set_limits(plan: Plan, base_bytes: int) -> None:
     limit(resource.RLIMIT_CORE, 1)
     limit(resource.RLIMIT_MEMLOCK, 0)
     limit(resource.RLIMIT_MSGQUEUE, 0)
-    limit(resource.RLIMIT_STACK, 8 * MEBIBYTE)
+    # Programs for contests raise it; a stack is address space like any other.
+    limit(resource.RLIMIT_STACK, 8 * MEBIBYTE, may_be_raised=True)
 
 
 def _rights(path: str, rights: int) -> int:
@@ -157,7 +169,7 @@ def scope_only(kernel: Kernel, abi: int) -> None:
 
 def give_up_privileges(kernel: Kernel, plan: Plan) -> None:
     """Become the slot's uid where there is one, and drop every capability."""
-    if plan.uid is not None and plan.has("uid"):
+    if plan.uid is not None and plan.has("uid") and os.getuid() != plan.uid:
         os.setgroups([])
         os.setresgid(plan.uid, plan.uid, plan.uid)
         os.setresuid(plan.uid, plan.uid, plan.uid)
@@ -174,9 +186,4 @@ def close_the_door(kernel: Kernel, plan: Plan, abi: int) -> None:
         kernel.landlock_enter(handle)
         os.close(handle)
     if plan.has("seccomp"):
-        form = Form(
-            host_files=not plan.own_files(),
-            programs=plan.programs,
-            nests=plan.tier != "namespaces",
-        )
-        kernel.seccomp(compile_filter(kernel.machine, form))
+        kernel.seccomp(bytes.fromhex(plan.filter))

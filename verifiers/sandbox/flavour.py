@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verifiers.sandbox import layout
-from verifiers.sandbox.confine import Plan
+from verifiers.sandbox.confine import CONTAINERS, Plan
+from verifiers.sandbox.kernel import machine
 from verifiers.sandbox.limits import Limits
+from verifiers.sandbox.policy import Form, compile_filter
 from verifiers.sandbox.staging import staged
 
 _SCIENTIFIC = re.compile(rb"^[ \t]*(?:import|from)[ \t]+(numpy|scipy|pandas|sympy)\b", re.MULTILINE)
 _PRELOAD = (
     "typing", "collections", "re", "math", "heapq", "bisect", "itertools", "functools",
-    "string", "operator", "copy", "random", "atexit",
+    "operator", "copy", "random", "atexit",
 )  # fmt: skip
 
 
@@ -47,7 +49,7 @@ def for_source(own: Flavour, source: bytes) -> Flavour:
 
 def shows_a_jail(tier: str, layers: tuple[str, ...]) -> bool:
     """Whether the cell has a file tree of its own, with its scratch directory on /tmp."""
-    return tier == "bubblewrap" or (tier == "namespaces" and "mounts" in layers)
+    return tier in ("bubblewrap", *CONTAINERS) or (tier == "namespaces" and "mounts" in layers)
 
 
 def make_plan(
@@ -68,7 +70,7 @@ def make_plan(
         paths = tuple(staged(path, library=False) for path in paths)
     limits = flavour.limits or limits
     roots = layout.import_roots(paths)
-    return Plan(
+    plan = Plan(
         tier=tier,
         layers=layers,
         uid=uid,
@@ -89,8 +91,14 @@ def make_plan(
         processes=limits.processes,
         landlock_at_most=landlock_at_most,
         process_allowance=_allowance(tier, uid),
-        programs=bool(flavour.execute),
+        filter="",
     )
+    form = Form(
+        host_files=not plan.own_files(),
+        programs=bool(flavour.execute),
+        nests=tier != "namespaces",
+    )
+    return plan._replace(filter=compile_filter(machine(), form).hex())
 
 
 def _allowance(tier: str, uid: int | None) -> int:
@@ -99,6 +107,8 @@ def _allowance(tier: str, uid: int | None) -> int:
         return 2  # keeper and zygote
     if tier == "bubblewrap":
         return 4  # and bubblewrap's own
+    if tier in CONTAINERS:
+        return 100_000  # all of them share one uid; the engine's own limit counts exactly
     return _tasks_of_this_user() + 1024  # the parent's watch counts exactly; this only bounds it
 
 

@@ -9,7 +9,6 @@ no /proc, no /etc, no home, no network, no other process.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from verifiers.sandbox import kernel as k
 from verifiers.sandbox.confine import MEBIBYTE, READABLE_DEVICES, Plan
@@ -29,9 +28,10 @@ def enter_namespaces(kernel: k.Kernel, plan: Plan) -> None:
         kernel.unshare(flags)
         return
     kernel.unshare(flags | k.CLONE_NEWUSER)
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    rows = (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1"))
+    for name, row in rows:
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(row)
 
 
 def _replicate(source: str, root: str) -> list[str]:

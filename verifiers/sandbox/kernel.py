@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import struct
 
 CLONE_NEWNS = 0x00020000
@@ -47,7 +46,7 @@ _COMMON = {
 
 def machine() -> str:
     """The architecture by the kernel's name; OSError where this cell has no tables for it."""
-    name = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    name = {"amd64": "x86_64", "arm64": "aarch64"}.get(os.uname().machine, os.uname().machine)
     if name not in _NUMBERS:
         raise OSError(f"no system-call table for {name}: only x86_64 and aarch64 are known")
     return name
@@ -145,6 +144,11 @@ class Kernel:
         """Keep threads from reserving 64 MiB of address space each (M_ARENA_MAX is -8)."""
         if hasattr(self._libc, "mallopt"):
             self._libc.mallopt(-8, 1)
+
+    def trim_heap(self) -> None:
+        """Give the pages of freed memory back."""
+        if hasattr(self._libc, "malloc_trim"):
+            self._libc.malloc_trim(0)
 
     def seccomp(self, program: bytes) -> None:
         """Install a classic BPF filter; no_new_privs must be set."""

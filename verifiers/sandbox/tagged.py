@@ -3,18 +3,33 @@
 Lists are JSON arrays; everything that JSON has no word for is an object with one key that names
 the type: t tuple, d dict, s set, z frozenset, b bytes, B bytearray, i int (hexadecimal, beyond
 53 bits, so that no decimal limit applies), f float that JSON cannot write, c complex, r range,
-n a value to be read once (generators, iterators), written as the list of its items.
+n a value to be read once (generators, iterators), written as the list of its items; D Decimal,
+F Fraction, q deque, and T a date, time, datetime or timedelta, by its name and arguments.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _SAFE = 1 << 53
+_NUMBERS_AND_TIMES = ("decimal", "fractions", "datetime", "collections")
+_DAY = ("year", "month", "day")
+_HOUR = ("hour", "minute", "second", "microsecond")
+_TIMES = {
+    "date": _DAY,
+    "time": _HOUR,
+    "datetime": (*_DAY, *_HOUR),
+    "timedelta": ("days", "seconds", "microseconds"),
+}
 _ITERATOR_LIMIT = 1_000_000
 MAX_NODES = 3_000_000
+
+
+Foreign = Callable[[Any], Any]
+Local = Callable[[str, Any], Any]
 
 
 class NotPlain(TypeError):
@@ -31,11 +46,12 @@ def _number(value: Any) -> Any:
     return {"f": repr(plain_float)}
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: Any, foreign: Foreign | None = None) -> Any:
     """The JSON form of `value`; NotPlain names the type that has none.
 
     Subclasses of builtin types are written as the builtin, numpy scalars and arrays as numbers
-    and lists: this side runs with the sample and can be lied to anyway.
+    and lists: this side runs with the sample and can be lied to anyway. `foreign` gives the form
+    of what has none here, or raises NotPlain.
     """
     if value is None or value is True or value is False or type(value) is str:
         return value
@@ -44,53 +60,100 @@ def to_json(value: Any) -> Any:
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, list):
-        return [to_json(item) for item in value]
+        return [to_json(item, foreign) for item in value]
     for kind, tag in ((tuple, "t"), (set, "s"), (frozenset, "z")):
         if isinstance(value, kind):
-            return {tag: [to_json(item) for item in value]}
+            return {tag: [to_json(item, foreign) for item in value]}
     if isinstance(value, dict):
-        return {"d": [[to_json(key), to_json(item)] for key, item in value.items()]}
+        return {"d": [[to_json(k, foreign), to_json(v, foreign)] for k, v in value.items()]}
     if isinstance(value, bytes | bytearray):
         return {"b" if isinstance(value, bytes) else "B": bytes(value).hex()}
     if isinstance(value, complex):
         return {"c": [_number(value.real), _number(value.imag)]}
     if isinstance(value, range):
         return {"r": [to_json(value.start), to_json(value.stop), to_json(value.step)]}
-    return _unusual(value)
+    return _unusual(value, foreign)
 
 
-def _unusual(value: Any) -> Any:
+def _unusual(value: Any, foreign: Foreign | None) -> Any:
     module = type(value).__module__
     if module == "numpy":
         return to_json(value.tolist())
+    if module in _NUMBERS_AND_TIMES and (form := _of_standard_library(value, module)) is not None:
+        return form
     if isinstance(value, Iterator):
         items = []
         for item in value:
-            items.append(to_json(item))
+            items.append(to_json(item, foreign))
             if len(items) > _ITERATOR_LIMIT:
                 raise NotPlain("an iterator of more than a million items")
         return {"n": items}
+    if foreign is not None:
+        return foreign(value)
     raise NotPlain(f"a value of type {type(value).__name__}, which is not a plain value")
 
 
-def from_json(node: Any) -> Any:
-    """The value of a parsed JSON form; ValueError where it is not one."""
+def _of_standard_library(value: Any, module: str) -> Any:
+    """The form of a value of a type that tests compare with; None for anything else of theirs."""
+    kind = type(value)
+    if kind is getattr(sys.modules.get(module), kind.__name__, None):
+        if kind.__name__ == "Decimal":
+            return {"D": str(value)}
+        if kind.__name__ == "Fraction":
+            return {"F": [_number(value.numerator), _number(value.denominator)]}
+        if kind.__name__ == "deque":
+            return {"q": [[to_json(item) for item in value], value.maxlen]}
+        if kind.__name__ in _TIMES and getattr(value, "tzinfo", None) is None:
+            names = _TIMES[kind.__name__]
+            return {"T": [kind.__name__, *(getattr(value, name) for name in names)]}
+    return None
+
+
+def _to_standard_library(tag: str, body: Any) -> Any:
+    try:
+        if tag == "D":
+            from decimal import Decimal
+
+            return Decimal(str(body))
+        if tag == "F":
+            from fractions import Fraction
+
+            return Fraction(*(int(from_json(part)) for part in body))
+        if tag == "q":
+            from collections import deque
+
+            return deque([from_json(item) for item in body[0]], body[1])
+        import datetime
+
+        name, *numbers = body
+        if name not in _TIMES or not all(type(number) is int for number in numbers):
+            raise ValueError(f"no kind of time: {name!r}")
+        return getattr(datetime, name)(*numbers)
+    except (ArithmeticError, OverflowError) as fault:
+        raise ValueError(f"not a value: {type(fault).__name__}") from None
+
+
+def from_json(node: Any, local: Local | None = None) -> Any:
+    """The value of a parsed JSON form; ValueError where it is not one.
+
+    `local` takes the tag and the body of a form that is not known here.
+    """
     if isinstance(node, list):
-        return [from_json(item) for item in node]
+        return [from_json(item, local) for item in node]
     if not isinstance(node, dict):
         return node
     if len(node) != 1:
         raise ValueError("an object with more than one tag")
     ((tag, body),) = node.items()
     if tag in ("t", "s", "z", "n"):
-        items = [from_json(item) for item in body]
+        items = [from_json(item, local) for item in body]
         if tag == "n":
             return iter(items)
         if tag != "t":
             _refuse_collisions(items)
         return tuple(items) if tag == "t" else set(items) if tag == "s" else frozenset(items)
     if tag == "d":
-        pairs = [(from_json(key), from_json(item)) for key, item in body]
+        pairs = [(from_json(key, local), from_json(item, local)) for key, item in body]
         _refuse_collisions([key for key, _ in pairs])
         return dict(pairs)
     if tag == "i":
@@ -101,8 +164,12 @@ def from_json(node: Any) -> Any:
         return bytes.fromhex(body) if tag == "b" else bytearray.fromhex(body)
     if tag == "c":
         return complex(from_json(body[0]), from_json(body[1]))
+    if tag in ("D", "F", "q", "T"):
+        return _to_standard_library(tag, body)
     if tag == "r":
-        return range(*(from_json(item) for item in body))
+        return range(*(from_json(item, local) for item in body))
+    if local is not None:
+        return local(tag, body)
     raise ValueError(f"unknown tag {tag!r}")
 
 
@@ -112,9 +179,9 @@ def _refuse_collisions(keys: list[Any]) -> None:
         raise ValueError("keys that were chosen to collide")
 
 
-def encode(value: Any) -> str:
+def encode(value: Any, foreign: Foreign | None = None) -> str:
     """One line of text; NotPlain for other types, RecursionError or ValueError for cycles."""
-    return json.dumps(to_json(value), allow_nan=False, separators=(",", ":"))
+    return json.dumps(to_json(value, foreign), allow_nan=False, separators=(",", ":"))
 
 
 def decode(text: str | bytes) -> Any:

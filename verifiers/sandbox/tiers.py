@@ -3,7 +3,8 @@
 namespaces  a jail of namespaces, with Landlock, seccomp and limits inside
 landlock    Landlock, seccomp and limits on the host's own file tree
 bubblewrap  when asked for: bwrap builds the jail, the rest as above
-docker, podman, gvisor  not a cell of their own: run orch inside, where `landlock` takes over
+docker, podman  when asked for: a container for each cell, the rest as above
+gvisor      when asked for: such a container on a kernel of its own (runsc)
 none        when asked for, and only with explicit trust: limits, and no protection at all
 """
 
@@ -12,18 +13,14 @@ from __future__ import annotations
 import shutil
 import sys
 
+from verifiers.sandbox import engines
+from verifiers.sandbox.confine import CONTAINERS
 from verifiers.sandbox.kernel import Kernel
 from verifiers.sandbox.limits import NoSandbox
 
 AUTOMATIC = ("namespaces", "landlock")
-CONTAINERS = ("docker", "podman", "gvisor")
 TIERS = (*AUTOMATIC, "bubblewrap", *CONTAINERS, "none")
 
-_INSIDE = {
-    "docker": "docker run --network none ...",
-    "podman": "podman run --network none ...",
-    "gvisor": "docker run --runtime runsc --network none ...",
-}
 _LIMITS_ONLY = ("memory", "processes", "files", "descriptors", "cpu", "watch")
 
 
@@ -42,10 +39,7 @@ def candidates(wanted: str | None, trust: bool) -> tuple[str, ...]:
             "--sandbox none runs untrusted code with all your rights: say --i-trust-this-code too"
         )
     if wanted in CONTAINERS:
-        raise NoSandbox(
-            f"--sandbox {wanted} cannot start containers by itself: run orch inside one "
-            f"({_INSIDE[wanted]}); inside, the strongest tier that works is chosen as usual"
-        )
+        engines.engine_of(wanted)
     if wanted == "bubblewrap" and shutil.which("bwrap") is None:
         raise NoSandbox("--sandbox bubblewrap needs bwrap: install it (apt-get install bubblewrap)")
     return (wanted,)
@@ -53,12 +47,19 @@ def candidates(wanted: str | None, trust: bool) -> tuple[str, ...]:
 
 def layers(tier: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
     """The layers of a tier, of those that were not left out."""
-    return tuple(name for name in chosen if name in _LIMITS_ONLY) if tier == "none" else chosen
+    if tier == "none":
+        return tuple(name for name in chosen if name in _LIMITS_ONLY)
+    # gVisor's processes cannot be seen from the host, so nothing can be read while they run.
+    return tuple(name for name in chosen if tier != "gvisor" or name != "watch")
 
 
-def refusal(reasons: dict[str, str]) -> NoSandbox:
-    """What to say when every tier failed."""
+def refusal(reasons: dict[str, str], wanted: str | None = None) -> NoSandbox:
+    """What to say when every tier failed, or the one that was asked for."""
     told = "; ".join(f"{tier}: {reason}" for tier, reason in reasons.items())
+    if wanted is not None and wanted not in AUTOMATIC:
+        return NoSandbox(
+            f"the sandbox {told}. Without --sandbox the strongest tier that works is chosen"
+        )
     abi = Kernel().landlock_abi()
     hint = (
         "run as a user who may make user namespaces (sysctl kernel.unprivileged_userns_clone=1, "

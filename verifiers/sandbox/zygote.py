@@ -14,20 +14,21 @@ death, and the zygote, which is PID 1 of the cell's pid namespace where there is
 
 from __future__ import annotations
 
-import gc
 import importlib
 import json
 import os
 import select
 import signal
-import socket
 import struct
 import sys
 import time
+from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from verifiers.sandbox import child, jail, modes  # noqa: F401
+from verifiers.sandbox import child, jail, memory, modes, talk  # noqa: F401
 from verifiers.sandbox.confine import (
+    CONTAINERS,
     Plan,
     close_the_door,
     give_up_privileges,
@@ -36,7 +37,6 @@ from verifiers.sandbox.confine import (
     set_limits,
 )
 from verifiers.sandbox.kernel import PR_SET_CHILD_SUBREAPER, Kernel
-from verifiers.sandbox.policy import Form, signal_filter
 
 JOB = struct.Struct("<dIB")
 """CPU seconds; seconds after which the zygote itself kills, should its parent hang; open files."""
@@ -44,11 +44,13 @@ REPLY = struct.Struct("<iddddIB")
 """Wait status; wall, user and system seconds; start (monotonic); peak KiB; flags."""
 KILLED, DIRTY = 1, 2
 STARTED, KILL = b"S", b"K"
+_ASK_AGAIN_MS, _MOST_DESCRIPTORS = 2, 250
+_FilterMaker = Callable[[], bytes] | None
 
 
 def main(control_fd: int) -> None:
     """Entry point of the cell's interpreter; never returns."""
-    control = socket.socket(fileno=control_fd)
+    control = socket(fileno=control_fd)
     values = json.loads(control.recv(1 << 20))
     frozen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     plan = Plan(**frozen)
@@ -60,7 +62,7 @@ def main(control_fd: int) -> None:
     os._exit(0)
 
 
-def _split(control: socket.socket, plan: Plan) -> None:
+def _split(control: socket, plan: Plan) -> None:
     """Become keeper and zygote."""
     kernel = Kernel()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -72,20 +74,29 @@ def _split(control: socket.socket, plan: Plan) -> None:
     elif plan.uid is None and plan.has("scope"):
         kernel.prctl(38, 1)
         scope_only(kernel, abi)
+    if os.getpid() == 1 and plan.tier in CONTAINERS:
+        _be_zygote(control, kernel, plan, abi)  # orphans come to it, and the engine sweeps up
     kernel.prctl(PR_SET_CHILD_SUBREAPER, 1)
     zygote = os.fork()
     if zygote == 0:
-        try:
-            _become_zygote(control, kernel, plan, abi)
-        except BaseException as fault:
-            control.send(json.dumps({"fault": f"{type(fault).__name__}: {fault}"}).encode())
-            os._exit(1)
-        os._exit(0)
+        os.setsid()
+        kernel.prctl(PR_SET_CHILD_SUBREAPER, 1)  # not inherited; orphans of samples come to us
+        _be_zygote(control, kernel, plan, abi)
     control.send(json.dumps({"zygote": zygote}).encode())
     control.close()
     os.waitpid(zygote, 0)
     if not plan.own_pids():
         _sweep_after_death(plan, abi)
+
+
+def _be_zygote(control: socket, kernel: Kernel, plan: Plan, abi: int) -> None:
+    """Serve samples until the parent is gone; never returns."""
+    try:
+        _become_zygote(control, kernel, plan, abi)
+    except BaseException as fault:
+        control.send(json.dumps({"fault": f"{type(fault).__name__}: {fault}"}).encode())
+        os._exit(1)
+    os._exit(0)
 
 
 def _sweep_after_death(plan: Plan, abi: int) -> None:
@@ -115,9 +126,7 @@ def _kill_all() -> None:
         pass  # nothing that may be signalled was left
 
 
-def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int) -> None:
-    os.setsid()
-    kernel.prctl(PR_SET_CHILD_SUBREAPER, 1)  # not inherited; orphans of samples come to us
+def _become_zygote(control: socket, kernel: Kernel, plan: Plan, abi: int) -> None:
     own_status = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     processes = None
     jailed = plan.tier == "namespaces"
@@ -130,17 +139,17 @@ def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int)
             python_path=tuple(map(jail.inside, plan.python_path)),
             scratch=jail.SCRATCH,
         )
-    if plan.tier == "bubblewrap":
+    if plan.jailed_by_others() and plan.has("watch"):
         processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     give_up_privileges(kernel, plan)
+    signals = None
+    if not plan.own_pids() and abi < 6:
+        signals = _signal_filter_maker(kernel, plan)
     _warm_up(plan)
     kernel.one_malloc_arena()
     base = int(os.pread(own_status, 100, 0).split()[0]) * os.sysconf("SC_PAGE_SIZE")
     os.close(own_status)
     forks = plan.own_pids() or plan.uid is not None or abi >= 6
-    signals = None
-    if not plan.own_pids() and abi < 6:
-        signals = "self" if plan.uid is None else "zygote"
     nested = -1
     if not jailed and abi >= 6 and plan.has("scope") and plan.has("landlock"):
         nested = ruleset(kernel, plan, abi)
@@ -156,19 +165,32 @@ def _become_zygote(control: socket.socket, kernel: Kernel, plan: Plan, abi: int)
         "base_mb": base >> 20,
     }
     handles = [processes] if processes is not None else []
-    socket.send_fds(control, [json.dumps(ready).encode()], handles)
+    _send(control, json.dumps(ready).encode(), handles)
     for handle in handles:
         os.close(handle)
-    gc.collect()
-    gc.freeze()
+    held = memory.settle(kernel)
     _Zygote(control, kernel, plan, nested, signals).serve()
+    held.clear()
+
+
+def _signal_filter_maker(kernel: Kernel, plan: Plan) -> _FilterMaker:
+    """Makes, in a sample's process, the filter that keeps its signals in (for old kernels)."""
+    from verifiers.sandbox.policy import Form, signal_filter
+
+    def make() -> bytes:
+        only = os.getpid() if plan.uid is None else None
+        never = (os.getppid(), -1) if only is None else ()
+        form = Form(signal_only=only, signal_never=never, forks=only is None)
+        return signal_filter(kernel.machine, form)
+
+    return make
 
 
 def _warm_up(plan: Plan) -> None:
     """Import and run once what every sample needs, so that no sample pays for it."""
     sys.orig_argv[:] = ["python"]
     os.environ.clear()
-    os.environ.update(child.ENVIRONMENT)
+    os.environ.update(child.ENVIRONMENT, HOME=plan.scratch, TMPDIR=plan.scratch)
     sys.path[:] = [p for p in sys.path if p != _code_root()] + list(plan.python_path)
     for old, new in zip(plan.moved[::2], plan.moved[1::2], strict=True):
         for paths in (sys.path, *(getattr(m, "__path__", []) for m in list(sys.modules.values()))):
@@ -181,6 +203,10 @@ def _warm_up(plan: Plan) -> None:
         module, _, function = entry.partition(":")
         child.resolve(importlib.import_module(module), function)()
     child.rehearse()
+
+
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _import_quietly(name: str) -> None:
@@ -208,9 +234,24 @@ def _code_root() -> str:
     return os.path.dirname(os.path.dirname(os.path.dirname(here)))
 
 
+def _send(control: socket, message: bytes, handles: Sequence[int]) -> None:
+    """Send a message with descriptors. Not by `socket`, whose size every fork would pay for."""
+    packed = struct.pack(f"{len(handles)}i", *handles)
+    control.sendmsg([message], [(SOL_SOCKET, SCM_RIGHTS, packed)] if handles else [])
+
+
+def _receive(control: socket) -> tuple[bytes, list[int]]:
+    message, more, _, _ = control.recvmsg(64, CMSG_SPACE(4 * _MOST_DESCRIPTORS))
+    handles: list[int] = []
+    for level, kind, data in more:
+        if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
+            handles += struct.unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4])
+    return message, handles
+
+
 class _Zygote:
     def __init__(
-        self, control: socket.socket, kernel: Kernel, plan: Plan, nested: int, signals: str | None
+        self, control: socket, kernel: Kernel, plan: Plan, nested: int, signals: _FilterMaker
     ) -> None:
         self.control, self.kernel, self.plan, self.nested = control, kernel, plan, nested
         self.signals = signals
@@ -220,7 +261,7 @@ class _Zygote:
     def serve(self) -> None:
         """Take jobs until the parent is gone."""
         while True:
-            message, handles, _, _ = socket.recv_fds(self.control, 64, 250)
+            message, handles = _receive(self.control)
             if not message:
                 return
             if len(message) != JOB.size:
@@ -255,12 +296,8 @@ class _Zygote:
                 self.kernel.landlock_enter(self.nested)
                 os.close(self.nested)
             if self.signals is not None:
-                zygote = os.getppid()
                 self.kernel.prctl(1, signal.SIGKILL)
-                only = os.getpid() if self.signals == "self" else None
-                never = (zygote, -1) if only is None else ()
-                form = Form(signal_only=only, signal_never=never, forks=only is None)
-                self.kernel.seccomp(signal_filter(self.kernel.machine, form))
+                self.kernel.seccomp(self.signals())
             self.kernel.prctl(4, 1)  # its memory use may be read by the parent
             child.main(handles, cpu_s if self.plan.has("cpu") else 0.0, self.plan)
         finally:
@@ -268,25 +305,35 @@ class _Zygote:
 
     def _wait(self, pid: int, hard_s: int) -> bool:
         """Until the sample ends, or is killed: on the parent's word, at its death, or too late."""
-        ended = os.pidfd_open(pid)
+        try:
+            ended = os.pidfd_open(pid)
+        except OSError:
+            ended = -1  # gVisor has none: it is asked again and again
         poller = select.poll()
-        poller.register(ended, select.POLLIN)
+        if ended >= 0:
+            poller.register(ended, select.POLLIN)
         poller.register(self.control.fileno(), select.POLLIN)
         killed = False
         deadline = time.monotonic() + hard_s
         try:
             while True:
                 left_ms = max(0.0, deadline - time.monotonic()) * 1000
-                ready = {handle for handle, _ in poller.poll(None if killed else left_ms)}
-                if ended in ready:
+                patience_ms = None if killed else left_ms
+                if ended < 0:
+                    patience_ms = _ASK_AGAIN_MS
+                ready = {handle for handle, _ in poller.poll(patience_ms)}
+                if ended in ready or (ended < 0 and _has_ended(pid)):
                     return killed
+                if not ready and ended < 0 and time.monotonic() < deadline:
+                    continue
                 if self.control.fileno() in ready and not self.control.recv(64):
                     self._kill(pid)
                     os._exit(0)
                 killed = True
                 self._kill(pid)
         finally:
-            os.close(ended)
+            if ended >= 0:
+                os.close(ended)
 
     def _kill(self, pid: int) -> None:
         if self.kill_all:
