@@ -24,7 +24,7 @@ _DEGREES = re.compile(
 )
 _NEGATIVE_ROOT = re.compile(r"\\sqrt\s*\{\s*-\s*(\d+)\s*\}")
 _CURRENCY = re.compile(r"[€£¥]|\\(?:pounds|euro|texteuro|yen)(?![A-Za-z])")
-_DASH = re.compile(r"[‐-―−]\s*(?=[\d.\\(])")  # noqa: RUF001
+_DASH = re.compile(r"[‐-―−]\s*(?=[\d.\\(])")
 _NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+|\\[dt]?frac\{[-\d]+\}\{\d+\})"
 _UNIT = (
     r"(?:dollars?|cents?|euros?|pounds?|bucks|"

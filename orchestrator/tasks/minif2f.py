@@ -3,8 +3,9 @@
 The test problems whose id holds `mathd`. Raw completions with five fixed examples: theorems of
 the validation split with proofs that stand in no data set, only in the paper's prompts.py. That
 file is taken from the folder of the data, or fetched once from the paper's repository at its
-commit, and checked by digest; another text can be given instead. The theorem's name is hidden, as in the paper, whose rewriting also loses
-the keyword before it. The chat form shows the whole statement and asks for it with its proof.
+commit, and checked by digest; another text can be given instead. The theorem's name is hidden, as
+in the paper, whose rewriting also loses the keyword before it. The chat form shows the whole
+statement and asks for it with its proof.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from verifiers import lean_rules
 from verifiers.lean import LeanVerifier
 from verifiers.lean_project import SYSTEM_LIBRARIES, LeanMissing, LeanProject, find_project
 from verifiers.lean_rules import Refused
+from verifiers.lean_talk import _messages
 from verifiers.sandbox import Limits
 
 STATEMENT = "theorem two_two\n  (x : Nat)\n  (h₀ : x = 2) :\n  x + x = 4 :="
@@ -297,6 +298,29 @@ def test_what_is_missing_is_said_with_the_way_to_get_it(
     assert found.environment["LEAN_PATH"].endswith("mathlib/.lake/build/lib")
     with pytest.raises(TaskError, match="no Lean project"):
         load_task("minif2f", TaskOptions(lean_project=tmp_path / "elan")).verifier()
+
+
+def test_the_messages_of_a_real_lean_are_understood() -> None:
+    """What Lean 4.28 printed for a file of true, false, sorried and cheating theorems."""
+    recorded = json.loads(Path(__file__).with_name("lean_spoken.json").read_text())
+    text = recorded["file"].splitlines()
+    said = _messages("[DEBUG] noise\n" + "\n".join(map(json.dumps, recorded["said"])))
+    assert len(said) == len(recorded["said"])
+
+    def about(kind: str, word: str) -> set[str]:
+        found = [one for one in said if one["severity"] == kind and word in one["data"]]
+        starts = [one["pos"]["line"] for one in found]
+        heads = [next(w for w in reversed(text[:n]) if w.startswith("theorem")) for n in starts]
+        return {head.split()[1] for head in heads}
+
+    wrong = {"two_two_b", "false_one", "with_native_false", "made_up"}
+    assert about("error", "") - {"grind_one"} == wrong
+    assert about("warning", "sorry") == {"with_sorry", "with_admit", "with_sorryAx"}
+    # Lean takes these without a word, so the verifier's own words must refuse them.
+    for name in ("with_axiom", "with_native", "unchecked"):
+        assert name not in about("error", "") | about("warning", "sorry")
+    with pytest.raises(Refused):
+        lean_rules.check_words("axiom cheat : False")
 
 
 @pytest.mark.slow
