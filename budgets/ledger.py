@@ -353,6 +353,7 @@ class Ledger:
         for scope in held.scopes:
             scope.reserved -= held.amount
             scope.settled += event.amount
+        self._perhaps_mended()
         if event.amount > held.amount:
             self._above_bound(held, event.amount, event.note)
 
@@ -360,6 +361,7 @@ class Ledger:
         held = self._open.pop(event.reservation)
         for scope in held.scopes:
             scope.reserved -= held.amount
+        self._perhaps_mended()
 
     def _apply_hold(self, event: Event) -> None:
         held = self._open.pop(event.reservation)
@@ -367,13 +369,16 @@ class Ledger:
             scope.reserved -= held.amount
             scope.uncertain += event.amount
             free = scope.free()
-            if event.amount > held.amount and free is not None and free < 0:
+            passed = event.amount > held.amount and free is not None and free < 0
+            if passed and (self.fault is None or self._passed):
+                assert free is not None
                 self.fault = (
                     f"${usd(event.amount)} had to be counted as spent though only "
                     f"${usd(held.amount)} was reserved, which passes the cap of {name!r} by "
                     f"${usd(-free)}: {event.note or held.request}"
                 )
                 self._passed = True
+        self._perhaps_mended()
         held.amount, held.note = event.amount, event.note
         self._uncertain[event.reservation] = held
 

@@ -81,6 +81,11 @@ class TimeMeter:
         return self._started + self._covered / _NANO
 
     @property
+    def running(self) -> bool:
+        """Whether time is counted now."""
+        return self._reservation is not None
+
+    @property
     def held_s(self) -> float:
         """Seconds settled so far."""
         return self._settled_until / _NANO

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from budgets.ledger import Ledger
@@ -43,11 +42,19 @@ LIMITER_OUTCOMES: dict[str, Outcome] = {
 def request_of(ticket: Ticket, arm: ReadyArm) -> SampleRequest:
     """What is asked for a ticket: the same whenever it is asked."""
     problem = arm.problems[ticket.problem]
-    return replace(
-        arm.base,
+    base = arm.base
+    # Written out: dataclasses.replace takes three times as long.
+    return SampleRequest(
+        model=base.model,
         prompt=problem.prompt,
         messages=problem.messages,
         n=ticket.n,
+        max_tokens=base.max_tokens,
+        temperature=base.temperature,
+        top_p=base.top_p,
+        stop=base.stop,
+        logprobs=base.logprobs,
+        extra=base.extra,
         seed=ticket.seed if arm.provider.capabilities.seed else None,
         first_slot=ticket.first_slot,
         # Writing a cache costs more than not: only where the prompt is asked again.
@@ -132,6 +139,12 @@ class Attempts:
             slot = ticket.first_slot + choice.index
             self._store.put_sample(arm.number, ticket.problem, slot, ticket.request, choice)
         self._store.when_durable(lambda: self._count(ticket, response, len(choices)))
+        self._state.repeats.see(arm.number, ticket.problem, [choice.text for choice in choices])
+        if response.surplus:
+            self._state.note(
+                f"{arm.provider.name} returned more choices than were asked for: they are paid "
+                "for and not used."
+            )
         if len(choices) < ticket.n:
             self._missing(ticket, {choice.index for choice in choices})
         for choice in choices:

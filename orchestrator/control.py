@@ -19,7 +19,7 @@ Account = Literal["open", "held", "closed"]
 """What the ledger has of a ticket: a reservation, an uncertain amount, or nothing any more."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ticket:
     """One planned request on its way."""
 

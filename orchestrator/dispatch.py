@@ -53,12 +53,16 @@ class Dispatch:
         self._short: dict[int, int] = {}
         """Arms that wait for money of their own budget, and what each needs in picodollars."""
         self._short_retries: list[Ticket] = []
+        self._in_hand: int | None = None
+        """The arm of what was taken up last, until the next is."""
 
     async def next(self) -> Ticket | None:
         """The next ticket, its worst case reserved; None where nothing can be asked for now."""
         self._look_again()
+        self._in_hand = None
         ticket = self._due_retry()
         if ticket is not None:
+            self._in_hand = ticket.arm.number
             ticket = await self._reserve_again(ticket)
         if ticket is not None or self._control.stopping:
             return ticket
@@ -66,6 +70,7 @@ class Dispatch:
         # budget is reached leaves the others to go on.
         while ticket is None and not self._control.stopping:
             draw = self._next_draw()
+            self._in_hand = None if draw is None else draw.arm
             if draw is None:
                 break
             ticket = await self._plan(draw)
@@ -75,6 +80,13 @@ class Dispatch:
     def short_of_money(self) -> bool:
         """Whether an arm waits for money of its own budget."""
         return bool(self._short)
+
+    def idle(self, arm: int) -> bool:
+        """Whether nothing of an arm waits here to be asked."""
+        waiting = [draw.arm for draw in self._cold]
+        waiting += [ticket.arm.number for _, _, ticket in self._retries]
+        waiting += [ticket.arm.number for ticket in self._short_retries]
+        return arm not in waiting and arm != self._in_hand
 
     @property
     def next_retry(self) -> float | None:

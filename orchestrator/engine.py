@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable
 
 from budgets.ledger import Ledger
 from budgets.limits import CannotClear
@@ -53,7 +54,9 @@ class Engine:
         unfinished: list[Ticket],
         batches: list[Running],
         judge_jobs: int,
+        let_go: Callable[[TimeMeter], Awaitable[None]],
     ) -> None:
+        """`let_go` ends the server that a meter counts, and the meter."""
         self.arms = arms
         self._schedule = schedule
         self._ledger = ledger
@@ -76,13 +79,16 @@ class Engine:
         self._batches = batches
         self._tickets: asyncio.Queue[Ticket] = asyncio.Queue()
         self._workers: set[asyncio.Task[None]] = set()
+        self._doing: dict[Ticket, asyncio.Task[None]] = {}
+        self._let_go = let_go
         self._idle = 0
         self._feeding: asyncio.Task[None] | None = None
         self._admitting = False
 
     async def run(self) -> None:
         """Sample and judge until the plan, the budget, a fault or a person ends it."""
-        meters = [asyncio.create_task(self._keep_meter(arm)) for arm in self.arms if arm.meter]
+        held = dict.fromkeys(arm.meter for arm in self.arms if arm.meter is not None)
+        meters = [asyncio.create_task(self._keep_meter(meter)) for meter in held]
         try:
             for batch in self._batches:
                 self._batching.adopt(batch)
@@ -101,6 +107,12 @@ class Engine:
     def stop(self, fault: OrchError | None = None) -> None:
         """Admit nothing more; what is in flight is waited for."""
         self.control.stop(fault)
+
+    def close_arm(self, arm: ReadyArm) -> None:
+        """Ask nothing more for an arm: its own budget is reached."""
+        self.control.budget_reached = True
+        arm.closed = True
+        self._schedule.close_arm(arm.number)
 
     def leave(self) -> None:
         """Leave fast: neither what is in flight nor what is to be judged is waited for."""
@@ -174,9 +186,13 @@ class Engine:
             self._idle += 1
             ticket = await self._tickets.get()
             self._idle -= 1
+            worker = asyncio.current_task()
+            assert worker is not None
+            self._doing[ticket] = worker
             try:
                 await self._attempts.attempt(ticket)
             finally:
+                del self._doing[ticket]
                 self._state.back(ticket.arm.number)
                 self.control.changed.set()
 
@@ -195,14 +211,47 @@ class Engine:
         self._schedule.resolved(arm, problem, slot, passed)
         self.control.changed.set()
 
-    async def _keep_meter(self, arm: ReadyArm) -> None:
-        """Let go of what is in flight when a server's money ends."""
-        meter = arm.meter
-        assert meter is not None
+    async def _keep_meter(self, meter: TimeMeter) -> None:
+        """Let a server go when its money ends, or when its arms need it no more."""
+        users = [arm for arm in self.arms if arm.meter is meter]
+        alone = len(users) == len(self.arms)
         while True:
             if meter.exhausted:
                 self.control.changed.set()
-                if near_the_end(meter):
-                    self.control.budget_reached = True
+            if near_the_end(meter):
+                self.control.budget_reached = True
+                if alone:
                     self.cancel()
+                else:
+                    await self._give_up(users, meter)
+                    return
+            elif not alone and not any(map(self._needed, users)):
+                await self._let_go(meter)
+                return
             await asyncio.sleep(METER_TICK_S)
+
+    def _needed(self, arm: ReadyArm) -> bool:
+        """Whether an arm may still ask its server for anything."""
+        if self._state.arms[arm.number].in_flight:
+            return True
+        return not arm.closed and not (
+            self._schedule.finished(arm.number) and self._dispatch.idle(arm.number)
+        )
+
+    async def _give_up(self, arms: list[ReadyArm], meter: TimeMeter) -> None:
+        """End the arms whose server has no more money; the others go on."""
+        numbers = {arm.number for arm in arms}
+        for arm in arms:
+            self.close_arm(arm)
+        waiting = [self._tickets.get_nowait() for _ in range(self._tickets.qsize())]
+        for ticket in waiting:
+            if ticket.arm.number in numbers:
+                self._ledger.release(ticket.reservation, "never sent")
+                self._state.back(ticket.arm.number)
+            else:
+                self._tickets.put_nowait(ticket)
+        for ticket, worker in self._doing.items():
+            if ticket.arm.number in numbers:
+                worker.cancel()
+        self.control.changed.set()
+        await self._let_go(meter)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from budgets.ledger import DoesNotFit, Ledger, LedgerFault
+from budgets.ledger import RUN, DoesNotFit, Ledger, LedgerFault
 from budgets.meter import TimeMeter, count_gaps
 from budgets.money import usd
 from orchestrator import errors
@@ -31,9 +32,30 @@ class BudgetTooSmall(OrchError):
     exit_code = errors.BUDGET_REACHED
 
 
-def start_meters(prepared: Prepared, ledger: Ledger) -> dict[Endpoint, TimeMeter]:
+@dataclass(slots=True)
+class Meters:
+    """The meters of a session's servers."""
+
+    running: dict[Endpoint, TimeMeter] = field(default_factory=dict)
+    unpaid: list[int] = field(default_factory=list)
+    """Arms whose own budget does not pay for their server's start: they stay closed."""
+
+    def stop(self) -> None:
+        """Settle all of them up to now."""
+        for meter in self.running.values():
+            meter.stop()
+
+    def needs(self, bundled: bool, gone: TimeMeter) -> bool:
+        """Whether a meter other than `gone` still counts such a server."""
+        return any(
+            endpoint.bundled == bundled and meter is not gone and meter.running
+            for endpoint, meter in self.running.items()
+        )
+
+
+def start_meters(prepared: Prepared, ledger: Ledger) -> Meters:
     """A meter for each server paid by the hour, running from now on."""
-    meters: dict[Endpoint, TimeMeter] = {}
+    meters = Meters()
     for endpoint in {arm.endpoint: None for arm in prepared.arms}:
         if not endpoint.usd_per_hour:
             continue
@@ -46,14 +68,16 @@ def start_meters(prepared: Prepared, ledger: Ledger) -> dict[Endpoint, TimeMeter
         try:
             meter.start()
         except DoesNotFit as miss:
-            for running in meters.values():
-                running.stop()
+            if miss.scope != RUN and len(users) < len(prepared.arms):
+                meters.unpaid += users
+                continue
+            meters.stop()
             raise BudgetTooSmall(
                 f"The budget does not pay for the server's start: {miss}; raise --budget."
             ) from None
         except LedgerFault as fault:
             raise RunFault(str(fault)) from None
-        meters[endpoint] = meter
+        meters.running[endpoint] = meter
     return meters
 
 
@@ -68,7 +92,8 @@ def unwatched(ledger: Ledger, directory: Path) -> list[str]:
     return [
         f"After a crash nobody watched the server that is paid by the hour: ${usd(gap)} of its "
         "time count as uncertain. Clear them up by its owner's bill, or, if it was not held for "
-        f"this run, with: orch budget resolve {directory} --usd {usd(ledger.totals().settled)}"
+        f"this run, with the dollars that `orch budget {directory}` shows as settled: "
+        f"orch budget resolve {directory} --usd SETTLED"
     ]
 
 

@@ -122,6 +122,7 @@ async def prepare(study: Study, *, api_key_env: str | None, trust: bool = False)
             if arm.spec.batch:
                 arm.batches = open_batches(arm, study, api_key_env, notes)
         _refuse_waiting_servers(arms)
+        _refuse_shared_time(arms)
         for arm in arms:
             await _start_verifier(arm.verifier)
             if not arm.endpoint.bundled:
@@ -296,6 +297,18 @@ def _refuse_waiting_servers(arms: list[PreparedArm]) -> None:
             f"The server of {paid} is paid by the hour and would be held while a batch of another "
             "arm is waited for; put the batch arms into a study of their own."
         )
+
+
+def _refuse_shared_time(arms: list[PreparedArm]) -> None:
+    """The time of one server cannot be told apart by arms, so no arm's own budget can bound it."""
+    for arm in arms:
+        users = [other for other in arms if other.endpoint == arm.endpoint]
+        if arm.endpoint.usd_per_hour and arm.spec.budget and len(users) > 1:
+            raise ConfigError(
+                f"The server of {arm.endpoint.model} is paid by the hour and shared by "
+                f"{len(users)} arms, so an arm's own budget of {arm.spec.budget} cannot bound its "
+                "time; leave that budget out, or put the arm into a study of its own."
+            )
 
 
 async def _start_verifier(verifier: Verifier) -> None:

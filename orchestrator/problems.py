@@ -17,6 +17,7 @@ def options_of(arm: Arm, study: Study, *, trust: bool = False) -> TaskOptions:
         data=Path(arm.data) if arm.data else None,
         prompt_form=arm.prompt_style or None,  # type: ignore[arg-type]
         few_shot=Path(arm.few_shot_file) if arm.few_shot_file else None,
+        few_shot_count=arm.few_shot_count,
         subset=arm.subset or "paper",  # type: ignore[arg-type]
         sandbox=study.sandbox or None,
         trust=trust,

@@ -9,7 +9,7 @@ not asked again: the batch is gone on with.
 from __future__ import annotations
 
 import json
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,12 +136,19 @@ Resolved = tuple[int, int, int, bool | None]
 """Arm, problem, slot, whether it passed; None: censored."""
 
 
-def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> list[Resolved]:
-    """Enter what earlier sessions made durable into the counters; which slots are resolved.
+def resolved_slots(directory: Path, arms: list[ReadyArm]) -> Iterator[Resolved]:
+    """What became of slots in earlier sessions, for the policies that look at it."""
+    with closing(RunReader(directory)) as reader:
+        for arm in arms:
+            if arm.spec.policy != "uniform":
+                yield from reader.resolved(arm.number, arm.verifier.name)
+
+
+def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> None:
+    """Enter what earlier sessions made durable into the counters.
 
     What answers told of a problem's prompt bounds the next request for it, exactly.
     """
-    resolved: list[Resolved] = []
     for arm, counts in zip(arms, state.arms, strict=True):
         slots = reader.slot_counts(arm.number, len(arm.problems), arm.verifier.name)
         counts.judged, counts.passed = slots.judged.tolist(), slots.passed.tolist()
@@ -153,7 +160,4 @@ def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> list[Re
             # What the judge failed on is judged again in this session.
             if kind != "infra_error":
                 state.verdicts[kind] += number
-        if arm.spec.policy != "uniform":
-            resolved += reader.resolved(arm.number, arm.verifier.name)
     state.filled_before = state.filled
-    return resolved

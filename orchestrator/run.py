@@ -28,10 +28,17 @@ from orchestrator.engine import Engine
 from orchestrator.errors import ConfigError, OrchError, RunFault
 from orchestrator.identity import identity_of, problems_digest
 from orchestrator.judging import Judging
-from orchestrator.metering import BudgetTooSmall, start_meters, tick, unwatched, while_paid
+from orchestrator.metering import (
+    BudgetTooSmall,
+    Meters,
+    start_meters,
+    tick,
+    unwatched,
+    while_paid,
+)
 from orchestrator.prepare import Prepared, amount, open_provider, ready
 from orchestrator.progress import Display, Progress
-from orchestrator.resume import Owed, owed, recount, refuse_unresumable
+from orchestrator.resume import Owed, owed, recount, refuse_unresumable, resolved_slots
 from orchestrator.schedule import ArmPlan, Schedule, make_policy
 from orchestrator.speed import key_of_session, session_document
 from orchestrator.state import RunState, arm_counts
@@ -137,29 +144,42 @@ async def _session(
     prepared.notes.extend(unwatched(ledger, options.directory))
     state = RunState([], notes=list(prepared.notes))
     meters = start_meters(prepared, ledger)
-    for meter in meters.values():
-        stack.callback(meter.stop)
-    ticking = asyncio.create_task(tick(list(meters.values())))
+    stack.callback(meters.stop)
+    ticking = asyncio.create_task(tick(list(meters.running.values())))
     stack.callback(ticking.cancel)
-    children = await _start_servers(prepared, options, stack, list(meters.values()))
+    children = await _start_servers(prepared, options, stack, meters)
     arms = ready(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
-        arm.meter = meters.get(spec.endpoint)
+        arm.meter = meters.running.get(spec.endpoint)
         label = f"{arm.model} on {arm.spec.task}"
         state.arms.append(arm_counts(label, arm.spec.samples, len(arm.problems)))
     held = {item.reservation for item in ledger.uncertain()}
     schedule, rest = _plan(prepared, options, store, arms, state, held)
     await store.durable()
+    watches: list[asyncio.Task[None]] = []
+
+    async def let_go(meter: TimeMeter) -> None:
+        """The server of one meter is needed no more, though the run goes on."""
+        endpoint = next(place for place, one in meters.running.items() if one is meter)
+        if endpoint.bundled and not meters.needs(True, meter):
+            for watch in watches:
+                watch.cancel()
+            for child in children:
+                await child.stop()
+        meter.stop()
+
     engine = Engine(
         arms, schedule, store, ledger, state,
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
         unfinished=rest.unfinished, batches=rest.batches,
-        judge_jobs=prepared.study.judge_jobs or os.cpu_count() or 1,
+        judge_jobs=prepared.study.judge_jobs or os.cpu_count() or 1, let_go=let_go,
     )  # fmt: skip
+    for number in meters.unpaid:
+        engine.close_arm(arms[number])
     judging = engine.judging
     stack.push_async_callback(judging.close)
     interrupts.follow(engine.stop, engine.leave)
-    watches = [asyncio.create_task(_watch(child, engine)) for child in children]
+    watches += [asyncio.create_task(_watch(child, engine)) for child in children]
     progress = Progress(state, ledger, arms, options.display, options.console)
     shown = asyncio.create_task(progress.show())
     try:
@@ -169,8 +189,7 @@ async def _session(
             watch.cancel()
         for child in children:
             await child.stop()
-        for meter in meters.values():
-            meter.stop()
+        meters.stop()
         state.phase = "judging what is left"
         await leftovers
         await judging.finish()
@@ -258,17 +277,24 @@ async def _start_servers(
     prepared: Prepared,
     options: RunOptions,
     stack: contextlib.AsyncExitStack,
-    meters: list[TimeMeter],
+    meters: Meters,
 ) -> list[Child]:
     """Start the bundled model's server where an arm needs it, and open its provider."""
-    bundled = [arm for arm in prepared.arms if arm.endpoint.bundled]
+    users = [number for number, arm in enumerate(prepared.arms) if arm.endpoint.bundled]
+    bundled = [prepared.arms[number] for number in users]
+    if users and set(users) <= set(meters.unpaid):
+        for arm in bundled:
+            # Nothing is ever sent there.
+            arm.provider = open_provider(arm, prepared.study, None, "http://127.0.0.1:9/v1")
+        return []
     if not bundled:
         return []
     from providers.tiny.child import ServerStartError, start_server
 
     try:
         starting = start_server(log=options.directory / "logs" / "server.log")
-        child = await while_paid(asyncio.create_task(starting), meters)
+        paid = list(meters.running.values())
+        child = await while_paid(asyncio.create_task(starting), paid)
     except ServerStartError as error:
         raise RunFault(f"{error}.") from None
     stack.push_async_callback(child.stop)
@@ -296,7 +322,6 @@ def _plan(
 ) -> tuple[Schedule, Owed]:
     """The schedule and what is owed; a new run's study and problems are appended to the store."""
     rest = Owed([[0] * len(arm.problems) for arm in arms], [], [], [], [])
-    resolved: list[tuple[int, int, int, bool | None]] = []
     if options.resume:
         with contextlib.closing(RunReader(options.directory)) as reader:
             stored = bool(reader.meta("identity"))
@@ -304,7 +329,7 @@ def _plan(
                 # What may change on resume (more samples, another budget) is the study from now on.
                 _write_study(options.directory, prepared)
                 rest = owed(reader, arms, held)
-                resolved = recount(reader, arms, state)
+                recount(reader, arms, state)
     else:
         stored = False
     if not stored:
@@ -325,8 +350,9 @@ def _plan(
         for arm in arms
     ]
     schedule = Schedule(policies)
-    for slot in resolved:
-        schedule.resolved(*slot)
+    if stored:
+        for slot in resolved_slots(options.directory, arms):
+            schedule.resolved(*slot)
     for draw in rest.missing:
         schedule.give_back(draw)
     for batch in rest.dropped:
@@ -405,7 +431,7 @@ def _ending(
     fault = (
         engine.control.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
     )
-    ending = Ending(errors.COMPLETE, notes=list(state.notes))
+    ending = Ending(errors.COMPLETE, notes=[*state.notes, *state.repeats.sentences()])
     if state.unfilled:
         ending.exit_code = errors.UNFILLED
         ending.reasons.append(f"{state.unfilled} slots could not be filled, after retries")

@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from orchestrator.repeats import Repeats
+
 
 @dataclass(slots=True)
 class ArmCounts:
@@ -49,6 +51,7 @@ class RunState:
     """What the dispatcher waits for now; empty while it does not wait."""
     phase: str = "sampling"
     notes: list[str] = field(default_factory=list)
+    repeats: Repeats = field(default_factory=Repeats)
 
     @property
     def planned(self) -> int:

@@ -48,6 +48,8 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     """Which problems of the task's data: paper, released or all; empty: the task's default."""
     verifier: str = ""
     few_shot_file: str = ""
+    few_shot_count: int | None = None
+    """Examples in a prompt; None: the task's own count."""
     lean_project: str = ""
     exclude: list[str] = []
     """Ids of problems left out, for example those whose reference fails its own verifier."""
@@ -189,6 +191,10 @@ def _check_arm(arm: Arm, source: str) -> None:
         )
     if arm.subset not in ("", "paper", "released", "all"):
         raise ConfigError(f"{source}: subset is {arm.subset!r}; it may be paper, released or all.")
+    if arm.few_shot_count is not None and arm.few_shot_count < 0:
+        raise ConfigError(
+            f"{source}: few_shot_count is {arm.few_shot_count}; it must not be negative."
+        )
     if arm.gpus < 1:
         raise ConfigError(f"{source}: gpus is {arm.gpus}; it must be at least 1.")
 

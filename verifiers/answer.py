@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from verifiers import answer_find, answer_paper
+from verifiers import answer_find, answer_forms, answer_paper
 from verifiers.exact import bounded
 from verifiers.sandbox import (
     CallOutcome,
@@ -275,21 +275,29 @@ class ModernAnswer(AnswerVerifier):
     """The rule on math-verify."""
 
     name = "math-verify"
+    version = "2"
 
     def _find(self, text: str) -> str | None:
-        return answer_find.answer(text)
+        found = answer_find.answer(text)
+        return None if found is None else answer_forms.common(found)
 
     def _text(self, found: str) -> str:
         return answer_find.integer(found) or answer_find.plain(found)
 
     def _equal_texts(self, gold: str, found: str) -> bool | None:
+        gold = answer_forms.common(gold)
         whole, wanted = answer_find.integer(found), answer_find.integer(gold)
         if whole is not None and wanted is not None:
             return whole == wanted
+        if answer_forms.other_brackets(gold, found):
+            return False
+        based = answer_forms.same_base(gold, found)
+        if based is not None:
+            return based
         return True if answer_find.plain(found) == answer_find.plain(gold) else None
 
     async def _compare(self, gold: str, found: str) -> tuple[bool, str]:
-        gold, found = (one.replace("\\$", "") for one in (gold, found))
+        gold, found = (one.replace("\\$", "") for one in (answer_forms.common(gold), found))
         wanted, _ = await self._read("read", gold if "$" in gold else f"${gold}$")
         trees, canonical = await self._read("read", found)
         if not wanted or not trees:

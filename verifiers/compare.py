@@ -95,7 +95,7 @@ def same_value(got: Any, expected: Any, tolerance: float = 0.0) -> bool:
 def _as_plain_number(value: Decimal | Fraction) -> int | float:
     """The integer, or else the nearest float: JSON has no other numbers to compare with."""
     try:
-        if abs(value) < 1 << 53 and value == int(value):
+        if -(1 << 53) < value < 1 << 53 and value == int(value):
             return int(value)
         return float(value)
     except (ArithmeticError, ValueError):

@@ -154,7 +154,7 @@ class ProgramVerifier:
                 if not self.run_all or kind == "infra_error":
                     break
         if not failures:
-            return tally.verdict("passed", f"{count} cases")
+            return tally.verdict("passed", _cases(count))
         if len(failures) > 1:
             return tally.verdict(
                 failures[0][0], f"{failures[0][1]} ({len(failures)} of {count} failed)"
@@ -180,13 +180,17 @@ class ProgramVerifier:
             return tally.verdict(kind, f"case {start + bad}: {detail}")
         if _audited(code):
             return None
-        return tally.verdict("passed", f"{count} cases")
+        return tally.verdict("passed", _cases(count))
 
     async def _judge_assert(self, code: str, tests: Mapping[str, Any]) -> Verdict:
         test, candidate = await self.sandbox.check(code, entry=tests["entry"], test=tests["source"])
         tally = _Tally(self.sandbox.tier)
         tally.add([candidate])
         return tally.verdict(*_look_at_test(test, candidate))
+
+
+def _cases(count: int) -> str:
+    return "1 case" if count == 1 else f"{count} cases"
 
 
 _Judged = tuple[VerdictKind, str]

@@ -127,21 +127,36 @@ def look_at_keys() -> Finding:
 
 
 def look_at_docker() -> Finding:
-    for name in ("docker", "podman"):
+    silent = []
+    for name, field in (("docker", "{{.ServerVersion}}"), ("podman", "{{.Version.Version}}")):
         if shutil.which(name):
-            ok, text = _ask([name, "info", "--format", "{{.ServerVersion}}"])
+            ok, text = _ask([name, "info", "--format", field])
             if ok and text.strip():
                 return Finding("containers", True, f"{name} {text.strip()}")
-            return Finding(
-                "containers", False, f"{name} does not answer", f"start {name}'s service"
-            )
-    return Finding("containers", False, "neither docker nor podman", "needed for SWE-bench only")
+            silent.append(name)
+    if silent:
+        told = f"{' and '.join(silent)} installed, but no answer"
+        return Finding("containers", False, told, f"start {silent[0]}'s service")
+    return Finding(
+        "containers", False, "neither docker nor podman",
+        "needed for SWE-bench, and for --sandbox docker, podman or gvisor",
+    )  # fmt: skip
 
 
 def look_at_lean() -> Finding:
-    found = [name for name in ("lake", "lean") if shutil.which(name)]
-    detail = ", ".join(found) if found else "not found"
-    return Finding("Lean", len(found) == 2, detail, "install elan (needed for formal proofs only)")
+    """What `--lean-project` would find through ORCH_LEAN_PROJECT, and what is missing."""
+    from verifiers.lean_project import GET_REPL, LeanMissing, find_project
+
+    try:
+        project = find_project()
+    except LeanMissing as missing:
+        named = os.environ.get("ORCH_LEAN_PROJECT")
+        detail = f"{named} cannot be used" if named else "no project (ORCH_LEAN_PROJECT)"
+        return Finding("Lean", False, detail, str(missing).rstrip("."))
+    if project.form == "file":
+        detail = f"{project.toolchain} at {project.root}, without a REPL"
+        return Finding("Lean", True, f"{detail} (for lean-tactics: {GET_REPL})")
+    return Finding("Lean", True, f"{project.toolchain} with its REPL at {project.root}")
 
 
 def look_at_cpp() -> Finding:

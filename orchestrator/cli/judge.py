@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import stat
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -18,7 +20,7 @@ import click
 if TYPE_CHECKING:
     from verifiers.program import ProgramVerifier
 
-_AHEAD = 4
+_AHEAD, _CHUNK = 4, 1 << 16
 
 
 @click.command()
@@ -74,26 +76,66 @@ def judge(
 async def _judge_all(file: IO[bytes], verifier: ProgramVerifier) -> None:
     await verifier.sandbox.start()
     waiting: deque[asyncio.Task[dict[str, Any]]] = deque()
+    lines = _numbered(file)
+    coming: asyncio.Task[tuple[int, bytes] | None] | None = _ask_for(lines)
     try:
-        for number, line in _lines(file):
-            waiting.append(asyncio.create_task(_judge_line(number, line, verifier)))
-            while len(waiting) >= _AHEAD * verifier.sandbox.jobs:
-                _write(await waiting.popleft())
+        while coming is not None or waiting:
+            has_room = len(waiting) < _AHEAD * verifier.sandbox.jobs
+            first: list[asyncio.Task[Any]] = [waiting[0]] if waiting else []
+            first += [coming] if coming is not None and has_room else []
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             while waiting and waiting[0].done():
-                _write(await waiting.popleft())
-        while waiting:
-            _write(await waiting.popleft())
+                _write(waiting.popleft().result())
+            if coming is not None and coming.done() and has_room:
+                found = coming.result()
+                if found is not None:
+                    waiting.append(asyncio.create_task(_judge_line(*found, verifier)))
+                coming = _ask_for(lines) if found is not None else None
     finally:
-        for task in waiting:
+        for task in (*waiting, *([coming] if coming is not None else [])):
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         await verifier.aclose()
 
 
-def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    for number, line in enumerate(file, 1):
+def _ask_for(
+    lines: AsyncIterator[tuple[int, bytes]],
+) -> asyncio.Task[tuple[int, bytes] | None]:
+    async def ask() -> tuple[int, bytes] | None:
+        return await anext(lines, None)
+
+    return asyncio.create_task(ask())
+
+
+async def _numbered(file: IO[bytes]) -> AsyncIterator[tuple[int, bytes]]:
+    """The lines that hold something, by their number from 1."""
+    number = 0
+    mode = os.fstat(file.fileno()).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or file.isatty()):
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield number, line
+        return
+    # What comes through a pipe is waited for, and what is known meanwhile is written.
+    async for line in _from_pipe(file):
+        number += 1
         if line.strip():
             yield number, line
+
+
+async def _from_pipe(file: IO[bytes]) -> AsyncIterator[bytes]:
+    reader = asyncio.StreamReader(limit=_CHUNK)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), file
+    )
+    held: list[bytes] = []
+    while chunk := await reader.read(_CHUNK):
+        first, *more = chunk.split(b"\n")
+        held.append(first)
+        for piece in more:
+            yield b"".join(held)
+            held = [piece]
+    yield b"".join(held)
 
 
 def _write(record: dict[str, Any]) -> None:

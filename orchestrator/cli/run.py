@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
     "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "batch", "prompt_style", "data",
-    "verifier", "few_shot_file", "subset", "lean_project",
+    "verifier", "few_shot_file", "few_shot_count", "subset", "lean_project",
 )  # fmt: skip
 STUDY_KEYS = (
     "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
@@ -69,6 +69,8 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--verifier", help="Another of the task's verifiers.")
 @option("--data", metavar="PATH", help="Local data for the task.")
 @option("--few-shot-file", metavar="FILE", help="Few-shot text for tasks that take one.")
+@option("--few-shot-count", type=int, metavar="N",
+        help="Examples in a prompt, for tasks that have some.")  # fmt: skip
 @option("--limit", type=int, help="Only the first N problems.")
 @option("--filter", metavar="REGEX", help="Only problems whose id matches.")
 @option("--shuffle", type=int, metavar="SEED", help="Shuffle the problems before --limit.")

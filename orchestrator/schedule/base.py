@@ -105,6 +105,11 @@ class Schedule:
         self._open.discard(arm)
         self._returned = deque(draw for draw in self._returned if draw.arm != arm)
 
+    def finished(self, arm: int) -> bool:
+        """Whether nothing more will be given out for an arm, as far as is known."""
+        given = arm not in self._open or self._policies[arm].progress >= 1.0
+        return given and not any(draw.arm == arm for draw in self._returned)
+
     def resolved(self, arm: int, problem: int, slot: int, passed: bool | None) -> None:
         """Tell an arm's policy what became of a slot."""
         self._policies[arm].resolved(problem, slot, passed)

@@ -283,7 +283,7 @@ class RunReader:
             (arm, verifier),
         )
 
-    def resolved(self, arm: int, verifier: str) -> list[tuple[int, int, int, bool | None]]:
+    def resolved(self, arm: int, verifier: str) -> Iterator[tuple[int, int, int, bool | None]]:
         """Arm, problem, slot and whether it passed, of judged and (None) censored slots."""
         rows = self._db.execute(
             "SELECT problem, slot, kind FROM verdicts WHERE arm = ?1 AND verifier = ?2"
@@ -291,9 +291,8 @@ class RunReader:
             " SELECT problem, slot, kind FROM samples WHERE arm = ?1 AND kind = 'censored'",
             (arm, verifier),
         )
-        return [
-            (arm, p, s, None if kind == "censored" else kind == "passed") for p, s, kind in rows
-        ]
+        for problem, slot, kind in rows:
+            yield arm, problem, slot, None if kind == "censored" else kind == "passed"
 
     def slot_requests(self, arm: int) -> Iterator[tuple[int, int, int]]:
         """Problem, slot and request of every planned slot, by problem and slot.

@@ -45,7 +45,7 @@ def arguments(provider, server, tmp_path):
     def given(**more: object) -> list[object]:
         named = {
             "provider": provider, "model": "m", "base-url": f"{server.url}/v1",
-            "api-key-env": "SOME_KEY", "task": "arithmetic", "prompt-style": "chat",
+            "api-key-env": "SOME_KEY", "task": "arithmetic",
             "prices": prices, "samples": SAMPLES, "limit": PROBLEMS, "n-per-request": 4,
             "budget": "5", "name": "r", **more,
         }  # fmt: skip

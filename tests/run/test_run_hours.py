@@ -6,6 +6,7 @@ At 3,600 dollars an hour a second costs a dollar, so seconds can be read off the
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import sqlite3
 import subprocess
@@ -13,11 +14,14 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from budgets.ledger import Ledger
 from budgets.money import PICO, usd
 from orchestrator.store.reader import RunReader
 from tests.run.conftest import environment
 from tests.run.test_run_money import books, wait_for_sampling
+from tests.run.test_run_own_budgets import answer, serving
 
 HOUR = ["--gpu-hour", "3600", "--budget", "500", "--samples", "20000", "--name", "r"]
 SLICE = 17 * PICO
@@ -100,8 +104,7 @@ def test_time_of_a_borrowed_server_that_nobody_watched_is_uncertain(
     said = " ".join(ended.err.split())
     assert "nobody watched the server" in said and "passes the cap of 'run'" in said
     totals = books(run)
-    resolve = f"orch budget resolve runs/r --usd {usd(totals.settled)}"
-    assert resolve in said
+    assert "orch budget resolve runs/r --usd SETTLED" in said
     assert ended.json["exit_code"] == 4 and ended.json["rows"]
     assert totals.uncertain > SLICE
     # From the last settlement until somebody looked again, whatever the brackets round up.
@@ -109,11 +112,12 @@ def test_time_of_a_borrowed_server_that_nobody_watched_is_uncertain(
     assert totals.uncertain <= (time.time() - settled_at) * PICO + PICO // 100
     shown = orch("budget", "r").out
     assert "nobody watched the server for" in shown and "Fault:" in shown
+    assert "time of the server of orch-tiny: $17" in shown
 
     # Looking again counts nothing twice; the person's word gives it back.
     assert orch("run", "--resume", "r", "--budget", "20").code == 4
     assert books(run) == totals
-    assert orch(*resolve.split()[1:]).code == 0
+    assert orch("budget", "resolve", "r", "--usd", usd(totals.settled)).code == 0
     assert books(run).uncertain == 0
     ended = orch("run", "--resume", "r", "--budget", "500", "--samples", "2")
     assert ended.code == 0, ended.err
@@ -157,3 +161,78 @@ def test_money_that_ends_while_the_server_is_starting(tmp_path):
     assert totals.uncertain == totals.reserved == 0
     pid = int((tmp_path / "pid").read_text())
     assert gone(pid)
+
+
+MIXED = """
+[study]
+name = "r"
+budget = "200"
+prices = "p.toml"
+max_retries = 0
+max_concurrent = "200"
+
+[[arms]]
+provider = "local"
+task = "arithmetic"
+gpu_hour = "3600"
+{held}
+
+[[arms]]
+provider = "compatible"
+base_url = "{url}/v1"
+model = "hostile"
+task = "arithmetic"
+samples = 1
+max_tokens = 20
+n_per_request = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("held", "code"), [('samples = 20000\nbudget = "23"', 3), ("samples = 2", 0)]
+)
+def test_a_server_is_let_go_when_its_arm_is_done_and_the_others_go_on(
+    held, code, orch, start_orch, tmp_path
+):
+    """The paid arm gets no answer before the server of the other arm is gone."""
+    process: list[subprocess.Popen[str]] = []
+    seen: list[bool] = []
+
+    def servers() -> list[int]:
+        mine = children(process[0].pid) if process else []
+        return [pid for pid in mine if "providers.tiny" in command_of(pid) and not gone(pid)]
+
+    def reply(body):
+        deadline = time.monotonic() + 80
+        while not seen or servers():
+            if servers() and not seen:
+                seen.append(True)
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return answer()
+
+    (tmp_path / "p.toml").write_text('[models.hostile]\ninput = "3.00"\noutput = "15.00"\n')
+    with serving(reply) as url:
+        (tmp_path / "s.toml").write_text(MIXED.format(held=held, url=url))
+        process.append(start_orch("run", "s.toml", "--json", "--yes"))
+        out, err = process[0].communicate(timeout=120)
+        assert process[0].returncode == code, err
+        rows = json.loads(out)["rows"]
+        assert rows[1]["samples"] == 128 and rows[0]["samples"] > 0
+        with contextlib.closing(RunReader(tmp_path / "runs/r")) as reader:
+            arm = Ledger.read(reader.events()).totals("arm:0")
+        assert 0 < arm.settled <= 23 * PICO and arm.reserved == arm.uncertain == 0
+        if code == 3:
+            # What is left does not pay for another start: the server stays down, the rest goes on.
+            ended = orch("run", "--resume", "r", "--json")
+            assert ended.code == 3, ended.err
+            with contextlib.closing(RunReader(tmp_path / "runs/r")) as reader:
+                assert Ledger.read(reader.events()).totals("arm:0") == arm
+
+
+def test_a_budget_for_a_share_of_a_servers_time_is_refused(orch, tmp_path):
+    arm = '[[arms]]\nprovider = "local"\ntask = "arithmetic"\nsamples = 2\n'
+    (tmp_path / "s.toml").write_text(f'{arm}budget = "1"\n\n{arm}temperature = 0.5\n')
+    ended = orch("run", "s.toml")
+    assert ended.code == 2, ended.err
+    assert "shared by 2 arms" in ended.err and not (tmp_path / "runs").exists()

@@ -55,6 +55,16 @@ TESTS = {
         "source": "def check(candidate):\n    assert candidate(1, 2) == 3\n"
         "    assert candidate(3, 4) == 7\n    assert candidate(5, -5) == 0\n",
     },
+    "words": {
+        "kind": "calls",
+        "entry": "words",
+        "cases": [{"args": [], "expected": {"1": "b"}}],
+    },
+    "repeated": {
+        "kind": "calls",
+        "entry": "repeated",
+        "cases": [{"args": [], "expected": [1, 2, 2]}],
+    },
     "near": {
         "kind": "assert",
         "entry": "add",

@@ -18,8 +18,17 @@ from verifiers.sandbox.kernel import Kernel
 from verifiers.sandbox.staging import reachable
 
 ROOT = Path(__file__).resolve().parents[2]
-# Nobody else's, not even of another run of these tests at the same time.
-PLAIN_UID = 50_000 + os.getpid() % 150 * 60
+
+
+def plain_uid() -> int:
+    """The first of 64 uids that nobody else uses, not even another run of these tests."""
+    mapped = sum(int(row.split()[2]) for row in Path("/proc/self/uid_map").read_text().splitlines())
+    if mapped > 2_000_000_000:
+        return 1_900_000_000 + os.getpid() % 900_000 * 64
+    return 50_000 + os.getpid() % 150 * 64
+
+
+PLAIN_UID = plain_uid()
 
 
 def interpreter_for_all() -> str | None:

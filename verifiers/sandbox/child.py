@@ -131,7 +131,7 @@ def _open_streams_by_path() -> None:
             return real(file, *arguments, **keywords)
         return real(os.dup(handle), *arguments, **keywords)
 
-    builtins.open = io.open = open  # type: ignore[assignment]
+    builtins.open = io.open = open
 
 
 def new_module(name: str) -> ModuleType:

@@ -37,7 +37,7 @@ DOOR = "/door"
 _SHARED_MEMORY = "/dev/shm"
 _RUNSC = ("runsc", "gvisor")
 _OWN_MEMORY_MB, _OWN_TASKS = 256, 8
-_FILES, _TASKS = 1024, 30_000
+_FILES, _TASKS, _TASKS_OF_GVISOR = 1024, 30_000, 2000
 
 BOOT = (
     "import sys; from _socket import AF_UNIX, SOCK_SEQPACKET, socket; sys.path.append({root!r}); "
@@ -135,7 +135,9 @@ class Container:
         memory = f"{2 * plan.memory_mb + plan.disk_mb + _OWN_MEMORY_MB}m"
         words = ["--rm", "--name", self.name, "--network", "none", "--read-only"]
         words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
-        words += ["--pids-limit", str(plan.processes + _OWN_TASKS)]
+        # What the host counts under gVisor is the threads of its kernel.
+        own = _OWN_TASKS if plan.tier != "gvisor" else _TASKS_OF_GVISOR
+        words += ["--pids-limit", str(plan.processes + own)]
         words += ["--memory", memory, "--memory-swap", memory]
         words += [f"--ulimit=nofile={_FILES}:{_FILES}", f"--ulimit=nproc={_tasks()}:{_tasks()}"]
         if plan.tier == "gvisor":

@@ -156,7 +156,7 @@ class _Client:
 
     def __init__(self, lines: _Lines) -> None:
         self.lines = lines
-        self.exceptions: dict[str, type[Exception]] = {}
+        self.exceptions: dict[str, type[BaseException]] = {}
         self._functions: list[Callable[..., Any]] = []
         self._objects: dict[int, _Object] = {}
 
@@ -181,10 +181,10 @@ class _Client:
             _copy_back(arguments, tagged.from_json(answer.get("after", [])))
             if "v" in answer:
                 return tagged.from_json(answer["v"], self._local)
-            fault = _exception(answer["x"], self.exceptions)
+            raised = _exception(answer["x"], self.exceptions)
         except _BENT:
             raise CandidateGone from None
-        raise fault
+        raise raised
 
     def _called(self, request: dict[str, Any]) -> str:
         """Run a function of the test's for the candidate."""
@@ -283,7 +283,7 @@ def _copy_back(arguments: tuple[Any, ...], after: Any) -> None:
             mine.update(new)
 
 
-def _exception(names: list[str], known: dict[str, type[Exception]]) -> BaseException:
+def _exception(names: list[str], known: dict[str, type[BaseException]]) -> BaseException:
     """An exception of the named classes: message, its own class's name, then its bases' names."""
     message = str(names[0])
     if names[1] in known:
