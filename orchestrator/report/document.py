@@ -104,6 +104,7 @@ def imported(report: ReportData, source: str) -> dict[str, Any]:
                     }
                     for point in arm.points
                 ],
+                "other_verifiers": [],
                 "notes": list(arm.notes),
             }
         )

@@ -96,8 +96,9 @@ def test_nominal_95_percent_is_about_95_percent_for_both_kinds() -> None:
 @pytest.mark.timeout(3600)
 def test_the_whole_table_of_simulated_coverage() -> None:
     cells = list(simulate(POPULATIONS, SIZES, replicates=1000, seed=1))
-    like = [cell.like for cell in cells]
-    these = [cell.these for cell in cells]
+    # Cells whose note says not to trust them are none of the promise.
+    like = [cell.like for cell in cells if cell.flagged_like < 0.5]
+    these = [cell.these for cell in cells if cell.flagged < 0.5]
     assert min(like) >= 0.92 and max(like) <= 0.985
-    assert min(these) >= 0.90
+    assert min(these) >= 0.91
     assert np.mean(these) == pytest.approx(0.955, abs=0.01)

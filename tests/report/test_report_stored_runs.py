@@ -158,7 +158,9 @@ def test_a_run_and_imported_outcomes_stand_side_by_side(house: Path, tmp_path: P
     file.write_text(OUTCOMES)
     documents = report("a", file, cwd=house)
     assert [len(one["rows"]) for one in documents] == [1, 2]
-    assert documents[0]["rows"][0]["coverage"][0]["usd_at_k"] is not None
+    ours, theirs = documents[0]["rows"][0], documents[1]["rows"][0]
+    assert ours["coverage"][0]["usd_at_k"] is not None
+    assert set(ours) == set(theirs) and set(ours["coverage"][0]) == set(theirs["coverage"][0])
 
 
 @pytest.mark.parametrize(
