@@ -311,6 +311,13 @@ async def still_right(box: Sandbox) -> list[str]:
     return []
 
 
+SHOWN_BY_GVISOR = (
+    "devices", "the file systems of the kernel", "scheduling above others",
+    "the environment of parents", "the memory of parents",
+    "read and write one's parents' memory by file",
+)  # fmt: skip
+"""Its own kernel's, which say nothing of the host and reach nothing there; see docs/sandbox.md."""
+
 HARMLESS = ("read a secret", "read /etc/passwd", "list the temp", "write a new", "overwrite",
             "truncate by", "TCP to", "an abstract", "io_uring", "run a host binary",
             "secrets in the env", "change a mode", "a nested user")  # fmt: skip
@@ -336,8 +343,10 @@ async def run(
                         continue
                     if harmless and not any(word in label for word in HARMLESS):
                         continue
-                    if case.get("needs") == "semaphores" and tier == "landlock":
+                    if case.get("needs") == "semaphores" and tier in ("landlock", "gvisor"):
                         continue  # POSIX semaphores live in /dev/shm, which only a jail can give
+                    if tier == "gvisor" and case["name"] in SHOWN_BY_GVISOR:
+                        continue
                     forkless = tier == "landlock" and landlock < 6 and os.getuid() != 0
                     if forkless and kind == "correct" and "fork" in case["code"]:
                         continue  # without scopes a plain user's samples may not fork at all
