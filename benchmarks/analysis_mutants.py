@@ -1,6 +1,6 @@
 """A mutation tester: changes one thing in a module at a time and asks whether a test notices.
 
-    python -m benchmarks.analysis_mutants [MODULE ...] [--limit N] [--seed N]
+    python -m benchmarks.analysis_mutants [MODULE ...] [--first I] [--last J] [--limit N] [--seed N]
 
 Mutants are made on the syntax tree: comparisons, arithmetic, boolean operators, constants,
 `not`, the branch of a conditional expression, min/max. Each stands in for its module, in a copy
@@ -19,11 +19,14 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import numpy
 import pytest
+import pytest_asyncio.plugin
 import scipy.optimize
 import scipy.special
 
@@ -33,11 +36,17 @@ PACKAGE = ROOT / "orchestrator" / "analysis"
 LONGEST_S = 180
 """A mutant that runs longer is noticed."""
 
-PRELOADED = (numpy, scipy.optimize, scipy.special)
+PRELOADED = (numpy, scipy.optimize, scipy.special, hypothesis, pytest_asyncio.plugin)
+
+OPTIONS = (
+    "-x", "-m", "not slow", "-p", "no:cacheprovider",
+    "-W", "ignore::pytest.PytestAssertRewriteWarning",
+)  # fmt: skip
+"""Of each run of tests; plugins were imported before, hence the warning."""
 
 TESTS = {
-    "unbiased": ["unbiased"], "coverage": ["unbiased", "intervals"],
-    "intervals": ["intervals", "unbiased", "cost"], "mixture": ["intervals"],
+    "unbiased": ["unbiased"], "coverage": ["bounds", "unbiased", "intervals"],
+    "intervals": ["bounds", "unbiased", "cost", "intervals"], "mixture": ["bounds", "intervals"],
     "survival": ["survival"], "scaling": ["scaling"], "forecast": ["forecast"],
     "beta": ["forecast", "backtest"], "value": ["backtest"], "selection": ["selection"],
     "cost": ["cost"], "flops": ["flops"], "compare": ["compare"], "pairing": ["compare"],
@@ -99,7 +108,7 @@ def _spared(node: ast.AST) -> Iterator[ast.AST]:
             yield from ast.walk(part)
 
 
-def _changes(node: ast.AST) -> Iterator[object]:
+def _changes(node: ast.AST) -> Iterator[Callable[[Any], object]]:
     if isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARE:
         yield lambda one: one.ops.__setitem__(0, COMPARE[type(one.ops[0])]())
     elif isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in ARITHMETIC:
@@ -157,7 +166,7 @@ def survives(module: Path, tree: ast.Module, tests: list[str], workplace: Path) 
             quiet = os.open(os.devnull, os.O_WRONLY)
             os.dup2(quiet, 1)
             os.dup2(quiet, 2)
-            code = int(pytest.main(["-x", "-m", "not slow", "-p", "no:cacheprovider", *tests]))
+            code = int(pytest.main([*OPTIONS, *tests]))
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
@@ -170,6 +179,8 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", help="names such as unbiased (default: all)")
     parser.add_argument("--limit", type=int, default=0, help="at most so many of each module")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="leave out mutants before this one")
+    parser.add_argument("--last", type=int, default=None, help="and from this one on")
     given = parser.parse_args()
     names = given.modules or sorted(name for name in TESTS if (PACKAGE / f"{name}.py").is_file())
     unexplained = 0
@@ -184,7 +195,7 @@ def main() -> None:
             whole = ast.parse(module.read_text())
             if not survives(module, whole, tests, workplace):
                 parser.error(f"the tests of {name} fail before anything is changed")
-            found = list(mutants(whole))
+            found = list(mutants(whole))[given.first : given.last]
             if given.limit:
                 random.Random(given.seed).shuffle(found)
                 found = found[: given.limit]

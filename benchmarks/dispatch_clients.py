@@ -123,9 +123,65 @@ def lm_eval(url: str, requests: int, in_flight: int) -> None:
     assert len(answers) == requests
 
 
+class Bare(asyncio.Protocol):
+    """One connection that asks as soon as it is answered, and looks at no answer but its length."""
+
+    def __init__(self, request: bytes, left: list[int], over: asyncio.Event) -> None:
+        self.request, self.left, self.over = request, left, over
+        self.transport: asyncio.Transport | None = None
+        self.got = self.length = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        self.got += len(data)
+        if not self.length:
+            head, _, _ = data.partition(b"\r\n\r\n")
+            at = head.lower().index(b"content-length:") + 15
+            self.length = len(head) + 4 + int(head[at:].split(b"\r\n", 1)[0])
+        if self.got >= self.length:
+            self.got -= self.length
+            self.left[0] -= 1
+            assert self.transport is not None
+            if self.left[0] > 0:
+                self.transport.write(self.request)
+            elif self.left[0] == 0:
+                self.over.set()
+
+
+def bare(url: str, requests: int, in_flight: int) -> None:
+    """No contestant: how many requests a second the server, the kernel and this machine allow."""
+    from urllib.parse import urlsplit
+
+    where = urlsplit(url)
+    message = {"role": "user", "content": PROMPT}
+    body = json.dumps({"model": "bench", "messages": [message], "max_tokens": 512}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    request = head.encode() + body
+
+    async def run() -> None:
+        loop, over, left = asyncio.get_running_loop(), asyncio.Event(), [requests]
+        for _ in range(in_flight):
+            await loop.create_connection(
+                lambda: Bare(request, left, over), where.hostname, where.port
+            )
+        await over.wait()
+
+    asyncio.run(run())
+
+
 def main() -> None:
     name, url, requests, in_flight = sys.argv[1:]
-    clients = {"litellm": litellm, "curator": curator, "inspect_ai": inspect_ai, "lm_eval": lm_eval}
+    clients = {
+        "litellm": litellm,
+        "curator": curator,
+        "inspect_ai": inspect_ai,
+        "lm_eval": lm_eval,
+        "bare loop": bare,
+    }
     clients[name](url, int(requests), int(in_flight))
 
 

@@ -13,6 +13,8 @@ us CPU/req    of the whole process tree: CPU of a large run less that of a small
               difference in requests, so that imports do not count here either
 orch          the whole command: priced, ledger, store, verifier, progress, n=1
 orch (SDK)    the same through the official openai client, as paid APIs are asked
+bare loop     no contestant: one process that sends the same bytes again and again and looks at no
+              answer, which is the ceiling that the server and the machine set
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ SIZES = {
     "litellm": 600,
     "inspect_ai": 300,
     "lm_eval": 6_000,
+    "bare loop": 40_000,
 }
 """Requests of a run; at least half as many again as are in flight."""
 SMALL = 50
@@ -168,7 +171,9 @@ def main() -> None:
     arguments = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    names = arguments.only.split(",") if arguments.only else ["orch", "orch (SDK)", *PEERS]
+    names = (
+        arguments.only.split(",") if arguments.only else ["orch", "orch (SDK)", *PEERS, "bare loop"]
+    )
     pythons: dict[str, Path | str] = {
         name: install(arguments.peers, name) if name in PEERS else sys.executable for name in names
     }

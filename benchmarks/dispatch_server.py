@@ -61,11 +61,11 @@ class Clock:
         self.requests = 0
         self.most_at_once = 0
         self.open = 0
-        self.first = self.last = 0.0
+        self.first = self.last = self.first_at = 0.0
 
     def asked(self) -> None:
         if not self.requests:
-            self.first = time.perf_counter()
+            self.first, self.first_at = time.perf_counter(), time.time()
         self.requests += 1
         self.open += 1
         self.most_at_once = max(self.most_at_once, self.open)
@@ -78,6 +78,7 @@ class Clock:
         told = {
             "requests": self.requests,
             "seconds": self.last - self.first,
+            "first_at": self.first_at,
             "most_at_once": self.most_at_once,
         }
         self.requests = self.most_at_once = 0

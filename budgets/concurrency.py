@@ -16,6 +16,8 @@ CUT = 0.7
 START = 8
 MOST = 1024
 HISTORY = 1_000
+GROWTH = "all in use and answered"
+"""The reason that the history gives for every growth."""
 
 _FIXED = re.compile(r"\d+$")
 _RANGE = re.compile(r"(\d+)-(\d+)$")
@@ -81,7 +83,7 @@ class Concurrency:
         before = self.limit
         self._limit = min(self._limit + (1.0 if self._slow_start else 1.0 / self._limit), self.most)
         if self.limit != before:
-            self.history.append(Change(now, self.limit, "all in use and answered"))
+            self.history.append(Change(now, self.limit, GROWTH))
 
     def congested(self, sent_at: float, now: float, why: str) -> None:
         """A request came back with a sign that there were too many."""

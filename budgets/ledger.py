@@ -164,6 +164,10 @@ class Ledger:
         self._last = 0
         self.fault: str | None = None
         """Why nothing more may be reserved, as a sentence; None while all is well."""
+        self._passed = False
+        """Whether the fault is that a cap was passed by what was noticed afterwards."""
+        self.left_open: tuple[Uncertain, ...] = ()
+        """What `open` found open, left so by a process that died."""
         self._apply: dict[str, Callable[[Event], None]] = {
             "cap": self._apply_cap,
             "reserve": self._apply_reserve,
@@ -182,8 +186,10 @@ class Ledger:
         """
         ledger = cls.read(journal.events())
         ledger._journal = journal
-        for reservation in list(ledger._open):
+        left = set(ledger._open)
+        for reservation in sorted(left):
             ledger.hold(reservation, LEFT_OPEN)
+        ledger.left_open = tuple(item for item in ledger.uncertain() if item.reservation in left)
         for scope, cap in caps.items():
             if ledger._scope(scope).cap != cap:
                 ledger.set_cap(scope, cap)
@@ -252,7 +258,7 @@ class Ledger:
         """Count `amount` as uncertain though nothing was reserved for it, and return its id.
 
         For costs that were noticed afterwards (a server that ran on after a crash); passing a
-        cap this way is a fault.
+        cap this way is a fault, until resolving or a higher cap brings it back under.
         """
         _check(amount)
         names, _ = self._group(tuple(scopes))
@@ -332,7 +338,8 @@ class Ledger:
         (name,) = event.scopes
         self._scope(name).cap = None if event.amount == NO_CAP else event.amount
         if event.note.startswith(ACCEPTED):
-            self.fault = None
+            self.fault, self._passed = None, False
+        self._perhaps_mended()
 
     def _apply_reserve(self, event: Event) -> None:
         names, scopes = self._group(event.scopes)
@@ -346,6 +353,7 @@ class Ledger:
         for scope in held.scopes:
             scope.reserved -= held.amount
             scope.settled += event.amount
+        self._perhaps_mended()
         if event.amount > held.amount:
             self._above_bound(held, event.amount, event.note)
 
@@ -353,6 +361,7 @@ class Ledger:
         held = self._open.pop(event.reservation)
         for scope in held.scopes:
             scope.reserved -= held.amount
+        self._perhaps_mended()
 
     def _apply_hold(self, event: Event) -> None:
         held = self._open.pop(event.reservation)
@@ -360,12 +369,16 @@ class Ledger:
             scope.reserved -= held.amount
             scope.uncertain += event.amount
             free = scope.free()
-            if event.amount > held.amount and free is not None and free < 0:
+            passed = event.amount > held.amount and free is not None and free < 0
+            if passed and (self.fault is None or self._passed):
+                assert free is not None
                 self.fault = (
                     f"${usd(event.amount)} had to be counted as spent though only "
                     f"${usd(held.amount)} was reserved, which passes the cap of {name!r} by "
-                    f"${usd(-free)}: {event.note}"
+                    f"${usd(-free)}: {event.note or held.request}"
                 )
+                self._passed = True
+        self._perhaps_mended()
         held.amount, held.note = event.amount, event.note
         self._uncertain[event.reservation] = held
 
@@ -374,10 +387,17 @@ class Ledger:
         for scope in held.scopes:
             scope.uncertain -= held.amount
             scope.settled += event.amount
+        self._perhaps_mended()
         if event.amount > held.amount:
             self._above_bound(held, event.amount, event.note)
 
+    def _perhaps_mended(self) -> None:
+        """A cap that was passed by what was noticed afterwards, and holds again, is no fault."""
+        if self._passed and not any((scope.free() or 0) < 0 for scope in self._scopes.values()):
+            self.fault, self._passed = None, False
+
     def _above_bound(self, held: _Held, actual: int, note: str) -> None:
+        self._passed = False
         which = ", ".join(part for part in (held.request, note) if part) or "a request"
         self.fault = (
             f"{which} was billed ${usd(actual)}, above the ${usd(held.amount)} declared for it "

@@ -6,9 +6,10 @@ and reserves again; where a full slice no longer fits, what is left of the old r
 kept, `exhausted` is set, and `deadline` says until when the server is paid for.
 
 Crash rule: a reservation of a dead process becomes uncertain at its worst case (Ledger.open), so
-the slice and the drain count as spent. A launched server may have run on longer: `hold_gap` adds
-the time from the end of that reservation until the server was seen dead. A borrowed server is
-somebody else's: what it did after the crash is not this run's cost, and no gap is added.
+the slice and the drain count as spent. A launched server ends with the process that launched it,
+within that time. A borrowed server does not: nobody let it go, so the time from the end of that
+reservation until somebody looks again (`count_gaps`) may have been paid for as well, and is
+uncertain too. Its owner's bill, or a person who knows that it was not held, clears that up.
 
 Ticks must come at least every slice; a tick later than slice and drain together has spent more
 than was reserved, which the ledger reports as a fault.
@@ -27,6 +28,7 @@ PREFIX = "meter:"
 
 _NANO = 10**9
 _HOUR = 3600 * _NANO
+_BORROWED = "borrowed "
 _COVERED = re.compile(r" paid until (\d+\.\d+) at (\d+) picodollars an hour$")
 
 
@@ -39,7 +41,8 @@ class TimeMeter:
     """Charges the time between `start` and `stop` to a ledger.
 
     `usd_per_hour` is in picodollars an hour (times the number of GPUs); `clock` gives seconds of
-    wall-clock time, so that notes can be compared after a crash.
+    wall-clock time, so that notes can be compared after a crash. `borrowed`: somebody else runs the
+    server, and it goes on when this process dies.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class TimeMeter:
         drain_s: float = 15.0,
         clock: Callable[[], float] = time.time,
         note: str = "",
+        borrowed: bool = False,
     ) -> None:
         self._ledger = ledger
         self._rate = usd_per_hour
@@ -59,7 +63,7 @@ class TimeMeter:
         self._slice = _nanoseconds(slice_s)
         self._drain = _nanoseconds(drain_s)
         self._clock = clock
-        self._note = note
+        self._note = f"{_BORROWED}{note}" if borrowed else note
         self._started = 0.0
         self._reservation: int | None = None
         self._covered = 0
@@ -77,6 +81,11 @@ class TimeMeter:
         return self._started + self._covered / _NANO
 
     @property
+    def running(self) -> bool:
+        """Whether time is counted now."""
+        return self._reservation is not None
+
+    @property
     def held_s(self) -> float:
         """Seconds settled so far."""
         return self._settled_until / _NANO
@@ -92,8 +101,10 @@ class TimeMeter:
 
     def tick(self) -> None:
         """Settle the time that passed and pay for the next slice if it fits."""
-        if self._reservation is None or self._ledger.fault is not None:
-            self.exhausted = self._reservation is not None
+        if self._reservation is None:
+            return
+        if self._ledger.fault is not None:
+            self.exhausted = True
             return
         now = self._elapsed()
         until = now + self._slice + self._drain
@@ -141,23 +152,36 @@ def metered(uncertain: Uncertain) -> bool:
     return uncertain.request.startswith(PREFIX)
 
 
-def hold_gap(ledger: Ledger, uncertain: Uncertain, seen_dead: float) -> int:
-    """Count the time that a launched server ran on after its orch died; returns picodollars.
+def count_gaps(ledger: Ledger, seen: float) -> int:
+    """Count the time that borrowed servers were not watched; returns picodollars.
 
-    `uncertain` is the meter's last slice, as `Ledger.uncertain` lists it after reopening;
-    `seen_dead` is the clock time at which the server was certainly gone. The slice itself is
-    counted already; only time beyond it is added.
+    To be called once on a ledger that was just opened, before anything else is appended to its
+    journal. `seen` is the clock time at which somebody looked again. The slices that the dead
+    process had reserved are counted already; only time beyond them is added.
+    """
+    return sum(
+        hold_gap(ledger, item, seen)
+        for item in ledger.left_open
+        if item.request.startswith(PREFIX + _BORROWED)
+    )
+
+
+def hold_gap(ledger: Ledger, uncertain: Uncertain, seen: float) -> int:
+    """Count the time from the end of a meter's last slice until `seen`; returns picodollars.
+
+    `uncertain` is that slice, as `Ledger.left_open` lists it after reopening. For a server that
+    certainly ran on until then, whoever launched it.
     """
     match = _COVERED.search(uncertain.request)
     if match is None:
         raise ValueError(f"reservation {uncertain.reservation} is not a meter's")
-    gap = _nanoseconds(max(0.0, seen_dead - float(match[1])))
+    gap = _nanoseconds(max(0.0, seen - float(match[1])))
     amount = time_cost(int(match[2]), gap)
     if amount:
         ledger.charge_uncertain(
             amount,
             uncertain.scopes,
-            f"{PREFIX} server ran on unwatched until it was seen dead"
+            f"{PREFIX} nobody watched the server for {gap / _NANO:.0f} s after a crash"
             f" (after reservation {uncertain.reservation})",
         )
     return amount

@@ -9,6 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST_TOKENS = 2**31
+"""More tokens than any request can use, and still money that a ledger can hold. A count beyond is
+no count."""
+
+
+def token_count(value: object) -> int | None:
+    """A count of tokens as a provider reports it; None for what cannot be one."""
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:

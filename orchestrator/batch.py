@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from budgets.limits import PATIENCE_S
 from orchestrator.arms import ReadyArm
 from orchestrator.attempt import request_of
 from orchestrator.control import Ticket
@@ -18,6 +19,12 @@ from providers.sample import SampleRequest, SampleResponse
 
 MOST_UNREADABLE = 5
 """How often an answer that cannot be read is asked for again."""
+
+
+def price_key(batch: int) -> str:
+    """Under which key of `meta` the price stands by which a batch's worst cases were reserved."""
+    return f"batch {batch} price"
+
 
 Phase = Literal["unsent", "unknown", "there", "closed"]
 T = TypeVar("T")
@@ -77,7 +84,7 @@ async def asked(running: Running, state: RunState, call: Callable[[], Awaitable[
                 f"{running.arm.provider.name} did not answer a question about {running.name}; "
                 "it is asked again."
             )
-            pause = max(error.retry_after_s or 0.0, running.poll_s)
+            pause = max(min(error.retry_after_s or 0.0, PATIENCE_S), running.poll_s)
         await asyncio.sleep(pause)
 
 

@@ -12,6 +12,7 @@ uncertain, and a resume adopts them.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from typing import Literal
 from budgets.ledger import Ledger
 from orchestrator import accounts
 from orchestrator.attempt import Attempts
-from orchestrator.batch import Running, asked, fetched
+from orchestrator.batch import Running, asked, fetched, price_key
 from orchestrator.control import Control, Ticket
 from orchestrator.errors import RunFault
 from orchestrator.gathering import Gathering
@@ -70,7 +71,7 @@ class Batching:
 
     def adopt(self, running: Running) -> None:
         """Go on with a batch of an earlier session."""
-        self._state.in_flight += len(running.tickets)
+        self._state.sent(running.arm.number, len(running.tickets))
         self._count(running)
         self._start(running)
 
@@ -89,6 +90,9 @@ class Batching:
         arm, tag, at = tickets[0].arm, new_tag(), time.time()
         links = [(ticket.request, ticket.reservation) for ticket in tickets]
         number = self._store.plan_batch(arm.number, tag, at, links)
+        if arm.price is not None:
+            # The prices may change before a resume fetches what it brings.
+            self._store.put_meta(price_key(number), json.dumps(arm.price.to_dict()))
         self._start(Running(arm, number, tag, tickets, at))
 
     def _start(self, running: Running) -> None:
@@ -109,7 +113,7 @@ class Batching:
         """Also of a watch that was cancelled before it began."""
         running = self._tasks.pop(task)
         self._leave(running)
-        self._state.in_flight -= len(running.tickets)
+        self._state.back(running.arm.number, len(running.tickets))
         self._state.batched -= len(running.tickets) if running.counted else 0
         self._control.changed.set()
         self._ended(task)
@@ -194,7 +198,7 @@ class Batching:
             self._refused(running, InvalidRequest(str(error), sent="not_sent"))
             return
         self._close(running)
-        self._state.in_flight += len(tickets)
+        self._state.sent(running.arm.number, len(tickets))
         self._intend(tickets[:half])
         self._intend(tickets[half:])
 

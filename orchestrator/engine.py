@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable
 
 from budgets.ledger import Ledger
 from budgets.limits import CannotClear
+from budgets.meter import TimeMeter
 from orchestrator.arms import ReadyArm
 from orchestrator.attempt import Attempts
 from orchestrator.batch import Running
@@ -29,6 +31,11 @@ from orchestrator.store.store import RunStore
 METER_TICK_S = 0.25
 DEADLINE_MARGIN_S = 1.0
 """How long before a server's money ends what is in flight is let go."""
+
+
+def near_the_end(meter: TimeMeter) -> bool:
+    """Whether a server's money ends now, so that it must be let go."""
+    return meter.deadline is not None and time.time() >= meter.deadline - DEADLINE_MARGIN_S
 
 
 class Engine:
@@ -47,7 +54,9 @@ class Engine:
         unfinished: list[Ticket],
         batches: list[Running],
         judge_jobs: int,
+        let_go: Callable[[TimeMeter], Awaitable[None]],
     ) -> None:
+        """`let_go` ends the server that a meter counts, and the meter."""
         self.arms = arms
         self._schedule = schedule
         self._ledger = ledger
@@ -70,13 +79,16 @@ class Engine:
         self._batches = batches
         self._tickets: asyncio.Queue[Ticket] = asyncio.Queue()
         self._workers: set[asyncio.Task[None]] = set()
+        self._doing: dict[Ticket, asyncio.Task[None]] = {}
+        self._let_go = let_go
         self._idle = 0
         self._feeding: asyncio.Task[None] | None = None
         self._admitting = False
 
     async def run(self) -> None:
         """Sample and judge until the plan, the budget, a fault or a person ends it."""
-        meters = [asyncio.create_task(self._keep_meter(arm)) for arm in self.arms if arm.meter]
+        held = dict.fromkeys(arm.meter for arm in self.arms if arm.meter is not None)
+        meters = [asyncio.create_task(self._keep_meter(meter)) for meter in held]
         try:
             for batch in self._batches:
                 self._batching.adopt(batch)
@@ -96,6 +108,12 @@ class Engine:
         """Admit nothing more; what is in flight is waited for."""
         self.control.stop(fault)
 
+    def close_arm(self, arm: ReadyArm) -> None:
+        """Ask nothing more for an arm: its own budget is reached."""
+        self.control.budget_reached = True
+        arm.closed = True
+        self._schedule.close_arm(arm.number)
+
     def leave(self) -> None:
         """Leave fast: neither what is in flight nor what is to be judged is waited for."""
         self.judging.leave()
@@ -107,8 +125,9 @@ class Engine:
         for worker in self._workers:
             worker.cancel()
         while not self._tickets.empty():
-            self._ledger.release(self._tickets.get_nowait().reservation, "never sent")
-            self._state.in_flight -= 1
+            ticket = self._tickets.get_nowait()
+            self._ledger.release(ticket.reservation, "never sent")
+            self._state.back(ticket.arm.number)
         self._batching.cancel()
 
     async def _feed(self) -> None:
@@ -126,9 +145,12 @@ class Engine:
     async def _wait_for_more(self) -> bool:
         """Whether anything under way may still lead to another ticket; waits for it if so."""
         retry = self._dispatch.next_retry
+        short = self._dispatch.short_of_money
         if not self._state.in_flight and retry is None and not self.judging.pending:
-            return False
-        await self.control.wait("answers", until=retry)
+            # What the last arm waited for may have come back meanwhile: it is asked once more.
+            return short
+        waiting = "budget" if short else "answers"
+        await self.control.wait(waiting, until=retry)
         return True
 
     async def _admit(self, ticket: Ticket) -> None:
@@ -146,7 +168,7 @@ class Engine:
             return
         finally:
             self._admitting = False
-        self._state.in_flight += 1
+        self._state.sent(arm.number)
         self._tickets.put_nowait(ticket)
         if self._idle < self._tickets.qsize():
             worker = asyncio.create_task(self._work())
@@ -164,10 +186,14 @@ class Engine:
             self._idle += 1
             ticket = await self._tickets.get()
             self._idle -= 1
+            worker = asyncio.current_task()
+            assert worker is not None
+            self._doing[ticket] = worker
             try:
                 await self._attempts.attempt(ticket)
             finally:
-                self._state.in_flight -= 1
+                del self._doing[ticket]
+                self._state.back(ticket.arm.number)
                 self.control.changed.set()
 
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
@@ -185,14 +211,47 @@ class Engine:
         self._schedule.resolved(arm, problem, slot, passed)
         self.control.changed.set()
 
-    async def _keep_meter(self, arm: ReadyArm) -> None:
-        """Let go of what is in flight when a server's money ends."""
-        meter = arm.meter
-        assert meter is not None
+    async def _keep_meter(self, meter: TimeMeter) -> None:
+        """Let a server go when its money ends, or when its arms need it no more."""
+        users = [arm for arm in self.arms if arm.meter is meter]
+        alone = len(users) == len(self.arms)
         while True:
             if meter.exhausted:
                 self.control.changed.set()
-                if meter.deadline is not None and time.time() >= meter.deadline - DEADLINE_MARGIN_S:
-                    self.control.budget_reached = True
+            if near_the_end(meter):
+                self.control.budget_reached = True
+                if alone:
                     self.cancel()
+                else:
+                    await self._give_up(users, meter)
+                    return
+            elif not alone and not any(map(self._needed, users)):
+                await self._let_go(meter)
+                return
             await asyncio.sleep(METER_TICK_S)
+
+    def _needed(self, arm: ReadyArm) -> bool:
+        """Whether an arm may still ask its server for anything."""
+        if self._state.arms[arm.number].in_flight:
+            return True
+        return not arm.closed and not (
+            self._schedule.finished(arm.number) and self._dispatch.idle(arm.number)
+        )
+
+    async def _give_up(self, arms: list[ReadyArm], meter: TimeMeter) -> None:
+        """End the arms whose server has no more money; the others go on."""
+        numbers = {arm.number for arm in arms}
+        for arm in arms:
+            self.close_arm(arm)
+        waiting = [self._tickets.get_nowait() for _ in range(self._tickets.qsize())]
+        for ticket in waiting:
+            if ticket.arm.number in numbers:
+                self._ledger.release(ticket.reservation, "never sent")
+                self._state.back(ticket.arm.number)
+            else:
+                self._tickets.put_nowait(ticket)
+        for ticket, worker in self._doing.items():
+            if ticket.arm.number in numbers:
+                worker.cancel()
+        self.control.changed.set()
+        await self._let_go(meter)

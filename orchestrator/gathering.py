@@ -56,7 +56,7 @@ class Gathering:
         # A batch holds either chat or raw completions.
         key = (arm.number, arm.problems[ticket.problem].messages is not None)
         gathered = self._gathered.setdefault(key, Gathered())
-        self._state.in_flight += 1
+        self._state.sent(arm.number)
         gathered.tickets.append(ticket)
         gathered.tokens += arm.prompt_bounds[ticket.problem] + arm.base.max_tokens * ticket.n
         if gathered.timer is not None:
@@ -78,7 +78,7 @@ class Gathering:
                 gathered.timer.cancel()
             for ticket in gathered.tickets:
                 accounts.release(self._ledger, ticket, "never sent")
-            self._state.in_flight -= len(gathered.tickets)
+                self._state.back(ticket.arm.number)
 
     def _flush(self, key: tuple[int, bool]) -> None:
         gathered = self._gathered.pop(key)

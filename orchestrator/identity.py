@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
-from orchestrator.arms import ReadyArm
 from orchestrator.errors import ConfigError
+from orchestrator.prepare import Prepared
+from orchestrator.tasks import Problem
 
 Identity = dict[str, str]
 
 
-def identity_of(seed: int, arms: list[ReadyArm]) -> Identity:
-    """Flat names and values; equal for equal studies."""
-    found: Identity = {"seed": str(seed), "arms": str(len(arms))}
-    for arm in arms:
+def identity_of(prepared: Prepared) -> Identity:
+    """Flat names and values; equal for equal studies. Known before any server of ours runs."""
+    found: Identity = {"seed": str(prepared.study.seed), "arms": str(len(prepared.arms))}
+    for number, arm in enumerate(prepared.arms):
         base = arm.base
         values = {
             "provider": arm.spec.provider,
-            "model": arm.model,
-            "task": arm.spec.task,
+            "model": arm.endpoint.model,
+            # A file may be moved: its problems are compared, and where it lies is not.
+            "task": Path(arm.spec.task).name,
             "policy": arm.spec.policy,
-            "problems": problems_digest(arm),
+            "problems": problems_digest(arm.problems),
             "temperature": base.temperature,
             "top_p": base.top_p,
             "max_tokens": base.max_tokens,
@@ -33,13 +37,13 @@ def identity_of(seed: int, arms: list[ReadyArm]) -> Identity:
             "verifier": arm.verifier.name,
         }
         for name, value in values.items():
-            found[f"arms[{arm.number}].{name}"] = json.dumps(value)
+            found[f"arms[{number}].{name}"] = json.dumps(value)
     return found
 
 
-def problems_digest(arm: ReadyArm) -> str:
+def problems_digest(problems: Sequence[Problem]) -> str:
     """One digest over the digests of all problems, in order."""
-    joined = "\n".join(problem.digest for problem in arm.problems)
+    joined = "\n".join(problem.digest for problem in problems)
     return hashlib.sha256(joined.encode()).hexdigest()
 
 

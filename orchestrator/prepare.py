@@ -7,9 +7,8 @@ is the exception: it starts later, when its time meter already runs.
 
 from __future__ import annotations
 
-import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +21,12 @@ from budgets.prices import Price, PriceBook, Unpriced
 from budgets.profile import ProfileError
 from orchestrator import problems as problem_sets
 from orchestrator.arms import ReadyArm
+from orchestrator.asking import (
+    askable,
+    chat_where_needed,
+    refuse_raw_prompts,
+    requests_per_draw,
+)
 from orchestrator.errors import ConfigError
 from orchestrator.openfiles import connections_allowed
 from orchestrator.study import Arm, Study
@@ -31,7 +36,7 @@ from providers.batch.exchange import Exchange
 from providers.batch.lane import BatchLane
 from providers.errors import Overloaded, ProviderConfigError, ProviderError, RateLimited
 from providers.registry import make_batches, make_provider
-from providers.sample import Capabilities, Provider, SampleRequest
+from providers.sample import Provider, SampleRequest
 from providers.transport import Timeouts
 from verifiers.dedupe import Deduplicating
 from verifiers.verdict import Verifier
@@ -117,10 +122,14 @@ async def prepare(study: Study, *, api_key_env: str | None, trust: bool = False)
             if arm.spec.batch:
                 arm.batches = open_batches(arm, study, api_key_env, notes)
         _refuse_waiting_servers(arms)
+        _refuse_shared_time(arms)
         for arm in arms:
             await _start_verifier(arm.verifier)
             if not arm.endpoint.bundled:
                 arm.provider = open_provider(arm, study, api_key_env)
+                capabilities = arm.provider.capabilities
+                refuse_raw_prompts(arm.spec, arm.problems, capabilities)
+                arm.base = askable(arm.base, capabilities, notes)
                 await _check_model(arm)
     except BaseException:
         await close(arms)
@@ -135,14 +144,18 @@ async def close(arms: list[PreparedArm]) -> None:
         await arm.aclose()
 
 
-def amount(text: str, flag: str) -> int:
-    """A positive amount of dollars given by a person, in picodollars; raises ConfigError."""
+def amount(text: str, flag: str, *, zero: bool = False) -> int:
+    """An amount of dollars given by a person, in picodollars; raises ConfigError.
+
+    `zero`: whether it may be 0.
+    """
     try:
         pico = picodollars(text)
     except MoneyError as error:
         raise ConfigError(f"{flag}: {error}; give dollars, for example {flag} 50.") from None
-    if pico <= 0:
-        raise ConfigError(f"{flag} is {text}; it must be above 0 dollars.")
+    if pico < 0 or (pico == 0 and not zero):
+        least = "0 dollars or more" if zero else "above 0 dollars"
+        raise ConfigError(f"{flag} is {text}; it must be {least}.")
     return pico
 
 
@@ -164,6 +177,7 @@ def _prepare_arm(
 ) -> PreparedArm:
     if spec.budget:
         amount(spec.budget, "an arm's budget")
+    spec = chat_where_needed(spec, spec.model, notes)
     task = problem_sets.load(spec, study, trust=trust)
     problems = problem_sets.select(task, spec, study)
     bundled = spec.provider == "local" and not spec.model and not spec.base_url
@@ -285,6 +299,18 @@ def _refuse_waiting_servers(arms: list[PreparedArm]) -> None:
         )
 
 
+def _refuse_shared_time(arms: list[PreparedArm]) -> None:
+    """The time of one server cannot be told apart by arms, so no arm's own budget can bound it."""
+    for arm in arms:
+        users = [other for other in arms if other.endpoint == arm.endpoint]
+        if arm.endpoint.usd_per_hour and arm.spec.budget and len(users) > 1:
+            raise ConfigError(
+                f"The server of {arm.endpoint.model} is paid by the hour and shared by "
+                f"{len(users)} arms, so an arm's own budget of {arm.spec.budget} cannot bound its "
+                "time; leave that budget out, or put the arm into a study of its own."
+            )
+
+
 async def _start_verifier(verifier: Verifier) -> None:
     """Start what judges before anything is bought; raises ConfigError where it cannot judge."""
     if not isinstance(verifier, Deduplicating):
@@ -327,13 +353,6 @@ async def _check_model(arm: PreparedArm) -> None:
             f"The server of provider {arm.spec.provider!r} does not have the model "
             f"{arm.endpoint.model!r}; it has: {shown}."
         )
-
-
-def requests_per_draw(spec: Arm, capabilities: Capabilities) -> int:
-    """Choices per request: as asked, else a share of the plan that leaves at least eight rounds."""
-    if isinstance(spec.n_per_request, int):
-        return min(spec.n_per_request, capabilities.max_n)
-    return max(1, min(capabilities.max_n, math.ceil(spec.samples / 8)))
 
 
 def make_limiter(study: Study, endpoint: Endpoint, notes: list[str]) -> Limiter:
@@ -383,8 +402,10 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                     and arm.batches is None
                     and arm.provider.capabilities.prompt_cache != "none"
                 ),
-                base=askable(arm.base, arm.provider.capabilities),
-                n_per_request=requests_per_draw(arm.spec, arm.provider.capabilities),
+                base=arm.base,
+                n_per_request=requests_per_draw(
+                    arm.spec, arm.provider.capabilities, priced=arm.price is not None
+                ),
                 prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
                 prompt_known=[False] * len(arm.problems),
                 scopes=(f"arm:{number}",),
@@ -392,11 +413,6 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
             )
         )
     return arms
-
-
-def askable(base: SampleRequest, capabilities: Capabilities) -> SampleRequest:
-    """The request without what the model refuses."""
-    return base if capabilities.temperature else replace(base, temperature=None, top_p=None)
 
 
 def prompt_bound(problem: Problem) -> int:

@@ -11,20 +11,25 @@ from orchestrator.study import Arm, Study
 from orchestrator.tasks import Problem, Task, TaskError, TaskOptions, load_task
 
 
-def load(arm: Arm, study: Study, *, trust: bool = False) -> Task:
-    """The arm's task; raises ConfigError. `trust`: a person agreed to judge without a sandbox."""
-    options = TaskOptions(
+def options_of(arm: Arm, study: Study, *, trust: bool = False) -> TaskOptions:
+    """How the arm's task is to be read. `trust`: a person agreed to judge without a sandbox."""
+    return TaskOptions(
         data=Path(arm.data) if arm.data else None,
         prompt_form=arm.prompt_style or None,  # type: ignore[arg-type]
         few_shot=Path(arm.few_shot_file) if arm.few_shot_file else None,
+        few_shot_count=arm.few_shot_count,
         subset=arm.subset or "paper",  # type: ignore[arg-type]
         sandbox=study.sandbox or None,
         trust=trust,
         jobs=study.judge_jobs or None,
         lean_project=Path(arm.lean_project) if arm.lean_project else None,
     )
+
+
+def load(arm: Arm, study: Study, *, trust: bool = False) -> Task:
+    """The arm's task; raises ConfigError. `trust`: a person agreed to judge without a sandbox."""
     try:
-        return load_task(arm.task, options)
+        return load_task(arm.task, options_of(arm, study, trust=trust))
     except TaskError as error:
         raise ConfigError(str(error)) from None
 

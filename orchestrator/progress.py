@@ -24,6 +24,8 @@ from orchestrator.state import ArmCounts, RunState
 
 REDRAW_S = 0.5
 LINE_S = 5.0
+MOST_SHARE = 0.04
+"""The most of the event loop's time that drawing takes."""
 RATE_WINDOW_S = 15.0
 
 Display = Literal["auto", "live", "plain", "none"]
@@ -58,9 +60,13 @@ class Progress:
             return
         with Live(self._table(), console=self._console, auto_refresh=False, transient=True) as live:
             try:
+                pause_s = REDRAW_S
                 while True:
-                    await asyncio.sleep(REDRAW_S)
+                    await asyncio.sleep(pause_s)
+                    began = time.thread_time()
                     live.update(self._table(), refresh=True)
+                    # However many arms there are, the loop is for the answers.
+                    pause_s = max(REDRAW_S, (time.thread_time() - began) / MOST_SHARE)
             finally:
                 live.update(self._table(), refresh=True)
 
@@ -175,9 +181,9 @@ def in_flight(state: RunState) -> str:
 
 def coverage_so_far(arm: ArmCounts) -> str:
     """The share of problems solved so far, and by how many attempts each."""
-    solved = int((arm.passed > 0).sum())
+    solved = sum(map(bool, arm.passed))
     problems = len(arm.judged)
-    least = int(arm.judged.min()) if problems else 0
+    least = min(arm.judged, default=0)
     return (
         f"{percent(solved / problems)} solved ({solved} of {problems}) with {least} attempts each"
     )

@@ -19,8 +19,9 @@ from rich.console import Console
 from budgets.money import usd
 from budgets.profile import Profile
 from budgets.quote import Forecast, PlannedProblem, Quote, Speed, forecast, quote
+from orchestrator.asking import requests_per_draw
 from orchestrator.errors import ConfigError
-from orchestrator.prepare import Prepared, PreparedArm, prompt_bound, requests_per_draw
+from orchestrator.prepare import Prepared, PreparedArm, prompt_bound
 from orchestrator.report.text import dollars, span
 from orchestrator.store.reader import RunReader
 from providers.sample import Capabilities
@@ -71,7 +72,7 @@ def _quote_arm(arm: PreparedArm, prepared: Prepared) -> Quote | None:
     return quote(
         planned,
         arm.price,
-        n=requests_per_draw(arm.spec, capabilities),
+        n=requests_per_draw(arm.spec, capabilities, priced=True),
         max_tokens=arm.base.max_tokens,
         expected_output_tokens=math.ceil(arm.base.max_tokens * ASSUMED_OUTPUT_SHARE),
         cap=prepared.cap,
@@ -158,7 +159,9 @@ def quote_document(prepared: Prepared, quotes: list[ArmQuote]) -> dict[str, Any]
 def confirm(prepared: Prepared, over: int, *, yes: bool) -> None:
     """Ask a terminal, and refuse a script without --yes, where the plan may cost more than `over`.
 
-    `over` is in picodollars. Raises ConfigError, or click.Abort where the person says no.
+    `over` is in picodollars; 0 asks about every plan. Raises ConfigError, or click.Abort where the
+    person says no. A server paid by the hour counts for nothing here: how long it will be held is
+    not known before, and the budget bounds it.
     """
     worst = sum(item.quote.worst for item in quote_plan(prepared) if item.quote is not None)
     most = worst if prepared.cap is None else min(worst, prepared.cap)
@@ -166,13 +169,12 @@ def confirm(prepared: Prepared, over: int, *, yes: bool) -> None:
 
 
 def ask(what: str, amount: int, over: int, *, yes: bool) -> None:
-    """Go on only where the amount is small or somebody agrees."""
-    if yes or amount <= over:
+    """Go on only where the amount is small or somebody agrees; with `over` 0 always ask."""
+    if yes or (over and amount <= over):
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise ConfigError(
-            f"{what} That is above {dollars(over)}: add --yes to agree, or raise --confirm-over."
-        )
+        why = f"That is above {dollars(over)}" if over else "Every plan is asked about"
+        raise ConfigError(f"{what} {why}: add --yes to agree, or raise --confirm-over.")
     click.confirm(f"{what} Go on?", abort=True, err=True)
 
 

@@ -8,13 +8,20 @@ not asked again: the batch is gone on with.
 
 from __future__ import annotations
 
-from collections.abc import Set
+import json
+from collections.abc import Iterator, Set
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
+from budgets.ledger import Ledger
+from budgets.prices import Price
 from orchestrator.arms import ReadyArm
-from orchestrator.batch import Phase, Running
+from orchestrator.batch import Phase, Running, price_key
 from orchestrator.control import Account, Ticket
 from orchestrator.errors import ConfigError
+from orchestrator.identity import identity_of, refuse_difference
+from orchestrator.prepare import Prepared
 from orchestrator.schedule import Draw
 from orchestrator.state import RunState
 from orchestrator.store.reader import BatchRow, PlannedRequest, RunReader
@@ -37,14 +44,34 @@ class Owed:
     """Batches that were not found and whose money a person has cleared up: over."""
 
 
-def owed(reader: RunReader, arms: list[ReadyArm], uncertain: Set[int]) -> Owed:
-    """What is left to buy of the plan so far; `uncertain`: reservations that are held so.
+def refuse_unresumable(directory: Path, prepared: Prepared) -> None:
+    """Raise ConfigError where the study is not the run's; reads only.
 
-    Raises ConfigError.
+    To be asked before anything is opened for writing and before any server starts.
     """
+    with closing(RunReader(directory)) as reader:
+        stored = json.loads(reader.meta("identity", "{}"))
+        if not stored:
+            return
+        refuse_difference(stored, identity_of(prepared), str(directory))
+        uncertain = {item.reservation for item in Ledger.read(reader.events()).uncertain()}
+        for row in reader.open_batches():
+            if not _over(row, uncertain) and not prepared.arms[row.arm].spec.batch:
+                raise ConfigError(
+                    f"{directory} has a batch at {prepared.arms[row.arm].spec.provider} whose "
+                    "results are not fetched; resume it with --batch."
+                )
+
+
+def _over(row: BatchRow, uncertain: Set[int]) -> bool:
+    """Whether a batch was not found and a person has cleared its money up."""
+    return row.state == "lost" and not any(number in uncertain for _, number in row.requests)
+
+
+def owed(reader: RunReader, arms: list[ReadyArm], uncertain: Set[int]) -> Owed:
+    """What is left to buy of the plan so far; `uncertain`: reservations that are held so."""
     batches, dropped = _batches(reader, arms, uncertain)
     in_batches = {ticket.request for batch in batches for ticket in batch.tickets}
-    found = reader.samples_per_request()
     tops: dict[Place, int] = {}
     open_requests: dict[Place, list[PlannedRequest]] = {}
     for planned in reader.requests():
@@ -55,7 +82,7 @@ def owed(reader: RunReader, arms: list[ReadyArm], uncertain: Set[int]) -> Owed:
             # Fewer samples are wanted than were planned: what lies beyond is not bought.
             continue
         # A request inside the plan so far takes over slots of an earlier one.
-        if found.get(planned.request, 0) < planned.n or planned.first_slot < top:
+        if planned.filled < planned.n or planned.first_slot < top:
             open_requests.setdefault(place, []).append(planned)
     unfinished: list[Ticket] = []
     missing: list[Draw] = []
@@ -88,20 +115,17 @@ def _batches(
     dropped: list[BatchRow] = []
     for row in reader.open_batches():
         arm = arms[row.arm]
-        if row.state == "lost" and not any(number in uncertain for _, number in row.requests):
+        if _over(row, uncertain):
             dropped.append(row)
             continue
-        if not arm.batch:
-            raise ConfigError(
-                f"This run has a batch at {arm.provider.name} whose results are not fetched; "
-                "resume it with --batch."
-            )
         tickets = []
+        stored = reader.meta(price_key(row.number))
+        price = Price.from_dict(json.loads(stored)) if stored else None
         for planned, reservation in row.requests:
             account: Account = "held" if reservation in uncertain else "closed"
             tickets.append(
                 Ticket(arm, planned.request, planned.problem, planned.first_slot, planned.n,
-                       planned.seed, reservation, account)
+                       planned.seed, reservation, account, price=price)
             )  # fmt: skip
         phase: Phase = "there" if row.provider_id else "unknown"
         found.append(Running(arm, row.number, row.tag, tickets, row.at, row.provider_id, phase))
@@ -112,20 +136,28 @@ Resolved = tuple[int, int, int, bool | None]
 """Arm, problem, slot, whether it passed; None: censored."""
 
 
-def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> list[Resolved]:
-    """Enter what earlier sessions made durable into the counters; which slots are resolved."""
-    resolved: list[Resolved] = []
+def resolved_slots(directory: Path, arms: list[ReadyArm]) -> Iterator[Resolved]:
+    """What became of slots in earlier sessions, for the policies that look at it."""
+    with closing(RunReader(directory)) as reader:
+        for arm in arms:
+            if arm.spec.policy != "uniform":
+                yield from reader.resolved(arm.number, arm.verifier.name)
+
+
+def recount(reader: RunReader, arms: list[ReadyArm], state: RunState) -> None:
+    """Enter what earlier sessions made durable into the counters.
+
+    What answers told of a problem's prompt bounds the next request for it, exactly.
+    """
     for arm, counts in zip(arms, state.arms, strict=True):
         slots = reader.slot_counts(arm.number, len(arm.problems), arm.verifier.name)
-        counts.judged += slots.judged
-        counts.passed += slots.passed
+        counts.judged, counts.passed = slots.judged.tolist(), slots.passed.tolist()
         counts.filled = reader.filled(arm.number)
         counts.censored = int(slots.censored.sum())
+        for problem, tokens in reader.prompt_tokens(arm.number).items():
+            arm.prompt_bounds[problem], arm.prompt_known[problem] = tokens, True
         for kind, number in reader.verdict_kinds(arm.number).get(arm.verifier.name, {}).items():
             # What the judge failed on is judged again in this session.
             if kind != "infra_error":
                 state.verdicts[kind] += number
-        if arm.spec.policy != "uniform":
-            resolved += reader.resolved(arm.number, arm.verifier.name)
     state.filled_before = state.filled
-    return resolved

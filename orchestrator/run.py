@@ -20,18 +20,27 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from budgets.ledger import DoesNotFit, Ledger, LedgerFault
+from budgets.ledger import Ledger
 from budgets.meter import TimeMeter
 from orchestrator import errors
 from orchestrator.arms import ReadyArm
-from orchestrator.engine import METER_TICK_S, Engine
+from orchestrator.engine import Engine
 from orchestrator.errors import ConfigError, OrchError, RunFault
-from orchestrator.identity import identity_of, problems_digest, refuse_difference
+from orchestrator.identity import identity_of, problems_digest
 from orchestrator.judging import Judging
-from orchestrator.prepare import Endpoint, Prepared, amount, open_provider, ready
+from orchestrator.metering import (
+    BudgetTooSmall,
+    Meters,
+    start_meters,
+    tick,
+    unwatched,
+    while_paid,
+)
+from orchestrator.prepare import Prepared, amount, open_provider, ready
 from orchestrator.progress import Display, Progress
-from orchestrator.resume import Owed, owed, recount
+from orchestrator.resume import Owed, owed, recount, refuse_unresumable, resolved_slots
 from orchestrator.schedule import ArmPlan, Schedule, make_policy
+from orchestrator.speed import key_of_session, session_document
 from orchestrator.state import RunState, arm_counts
 from orchestrator.store.directory import RunLock, refuse_network_file_system
 from orchestrator.store.reader import RunReader
@@ -41,9 +50,6 @@ from verifiers.dedupe import Deduplicating
 
 if TYPE_CHECKING:
     from providers.tiny.child import Child
-
-DRAIN_S = 15.0
-"""The longest that answers in flight and the end of a server may take at the end of the money."""
 
 
 @dataclass(slots=True)
@@ -101,7 +107,10 @@ async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
 
     # Until there is an engine: a first signal is acted on once there is, a second ends the start.
     interrupts.follow(lambda: None, give_up)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    heeded = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # what nohup is for
+        heeded.append(signal.SIGHUP)
+    for number in heeded:
         loop.add_signal_handler(number, interrupts.on_signal, options.console)
     try:
         async with contextlib.AsyncExitStack() as stack:
@@ -114,8 +123,11 @@ async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
             raise
         session.uncancel()
         return Ending(errors.INTERRUPTED, ["interrupted"])
+    except (BudgetTooSmall, RunFault) as error:
+        # The run exists, so it is reported like any other that ended early.
+        return Ending(error.exit_code, [str(error)], list(prepared.notes))
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in heeded:
             loop.remove_signal_handler(number)
 
 
@@ -125,33 +137,49 @@ async def _session(
     interrupts: Interrupts,
     stack: contextlib.AsyncExitStack,
 ) -> Ending:
+    if options.resume:
+        refuse_unresumable(options.directory, prepared)
     store = await stack.enter_async_context(_open_store(prepared, options))
     ledger = Ledger.open(store, _caps(prepared))
+    prepared.notes.extend(unwatched(ledger, options.directory))
     state = RunState([], notes=list(prepared.notes))
-    meters = _start_meters(prepared, ledger)
-    for meter in meters.values():
-        stack.callback(meter.stop)
-    ticking = asyncio.create_task(_tick(list(meters.values())))
+    meters = start_meters(prepared, ledger)
+    stack.callback(meters.stop)
+    ticking = asyncio.create_task(tick(list(meters.running.values())))
     stack.callback(ticking.cancel)
-    children = await _start_servers(prepared, options, stack)
+    children = await _start_servers(prepared, options, stack, meters)
     arms = ready(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
-        arm.meter = meters.get(spec.endpoint)
+        arm.meter = meters.running.get(spec.endpoint)
         label = f"{arm.model} on {arm.spec.task}"
         state.arms.append(arm_counts(label, arm.spec.samples, len(arm.problems)))
     held = {item.reservation for item in ledger.uncertain()}
     schedule, rest = _plan(prepared, options, store, arms, state, held)
     await store.durable()
+    watches: list[asyncio.Task[None]] = []
+
+    async def let_go(meter: TimeMeter) -> None:
+        """The server of one meter is needed no more, though the run goes on."""
+        endpoint = next(place for place, one in meters.running.items() if one is meter)
+        if endpoint.bundled and not meters.needs(True, meter):
+            for watch in watches:
+                watch.cancel()
+            for child in children:
+                await child.stop()
+        meter.stop()
+
     engine = Engine(
         arms, schedule, store, ledger, state,
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
         unfinished=rest.unfinished, batches=rest.batches,
-        judge_jobs=prepared.study.judge_jobs or os.cpu_count() or 1,
+        judge_jobs=prepared.study.judge_jobs or os.cpu_count() or 1, let_go=let_go,
     )  # fmt: skip
+    for number in meters.unpaid:
+        engine.close_arm(arms[number])
     judging = engine.judging
     stack.push_async_callback(judging.close)
     interrupts.follow(engine.stop, engine.leave)
-    watches = [asyncio.create_task(_watch(child, engine)) for child in children]
+    watches += [asyncio.create_task(_watch(child, engine)) for child in children]
     progress = Progress(state, ledger, arms, options.display, options.console)
     shown = asyncio.create_task(progress.show())
     try:
@@ -161,8 +189,7 @@ async def _session(
             watch.cancel()
         for child in children:
             await child.stop()
-        for meter in meters.values():
-            meter.stop()
+        meters.stop()
         state.phase = "judging what is left"
         await leftovers
         await judging.finish()
@@ -173,6 +200,7 @@ async def _session(
         for task in (shown, *watches):
             task.cancel()
         await asyncio.gather(shown, *watches, return_exceptions=True)
+        store.put_meta(key_of_session(time.time()), session_document(arms, state.started))
     return _ending(engine, ledger, state, interrupts, store)
 
 
@@ -245,56 +273,28 @@ def _caps(prepared: Prepared) -> dict[str, int | None]:
     return caps
 
 
-def _start_meters(prepared: Prepared, ledger: Ledger) -> dict[Endpoint, TimeMeter]:
-    """A meter for each server paid by the hour, running from now on."""
-    meters: dict[Endpoint, TimeMeter] = {}
-    for endpoint in {arm.endpoint: None for arm in prepared.arms}:
-        if not endpoint.usd_per_hour:
-            continue
-        users = [i for i, arm in enumerate(prepared.arms) if arm.endpoint == endpoint]
-        scopes = (f"arm:{users[0]}",) if len(users) == 1 else (f"server:{users[0]}",)
-        meter = TimeMeter(
-            ledger, endpoint.usd_per_hour, scopes, drain_s=DRAIN_S, note=endpoint.model
-        )
-        try:
-            meter.start()
-        except DoesNotFit as miss:
-            for running in meters.values():
-                running.stop()
-            raise BudgetTooSmall(
-                f"The budget does not pay for the server's start: {miss}; raise --budget."
-            ) from None
-        except LedgerFault as fault:
-            raise RunFault(str(fault)) from None
-        meters[endpoint] = meter
-    return meters
-
-
-async def _tick(meters: list[TimeMeter]) -> None:
-    """Keep the meters paid, from before a server starts until it is let go."""
-    while True:
-        for meter in meters:
-            meter.tick()
-        await asyncio.sleep(METER_TICK_S)
-
-
-class BudgetTooSmall(OrchError):
-    """Not even the start fits the cap."""
-
-    exit_code = errors.BUDGET_REACHED
-
-
 async def _start_servers(
-    prepared: Prepared, options: RunOptions, stack: contextlib.AsyncExitStack
+    prepared: Prepared,
+    options: RunOptions,
+    stack: contextlib.AsyncExitStack,
+    meters: Meters,
 ) -> list[Child]:
     """Start the bundled model's server where an arm needs it, and open its provider."""
-    bundled = [arm for arm in prepared.arms if arm.endpoint.bundled]
+    users = [number for number, arm in enumerate(prepared.arms) if arm.endpoint.bundled]
+    bundled = [prepared.arms[number] for number in users]
+    if users and set(users) <= set(meters.unpaid):
+        for arm in bundled:
+            # Nothing is ever sent there.
+            arm.provider = open_provider(arm, prepared.study, None, "http://127.0.0.1:9/v1")
+        return []
     if not bundled:
         return []
     from providers.tiny.child import ServerStartError, start_server
 
     try:
-        child = await start_server(log=options.directory / "logs" / "server.log")
+        starting = start_server(log=options.directory / "logs" / "server.log")
+        paid = list(meters.running.values())
+        child = await while_paid(asyncio.create_task(starting), paid)
     except ServerStartError as error:
         raise RunFault(f"{error}.") from None
     stack.push_async_callback(child.stop)
@@ -321,22 +321,19 @@ def _plan(
     held: set[int],
 ) -> tuple[Schedule, Owed]:
     """The schedule and what is owed; a new run's study and problems are appended to the store."""
-    identity = identity_of(prepared.study.seed, arms)
     rest = Owed([[0] * len(arm.problems) for arm in arms], [], [], [], [])
-    resolved: list[tuple[int, int, int, bool | None]] = []
     if options.resume:
         with contextlib.closing(RunReader(options.directory)) as reader:
-            stored = json.loads(reader.meta("identity", "{}"))
+            stored = bool(reader.meta("identity"))
             if stored:
-                refuse_difference(stored, identity, str(options.directory))
                 # What may change on resume (more samples, another budget) is the study from now on.
                 _write_study(options.directory, prepared)
                 rest = owed(reader, arms, held)
-                resolved = recount(reader, arms, state)
+                recount(reader, arms, state)
     else:
-        stored = {}
+        stored = False
     if not stored:
-        _put_study(prepared, store, arms, identity)
+        _put_study(prepared, store, arms)
     _put_arms(prepared, store, arms)
     policies = [
         make_policy(
@@ -353,8 +350,9 @@ def _plan(
         for arm in arms
     ]
     schedule = Schedule(policies)
-    for slot in resolved:
-        schedule.resolved(*slot)
+    if stored:
+        for slot in resolved_slots(options.directory, arms):
+            schedule.resolved(*slot)
     for draw in rest.missing:
         schedule.give_back(draw)
     for batch in rest.dropped:
@@ -362,10 +360,8 @@ def _plan(
     return schedule, rest
 
 
-def _put_study(
-    prepared: Prepared, store: RunStore, arms: list[ReadyArm], identity: dict[str, str]
-) -> None:
-    store.put_meta("identity", json.dumps(identity, sort_keys=True))
+def _put_study(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None:
+    store.put_meta("identity", json.dumps(identity_of(prepared), sort_keys=True))
     store.put_meta("created", str(time.time()))
     sets = dict(zip(problem_sets(arms), prepared.arms, strict=True))
     for name, arm in sets.items():
@@ -385,8 +381,8 @@ def problem_sets(arms: list[ReadyArm]) -> list[str]:
     owners: dict[str, str] = {}
     names = []
     for arm in arms:
-        digest = problems_digest(arm)
-        name = arm.spec.task
+        digest = problems_digest(arm.problems)
+        name = Path(arm.spec.task).name
         if owners.setdefault(name, digest) != digest:
             name = f"{name}#{digest[:12]}"
         names.append(name)
@@ -435,7 +431,7 @@ def _ending(
     fault = (
         engine.control.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
     )
-    ending = Ending(errors.COMPLETE, notes=list(state.notes))
+    ending = Ending(errors.COMPLETE, notes=[*state.notes, *state.repeats.sentences()])
     if state.unfilled:
         ending.exit_code = errors.UNFILLED
         ending.reasons.append(f"{state.unfilled} slots could not be filled, after retries")

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
+from orchestrator.repeats import Repeats
 
 
 @dataclass(slots=True)
 class ArmCounts:
-    """Counters of one arm; arrays have one entry per problem."""
+    """Counters of one arm; lists have one entry per problem."""
 
     label: str
     samples_wanted: int
-    judged: npt.NDArray[np.int64]
-    passed: npt.NDArray[np.int64]
+    judged: list[int]
+    passed: list[int]
     filled: int = 0
     censored: int = 0
+    in_flight: int = 0
 
     @property
     def planned(self) -> int:
@@ -52,6 +51,7 @@ class RunState:
     """What the dispatcher waits for now; empty while it does not wait."""
     phase: str = "sampling"
     notes: list[str] = field(default_factory=list)
+    repeats: Repeats = field(default_factory=Repeats)
 
     @property
     def planned(self) -> int:
@@ -63,7 +63,16 @@ class RunState:
 
     @property
     def judged(self) -> int:
-        return sum(int(arm.judged.sum()) for arm in self.arms)
+        return sum(sum(arm.judged) for arm in self.arms)
+
+    def sent(self, arm: int, requests: int = 1) -> None:
+        """Requests of an arm are under way."""
+        self.in_flight += requests
+        self.arms[arm].in_flight += requests
+
+    def back(self, arm: int, requests: int = 1) -> None:
+        """Requests of an arm are over, in whatever way."""
+        self.sent(arm, -requests)
 
     def note(self, text: str) -> None:
         """Keep a sentence for the person, once."""
@@ -73,5 +82,4 @@ class RunState:
 
 def arm_counts(label: str, samples: int, problems: int) -> ArmCounts:
     """Empty counters of one arm."""
-    zeros: Sequence[npt.NDArray[np.int64]] = [np.zeros(problems, np.int64) for _ in range(2)]
-    return ArmCounts(label, samples, zeros[0], zeros[1])
+    return ArmCounts(label, samples, [0] * problems, [0] * problems)

@@ -15,7 +15,7 @@ import msgspec
 import tomli_w
 
 from orchestrator.errors import ConfigError
-from orchestrator.schedule import policy_names
+from orchestrator.schedule import POLICIES, policy_names
 
 
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -48,6 +48,8 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     """Which problems of the task's data: paper, released or all; empty: the task's default."""
     verifier: str = ""
     few_shot_file: str = ""
+    few_shot_count: int | None = None
+    """Examples in a prompt; None: the task's own count."""
     lean_project: str = ""
     exclude: list[str] = []
     """Ids of problems left out, for example those whose reference fails its own verifier."""
@@ -98,6 +100,33 @@ def read_study(path: Path) -> dict[str, Any]:
     return {"study": document.get("study", {}), "arms": document.get("arms", [])}
 
 
+ARM_PATHS = ("data", "few_shot_file", "lean_project")
+STUDY_PATHS = ("prices",)
+
+
+def whole_paths(document: dict[str, Any], study_file: Path | None) -> None:
+    """Make every relative path in `document` absolute, so that a run can be resumed anywhere.
+
+    A path is taken from the working directory; one that is not there, but is beside the study
+    file, is that one.
+    """
+
+    def whole(value: object) -> object:
+        if not isinstance(value, str) or not value:
+            return value
+        path = Path(value).expanduser()
+        if study_file is not None and not path.exists() and (study_file.parent / path).exists():
+            path = study_file.parent / path
+        return str(path.absolute())
+
+    for arm in document["arms"]:
+        arm.update({key: whole(arm[key]) for key in ARM_PATHS if key in arm})
+        if str(arm.get("task", "")).endswith(".jsonl"):
+            arm["task"] = whole(arm["task"])
+    study = document["study"]
+    study.update({key: whole(study[key]) for key in STUDY_PATHS if key in study})
+
+
 def make_study(document: dict[str, Any], source: str) -> Study:
     """The study in `document`, checked; raises ConfigError naming the key that is wrong."""
     try:
@@ -117,10 +146,25 @@ def make_study(document: dict[str, Any], source: str) -> Study:
     return study
 
 
+def refuse_unknown_provider(name: object, source: str) -> None:
+    """Raise ConfigError for a provider that orch does not have, naming those that it has."""
+    from providers.known import find
+    from providers.registry import provider_names
+
+    # Entry points are read from every installed package's metadata.
+    if find(str(name)) is None and name not in provider_names():
+        raise ConfigError(
+            f"{source}: unknown provider {name!r}; the known ones are "
+            f"{', '.join(provider_names())}. Any OpenAI-compatible server works with "
+            "--provider openai --base-url URL."
+        )
+
+
 def _check_arm(arm: Arm, source: str) -> None:
+    refuse_unknown_provider(arm.provider, source)
     if arm.samples < 0:
         raise ConfigError(f"{source}: samples is {arm.samples}; it must be at least 1.")
-    if arm.policy not in policy_names():
+    if arm.policy not in POLICIES and arm.policy not in policy_names():
         raise ConfigError(
             f"{source}: unknown policy {arm.policy!r}; "
             f"the known ones are {', '.join(policy_names())}."
@@ -147,6 +191,10 @@ def _check_arm(arm: Arm, source: str) -> None:
         )
     if arm.subset not in ("", "paper", "released", "all"):
         raise ConfigError(f"{source}: subset is {arm.subset!r}; it may be paper, released or all.")
+    if arm.few_shot_count is not None and arm.few_shot_count < 0:
+        raise ConfigError(
+            f"{source}: few_shot_count is {arm.few_shot_count}; it must not be negative."
+        )
     if arm.gpus < 1:
         raise ConfigError(f"{source}: gpus is {arm.gpus}; it must be at least 1.")
 

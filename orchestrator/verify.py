@@ -9,17 +9,20 @@ their own, so that a report can show both.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+from orchestrator import problems
 from orchestrator.errors import ConfigError
 from orchestrator.store.directory import RunLock
 from orchestrator.store.reader import ArmRow, RunReader
 from orchestrator.store.store import RunStore
+from orchestrator.study import Arm, Study
 from orchestrator.tasks import Task, TaskError, TaskOptions, load_task
 from verifiers.trust import Agreement, Checked, Repeated, agreement, repeat, self_check
 from verifiers.verdict import Verdict, Verifier
@@ -72,6 +75,34 @@ async def check_references(
     finally:
         await verifier.aclose()
     return sorted(checked, key=lambda one: order[one.problem])
+
+
+async def without_unsound(study: Study) -> tuple[Study, list[str]]:
+    """The study without problems whose own reference solutions fail, and a sentence per arm.
+
+    Raises ConfigError for a task that knows no reference solutions.
+    """
+    import msgspec
+
+    arms: list[Arm] = []
+    said: list[str] = []
+    for arm in study.arms:
+        # References need no examples; without them nothing but the test split is read.
+        options = replace(problems.options_of(arm, study), prompt_form="chat")
+        jobs = study.judge_jobs or len(os.sched_getaffinity(0))
+        try:
+            task = load_task(arm.task, options)
+        except TaskError as error:
+            raise ConfigError(str(error)) from None
+        checked = await check_references(task, arm.verifier or None, jobs)
+        unsound = [one.problem for one in checked if one.sound is False]
+        left = sorted({*arm.exclude, *unsound})
+        arms.append(msgspec.structs.replace(arm, exclude=left))
+        said.append(
+            f"{arm.task}: the reference solutions of {len(unsound)} of {len(checked)} problems "
+            "fail their own verifier; these problems are left out."
+        )
+    return msgspec.structs.replace(study, arms=arms), said
 
 
 def task_of(arm: ArmRow, options: TaskOptions) -> Task:

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from budgets.usage import Usage
+from budgets.usage import Usage, token_count
 from providers.errors import BadResponse, InvalidRequest
-from providers.openai_wire import limit_headers, refuse_unsupported
+from providers.openai_wire import count_at, limit_headers, refuse_unsupported
 from providers.sample import Capabilities, Choice, FinishReason, SampleRequest, SampleResponse
 
 CacheLife = Literal["5m", "1h"]
@@ -118,23 +118,19 @@ def usage_of(raw: Mapping[str, Any] | None) -> Usage | None:
     """
     if not raw:
         return None
-    fresh, output = raw.get("input_tokens"), raw.get("output_tokens")
-    if not isinstance(fresh, int) or not isinstance(output, int) or fresh < 0 or output < 0:
+    fresh, output = token_count(raw.get("input_tokens")), token_count(raw.get("output_tokens"))
+    written = token_count(raw.get("cache_creation_input_tokens") or 0)
+    cached = token_count(raw.get("cache_read_input_tokens") or 0)
+    if fresh is None or output is None or written is None or cached is None:
         return None
-    written = _count(raw, "cache_creation_input_tokens")
     by_life = raw.get("cache_creation") or {}
-    short = min(_count(by_life, "ephemeral_5m_input_tokens"), written)
-    thinking = _count(raw.get("output_tokens_details") or {}, "thinking_tokens")
+    short = min(count_at(by_life, "ephemeral_5m_input_tokens"), written)
+    thinking = count_at(raw.get("output_tokens_details") or {}, "thinking_tokens")
     return Usage(
         input_tokens=fresh,
-        cached_input_tokens=_count(raw, "cache_read_input_tokens"),
+        cached_input_tokens=cached,
         cache_write_5m_tokens=short,
         cache_write_1h_tokens=written - short,
         output_tokens=output,
         reasoning_tokens=min(thinking, output),
     )
-
-
-def _count(holder: Mapping[str, Any], name: str) -> int:
-    value = holder.get(name)
-    return value if isinstance(value, int) and value > 0 else 0

@@ -35,12 +35,20 @@ class Known:
     dialect: Dialect = field(default_factory=Dialect)
     reasoning: str | None = None
     """Models whose names match draw at their own temperature and refuse another."""
+    raw: str | None = None
+    """Where the API has raw completions: the models whose names match take them; None: all."""
 
     def capabilities_of(self, model: str | None) -> Capabilities:
         """What the API can do with `model`."""
         if model and self.reasoning and re.search(self.reasoning, model):
             return replace(self.capabilities, temperature=False)
         return self.capabilities
+
+    def takes_raw_prompts(self, model: str) -> bool:
+        """Whether a raw prompt is the way to ask `model`, unless a person says otherwise."""
+        if not self.capabilities.raw_completions:
+            return False
+        return self.raw is None or re.search(self.raw, model) is not None
 
     def dialect_of(self, model: str | None) -> Dialect:
         """The field names of the API for `model`."""
@@ -63,6 +71,7 @@ KNOWN: tuple[Known, ...] = (
         capabilities=Capabilities(128, True, True, True, "automatic", True),
         dialect=Dialect(prompt_cache_key=True),
         reasoning=r"^(o\d|gpt-5|codex)",
+        raw=r"instruct|^(davinci|babbage)-002|^ft:(davinci|babbage)",
     ),
     Known(
         "anthropic",

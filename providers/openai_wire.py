@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from budgets.usage import Usage
+from budgets.usage import Usage, token_count
 from providers.errors import BadResponse, InvalidRequest
 from providers.sample import Capabilities, Choice, FinishReason, SampleRequest, SampleResponse
 
@@ -190,27 +190,27 @@ def _sorted_out(
 
 
 def usage_of(raw: Mapping[str, Any] | None) -> Usage | None:
-    """Usage by billing kind from the object `usage`; None where it does not say enough.
+    """Usage by billing kind from the object `usage`; None where it says nothing credible.
 
     `prompt_tokens` includes cached tokens in this protocol. Where `total_tokens` is more than
     prompt and completion (reasoning counted apart), the difference is output: it is billed so.
     """
     if not raw:
         return None
-    prompt, completion = raw.get("prompt_tokens"), raw.get("completion_tokens")
-    if not isinstance(prompt, int) or not isinstance(completion, int):
-        return None
-    if prompt < 0 or completion < 0:
+    prompt = token_count(raw.get("prompt_tokens"))
+    completion = token_count(raw.get("completion_tokens"))
+    total = token_count(raw.get("total_tokens") or 0)
+    if prompt is None or completion is None or total is None:
         return None
     cached = written = reasoning = 0
     if details := raw.get("prompt_tokens_details"):
-        cached = min(_count(details, "cached_tokens"), prompt)
-        written = min(_count(details, "cache_write_tokens"), prompt - cached)
+        cached = min(count_at(details, "cached_tokens"), prompt)
+        written = min(count_at(details, "cache_write_tokens"), prompt - cached)
     if not cached and "prompt_cache_hit_tokens" in raw:
-        cached = min(_count(raw, "prompt_cache_hit_tokens"), prompt - written)
+        cached = min(count_at(raw, "prompt_cache_hit_tokens"), prompt - written)
     if details := raw.get("completion_tokens_details"):
-        reasoning = _count(details, "reasoning_tokens")
-    output = max(completion, _count(raw, "total_tokens") - prompt)
+        reasoning = count_at(details, "reasoning_tokens")
+    output = max(completion, total - prompt)
     return Usage(
         input_tokens=prompt - cached - written,
         cached_input_tokens=cached,
@@ -220,7 +220,8 @@ def usage_of(raw: Mapping[str, Any] | None) -> Usage | None:
     )
 
 
-def _count(holder: Mapping[str, Any], name: str) -> int:
+def count_at(holder: Mapping[str, Any], name: str) -> int:
+    """A number of tokens in a usage object; 0 where it is not there or none."""
     value = holder.get(name)
     return value if isinstance(value, int) and value > 0 else 0
 

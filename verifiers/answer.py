@@ -16,12 +16,13 @@ form for the others, so that equal answers vote together.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from verifiers import answer_find, answer_paper
+from verifiers import answer_find, answer_forms, answer_paper
 from verifiers.exact import bounded
 from verifiers.sandbox import (
     CallOutcome,
@@ -63,7 +64,7 @@ class MissingPackage(Exception):
     """A package that the rule is built on is not there; says which and how to get it."""
 
 
-class AnswerVerifier:
+class AnswerVerifier(ABC):
     """What both rules share: the cell, the bounds, and one comparison per distinct answer."""
 
     name: str
@@ -133,19 +134,21 @@ class AnswerVerifier:
             self._verdicts.forget(key)
         return verdict
 
+    @abstractmethod
     def _find(self, text: str) -> str | None:
-        raise NotImplementedError
+        """The answer that an output states, or None."""
 
     def _text(self, found: str) -> str:
         """The form in which an answer votes that is not read."""
         return found
 
+    @abstractmethod
     def _equal_texts(self, gold: str, found: str) -> bool | None:
         """Whether the texts alone decide, and how."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _compare(self, gold: str, found: str) -> tuple[bool, str]:
-        raise NotImplementedError
+        """Whether the two are equal, and the form in which the answer votes."""
 
     async def _judge(self, gold: str, found: str) -> Verdict:
         self.comparisons += 1
@@ -272,21 +275,29 @@ class ModernAnswer(AnswerVerifier):
     """The rule on math-verify."""
 
     name = "math-verify"
+    version = "2"
 
     def _find(self, text: str) -> str | None:
-        return answer_find.answer(text)
+        found = answer_find.answer(text)
+        return None if found is None else answer_forms.common(found)
 
     def _text(self, found: str) -> str:
         return answer_find.integer(found) or answer_find.plain(found)
 
     def _equal_texts(self, gold: str, found: str) -> bool | None:
+        gold = answer_forms.common(gold)
         whole, wanted = answer_find.integer(found), answer_find.integer(gold)
         if whole is not None and wanted is not None:
             return whole == wanted
+        if answer_forms.other_brackets(gold, found):
+            return False
+        based = answer_forms.same_base(gold, found)
+        if based is not None:
+            return based
         return True if answer_find.plain(found) == answer_find.plain(gold) else None
 
     async def _compare(self, gold: str, found: str) -> tuple[bool, str]:
-        gold, found = (one.replace("\\$", "") for one in (gold, found))
+        gold, found = (one.replace("\\$", "") for one in (answer_forms.common(gold), found))
         wanted, _ = await self._read("read", gold if "$" in gold else f"${gold}$")
         trees, canonical = await self._read("read", found)
         if not wanted or not trees:

@@ -14,14 +14,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from verifiers.shared import Shared
+from verifiers.shared import MOST, Shared
 from verifiers.verdict import Verdict, Verifier
 
 
 class Deduplicating:
     """A verifier that asks `inner` once per distinct (reference, text)."""
 
-    def __init__(self, inner: Verifier, *, always: bool = False, size: int = 100_000) -> None:
+    def __init__(self, inner: Verifier, *, always: bool = False, size: int = MOST) -> None:
         self._inner = inner
         self._shares = inner.deterministic or always
         self._results = Shared(size)

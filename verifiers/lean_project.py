@@ -1,8 +1,9 @@
 """A Lean 4 project on this machine: its toolchain, its REPL, its libraries; what is missing.
 
-The project is a built Lake project (with Mathlib, for MiniF2F) that also has the REPL of
-leanprover-community, as a dependency or built beside it. Nothing is built or downloaded here, and
-Lake itself is not run: what it would put into the environment is worked out from the folders.
+The project is a built Lake project (with Mathlib, for MiniF2F). Where it also has the REPL of
+leanprover-community, as a dependency or built beside it, proofs go to that; otherwise to the
+toolchain's `lean`, as files. Nothing is built or downloaded here, and Lake itself is not run:
+what it would put into the environment is worked out from the folders.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 GET_LEAN = (
     "install elan (https://github.com/leanprover/elan), make a project with Mathlib "
     "(lake +leanprover-community/mathlib4:lean-toolchain new NAME math; lake exe cache get), "
-    "add https://github.com/leanprover-community/repl to its dependencies, run "
-    "`lake build repl`, and give the folder with --lean-project or ORCH_LEAN_PROJECT"
+    "and give the folder with --lean-project or ORCH_LEAN_PROJECT"
+)
+GET_REPL = (
+    "add https://github.com/leanprover-community/repl to its dependencies, at the tag of its Lean "
+    "version, and run `lake build repl` there"
 )
 _REPLS = (
     ".lake/packages/REPL/.lake/build/bin/repl",
@@ -36,7 +41,7 @@ class LeanMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LeanProject:
-    """How to start a REPL that knows the project's libraries."""
+    """How to start a Lean that knows the project's libraries."""
 
     root: Path
     command: tuple[str, ...]
@@ -45,6 +50,12 @@ class LeanProject:
     environment: Mapping[str, str]
     toolchain: str
     """The version, for the verdict's record."""
+    form: Literal["repl", "file"] = "repl"
+    """Whether the command speaks the REPL's protocol, or reads one file from stdin and prints its
+    messages as JSON, one to a line."""
+    asks_axioms: bool = True
+    """False for a Lean that cannot tell a proof's axioms: its verdicts say so. No project that is
+    found on a machine has it."""
 
 
 def find_project(path: Path | None = None) -> LeanProject:
@@ -61,15 +72,14 @@ def find_project(path: Path | None = None) -> LeanProject:
     version = version_file.read_text(encoding="utf-8").strip()
     toolchain = _toolchain(version)
     repl = next((root / one for one in _REPLS if (root / one).is_file()), None)
-    if repl is None:
-        raise LeanMissing(
-            f"{root} has no REPL: add https://github.com/leanprover-community/repl to its "
-            "dependencies, at the tag of its Lean version, and run `lake build repl` there."
-        )
     packages = [root, *sorted((root / ".lake" / "packages").glob("*"))]
     libraries = [one / place for one in packages for place in _LIBRARIES[:2]]
     shown = [str(one) for one in libraries if one.is_dir()]
     environment = {"LEAN_SYSROOT": str(toolchain), "LEAN_PATH": ":".join(shown)}
+    if repl is None:
+        command = (str(toolchain / "bin" / "lean"), "--stdin", "--json")
+        programs: tuple[Path, ...] = (toolchain, *SYSTEM_LIBRARIES)
+        return LeanProject(root, command, programs, environment, version, "file")
     programs = (toolchain, repl.parent, *SYSTEM_LIBRARIES)
     return LeanProject(root, (str(repl),), programs, environment, version)
 

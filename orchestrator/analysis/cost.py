@@ -104,10 +104,6 @@ def marginal(
     return Marginal(k_from, k_to, *prices)
 
 
-def _each(cost: int, solves: float) -> int | None:
-    return math.ceil(cost / solves) if solves > 0.0 else None
-
-
 def frontier(points: Sequence[CostPoint]) -> list[CostPoint]:
     """The points that no other reaches or beats at the same or a lower cost, by rising cost."""
     best, kept = -1.0, []

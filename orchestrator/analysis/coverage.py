@@ -8,7 +8,7 @@ alone, cheap enough for a live view.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,14 @@ from orchestrator.analysis.unbiased import (
 __all__ = ["CoverageCurve", "coverage_curve", "mean_coverage", "pass_at_k"]
 
 
+Flags = NDArray[np.bool_]
+
+FEWEST_EVENTS = 3.0
+"""Fewer chance events than this make no interval for these problems."""
+LEAST_SEEN = 0.25
+"""Least share of the variance between problems that must come from problems that were seen."""
+
+
 @dataclass(frozen=True, slots=True)
 class CoverageCurve:
     """Coverage against attempts per problem, shapes all [K]."""
@@ -41,6 +49,9 @@ class CoverageCurve:
     note: str = ""
     """In plain words where the intervals deserve less trust; empty where they deserve it."""
     level: float = 0.95
+    trusted: NDArray[np.bool_] = field(default_factory=lambda: np.ones(0, np.bool_))
+    trusted_like: NDArray[np.bool_] = field(default_factory=lambda: np.ones(0, np.bool_))
+    """Whether each interval can be trusted to its level, at each k; `note` says why where not."""
 
 
 def coverage_curve(
@@ -76,12 +87,19 @@ def coverage_curve(
     mean = np.clip(1.0 - moments.first / total, 0.0, 1.0)
     unit = wanted * np.mean(1.0 / attempts)
     low, high, events = these_problems(moments, mean, unit, total, level, smallest)
-    low_like, high_like = problems_like_these(moments, mean, total, level)
-    note = _note(wanted, mean, events, smallest, len(attempts))
-    return CoverageCurve(wanted, mean, low, high, low_like, high_like, note, level)
+    low_like, high_like, seen = problems_like_these(moments, mean, total, level)
+    extreme = (mean < 0.01) | (mean > 0.99)
+    few, alike_all = events < FEWEST_EVENTS, seen < LEAST_SEEN
+    note = _note(wanted, extreme, few, alike_all, smallest, len(attempts))
+    return CoverageCurve(
+        wanted, mean, low, high, low_like, high_like, note, level,
+        trusted=~few & (smallest > 1), trusted_like=~extreme & ~alike_all,
+    )  # fmt: skip
 
 
-def _note(ks: Integers, mean: Floats, events: Floats, smallest: int, problems: int) -> str:
+def _note(
+    ks: Integers, extreme: Flags, few: Flags, alike: Flags, smallest: int, problems: int
+) -> str:
     """Where the intervals deserve less trust, in plain words; empty where they deserve it."""
     said = []
     if smallest == 1:
@@ -89,21 +107,25 @@ def _note(ks: Integers, mean: Floats, events: Floats, smallest: int, problems: i
             "With one attempt at a problem nothing tells luck from difficulty: the interval for "
             "these problems is the widest possible."
         )
-    extreme = (mean < 0.01) | (mean > 0.99)
     if extreme.any():
         said.append(
             f"At k = {_span(ks[extreme])} coverage is below 1 % or above 99 %: a rare kind of "
             f"problem may be absent from these {problems}, so the interval for problems like "
             "these cannot be trusted there."
         )
-    few = events < 3.0
     if few.any():
         said.append(
             f"At k = {_span(ks[few])} fewer than three chance events decide the result: the "
-            "interval for these problems is rough there."
+            "interval for these problems is rough there, and rather too wide."
         )
     if (few & extreme).any():
         said.append(f"At k = {_span(ks[few & extreme])} neither interval is trustworthy.")
+    if (alike & ~extreme).any():
+        said.append(
+            f"At k = {_span(ks[alike & ~extreme])} the problems are so alike that the interval "
+            "for problems like these mostly allows for kinds that are absent: it is too wide if "
+            "there are none."
+        )
     return " ".join(said)
 
 

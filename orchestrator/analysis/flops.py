@@ -29,15 +29,23 @@ class Shape:
 def flops(
     shape: Shape, prompt_tokens: float, completion_tokens: float, completions: float
 ) -> float:
-    """Operations for `completions` answers to one prompt, the prompt counted once."""
-    return _span(shape, 0.0, prompt_tokens) + completions * _span(
-        shape, prompt_tokens, completion_tokens
+    """Operations for `completions` answers of one length to one prompt, the prompt counted once."""
+    return expected_flops(
+        shape, prompt_tokens, completion_tokens, completion_tokens**2, completions
     )
 
 
-def _span(shape: Shape, before: float, tokens: float) -> float:
+def expected_flops(
+    shape: Shape, prompt_tokens: float, mean_tokens: float, mean_square: float, completions: float
+) -> float:
+    """Operations for `completions` answers whose lengths have this mean and mean square."""
+    prompt = _span(shape, 0.0, prompt_tokens, prompt_tokens**2)
+    return prompt + completions * _span(shape, prompt_tokens, mean_tokens, mean_square)
+
+
+def _span(shape: Shape, before: float, tokens: float, square: float) -> float:
     """The sum over t = before+1 .. before+tokens of 2 (parameters + 2 layers x width x t)."""
-    positions = tokens * before + tokens * (tokens + 1.0) / 2.0
+    positions = tokens * before + (square + tokens) / 2.0
     return 2.0 * (shape.parameters * tokens + 2.0 * shape.layers * shape.width * positions)
 
 

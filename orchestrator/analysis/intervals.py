@@ -37,6 +37,9 @@ FLOOR = 0.4
 """Pseudo-events in the variance for these problems, so that no width is zero."""
 SKEW = 1.2
 """A sample's third cumulant falls short of its population's about so much."""
+LATE = 0.25
+"""Added to the variance for these problems at k = n, where the mixture's falls short; none up to
+n/2, where no mixture is needed, and in proportion in between."""
 
 _FEW = 64
 """Up to so many k are worked out one by one; more are streamed and the mixture interpolated."""
@@ -62,7 +65,8 @@ def these_problems(
     the smallest n: from a single attempt no variance can be told, so the bound stands for it.
     """
     most = unit * mean * (1.0 - mean) * total
-    variance = most if reach == 1 else np.clip(moments.second - moments.twice, 0.0, most)
+    late = 1.0 + LATE * np.clip(2.0 * unit - 1.0, 0.0, 1.0)
+    variance = most if reach == 1 else np.clip(late * (moments.second - moments.twice), 0.0, most)
     # Hoeffding's bound weights a problem by r(1-r), its slope is k/n x (1-2r); what half an
     # event could add to either side is granted to that side.
     rising, spread = moments.twice - moments.thrice, moments.first - moments.twice + HALF
@@ -78,8 +82,9 @@ def these_problems(
 
 def problems_like_these(
     moments: Moments, mean: Floats, total: float, level: float
-) -> tuple[Floats, Floats]:
-    """Bounds for problems like these, from the moments of the per-problem estimates: each [K].
+) -> tuple[Floats, Floats, Floats]:
+    """Bounds for problems like these, from the moments of the per-problem estimates, and the
+    share of the variance that comes from problems that were seen: each [K].
 
     Half a problem always solved and half never solved are added, so that rare kinds of
     problem that this set happens to lack are not ruled out.
@@ -92,7 +97,9 @@ def problems_like_these(
     skew = SKEW * (third - 3.0 * first * second + 2.0 * first**3)
     slope = -skew / variance / total
     z, squared = _student(level, total - 1.0), variance / max(total - 1.0, 1.0)
-    return _bound(mean, squared, slope, -z), _bound(mean, squared, slope, z)
+    own = np.maximum(moments.second / total - (moments.first / total) ** 2, 0.0)
+    seen = own * (total / size) / variance
+    return _bound(mean, squared, slope, -z), _bound(mean, squared, slope, z), seen
 
 
 def _bound(mean: Floats, variance: Floats, slope: Floats, z: float) -> Floats:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from budgets.ledger import Ledger
+    from budgets.ledger import Ledger, Uncertain
     from orchestrator.bill import BillRow
     from orchestrator.store.store import RunStore
 
@@ -131,6 +133,7 @@ def accept(run: str, out: Path, why: str) -> None:
 async def _opened(directory: Path) -> AsyncIterator[tuple[RunStore, Ledger]]:
     """The run's store and ledger for writing, held by this process alone."""
     from budgets.ledger import Ledger
+    from budgets.meter import count_gaps
     from orchestrator.store.directory import RunLock
     from orchestrator.store.store import RunStore
 
@@ -138,7 +141,9 @@ async def _opened(directory: Path) -> AsyncIterator[tuple[RunStore, Ledger]]:
     try:
         store = RunStore(directory / "run.db")
         try:
-            yield store, Ledger.open(store, {})
+            ledger = Ledger.open(store, {})
+            count_gaps(ledger, time.time())
+            yield store, ledger
             await store.durable()
         finally:
             await store.close()
@@ -189,6 +194,7 @@ async def _resolve(
 
 
 def _lines(directory: Path, ledger: Ledger, most: int | None) -> list[str]:
+    from budgets.meter import PREFIX, metered
     from budgets.money import usd
 
     lines = [f"Run: {directory}"]
@@ -216,21 +222,22 @@ def _lines(directory: Path, ledger: Ledger, most: int | None) -> list[str]:
             f"{ledger.open_reservations} requests are under way, or were when the run was killed: "
             "then they become uncertain when it is resumed or resolved."
         )
-    uncertain = ledger.uncertain()
+    # What is priced by its server's time alone was held at nothing.
+    uncertain = [item for item in ledger.uncertain() if item.amount]
     if not uncertain:
         return lines
-    lines.append(f"Uncertain: {len(uncertain)} requests that may have been billed.")
+    what = "amounts" if any(metered(item) for item in uncertain) else "requests"
+    lines.append(f"Uncertain: {len(uncertain)} {what} that may have been billed.")
     reasons: Counter[str] = Counter()
     sums: Counter[str] = Counter()
     for item in uncertain:
-        reason = item.note.removeprefix(f"{item.request}: ")
+        reason = item.note.removeprefix(f"{item.request}: ").removeprefix(PREFIX).strip()
         reasons[reason] += 1
         sums[reason] += item.amount
     for note, number in reasons.most_common(most):
         lines.append(f"  {number} x {note}: ${usd(sums[note])}")
     for item in uncertain[:most]:
-        name = item.request or f"reservation {item.reservation}"
-        lines.append(f"    {name}: ${usd(item.amount)}")
+        lines.append(f"    {_name(item)}: ${usd(item.amount)}")
     if most is not None and len(uncertain) > most:
         lines.append(f"    ... and {len(uncertain) - most} more (--all shows them)")
     lines.append(
@@ -238,6 +245,16 @@ def _lines(directory: Path, ledger: Ledger, most: int | None) -> list[str]:
         "or --usd with its total for this run."
     )
     return lines
+
+
+def _name(item: Uncertain) -> str:
+    """What an uncertain amount was for."""
+    from budgets.meter import metered
+
+    if not metered(item):
+        return item.request or f"reservation {item.reservation}"
+    found = re.match(r"meter:(?:borrowed )?(.*) paid until ", item.request)
+    return f"time of the server of {found[1]}" if found else "time of a server"
 
 
 def _document(directory: Path, ledger: Ledger) -> dict[str, Any]:

@@ -144,9 +144,19 @@ def look_at_docker() -> Finding:
 
 
 def look_at_lean() -> Finding:
-    found = [name for name in ("lake", "lean") if shutil.which(name)]
-    detail = ", ".join(found) if found else "not found"
-    return Finding("Lean", len(found) == 2, detail, "install elan (needed for formal proofs only)")
+    """What `--lean-project` would find through ORCH_LEAN_PROJECT, and what is missing."""
+    from verifiers.lean_project import GET_REPL, LeanMissing, find_project
+
+    try:
+        project = find_project()
+    except LeanMissing as missing:
+        named = os.environ.get("ORCH_LEAN_PROJECT")
+        detail = f"{named} cannot be used" if named else "no project (ORCH_LEAN_PROJECT)"
+        return Finding("Lean", False, detail, str(missing).rstrip("."))
+    if project.form == "file":
+        detail = f"{project.toolchain} at {project.root}, without a REPL"
+        return Finding("Lean", True, f"{detail} (for lean-tactics: {GET_REPL})")
+    return Finding("Lean", True, f"{project.toolchain} with its REPL at {project.root}")
 
 
 def look_at_cpp() -> Finding:

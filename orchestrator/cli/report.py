@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.analysis.flops import Shape
+    from orchestrator.report.data import ArmReport, ReportData
+    from orchestrator.report.reprice import Repricing
 
 
 @click.command()
@@ -24,9 +34,20 @@ import click
               help="Write a Markdown table.")  # fmt: skip
 @click.option("--latex", type=click.Path(path_type=Path, dir_okay=False),
               help="Write a LaTeX table (booktabs).")  # fmt: skip
+@click.option("--model-config", "configs", multiple=True, metavar="[MODEL=]PATH",
+              help="A model's config.json, for its operations (repeatable).")  # fmt: skip
 @click.option("--forecast", "forecast_at", type=click.IntRange(min=2), multiple=True, metavar="K",
               help="Forecast coverage at K attempts (repeatable).")  # fmt: skip
+@click.option("--split", metavar="USD",
+              help="Say how this budget is best split over arms on the same problems.")  # fmt: skip
+@click.option("--prices-on", metavar="DATE",
+              help="Count the money by the prices of this date, such as "
+              "2024-07-31, from the usage that was stored.")  # fmt: skip
+@click.option("--prices", "prices_file", type=click.Path(path_type=Path), envvar="ORCH_PRICES",
+              metavar="FILE", help="Count the money by prices of your own (a TOML).")  # fmt: skip
+@click.pass_context
 def report(
+    context: click.Context,
     runs: tuple[str, ...],
     out: Path,
     as_json: bool,
@@ -35,35 +56,96 @@ def report(
     csv_file: Path | None,
     markdown: Path | None,
     latex: Path | None,
+    configs: tuple[str, ...],
     forecast_at: tuple[int, ...],
+    split: str | None,
+    prices_on: str | None,
+    prices_file: Path | None,
 ) -> None:
-    """Coverage at k = 1, 2, 5, 10, ... with intervals, and dollars, of each RUN."""
+    """Coverage at k = 1, 2, 5, 10, ... with intervals, and dollars, of each RUN.
+
+    RUN is a run's name or directory, or a file of outcomes that `orch import` kept.
+    """
     from rich.console import Console
 
-    from orchestrator.report.collect import collect
-    from orchestrator.report.document import document, print_report
-    from orchestrator.report.rows import read_rows
+    from orchestrator.report.compute import read_shapes
+    from orchestrator.report.document import add_analysis
+    from orchestrator.report.money import best_split
+    from orchestrator.report.reprice import repricing
     from orchestrator.report.write import print_more, write_files
-    from orchestrator.store.reader import RunReader, find_run
 
-    directories = [find_run(run, out) for run in runs]
-    documents = []
-    for directory in directories:
-        with closing(RunReader(directory)) as reader:
-            rows = read_rows(reader)
-        documents.append(document(str(directory), rows))
-        if not as_json:
-            console = Console()
-            console.print(f"Run: {directory}", highlight=False, markup=False)
-            print_report(console, rows)
-    if as_json:
+    budget = None if split is None else _budget(split)
+    # A file that the environment names for runs to come does not reprice old ones by itself.
+    from_environment = context.get_parameter_source("prices_file") == ParameterSource.ENVIRONMENT
+    asked = prices_on is not None or (prices_file is not None and not from_environment)
+    by = repricing(prices_on, prices_file) if asked else None
+    console = None if as_json else Console()
+    documents, whole = _collect(runs, out, forecast_at, read_shapes(configs), by, console)
+    if budget is not None:
+        whole = replace(whole, sentences=(*whole.sentences, best_split(whole.arms, budget)))
+    if console is None:
+        if budget is not None:
+            documents[0]["split"] = whole.sentences[-1]
+        add_analysis(documents, whole)
         click.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2))
-        if not any((html, figures, csv_file, markdown, latex)):
-            return
-    whole = collect(directories, forecast_at)
-    if not as_json:
-        print_more(Console(), whole)
+    else:
+        print_more(console, whole)
     for path in write_files(
         whole, html=html, figures=figures, csv=csv_file, markdown=markdown, latex=latex
     ):
         click.echo(f"Wrote {path}", err=True)
+
+
+def _budget(text: str) -> int:
+    from budgets.money import MoneyError, picodollars
+    from orchestrator.errors import ConfigError
+
+    try:
+        return picodollars(text)
+    except MoneyError as error:
+        raise ConfigError(f"--split: {error}; give dollars, such as --split 10.") from None
+
+
+def _collect(
+    runs: tuple[str, ...],
+    out: Path,
+    forecast_at: tuple[int, ...],
+    shapes: dict[str, Shape],
+    by: Repricing | None,
+    console: Console | None,
+) -> tuple[list[dict[str, Any]], ReportData]:
+    """Each run's document and the report over all of them; prints each run where asked to."""
+    from orchestrator.report.collect import collect_run, together
+    from orchestrator.report.document import document, imported, print_report
+    from orchestrator.report.rows import read_rows
+    from orchestrator.report.speed import read_speed, speed_lines
+    from orchestrator.report.text import visible
+    from orchestrator.reproduce.coverage_text import print_fits
+    from orchestrator.reproduce.curves import coverage_report
+    from orchestrator.reproduce.outcomes import read_outcomes
+    from orchestrator.store.reader import RunReader, find_run
+
+    documents: list[dict[str, Any]] = []
+    arms: list[ArmReport] = []
+    for run in runs:
+        if Path(run).is_file():
+            found = coverage_report(read_outcomes(Path(run)), forecast_at)
+            documents.append(imported(found, run))
+            arms += found.arms
+            if console is not None:
+                print_fits(console, found)
+            continue
+        directory = find_run(run, out)
+        with closing(RunReader(directory)) as reader:
+            rows = read_rows(reader, shapes, by)
+            arms += collect_run(reader, rows, forecast_at)
+            sessions = read_speed(reader)
+        documents.append({**document(str(directory), rows, by), "sessions": sessions})
+        if console is not None:
+            console.print(f"Run: {directory}", highlight=False, markup=False)
+            if by is not None:
+                console.print(f"Dollars are {by.sentence()}.", highlight=False, markup=False)
+            print_report(console, rows)
+            for line in speed_lines(sessions):
+                console.print(visible(line), highlight=False, markup=False)
+    return documents, together(arms)

@@ -32,8 +32,8 @@ def cost_table(
 
     if live:
         raise ConfigError(
-            "--live needs software-engineering agents, which orch cannot run yet; without it the "
-            "published outcomes are replayed."
+            "--live needs software-engineering agents, which come with a later version of orch; "
+            "until then leave it out, and the published outcomes are replayed."
         )
     if out is not None:
         _cost_table(out, attempts, seed, as_json)

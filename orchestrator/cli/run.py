@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
     "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "batch", "prompt_style", "data",
-    "verifier", "few_shot_file", "subset", "lean_project",
+    "verifier", "few_shot_file", "few_shot_count", "subset", "lean_project",
 )  # fmt: skip
 STUDY_KEYS = (
     "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
@@ -69,6 +69,8 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--verifier", help="Another of the task's verifiers.")
 @option("--data", metavar="PATH", help="Local data for the task.")
 @option("--few-shot-file", metavar="FILE", help="Few-shot text for tasks that take one.")
+@option("--few-shot-count", type=int, metavar="N",
+        help="Examples in a prompt, for tasks that have some.")  # fmt: skip
 @option("--limit", type=int, help="Only the first N problems.")
 @option("--filter", metavar="REGEX", help="Only problems whose id matches.")
 @option("--shuffle", type=int, metavar="SEED", help="Shuffle the problems before --limit.")
@@ -78,6 +80,8 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--timeout-s", type=float, help="Total seconds of one request; one that is cut is kept "
         "as a censored draw.")  # fmt: skip
 @option("--subset", metavar="paper|released|all", help="Which problems of the task's data.")
+@option("--exclude-unsound", is_flag=True, help="Judge the task's own reference solutions first, "
+        "and leave out the problems whose references fail.")  # fmt: skip
 @option("--lean-project", metavar="DIR", help="Lean project against which proofs are checked.")
 @option("--sandbox", metavar="NAME", help="Sandbox tier for judging; see `orch doctor`.")
 @option("--i-trust-this-code", is_flag=True,
@@ -87,7 +91,7 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--pilot", type=click.IntRange(min=1), metavar="N",
               help="Buy the first N samples per problem, forecast the rest, then ask.")  # fmt: skip
 @option("--confirm-over", metavar="USD", default="25", show_default=True,
-        help="Ask before a plan that may cost more; a script needs --yes.")  # fmt: skip
+        help="Ask before a plan that may cost more (0: always); a script needs --yes.")  # fmt: skip
 @option("--yes", "-y", is_flag=True, help="Agree to the plan's price.")
 @option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
         help="Where run directories are made.")  # fmt: skip
@@ -115,6 +119,7 @@ def run(**given: Any) -> None:
         yes=given.pop("yes"),
         trust=given.pop("i_trust_this_code"),
     )
+    exclude_unsound = given.pop("exclude_unsound")
     out, resume = given.pop("out"), given.pop("resume", None)
     study_file = given.pop("study", None)
     directory = None
@@ -125,13 +130,20 @@ def run(**given: Any) -> None:
         study_file = directory / "study.toml"
     study = build_study(given, study_file)
     directory = directory or out / run_name(study)
+    # A resumed run's own study already names what it leaves out.
+    if exclude_unsound and not how.resume:
+        from orchestrator.verify import without_unsound
+
+        study, said = asyncio.run(without_unsound(study))
+        for sentence in said:
+            click.echo(sentence, err=True)
     sys.exit(asyncio.run(run_study(study, directory, how)))
 
 
 def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
     """The study that the command line and the file describe; raises ConfigError."""
     from orchestrator.errors import ConfigError
-    from orchestrator.study import make_study, read_study
+    from orchestrator.study import make_study, read_study, refuse_unknown_provider, whole_paths
 
     document: dict[str, Any] = {"study": {}, "arms": [{}]}
     source = "command line"
@@ -153,6 +165,7 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
             raise ConfigError(
                 "No provider is named; give --provider (local needs nothing installed)."
             )
+        refuse_unknown_provider(arm["provider"], source)
         if "task" not in arm:
             if arm["provider"] != "local" or arm.get("model") or arm.get("base_url"):
                 raise ConfigError("No task is named; give --task NAME or --task FILE.jsonl.")
@@ -161,7 +174,9 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
         for key in ("budget", "gpu_hour"):
             if isinstance(values.get(key), int | float):
                 values[key] = str(values[key])
-    return make_study({"study": {**document["study"], **study_values}, "arms": arms}, source)
+    whole = {"study": {**document["study"], **study_values}, "arms": arms}
+    whole_paths(whole, study_file)
+    return make_study(whole, source)
 
 
 def run_name(study: Study) -> str:
@@ -218,7 +233,7 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
     console = Console(stderr=True)
     if not how.resume:
         refuse_used(directory)
-    over = amount(how.confirm_over, "--confirm-over")
+    over = amount(how.confirm_over, "--confirm-over", zero=True)
     options = RunOptions(directory, how.resume, how.display, console)
     if how.pilot:
         first = await prepare(
@@ -278,6 +293,7 @@ def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
 
 def agreed(console: Console, study: Study, options: RunOptions, over: int, how: How) -> bool:
     """Say what the rest of the plan will cost by the pilot, and ask."""
+    from orchestrator.errors import ConfigError
     from orchestrator.prepare import DEFAULT_SAMPLES
     from orchestrator.quoting import ask, forecast_rest
     from orchestrator.report.text import dollars
@@ -296,6 +312,10 @@ def agreed(console: Console, study: Study, options: RunOptions, over: int, how: 
         ask(what, rest.high, over, yes=how.yes)
     except click.Abort:
         return False
+    except ConfigError as error:
+        most = max(wanted)
+        again = f"orch run --resume {_shell(options.directory)} --samples {most} --yes"
+        raise ConfigError(f"{error} The pilot is kept; go on with: {again}") from None
     return True
 
 

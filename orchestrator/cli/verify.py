@@ -70,6 +70,35 @@ SHOWN = 40
     envvar="ORCH_LEAN_PROJECT",
     help="The Lean project against which proofs are checked.",
 )
+@click.option(
+    "--reward-model",
+    metavar="URL",
+    envvar="ORCH_REWARD_MODEL",
+    help="Score the samples of RUN with the reward model that a vLLM server holds there, for "
+    "best-of-N and the weighted vote in `orch report`.",
+)
+@click.option(
+    "--reward-api",
+    type=click.Choice(["classify", "pooling", "score"]),
+    envvar="ORCH_REWARD_API",
+    help="Which of the server's APIs; default: the first of them that answers.",
+)
+@click.option(
+    "--reward-class",
+    type=click.IntRange(min=0),
+    envvar="ORCH_REWARD_CLASS",
+    help="Of a model with several classes, the one whose probability is the reward.",
+)
+@click.option(
+    "--reward-as-text",
+    is_flag=True,
+    help="Send prompt and sample as one text, to a reward model without a chat template.",
+)
+@click.option(
+    "--reward-key-env",
+    metavar="NAME",
+    help="The variable that holds the key of a reward server that wants one.",
+)
 @click.option("--sandbox", envvar="ORCH_SANDBOX", help="The sandbox tier.")
 @click.option(
     "--jobs",
@@ -95,6 +124,11 @@ def verify(
     subset: Any,
     per_problem: int,
     lean_project: Path | None,
+    reward_model: str | None,
+    reward_api: Any,
+    reward_class: int | None,
+    reward_as_text: bool,
+    reward_key_env: str | None,
     sandbox: str | None,
     jobs: int | None,
     out: Path,
@@ -102,8 +136,20 @@ def verify(
 ) -> None:
     """Judge stored samples of RUN again, or with --self-check a task's reference solutions.
 
-    A run's own verdicts are never replaced; missing ones are filled in.
+    A run's own verdicts are never replaced; missing ones are filled in. With --reward-model the
+    samples are scored instead; a server that you hold costs its time, which is no part of the
+    run's budget nor of its dollars.
     """  # fmt: skip
+    if reward_model is not None:
+        if run is None or task is not None:
+            raise click.UsageError("--reward-model scores the samples of a RUN: name one")
+        from orchestrator.cli.scoring import score
+
+        score(
+            run, out, reward_model, api=reward_api, reward_class=reward_class,
+            as_text=reward_as_text, key_env=reward_key_env, jobs=jobs, as_json=as_json,
+        )  # fmt: skip
+        return
     if (run is None) == (task is None):
         raise click.UsageError("give a RUN to judge again, or --self-check TASK")
     from orchestrator.tasks import TaskOptions

@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from orchestrator.analysis.selection import Judged, over_problems
+from orchestrator.analysis.flops import Shape
+from orchestrator.analysis.selection import Judged, SelectionCurve, over_problems
 from orchestrator.report.data import ArmReport, CoveragePoint, ReportData, SelectionSeries
 from orchestrator.report.describe import comparisons, points_to, with_law
 from orchestrator.report.rows import Row, read_rows
 from orchestrator.store.reader import ArmRow, RunReader
 
 
-def collect(directories: Sequence[Path], forecast_at: Sequence[int] = ()) -> ReportData:
+def collect(
+    directories: Sequence[Path],
+    forecast_at: Sequence[int] = (),
+    shapes: Mapping[str, Shape] | None = None,
+) -> ReportData:
     """One report over every arm of the runs; raises ConfigError for what is not a run."""
     arms: list[ArmReport] = []
     for directory in directories:
         with closing(RunReader(directory)) as reader:
-            rows = read_rows(reader)
-            for stored, row in zip(reader.arms(), rows, strict=True):
-                arms.append(_arm(reader, stored, row, forecast_at))
-    arms = _told_apart(arms)
+            arms += collect_run(reader, read_rows(reader, shapes), forecast_at)
+    return together(arms)
+
+
+def collect_run(
+    reader: RunReader, rows: Sequence[Row], forecast_at: Sequence[int] = ()
+) -> list[ArmReport]:
+    """Every arm of one run; `rows` are its rows as `read_rows` gives them."""
+    return [
+        _arm(reader, stored, row, forecast_at)
+        for stored, row in zip(reader.arms(), rows, strict=True)
+    ]
+
+
+def together(arms: Sequence[ArmReport]) -> ReportData:
+    """One report over arms of any origin, each with a name of its own."""
+    arms = _told_apart(list(arms))
     names = ", ".join(dict.fromkeys(arm.task for arm in arms))
-    return ReportData(f"Coverage per dollar: {names}", tuple(arms), comparisons(arms))
+    days = ", ".join(dict.fromkeys(arm.repriced_on for arm in arms if arm.repriced_on))
+    title = f"Coverage per dollar: {names}" + (f", at the prices of {days}" if days else "")
+    return ReportData(title, tuple(arms), comparisons(arms))
 
 
 def _arm(reader: RunReader, stored: ArmRow, row: Row, forecast_at: Sequence[int]) -> ArmReport:
@@ -34,10 +54,12 @@ def _arm(reader: RunReader, stored: ArmRow, row: Row, forecast_at: Sequence[int]
         CoveragePoint(
             k=point.k, mean=point.mean, low=point.low, high=point.high, low_like=point.low_like,
             high_like=point.high_like, as_bought=point.usd_as_bought, at_k=point.usd_at_k,
+            flops=point.flops,
         )
         for point in row.coverage
     )  # fmt: skip
     problems = reader.problems(stored.problem_set)
+    selection, said = _selection(reader, stored, row, len(problems))
     arm = ArmReport(
         provider=row.provider,
         model=row.model,
@@ -52,34 +74,109 @@ def _arm(reader: RunReader, stored: ArmRow, row: Row, forecast_at: Sequence[int]
         infra_errors=row.infra_errors,
         spent=row.spent,
         uncertain=row.uncertain,
+        gpu_hours=row.gpu_hours,
         points=points,
-        selection=_majority(reader, stored, row, len(problems)),
-        notes=tuple(row.notes),
+        selection=selection,
+        notes=(*row.notes, *said),
+        repriced_on=row.repriced_on,
     )
     return with_law(arm, forecast_at or None)
 
 
-def _majority(
+def _selection(
     reader: RunReader, stored: ArmRow, row: Row, problems: int
-) -> tuple[SelectionSeries, ...]:
-    """Majority vote over the verdicts' answers; none where the verifier names no answers."""
+) -> tuple[tuple[SelectionSeries, ...], list[str]]:
+    """Majority vote over the verdicts' answers, and what each stored reward model chooses.
+
+    None of it where the policy or the verifier does not allow it; notes say what rewards lack.
+    """
     if row.policy != "uniform" or not row.coverage:
-        return ()
-    answers: list[list[str | None]] = [[] for _ in range(problems)]
-    right: list[list[bool]] = [[] for _ in range(problems)]
-    for problem, _, kind, answer in reader.verdicts(stored.number, row.verifier):
+        return (), []
+    pool = _Pool(problems)
+    for problem, slot, kind, answer in reader.verdicts(stored.number, row.verifier):
         if kind != "infra_error":
-            answers[problem].append(answer)
-            right[problem].append(kind == "passed")
-    if not any(answer is not None for row_of in answers for answer in row_of):
-        return ()
-    judged = [
-        Judged(_classes(given), np.array(passed, dtype=np.bool_))
-        for given, passed in zip(answers, right, strict=True)
-    ]
-    ks = points_to(min(len(given) for given in answers))
-    curve = over_problems(judged, ks, "majority")
-    return (SelectionSeries("majority", tuple(ks), tuple(curve.precision.tolist())),)
+            pool.add(problem, slot, answer, kind == "passed")
+    ks = points_to(pool.smallest)
+    series, notes = [], []
+    if pool.answered:
+        series.append(_series("majority", over_problems(pool.judged(), ks, "majority")))
+    for model, rewards in reader.rewards(stored.number).items():
+        missing = pool.without(rewards)
+        if missing:
+            notes.append(
+                f"{missing:,} of {pool.size:,} judged samples have no reward of {model} yet: "
+                "score them with orch verify RUN --reward-model URL"
+            )
+            continue
+        scored = pool.judged(rewards)
+        series.append(_series(f"best of k by {model}", over_problems(scored, ks, "best-of-n")))
+        if pool.answered:
+            weighted = over_problems(scored, ks, "weighted")
+            series.append(_series(f"vote weighted by {model}", weighted))
+        notes.append(f"the time of {model}, which scored the samples, is in none of the dollars")
+    return tuple(series), notes
+
+
+def _series(name: str, curve: SelectionCurve) -> SelectionSeries:
+    return SelectionSeries(name, tuple(curve.k.tolist()), tuple(curve.precision.tolist()))
+
+
+class _Pool:
+    """The judged samples of every problem of one arm."""
+
+    def __init__(self, problems: int) -> None:
+        self._slots: list[list[int]] = [[] for _ in range(problems)]
+        self._answers: list[list[str | None]] = [[] for _ in range(problems)]
+        self._right: list[list[bool]] = [[] for _ in range(problems)]
+
+    def add(self, problem: int, slot: int, answer: str | None, right: bool) -> None:
+        self._slots[problem].append(slot)
+        self._answers[problem].append(answer)
+        self._right[problem].append(right)
+
+    @property
+    def smallest(self) -> int:
+        return min(len(slots) for slots in self._slots)
+
+    @property
+    def size(self) -> int:
+        return sum(len(slots) for slots in self._slots)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the verifier names answers at all."""
+        return any(answer is not None for answers in self._answers for answer in answers)
+
+    def without(self, rewards: Mapping[tuple[int, int], float | None]) -> int:
+        """How many judged samples nobody asked the reward model about."""
+        return sum(
+            (problem, slot) not in rewards
+            for problem, slots in enumerate(self._slots)
+            for slot in slots
+        )
+
+    def judged(self, rewards: Mapping[tuple[int, int], float | None] | None = None) -> list[Judged]:
+        """Ready to be selected from.
+
+        A sample that the reward model could not read ranks below every other and has no vote.
+        """
+        if rewards is None:
+            pairs = zip(self._answers, self._right, strict=True)
+            return [Judged(_classes(given), np.array(right, np.bool_)) for given, right in pairs]
+        found = []
+        for problem, slots in enumerate(self._slots):
+            scores = [rewards[problem, slot] for slot in slots]
+            read = [score for score in scores if score is not None]
+            lowest = min(read, default=0.0) - 1.0
+            answers = [
+                None if score is None else answer
+                for score, answer in zip(scores, self._answers[problem], strict=True)
+            ]
+            ranked = np.array([lowest if score is None else score for score in scores])
+            found.append(
+                Judged(_classes(answers), np.array(self._right[problem], np.bool_), ranked)
+            )
+        return found
 
 
 def _classes(answers: Sequence[str | None]) -> np.ndarray:

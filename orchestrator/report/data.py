@@ -83,6 +83,8 @@ class ArmReport:
     spent: int = 0
     """Settled picodollars."""
     uncertain: int = 0
+    paid: bool = True
+    """False for outcomes that others recorded: nothing is known of their cost."""
     gpu_hours: float | None = None
     points: tuple[CoveragePoint, ...] = ()
     fits: tuple[FitLine, ...] = ()
@@ -92,6 +94,8 @@ class ArmReport:
     notes: tuple[str, ...] = ()
     name: str = ""
     """Set where provider and model do not tell arms apart."""
+    repriced_on: str = ""
+    """The day (ISO date) by whose prices the money is counted; empty: as it was bought."""
 
     @property
     def label(self) -> str:

@@ -7,7 +7,7 @@ policy's estimator) come in through `collect`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,20 +70,39 @@ def with_law(arm: ArmReport, forecast_at: Sequence[int] | None = None) -> ArmRep
     return replace(arm, fits=tuple(fits), forecasts=tuple(forecasts), forecast_refused=refused)
 
 
-def comparisons(arms: Sequence[ArmReport]) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two arms on one task, at a k that both have."""
+
+    first: ArmReport
+    second: ArmReport
+    k: int
+    found: Difference
+
+    @property
+    def sentence(self) -> str:
+        return f"At k = {self.k:,}: {self.found.sentence(self.first.label, self.second.label)}"
+
+
+def compared(arms: Sequence[ArmReport]) -> list[Compared]:
     """For each pair of arms on one task, whether their coverage differs at a k both have.
 
     Paired where they share their problems, else unpaired.
     """
-    said = []
+    pairs = []
     for i, first in enumerate(arms):
         for second in arms[i + 1 :]:
             if first.task == second.task and first.points and second.points:
                 k = min(first.points[-1].k, second.points[-1].k)
                 found = difference(first, second, k, k)
                 if found is not None:
-                    said.append(f"At k = {k:,}: {found.sentence(first.label, second.label)}")
-    return tuple(said)
+                    pairs.append(Compared(first, second, k, found))
+    return pairs
+
+
+def comparisons(arms: Sequence[ArmReport]) -> tuple[str, ...]:
+    """What `compared` finds, in words."""
+    return tuple(one.sentence for one in compared(arms))
 
 
 def difference(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+BANDS = "dark band: these problems; light band: problems like these"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":")
 
@@ -66,7 +67,9 @@ def write_figures(report: ReportData, folder: Path) -> list[Path]:
 
 
 def _coverage(figure: Figure, arms: Sequence[ArmReport]) -> bool:
-    axes = _axes(figure, "attempts per problem (k)", "coverage (pass@k), %")
+    said = BANDS + ("; open marks: forecasts" if any(arm.forecasts for arm in arms) else "")
+    axes = _axes(figure, "attempts per problem (k)", "coverage (pass@k), %",
+                 "Coverage against attempts", said)  # fmt: skip
     for number, arm in enumerate(arms):
         _curve(axes, number, arm, [point.k for point in arm.points])
     _forecasts(axes, arms)
@@ -90,7 +93,8 @@ def _forecasts(axes: Axes, arms: Sequence[ArmReport]) -> None:
 
 
 def _dollars(figure: Figure, arms: Sequence[ArmReport]) -> bool:
-    axes = _axes(figure, "dollars for the whole problem set (k afresh)", "coverage, %")
+    axes = _axes(figure, "dollars for the whole problem set (k afresh)", "coverage, %",
+                 "Coverage against dollars", BANDS)  # fmt: skip
     drawn = False
     for number, arm in enumerate(arms):
         if all(point.at_k for point in arm.points):
@@ -100,7 +104,8 @@ def _dollars(figure: Figure, arms: Sequence[ArmReport]) -> bool:
 
 
 def _operations(figure: Figure, arms: Sequence[ArmReport]) -> bool:
-    axes = _axes(figure, "floating point operations for the whole problem set", "coverage, %")
+    axes = _axes(figure, "floating point operations for the whole problem set", "coverage, %",
+                 "Coverage against operations", BANDS)  # fmt: skip
     drawn = False
     for number, arm in enumerate(arms):
         if all(point.flops for point in arm.points):
@@ -110,7 +115,9 @@ def _operations(figure: Figure, arms: Sequence[ArmReport]) -> bool:
 
 
 def _fits(figure: Figure, arms: Sequence[ArmReport]) -> bool:
-    axes = _axes(figure, "attempts per problem (k)", "coverage, %")
+    axes = _axes(figure, "attempts per problem (k)", "coverage, %",
+                 "The power law, fitted to log coverage",
+                 "marks: measured; lines: fitted")  # fmt: skip
     drawn = False
     for number, arm in enumerate(arms):
         ks = log_spaced(arm.points[-1].k, 100).astype(float)
@@ -129,34 +136,48 @@ def _fits(figure: Figure, arms: Sequence[ArmReport]) -> bool:
 
 
 def _aligned(figure: Figure, arms: Sequence[ArmReport]) -> bool:
-    """Arms of one task, each shifted left to where it reaches the best arm's first coverage."""
-    uniform = [arm for arm in arms if arm.policy == "uniform" and arm.task == arms[0].task]
-    if len(uniform) < 2:
+    """Arms of one task, each shifted left to where it reaches the best arm's first coverage.
+
+    One panel for each task that several uniform arms share.
+    """
+    families = [
+        [(i, arm) for i, arm in enumerate(arms) if arm.task == task and arm.policy == "uniform"]
+        for task in dict.fromkeys(arm.task for arm in arms)
+    ]
+    families = [family for family in families if len(family) > 1]
+    if not families:
         return False
-    axes = _axes(figure, "k over the k at which the arm reaches the anchor", "coverage, %")
-    curves = {str(i): coverage_curve(arm.n, arm.c).mean for i, arm in enumerate(uniform)}
-    anchor, shift = horizontal_shift(curves)
-    for number, arm in enumerate(uniform):
-        curve = curves[str(number)]
-        ks = log_spaced(len(curve), 60)
-        kept = ks[ks >= shift[str(number)]]
-        axes.plot(
-            kept / shift[str(number)], 100 * curve[kept - 1], color=_colour(number),
-            linestyle=DASHES[number % len(DASHES)],
-            label=f"{_name(arm.label)} (k / {shift[str(number)]:,})",
-        )  # fmt: skip
-    axes.axhline(100 * anchor, color="#888888", linewidth=0.8)
-    return _finish(axes)
+    figure.set_size_inches(6.4, 0.6 + 3.4 * len(families))
+    for place, family in enumerate(families):
+        axes = _axes(figure, "k over the k at which the arm reaches the anchor", "coverage, %",
+                     f"Aligned on {_name(family[0][1].task)}",
+                     "grey line: the anchor, the best coverage by one attempt",
+                     (len(families), 1, place + 1))  # fmt: skip
+        curves = {str(i): coverage_curve(arm.n, arm.c).mean for i, arm in family}
+        anchor, shift = horizontal_shift(curves)
+        for number, arm in family:
+            curve, reached = curves[str(number)], shift[str(number)]
+            ks = log_spaced(len(curve), 60)
+            kept = ks[ks >= reached]
+            axes.plot(
+                kept / reached, 100 * curve[kept - 1], color=_colour(number),
+                linestyle=DASHES[number % len(DASHES)],
+                label=f"{_name(arm.label)} (k / {reached:,})",
+            )  # fmt: skip
+        axes.axhline(100 * anchor, color="#888888", linewidth=0.8)
+        _finish(axes)
+    return True
 
 
 def _selection(figure: Figure, arms: Sequence[ArmReport]) -> bool:
-    axes = _axes(figure, "attempts per problem (k)", "problems answered rightly, %")
+    axes = _axes(figure, "attempts per problem (k)", "problems answered rightly, %",
+                 "Selection against coverage", "what one chosen answer gets right")  # fmt: skip
     drawn = False
     for number, arm in enumerate(arms):
         for style, series in enumerate(arm.selection):
             axes.plot(
                 series.ks, [100 * value for value in series.precision], color=_colour(number),
-                linestyle=DASHES[(style + 1) % len(DASHES)], marker=_marker(style + 1),
+                linestyle=DASHES[(style + 1) % len(DASHES)], marker=_marker(number + style + 1),
                 label=f"{_name(arm.label)}: {_name(series.method)}",
             )  # fmt: skip
             drawn = True
@@ -174,11 +195,14 @@ def _problems(figure: Figure, arms: Sequence[ArmReport]) -> bool:
         never = np.flatnonzero(shares == 0.0)
         if len(never):
             axes.axvspan(never[0] - 0.5, len(shares) - 0.5, color="#000000", alpha=0.08, lw=0)
-        axes.set_title(f"{_name(arm.label)}: {len(never)} of {len(shares)} never", loc="left")
+        axes.set_title(
+            f"{_name(arm.label)}: {len(never)} of {len(shares)} never solved", loc="left"
+        )
         axes.set_ylabel("right, %")
         axes.set_ylim(0, max(100 * shares[0], 1))
         axes.set_xlim(-0.5, len(shares) - 0.5)
     rows[-1].set_xlabel("problems, easiest first (shaded: no right attempt)")
+    figure.suptitle("Right attempts, problem by problem", fontsize=10, fontweight="bold")
     return True
 
 
@@ -191,7 +215,9 @@ def _frontier(figure: Figure, arms: Sequence[ArmReport]) -> bool:
     ]
     if not points:
         return False
-    axes = _axes(figure, "dollars for the whole problem set", "coverage, %")
+    axes = _axes(figure, "dollars for the whole problem set", "coverage, %",
+                 "What a budget can cover",
+                 "the frontier: no arm covers as much for less")  # fmt: skip
     best = frontier(points)
     axes.plot(
         [point.cost / PICO for point in best], [100 * point.coverage for point in best],
@@ -219,10 +245,17 @@ _FIGURES: dict[str, Callable[[Figure, Sequence[ArmReport]], bool]] = {
 }
 
 
-def _axes(figure: Figure, across: str, up: str) -> Axes:
+def _axes(
+    figure: Figure, across: str, up: str, title: str, said: str,
+    place: tuple[int, int, int] = (1, 1, 1),
+) -> Axes:  # fmt: skip
+    """Axes with a title, and under it in grey how to read what is drawn."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    axes = figure.add_subplot()
+    axes = figure.add_subplot(*place)
+    axes.set_title(title, loc="left", fontweight="bold", pad=20)
+    axes.annotate(said, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points",
+                  fontsize=8, color="#555555")  # fmt: skip
     axes.set_xscale("log")
     # Names may hold dollar signs, so mathematical text is off and powers are written out.
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value, across)))

@@ -101,11 +101,12 @@ def _card(arm: ArmReport, number: int) -> str:
     rows = [
         ("solved", f"{arm.solved:,} of {arm.problems:,}"),
         ("judged samples", f"{arm.samples:,}"),
-        ("spent", dollars(arm.spent)),
     ]
+    if arm.paid:
+        rows.append(("spent", dollars(arm.spent)))
     if arm.uncertain:
         rows.append(("uncertain", dollars(arm.uncertain)))
-    if arm.usd_per_solved is not None:
+    if arm.paid and arm.usd_per_solved is not None:
         rows.append(("per solved problem", dollars(arm.usd_per_solved)))
     if arm.gpu_hours is not None:
         rows.append(("GPU-hours", f"{arm.gpu_hours:,.2f}"))
@@ -207,8 +208,8 @@ its logarithm it extrapolates better; forecasts are anchored at what is already 
 <section>
 <h2>All numbers</h2>
 <p class="quiet">Click a heading to sort. "As bought" is what this run had spent when round k was
-done; "k afresh" is what k new attempts at every problem cost.</p>
-<div class="panel scroll" id="numbers"></div>
+done; "k afresh" is what k new attempts at every problem cost, FLOPs are their operations.</p>
+<div class="panel scroll tall" id="numbers"></div>
 <div class="panel scroll tall" id="each"></div>
 </section>
 {notes}

@@ -185,9 +185,11 @@ function selection() {
 function bars() {
   const place = document.getElementById("problems");
   place.replaceChildren();
+  // Every panel stands before one is measured: the grid's columns depend on how many there are.
+  const panels = data.arms.map((arm) => arm.fractions.length ? make("div", { class: "panel" }, null, place) : null);
   data.arms.forEach((arm, number) => {
-    if (!arm.fractions.length) return;
-    const panel = make("div", { class: "panel" }, null, place);
+    const panel = panels[number];
+    if (!panel) return;
     const never = arm.fractions.filter((share) => share === 0).length;
     make("p", { class: "quiet" }, `${arm.label}: ${never} of ${arm.fractions.length} problems without a right attempt`, panel);
     const box = make("div", { class: "chart" }, null, panel);
@@ -250,10 +252,21 @@ const text = (value) => ({ value, shown: value });
 const number = (value, shown) => ({ value, shown: shown(value) });
 
 function tables() {
-  table(document.getElementById("numbers"), [{ name: "arm", text: true }, { name: "task", text: true }, { name: "k" }, { name: "coverage" }, { name: "these problems" }, { name: "problems like these" }, { name: "as bought" }, { name: "k afresh" }],
-    data.arms.flatMap((arm) => arm.points.map((point) => [text(arm.label), text(arm.task), number(point.k, whole), number(point.mean, percent), { value: point.low, shown: `${percent(point.low)} to ${percent(point.high)}` }, { value: point.low_like, shown: `${percent(point.low_like)} to ${percent(point.high_like)}` }, number(point.usd_as_bought, money), number(point.usd_at_k, money)])));
+  const columns = [
+    [{ name: "arm", text: true }, (arm) => text(arm.label)],
+    [{ name: "task", text: true }, (arm) => text(arm.task)],
+    [{ name: "k" }, (arm, point) => number(point.k, whole)],
+    [{ name: "coverage" }, (arm, point) => number(point.mean, percent)],
+    [{ name: "these problems" }, (arm, point) => ({ value: point.low, shown: `${percent(point.low)} to ${percent(point.high)}` })],
+    [{ name: "problems like these" }, (arm, point) => ({ value: point.low_like, shown: `${percent(point.low_like)} to ${percent(point.high_like)}` })],
+    [{ name: "as bought" }, (arm, point) => number(point.usd_as_bought, money), "usd_as_bought"],
+    [{ name: "k afresh" }, (arm, point) => number(point.usd_at_k, money), "usd_at_k"],
+    [{ name: "FLOPs" }, (arm, point) => number(point.flops, (value) => value === null ? "" : value.toExponential(2)), "flops"],
+  ].filter(([, , field]) => !field || data.arms.some((arm) => arm.points.some((point) => point[field] !== null)));
+  table(document.getElementById("numbers"), columns.map(([column]) => column),
+    data.arms.flatMap((arm) => arm.points.map((point) => columns.map(([, cell]) => cell(arm, point)))));
   const fits = data.arms.flatMap((arm) => arm.fits.map((fit) => [text(arm.label), text(fit.space), number(fit.a, (a) => a.toFixed(3)), number(fit.b, (b) => b.toFixed(3)), { value: fit.error_mean, shown: `${fit.error_mean.toFixed(4)} ± ${fit.error_sd.toFixed(4)}` }]));
-  if (fits.length) table(document.getElementById("fits"), [{ name: "arm", text: true }, { name: "fitted in", text: true }, { name: "a" }, { name: "b" }, { name: "error on the curve" }], fits);
+  if (fits.length) table(document.getElementById("fits"), [{ name: "arm", text: true }, { name: "fitted in", text: true }, { name: "a" }, { name: "b" }, { name: "error" }], fits);
   const ahead = data.arms.flatMap((arm) => arm.forecasts.map((point) => [text(arm.label), number(point.k, whole), number(point.mean, percent), { value: point.low, shown: `${percent(point.low)} to ${percent(point.high)}` }]));
   if (ahead.length) table(document.getElementById("forecasts"), [{ name: "arm", text: true }, { name: "k" }, { name: "forecast" }, { name: "90 % interval" }], ahead);
   if (!fits.length && !ahead.length) document.getElementById("law").hidden = true;

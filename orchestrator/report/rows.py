@@ -2,28 +2,40 @@
 
 Dollars of a point on the curve are two numbers. `usd_as_bought`: what this run had committed
 (settled and uncertain) through round k. `usd_at_k`: what buying k attempts afresh costs at the
-run's mean usage, with the prompt paid once per request of the run's batch size.
+run's mean usage, with the prompt paid once per request of the run's batch size. With a Repricing
+both, and all totals, are by other prices than those of the run.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
 
 import numpy as np
 
 from budgets.ledger import Ledger
 from budgets.prices import Price
-from budgets.usage import Usage
 from orchestrator.analysis.band import posterior_band
 from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.coverage import coverage_curve
+from orchestrator.analysis.flops import Shape
 from orchestrator.analysis.pairing import NAMES, Estimator, estimator_for
 from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, Batch, survival_curve
-from orchestrator.store.reader import ArmRow, Bought, RunReader, SlotCounts
+from orchestrator.report.compute import gpu_hours, operations, shape_for
+from orchestrator.report.others import (
+    OtherVerdicts,
+    other_verdicts,
+    said_of,
+    said_of_excluded,
+)
+from orchestrator.report.paid import Paid
+from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
+from orchestrator.store.reader import ArmRow, RunReader, SlotCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,8 @@ class Point:
     high_like: float
     usd_as_bought: int
     usd_at_k: int
+    flops: float | None = None
+    """Operations of k attempts at every problem; None where they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,11 @@ class Row:
     counts: SlotCounts
     coverage: list[Point]
     notes: list[str] = field(default_factory=list)
+    repriced_on: str = ""
+    """The day (ISO date) by whose prices the money is counted; empty: as it was bought."""
+    others: list[OtherVerdicts] = field(default_factory=list)
+    """What other verifiers said of the same samples."""
+    gpu_hours: float | None = None
 
     @property
     def usd_per_solved(self) -> int | None:
@@ -77,33 +96,58 @@ def points_to(most: int) -> list[int]:
     return found if not most or found[-1] == most else [*found, most]
 
 
-def read_rows(reader: RunReader) -> list[Row]:
-    """One row per arm of a run."""
+def read_rows(
+    reader: RunReader,
+    shapes: Mapping[str, Shape] | None = None,
+    by: Repricing | None = None,
+) -> list[Row]:
+    """One row per arm of a run; raises ConfigError.
+
+    `shapes` of models that orch does not know, by name. `by`: other prices than the run's own.
+    """
     ledger = Ledger.read(reader.events())
-    return [_row(reader, arm, ledger) for arm in reader.arms()]
+    return [_row(reader, arm, ledger, shapes or {}, by) for arm in reader.arms()]
 
 
-def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
+def _row(
+    reader: RunReader,
+    arm: ArmRow,
+    ledger: Ledger,
+    shapes: Mapping[str, Shape],
+    by: Repricing | None,
+) -> Row:
     verifier = str(arm.spec["verifier"])
     problems = len(reader.problems(arm.problem_set))
     counts = reader.slot_counts(arm.number, problems, verifier)
     totals = ledger.totals(f"arm:{arm.number}")
     # What a dead process left open is uncertain; a reader must not count it as free.
-    uncertain = totals.uncertain + totals.reserved
-    money = Money(reader, arm, ledger, totals.settled + uncertain)
+    settled, uncertain = totals.settled, totals.uncertain + totals.reserved
+    repriced, notes = None, list[str]()
+    if by is not None and arm.spec.get("price") is not None:
+        repriced = reprice(reader, arm, ledger, by)
+        settled, uncertain, notes = repriced.settled, repriced.uncertain, repriced.notes
+    elif by is not None and settled + uncertain:
+        notes = [unrepriced(arm, by)]
+    money = Money(reader, arm, ledger, settled + uncertain, repriced)
     if arm.policy == "uniform":
         curve = _unbiased(arm, counts)
     else:
         curve = _first_success(reader, arm, counts, verifier)
+    shape = shape_for(arm.model, shapes) if curve.afresh else None
+    work = operations(reader, arm, problems, shape, curve.ks)
     coverage = []
-    for k, (mean, low, high, low_like, high_like) in zip(curve.ks, curve.shares, strict=True):
+    for k, flops, (mean, low, high, low_like, high_like) in zip(
+        curve.ks, work, curve.shares, strict=True
+    ):
         bought = money.as_bought(k)
         afresh = money.at_k(k) if curve.afresh else bought
-        coverage.append(Point(k, mean, low, high, low_like, high_like, bought, afresh))
+        coverage.append(Point(k, mean, low, high, low_like, high_like, bought, afresh, flops))
+    others = other_verdicts(reader, arm, verifier, curve.ks)
+    said = [said_of(one, verifier, problems) for one in others]
     return Row(
         provider=arm.provider,
         model=arm.model,
-        task=arm.task,
+        task=_named(arm.task),
         policy=arm.policy,
         estimator=NAMES[curve.estimator],
         verifier=verifier,
@@ -112,12 +156,20 @@ def _row(reader: RunReader, arm: ArmRow, ledger: Ledger) -> Row:
         censored=int(counts.censored.sum()),
         infra_errors=int(counts.infra.sum()),
         solved=int((counts.passed > 0).sum()),
-        spent=totals.settled,
+        spent=settled,
         uncertain=uncertain,
         counts=counts,
         coverage=coverage,
-        notes=curve.notes,
+        notes=[*notes, *curve.notes, *said_of_excluded(arm), *said],
+        gpu_hours=gpu_hours(reader, arm, settled + uncertain),
+        repriced_on=by.day if by is not None and repriced is not None else "",
+        others=others,
     )
+
+
+def _named(task: str) -> str:
+    """A task's name; of a person's own file, the file's."""
+    return Path(task).name if task.endswith(".jsonl") else task
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,69 +245,79 @@ def _first_success(reader: RunReader, arm: ArmRow, counts: SlotCounts, verifier:
 
 def slot_batches(reader: RunReader, arm: ArmRow, verifier: str) -> list[Batch]:
     """Every problem's slots in dispatch order, those of one request together."""
-    verdicts = {
-        (problem, slot): PASSED if kind == "passed" else FAILED
-        for problem, slot, kind, _ in reader.verdicts(arm.number, verifier)
-        if kind != "infra_error"
-    }
+    # Both come by problem and slot: one problem at a time is in memory.
+    judged = Matching(reader.verdicts(arm.number, verifier))
+    alike: dict[tuple[int, ...], tuple[int, ...]] = {}
     batches: list[Batch] = []
-    for (problem, _), group in groupby(reader.slot_requests(arm.number), key=lambda row: row[::2]):
-        outcomes = tuple(verdicts.get((problem, slot), UNKNOWN) for _, slot, _ in group)
-        batches.append(Batch(problem, outcomes))
+    for problem, slots in groupby(reader.slot_requests(arm.number), key=itemgetter(0)):
+        found = {
+            slot: PASSED if kind == "passed" else FAILED
+            for _, slot, kind, _ in judged.of(problem)
+            if kind != "infra_error"
+        }
+        for _, group in groupby(slots, key=itemgetter(2)):
+            outcomes = tuple(found.get(slot, UNKNOWN) for _, slot, _ in group)
+            batches.append(Batch(problem, alike.setdefault(outcomes, outcomes)))
     return batches
+
+
+class Matching:
+    """Rows that come by ascending problem, handed out problem by problem."""
+
+    def __init__(self, rows: Iterator[tuple[int, int, str, str | None]]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+
+    def of(self, problem: int) -> Iterator[tuple[int, int, str, str | None]]:
+        """The rows of `problem`; those of lower ones are passed over."""
+        while self._next is not None and self._next[0] <= problem:
+            row, self._next = self._next, next(self._rows, None)
+            if row[0] == problem:
+                yield row
 
 
 class Money:
     """What the attempts of one arm cost, as bought and afresh."""
 
-    def __init__(self, reader: RunReader, arm: ArmRow, ledger: Ledger, total: int) -> None:
+    def __init__(
+        self, reader: RunReader, arm: ArmRow, ledger: Ledger, total: int,
+        repriced: Repriced | None = None,
+    ) -> None:  # fmt: skip
         self._total = total
-        self._bought = reader.bought(arm.number)
         price = arm.spec.get("price")
         self._price = None if price is None else Price.from_dict(price)
-        batch = bool(arm.spec.get("batch"))
+        bought, held = reader.bought(arm.number), held_for(ledger)
+        if repriced is not None:
+            bought, held, self._price = repriced.bought, repriced.held, repriced.price
         self._n_per_request = int(arm.spec["n_per_request"])
-        held = {item.request: item.amount for item in ledger.uncertain()}
-        self._held = {n: held.get(f"request {n}", 0) for n in (b.request for b in self._bought)}
-        self._settled = reader.settled_over_time(f"arm:{arm.number}")
-        self._samples = sum(bought.n for bought in self._bought)
-        self._problems = len({bought.problem for bought in self._bought})
-        self._prompts, self._outputs = (
-            (0.0, 0.0) if self._price is None else mean_costs(self._bought, self._price, batch)
-        )
+        self._paid = Paid(bought, self._price, held, batch=bool(arm.spec.get("batch")))
+        # A server paid by the hour has settlements of its own; requests settle for nothing.
+        self._settled = reader.settled_over_time(f"arm:{arm.number}") if price is None else []
 
     def as_bought(self, k: int) -> int:
         """Committed when the last slot below k was recorded; everything at the last round."""
-        rounds = [bought for bought in self._bought if bought.first_slot < k]
-        if len(rounds) == len(self._bought):
+        if self._paid.all_below(k):
             return self._total
         if self._price is not None:
-            return sum((b.cost or 0) + self._held[b.request] for b in rounds)
-        last = max((bought.recorded_at for bought in rounds), default=0.0)
+            return self._paid.cost_below(k)
         times = [at for at, _ in self._settled]
-        return sum(amount for _, amount in self._settled[: bisect_right(times, last)])
+        until = bisect_right(times, self._paid.latest_below(k))
+        return sum(amount for _, amount in self._settled[:until])
 
     def at_k(self, k: int) -> int:
         """k attempts at each problem bought afresh, in requests of the run's batch size."""
+        paid = self._paid
         if self._price is None:
-            return math.ceil(self._total * k * self._problems / max(1, self._samples))
+            return math.ceil(self._total * k * paid.problems / max(1, paid.samples))
         requests = math.ceil(k / self._n_per_request)
-        return math.ceil(requests * self._prompts + k * self._outputs)
+        return math.ceil(requests * paid.prompts + k * paid.outputs)
 
 
-def mean_costs(bought: Sequence[Bought], price: Price, batch: bool = False) -> tuple[float, float]:
-    """Picodollars over all problems: of one prompt each, and of one sample's output each."""
-    prompts: dict[int, list[int]] = {}
-    outputs: dict[int, list[int]] = {}
-    for item in bought:
-        if item.usage is None:
-            continue
-        output = Usage(output_tokens=item.usage.output_tokens)
-        whole = price.cost(item.usage, batch=batch)
-        part = min(whole, price.cost(output, batch=batch))
-        prompts.setdefault(item.problem, []).append(whole - part)
-        outputs.setdefault(item.problem, []).extend([part // item.n] * item.n)
-    return (
-        sum(sum(costs) / len(costs) for costs in prompts.values()),
-        sum(sum(costs) / len(costs) for costs in outputs.values()),
-    )
+def held_for(ledger: Ledger) -> dict[int, int]:
+    """Uncertain picodollars by the number of the request that they were reserved for."""
+    held: dict[int, int] = {}
+    for item in ledger.uncertain():
+        if item.request.startswith("request "):
+            number = int(item.request.removeprefix("request "))
+            held[number] = held.get(number, 0) + item.amount
+    return held

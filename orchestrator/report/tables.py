@@ -18,7 +18,7 @@ COLUMNS = (
     "provider", "model", "task", "policy", "estimator", "verifier", "problems", "samples",
     "censored", "infra_errors", "solved", "k", "coverage", "low", "high", "low_like",
     "high_like", "usd_as_bought", "usd_at_k", "flops", "spent_usd", "uncertain_usd",
-    "usd_per_solved",
+    "usd_per_solved", "repriced_on",
 )  # fmt: skip
 
 
@@ -31,9 +31,12 @@ def to_csv(report: ReportData) -> str:
         names = (arm.provider, arm.model, arm.task, arm.policy, arm.estimator, arm.verifier)
         who = [_plain(name) for name in names]
         counted = [arm.problems, arm.samples, arm.censored, arm.infra_errors, arm.solved]
-        money = [usd(arm.spent), usd(arm.uncertain), _exact(arm.usd_per_solved)]
+        money = ["", "", ""]
+        if arm.paid:
+            money = [usd(arm.spent), usd(arm.uncertain), _exact(arm.usd_per_solved)]
         for point in arm.points:
-            writer.writerow([*who, *counted, point.k, *_numbers(point), *money])
+            row = [*who, *counted, point.k, *_numbers(point), *money, arm.repriced_on]
+            writer.writerow(row)
     return out.getvalue()
 
 
@@ -47,12 +50,14 @@ def to_markdown(report: ReportData) -> str:
     """A readable table: coverage with both intervals, and both prices."""
     lines = [_bar(HEAD), _bar(["---", "---", *["--:"] * (len(HEAD) - 2)])]
     lines += [_bar([_markdown(cell) for cell in row]) for row in _rows(report)]
-    return "\n".join(lines) + "\n"
+    said = [_markdown(visible(line)) for line in _repriced(report)]
+    return "\n".join(lines + ["", *said] * bool(said)) + "\n"
 
 
 def to_latex(report: ReportData) -> str:
     """A booktabs tabular of the same rows; needs \\usepackage{booktabs}."""
     lines = [
+        *(f"% {visible(line)}".replace("\n", " ") for line in _repriced(report)),
         r"\begin{tabular}{ll" + "r" * (len(HEAD) - 2) + "}",
         r"\toprule",
         " & ".join(map(_latex, HEAD)) + r" \\",
@@ -62,6 +67,11 @@ def to_latex(report: ReportData) -> str:
         r"\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _repriced(report: ReportData) -> list[str]:
+    """What a reader must know of dollars that were not paid."""
+    return [f"{arm.label}: {arm.notes[0]}" for arm in report.arms if arm.repriced_on]
 
 
 HEAD = ("model", "task", "k", "coverage", "these problems", "problems like these", "as bought",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from rich import box
@@ -9,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from budgets.money import usd
-from orchestrator.report.document import document
+from orchestrator.report.collect import collect
+from orchestrator.report.document import add_analysis, document
 from orchestrator.report.text import dollars
 from orchestrator.reproduce.cost_table import CostTable, TableRow
 
@@ -27,6 +29,10 @@ def to_document(table: CostTable, whole_run: CostTable | None = None) -> dict[st
     """
     curve = whole_run or table
     whole = document(str(table.directory), [row.row for row in table.rows])
+    report = collect([table.directory])
+    places = {arm.model: arm for arm in report.arms}
+    ordered = replace(report, arms=tuple(places[row.row.model] for row in table.rows))
+    add_analysis([whole], ordered, compare=False)
     whole["reproduction"] = {
         "of": table.published.paper.title,
         "source": table.published.paper.source,

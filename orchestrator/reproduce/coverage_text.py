@@ -42,5 +42,10 @@ def print_fits(console: Console, report: ReportData) -> None:
             fits.add_row(
                 name, f"printed ({printed.version})", f"{printed.a:.2f}", f"{printed.b:.2f}", error
             )
-    console.print(curves)
-    console.print(fits)
+    if curves.row_count:
+        console.print(curves)
+    if fits.row_count:
+        console.print(fits)
+    for arm in report.arms:
+        for note in arm.notes:
+            console.print(f"{visible(arm.label)}: {visible(note)}", highlight=False, markup=False)

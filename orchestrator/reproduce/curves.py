@@ -58,17 +58,18 @@ def _bare(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower().removeprefix("meta-"))
 
 
-def coverage_report(outcomes: Sequence[Outcomes]) -> ReportData:
+def coverage_report(outcomes: Sequence[Outcomes], forecast_at: Sequence[int] = ()) -> ReportData:
     """Curves with intervals, fits and forecasts of imported outcomes."""
     arms = [
         with_law(
             with_curve(
                 ArmReport(
-                    provider="imported", model=one.model, task=one.task,
+                    provider="imported", paid=False, model=one.model, task=one.task,
                     problem_ids=one.problem_ids, n=one.n, c=one.c,
                     name=f"{one.model}, {one.task}" if _many_tasks(outcomes) else one.model,
                 )
-            )
+            ),
+            forecast_at or None,
         )
         for one in outcomes
     ]  # fmt: skip

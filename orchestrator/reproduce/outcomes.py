@@ -20,6 +20,8 @@ from typing import Any
 from orchestrator.errors import ConfigError
 
 KIND = "orch outcomes 1"
+MOST = 1_000_000
+"""Attempts at a problem: a curve over more takes minutes and gigabytes."""
 COLUMNS = ("benchmark", "model", "problem_idx", "n", "c")
 
 
@@ -57,7 +59,11 @@ def read_counts(path: Path) -> list[Outcomes]:
     found: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
     for number, row in rows:
         where = f"{path}, line {number}"
+        if None in row:
+            raise OutcomesError(f"{where}: there are more cells than the header names.")
         n, c = _count(where, row, "n"), _count(where, row, "c")
+        if n > MOST:
+            raise OutcomesError(f"{where}: {n:,} attempts; orch reads up to {MOST:,} a problem.")
         if c > n:
             raise OutcomesError(f"{where}: {c} right answers among {n} attempts.")
         problems = found.setdefault((row["benchmark"], row["model"]), {})
@@ -133,15 +139,23 @@ def read_outcomes(path: Path) -> list[Outcomes]:
     if not (isinstance(content, dict) and content.get("kind") == KIND):
         return read_monkey_business(path)
     try:
-        return [
-            Outcomes(
-                str(arm["task"]), str(arm["model"]), tuple(map(str, arm["problem_ids"])),
-                tuple(map(int, arm["n"])), tuple(map(int, arm["c"])),
-            )
-            for arm in content["arms"]
-        ]  # fmt: skip
+        return [_kept(arm) for arm in content["arms"]]
     except (KeyError, TypeError, ValueError) as error:
         raise OutcomesError(f"{path} is damaged ({error!r}); import the outcomes again.") from None
+
+
+def _kept(arm: dict[str, Any]) -> Outcomes:
+    """One arm of a saved file; raises ValueError, KeyError or TypeError where it is damaged."""
+    one = Outcomes(
+        str(arm["task"]), str(arm["model"]), tuple(map(str, arm["problem_ids"])),
+        tuple(map(int, arm["n"])), tuple(map(int, arm["c"])),
+    )  # fmt: skip
+    pairs = list(zip(one.n, one.c, strict=True))
+    if not pairs or len(set(one.problem_ids)) != len(pairs):
+        raise ValueError("its problems are not one entry each")
+    if not all(0 <= c <= n <= MOST for n, c in pairs):
+        raise ValueError("its counts make no sense")
+    return one
 
 
 def read_json(path: Path) -> Any:
@@ -152,6 +166,8 @@ def read_json(path: Path) -> Any:
         raise OutcomesError(f"{path} cannot be read: {error.strerror}.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise OutcomesError(f"{path} is not JSON: {error}.") from None
+    except RecursionError:
+        raise OutcomesError(f"{path} is nested too deeply to hold outcomes.") from None
 
 
 def _outcomes(task: str, model: str, problems: dict[str, tuple[int, int]]) -> Outcomes:

@@ -70,15 +70,20 @@ class Schedule:
         self._policies = list(policies)
         self._open = set(range(len(policies)))
         self._returned: deque[Draw] = deque()
+        self._waiting: set[int] = set()
 
     def next(self) -> Draw | None:
         """The next draw of any arm; None where nothing is to be planned for now."""
-        if self._returned:
-            return self._returned.popleft()
-        for arm in sorted(self._open, key=lambda number: self._policies[number].progress):
-            draw = self._policies[arm].next()
-            if draw is not None:
+        for index, draw in enumerate(self._returned):
+            if draw.arm not in self._waiting:
+                del self._returned[index]
                 return draw
+        for arm in sorted(
+            self._open - self._waiting, key=lambda number: self._policies[number].progress
+        ):
+            found = self._policies[arm].next()
+            if found is not None:
+                return found
             if self._policies[arm].done:
                 self._open.discard(arm)
         return None
@@ -87,10 +92,23 @@ class Schedule:
         """Slots that were given out and not planned: the next draws begin with them."""
         self._returned.appendleft(draw)
 
+    def pause_arm(self, arm: int) -> None:
+        """Give out nothing of an arm until `go_on` (it waits for money that others do not need)."""
+        self._waiting.add(arm)
+
+    def go_on(self, arm: int) -> None:
+        """An arm may be asked again."""
+        self._waiting.discard(arm)
+
     def close_arm(self, arm: int) -> None:
         """Give out nothing more for an arm (its own budget is reached)."""
         self._open.discard(arm)
         self._returned = deque(draw for draw in self._returned if draw.arm != arm)
+
+    def finished(self, arm: int) -> bool:
+        """Whether nothing more will be given out for an arm, as far as is known."""
+        given = arm not in self._open or self._policies[arm].progress >= 1.0
+        return given and not any(draw.arm == arm for draw in self._returned)
 
     def resolved(self, arm: int, problem: int, slot: int, passed: bool | None) -> None:
         """Tell an arm's policy what became of a slot."""

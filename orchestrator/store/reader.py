@@ -6,19 +6,22 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-import numpy as np
-import numpy.typing as npt
 
 from budgets.journal import Event
 from budgets.usage import Usage
 from orchestrator.errors import ConfigError
 from orchestrator.store.store import BatchState, check_version
 
-Counts = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class PlannedRequest:
     n: int
     seed: int
     answered: bool
+    filled: int = 0
+    """How many of its slots it filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +146,13 @@ class RunReader:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return default if row is None else str(row[0])
 
+    def metas(self, prefix: str) -> list[str]:
+        """The values of all keys that begin so, in the order of the keys."""
+        rows = self._db.execute(
+            "SELECT value FROM meta WHERE substr(key, 1, ?) = ? ORDER BY key", (len(prefix), prefix)
+        )
+        return [row[0] for row in rows]
+
     def arms(self) -> list[ArmRow]:
         rows = self._db.execute(
             "SELECT arm, key, provider, model, task, policy, samples, spec FROM arms ORDER BY arm"
@@ -156,6 +168,9 @@ class RunReader:
 
     def slot_counts(self, arm: int, problems: int, verifier: str) -> SlotCounts:
         """Counts per problem of one arm under one verifier."""
+        # Not at import: a run reads its database at its end, and sends its first request before.
+        import numpy as np
+
         planned, filled, judged, passed, censored, broken = np.zeros((6, problems), np.int64)
         for query, arrays in (
             ("SELECT problem, max(first_slot + n) FROM requests WHERE arm = ? GROUP BY problem",
@@ -170,25 +185,43 @@ class RunReader:
             for problem, *numbers in self._db.execute(query, values):
                 for array, number in zip(arrays, numbers, strict=True):
                     array[problem] = number
-        failed = self._db.execute(
-            "SELECT r.problem, sum(r.n) FROM requests r WHERE r.arm = ? AND EXISTS"
-            " (SELECT 1 FROM failures f WHERE f.request = r.request AND f.final)"
-            " AND NOT EXISTS (SELECT 1 FROM samples s WHERE s.arm = r.arm"
-            " AND s.problem = r.problem AND s.slot = r.first_slot) GROUP BY r.problem",
-            (arm,),
-        )
-        for problem, number in failed:
-            broken[problem] += number
+        for problem, _ in self._given_up(arm):
+            broken[problem] += 1
         return SlotCounts(planned, judged, passed, censored, broken)
+
+    def _given_up(self, arm: int) -> set[tuple[int, int]]:
+        """Problem and slot of what was tried to the last and is not filled.
+
+        A slot counts once, however many requests tried it: what is asked again in smaller
+        requests is planned anew.
+        """
+        found: set[tuple[int, int]] = set()
+        for problem, first, n in self._db.execute(
+            "SELECT problem, first_slot, n FROM requests r WHERE arm = ? AND EXISTS"
+            " (SELECT 1 FROM failures f WHERE f.request = r.request AND f.final)",
+            (arm,),
+        ).fetchall():
+            found.update((problem, slot) for slot in range(first, first + n))
+            found -= {
+                (problem, slot)
+                for (slot,) in self._db.execute(
+                    "SELECT slot FROM samples WHERE arm = ? AND problem = ?"
+                    " AND slot BETWEEN ? AND ?",
+                    (arm, problem, first, first + n - 1),
+                )
+            }
+        return found
 
     def requests(self) -> Iterator[PlannedRequest]:
         """The whole plan so far, in order."""
         for row in self._db.execute(
             "SELECT r.request, r.arm, r.problem, r.first_slot, r.n, r.seed,"
-            " a.request IS NOT NULL FROM requests r LEFT JOIN answers a USING (request)"
+            " a.request IS NOT NULL, (SELECT count(*) FROM samples s WHERE s.arm = r.arm"
+            " AND s.problem = r.problem AND s.slot BETWEEN r.first_slot AND r.first_slot + r.n - 1"
+            " AND s.request = r.request) FROM requests r LEFT JOIN answers a USING (request)"
             " ORDER BY r.request"
         ):
-            yield PlannedRequest(*(*row[:6], bool(row[6])))
+            yield PlannedRequest(*(*row[:6], bool(row[6]), row[7]))
 
     def open_batches(self) -> list[BatchRow]:
         """The batches of which more may come, in order."""
@@ -216,11 +249,6 @@ class RunReader:
         )
         return {name: (reservation, request) for name, reservation, request in rows}
 
-    def samples_per_request(self) -> dict[int, int]:
-        """How many slots each request filled."""
-        rows = self._db.execute("SELECT request, count(*) FROM samples GROUP BY request")
-        return dict(rows.fetchall())
-
     def slots_of(self, request: int) -> set[int]:
         """The slots that a request filled."""
         rows = self._db.execute(
@@ -230,6 +258,16 @@ class RunReader:
             (request,),
         )
         return {row[0] for row in rows}
+
+    def prompt_tokens(self, arm: int) -> dict[int, int]:
+        """By problem, the exact prompt tokens that its answers told."""
+        rows = self._db.execute(
+            "SELECT r.problem, max(a.input_tokens + a.cached_input_tokens + a.cache_write_5m_tokens"
+            " + a.cache_write_1h_tokens) FROM answers a JOIN requests r USING (request)"
+            " WHERE r.arm = ? AND a.input_tokens IS NOT NULL GROUP BY r.problem",
+            (arm,),
+        )
+        return {problem: tokens for problem, tokens in rows if tokens}
 
     def filled(self, arm: int) -> int:
         """How many slots of an arm are filled, censored ones included."""
@@ -245,7 +283,7 @@ class RunReader:
             (arm, verifier),
         )
 
-    def resolved(self, arm: int, verifier: str) -> list[tuple[int, int, int, bool | None]]:
+    def resolved(self, arm: int, verifier: str) -> Iterator[tuple[int, int, int, bool | None]]:
         """Arm, problem, slot and whether it passed, of judged and (None) censored slots."""
         rows = self._db.execute(
             "SELECT problem, slot, kind FROM verdicts WHERE arm = ?1 AND verifier = ?2"
@@ -253,23 +291,25 @@ class RunReader:
             " SELECT problem, slot, kind FROM samples WHERE arm = ?1 AND kind = 'censored'",
             (arm, verifier),
         )
-        return [
-            (arm, p, s, None if kind == "censored" else kind == "passed") for p, s, kind in rows
-        ]
+        for problem, slot, kind in rows:
+            yield arm, problem, slot, None if kind == "censored" else kind == "passed"
 
     def slot_requests(self, arm: int) -> Iterator[tuple[int, int, int]]:
         """Problem, slot and request of every planned slot, by problem and slot.
 
         A slot that a later request took over belongs to that one.
         """
-        taken: dict[tuple[int, int], int] = {}
-        for request, problem, first, n in self._db.execute(
-            "SELECT request, problem, first_slot, n FROM requests WHERE arm = ? ORDER BY request",
+        rows = self._db.execute(
+            "SELECT problem, request, first_slot, n FROM requests WHERE arm = ?"
+            " ORDER BY problem, request",
             (arm,),
-        ):
-            taken.update(dict.fromkeys(((problem, s) for s in range(first, first + n)), request))
-        for (problem, slot), request in sorted(taken.items()):
-            yield problem, slot, request
+        )
+        for problem, requests in groupby(rows, key=itemgetter(0)):
+            taken: dict[int, int] = {}
+            for _, request, first, n in requests:
+                taken.update(dict.fromkeys(range(first, first + n), request))
+            for slot in sorted(taken):
+                yield problem, slot, taken[slot]
 
     def samples(self, arm: int) -> Iterator[tuple[int, int, str, str, str]]:
         """Problem, slot, kind, finish reason, text, by problem and slot."""
@@ -287,6 +327,19 @@ class RunReader:
             (arm, verifier),
         )
 
+    def rewards(self, arm: int) -> dict[str, dict[tuple[int, int], float | None]]:
+        """Per reward model, the score of each (problem, slot); None where it could not read it."""
+        found: dict[str, dict[tuple[int, int], float | None]] = {}
+        known = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'rewards'").fetchone()
+        if known is not None:
+            for model, problem, slot, reward in self._db.execute(
+                "SELECT model, problem, slot, reward FROM rewards WHERE arm = ?"
+                " ORDER BY model, problem, slot",
+                (arm,),
+            ):
+                found.setdefault(model, {})[problem, slot] = reward
+        return found
+
     def verdict_kinds(self, arm: int) -> dict[str, dict[str, int]]:
         """Per verifier, how many verdicts of each kind."""
         found: dict[str, dict[str, int]] = {}
@@ -296,7 +349,7 @@ class RunReader:
             found.setdefault(verifier, {})[kind] = number
         return found
 
-    def bought(self, arm: int) -> list[Bought]:
+    def bought(self, arm: int) -> Iterator[Bought]:
         """Every answered request of an arm, in the order of reservation."""
         rows = self._db.execute(
             "SELECT r.request, r.problem, r.first_slot, r.n, a.cost, a.recorded_at,"
@@ -306,7 +359,29 @@ class RunReader:
             " ORDER BY a.reservation",
             (arm,),
         )
-        return [Bought(*(*row[:6], None if row[6] is None else Usage(*row[6:]))) for row in rows]
+        for row in rows:
+            yield Bought(*(*row[:6], None if row[6] is None else Usage(*row[6:])))
+
+    def tokens_per_problem(self, arm: int) -> list[tuple[float, float, float]]:
+        """Of each problem with a sample of known tokens: those of its prompt, and the mean and
+        mean square of its samples' tokens (a request's share where samples are not told apart)."""
+        each = "coalesce(s.output_tokens, 1.0 * a.output_tokens / r.n)"
+        return self._db.execute(
+            "SELECT avg(a.input_tokens + a.cached_input_tokens + a.cache_write_5m_tokens"
+            f" + a.cache_write_1h_tokens), avg({each}), avg(1.0 * {each} * {each})"
+            " FROM samples s JOIN requests r USING (request) JOIN answers a USING (request)"
+            " WHERE s.arm = ? AND s.kind = 'ok' AND a.output_tokens IS NOT NULL"
+            " GROUP BY s.problem ORDER BY s.problem",
+            (arm,),
+        ).fetchall()
+
+    def request_times(self, arm: int) -> Iterator[tuple[float, float]]:
+        """When each answered request of an arm was sent and recorded (Unix time), in order."""
+        yield from self._db.execute(
+            "SELECT a.sent_at, a.recorded_at FROM answers a JOIN requests r USING (request)"
+            " WHERE r.arm = ? ORDER BY a.sent_at",
+            (arm,),
+        )
 
     def events(self) -> Iterator[Event]:
         """The ledger's events, in order."""
@@ -316,13 +391,25 @@ class RunReader:
             yield Event(kind, reservation, amount, tuple(scopes.split()), note)
 
     def settled_over_time(self, scope: str) -> list[tuple[float, int]]:
-        """Time and amount of every settlement of one scope, in order."""
+        """Time and amount of every settlement of one scope that was not nothing, in order."""
         return self._db.execute(
             "SELECT s.at, s.amount FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
             " AND r.reservation = s.reservation WHERE s.kind = 'settle'"
-            " AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %' ORDER BY s.event",
+            " AND s.amount > 0 AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %'"
+            " ORDER BY s.event",
             (scope,),
         ).fetchall()
+
+    def settled_without_usage(self, scope: str) -> int:
+        """Picodollars of one scope that were settled for anything but an answer with usage."""
+        row = self._db.execute(
+            "SELECT coalesce(sum(s.amount), 0) FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
+            " AND r.reservation = s.reservation WHERE s.kind IN ('settle', 'resolve')"
+            " AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %' AND s.reservation NOT IN"
+            " (SELECT reservation FROM answers WHERE input_tokens IS NOT NULL)",
+            (scope,),
+        ).fetchone()
+        return int(row[0])
 
     def failures(self) -> dict[str, int]:
         """How many tries failed, by kind."""

@@ -8,6 +8,8 @@
     samples    one row a slot that was filled (or censored)
     failures   tries that brought nothing, with how far they got
     verdicts   one row per sample and verifier
+    rewards    one row per sample and reward model; empty where it cannot read the sample. The
+               table is made when the first score comes, so that older runs can be scored too
     batches    what was, or is about to be, handed to a batch API under which tag
     batched    which requests a batch holds, in which place, with their reservations
     ledger     the ledger's events, in order
@@ -63,6 +65,12 @@ CREATE TABLE batched (
 CREATE INDEX requests_by_slot ON requests (arm, problem, first_slot);
 """
 
+CREATE_REWARDS = """
+CREATE TABLE IF NOT EXISTS rewards (
+    arm INTEGER NOT NULL, problem INTEGER NOT NULL, slot INTEGER NOT NULL, model TEXT NOT NULL,
+    reward REAL, PRIMARY KEY (arm, problem, slot, model)) WITHOUT ROWID
+"""
+
 PUT_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 PUT_ARM = "INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 PUT_PROBLEM = "INSERT INTO problems VALUES (?, ?, ?, ?, ?)"
@@ -72,6 +80,7 @@ SET_COST = "UPDATE answers SET cost = ? WHERE request = ?"
 PUT_SAMPLE = "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 PUT_FAILURE = "INSERT INTO failures VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"
 PUT_VERDICT = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+PUT_REWARD = "INSERT OR REPLACE INTO rewards VALUES (?, ?, ?, ?, ?)"
 PUT_BATCH = "INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)"
 PUT_BATCHED = "INSERT INTO batched VALUES (?, ?, ?, ?)"
 PUT_EVENT = "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)"

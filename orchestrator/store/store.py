@@ -15,12 +15,21 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from budgets.journal import Event
 from orchestrator.errors import ConfigError, StoreError
 from orchestrator.store import schema
 from orchestrator.store.writer import Writer
 from providers.sample import Choice, SampleResponse
 from verifiers.verdict import Verdict
+
+CACHE_KIB = 8192
+CHECKPOINT_PAGES = 4000
+"""Rounds over the problems write the same pages again and again: what is checkpointed later is
+written back less often. 16 MiB of write-ahead log."""
+
+_encoder = msgspec.json.Encoder()
 
 BatchState = Literal["intent", "submitted", "lost", "done"]
 """intent: about to be handed over, or handed over. submitted: at the provider under its id.
@@ -32,7 +41,10 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA cache_size=-65536")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    # Filled by and by: a larger one only makes a long run take more memory than a short one. The
+    # system caches the rest of the file.
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     if create:
         connection.executescript("BEGIN;" + schema.CREATE + "COMMIT;")
         connection.execute(schema.PUT_META, ("schema", schema.VERSION))
@@ -57,6 +69,11 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
 def storable(text: str) -> str:
     """The text with what UTF-8 cannot hold (lone surrogates) replaced."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def plain_json(value: Mapping[str, Any]) -> str:
+    """JSON text of what came as JSON."""
+    return _encoder.encode(value).decode()
 
 
 class RunStore:
@@ -144,7 +161,7 @@ class RunStore:
         self, request: int, reservation: int, response: SampleResponse, cost: int | None,
         sent_at: float, latency_s: float,
     ) -> None:  # fmt: skip
-        usage = None if response.usage_raw is None else json.dumps(response.usage_raw)
+        usage = None if response.usage_raw is None else plain_json(response.usage_raw)
         used = response.usage
         tokens = (None,) * 6 if used is None else (
             used.input_tokens, used.cached_input_tokens, used.cache_write_5m_tokens,
@@ -186,6 +203,16 @@ class RunStore:
             verdict.tier, verdict.wall_s, verdict.cpu_s,
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)
+
+    def ready_for_rewards(self) -> None:
+        """Make the table of rewards where the run has none yet."""
+        self.connection.execute(schema.CREATE_REWARDS)
+
+    def put_reward(
+        self, arm: int, problem: int, slot: int, model: str, reward: float | None
+    ) -> None:
+        """None: the reward model cannot read this sample."""
+        self.writer.append(schema.PUT_REWARD, (arm, problem, slot, model, reward))
 
     def plan_batch(self, arm: int, tag: str, at: float, requests: Iterable[tuple[int, int]]) -> int:
         """Intend a batch of (request, reservation) in this order; returns its number."""

@@ -57,13 +57,13 @@ def load_task(name_or_path: str, options: TaskOptions | None = None) -> Task:
     if name_or_path in _TASKS:
         module, _, attribute = _TASKS[name_or_path].partition(":")
         return cast(TaskFactory, getattr(import_module(module), attribute))(options)
-    for point in entry_points(group=_GROUP):
-        if point.name == name_or_path:
-            return cast(TaskFactory, point.load())(options)
     if name_or_path.endswith(".jsonl"):
         from orchestrator.tasks.jsonl import JsonlTask
 
         return JsonlTask(Path(name_or_path), options)
+    for point in entry_points(group=_GROUP):
+        if point.name == name_or_path:
+            return cast(TaskFactory, point.load())(options)
     raise TaskError(
         f"There is no task named {name_or_path!r}; the tasks are: {', '.join(task_names())}; "
         "a file of your own works too: give the path of a FILE.jsonl."

@@ -60,7 +60,7 @@ class CodeContestsTask:
         self._chat = options.prompt_form == "chat"
         self._shots = 2 if options.few_shot_count is None else options.few_shot_count
         if options.few_shot is not None:
-            raise TaskError("The task code_contests draws its examples from train: no --few-shot")
+            raise TaskError("The task code_contests draws its examples from train: no --few-shot-file")
         if self._chat:
             self.defaults = SamplingDefaults(temperature=0.6, top_p=0.95, max_tokens=1024)
 

@@ -43,7 +43,7 @@ class Gsm8kTask:
         self._options = options
         self._shots = 5 if options.few_shot_count is None else options.few_shot_count
         if options.few_shot is not None:
-            raise TaskError("The task gsm8k draws its examples from the train split: no --few-shot")
+            raise TaskError("The task gsm8k draws its examples from the train split: no --few-shot-file")
 
     def problems(self) -> list[Problem]:
         """The paper's problems in its order, or with `all` the test split; raises TaskError."""

@@ -50,7 +50,7 @@ class HumanEvalTask:
         self._options = options
         self._chat = options.prompt_form == "chat"
         if options.few_shot is not None or options.few_shot_count:
-            raise TaskError("The task humaneval has no examples: leave --few-shot out.")
+            raise TaskError("The task humaneval has no examples: leave --few-shot-file out.")
         if self._chat:
             # The stop strings end a bare continuation; they would cut a chat answer's prose.
             self.defaults = SamplingDefaults(temperature=0.8, top_p=0.95, max_tokens=1024)

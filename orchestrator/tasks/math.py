@@ -4,7 +4,7 @@ Raw completions with Minerva's four fixed examples (the paper speaks of five, it
 four). Their texts are problems and solutions of the train split, from which they are taken, with
 the published prompt's two slips: a stray brace in the first problem, and one backslash where
 LaTeX has two at line ends. The prompt so built is checked against the published one's digest;
-`--few-shot FILE` gives another text, or the paper's own prompts.py. The chat form asks for a
+`--few-shot-file FILE` gives another text, or the paper's own prompts.py. The chat form asks for a
 boxed answer, without examples.
 
 The paper's data set, hendrycks/competition_math, is no longer served; the pinned mirror holds
@@ -64,7 +64,7 @@ class MathTask:
         if options.few_shot_count not in (None, 0, len(EXAMPLES)):
             raise TaskError(
                 "The task math has four fixed examples: --few-shot-count takes 0 or 4; "
-                "another text comes by --few-shot FILE."
+                "another text comes by --few-shot-file FILE."
             )
 
     def problems(self) -> list[Problem]:
@@ -117,7 +117,7 @@ class MathTask:
             raise TaskError(
                 "The four examples of this train split do not give the paper's prompt; download "
                 f"{paper.PROMPTS} of {paper.REPOSITORY} at {paper.PROMPTS_COMMIT[:12]} and give it "
-                "with --few-shot prompts.py, or use --few-shot-count 0."
+                "with --few-shot-file prompts.py, or use --few-shot-count 0."
             )
         return f"{built}\n\n"
 
@@ -135,7 +135,7 @@ def _block(train: Table, start: str, part: str) -> str:
             return f"Problem:\n{row['problem']}\n\nSolution:\n{closed(row['solution'], answer)}"
     raise TaskError(
         f"{train.where} lacks the problem that starts {start!r}, one of the prompt's four "
-        "examples; give the whole train split, or --few-shot FILE."
+        "examples; give the whole train split, or --few-shot-file FILE."
     )
 
 

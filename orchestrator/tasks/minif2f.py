@@ -1,9 +1,9 @@
 """MiniF2F-MATH as in "Large Language Monkeys": 130 formal problems in Lean 4, to be proved.
 
 The test problems whose id holds `mathd`. Raw completions with five fixed examples: theorems of
-the validation split with proofs that stand in no data set, only in the paper's prompts.py, so
-`--few-shot prompts.py` is needed for the paper's set-up (or a text of your own; or
-`--few-shot-count 0`). The theorem's name is hidden, as in the paper, whose rewriting also loses
+the validation split with proofs that stand in no data set, only in the paper's prompts.py. That
+file is taken from the folder of the data, or fetched once from the paper's repository at its
+commit, and checked by digest; another text can be given instead. The theorem's name is hidden, as in the paper, whose rewriting also loses
 the keyword before it. The chat form shows the whole statement and asks for it with its proof.
 """
 
@@ -77,13 +77,15 @@ class MiniF2fTask:
     def _examples(self) -> str:
         if self._options.few_shot_count == 0:
             return ""
-        if self._options.few_shot is None:
+        given = self._options.few_shot or paper.published_prompts(self._options.data)
+        if given is None:
             raise TaskError(
-                "The five example proofs of the task minif2f stand in no data set: download "
-                f"{paper.PROMPTS} of {paper.REPOSITORY} at {paper.PROMPTS_COMMIT[:12]} and give it "
-                "with --few-shot prompts.py (or a text of your own, or --few-shot-count 0)."
+                "The five example proofs of the task minif2f stand in no data set and could not be "
+                f"fetched: download {paper.PROMPTS_ADDRESS} and give it with --few-shot-file, or "
+                "put it into the folder of --data; or give a text of your own with "
+                "--few-shot-file, or leave the examples out with --few-shot-count 0."
             )
-        return paper.fixed_prompt(self._options.few_shot, "MINIF2F_FEW_SHOT_PROMPT", PROMPT_DIGEST)
+        return paper.fixed_prompt(given, "MINIF2F_FEW_SHOT_PROMPT", PROMPT_DIGEST)
 
     def _problem(self, table: Table, index: int, row: Row, examples: str) -> Problem:
         fields = {name: text(table, index, row, name) for name in _COLUMNS}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,12 @@ SUBSET = 128
 REPOSITORY = "https://github.com/ScalingIntelligence/large_language_monkeys"
 PROMPTS = "llmonk/generate/prompts.py"
 PROMPTS_COMMIT = "ed2bdb06bcfcbda1ed7d9c2bff87c2db10c3ee78"
+
+PROMPTS_ADDRESS = (
+    f"https://raw.githubusercontent.com/ScalingIntelligence/large_language_monkeys/"
+    f"{PROMPTS_COMMIT}/{PROMPTS}"
+)
+LARGEST_PROMPTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,35 @@ def fixed_prompt(path: Path, constant: str, digest: str) -> str:
             "file that does not end in .py."
         )
     return found
+
+
+def published_prompts(data: Path | None, address: str = PROMPTS_ADDRESS) -> Path | None:
+    """The paper's prompts.py: in the data's folder, in the cache, or fetched into the cache.
+
+    None where it is nowhere and cannot be fetched (or HF_HUB_OFFLINE forbids to ask). What it
+    holds is for `fixed_prompt` to check.
+    """
+    name = Path(PROMPTS).name
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "orch"
+    cached = folder / f"{PROMPTS_COMMIT[:12]}-{name}"
+    beside = [data / name] if data is not None else []
+    for place in (*beside, cached):
+        if place.is_file():
+            return place
+    if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
+        return None
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(address, timeout=20) as answer:
+            content = answer.read(LARGEST_PROMPTS)
+        folder.mkdir(parents=True, exist_ok=True)
+        part = cached.with_name(f"{cached.name}.{os.getpid()}")
+        part.write_bytes(content)
+        part.replace(cached)
+    except OSError:
+        return None
+    return cached
 
 
 def _constant(path: Path, content: str, name: str) -> str:

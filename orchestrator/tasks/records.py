@@ -8,6 +8,7 @@ subsets depend on. Whatever cannot be read is a TaskError of one sentence.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -48,15 +49,15 @@ class Source:
         )
 
 
-class Table:
+class Table(ABC):
     """Rows of one split, read anew by each scan so that memory holds a batch at a time."""
 
     def __init__(self, where: str) -> None:
         self.where = where
 
+    @abstractmethod
     def scan(self, columns: Sequence[str]) -> Iterator[Row]:
         """Yield every row, in order, with these columns; raises TaskError where one is missing."""
-        raise NotImplementedError
 
     def take(self, indices: Sequence[int], columns: Sequence[str]) -> dict[int, Row]:
         """The rows with these indices."""

@@ -116,5 +116,9 @@ def index_of(name: str, tag: str, count: int) -> int | None:
 
 
 def next_poll_s(age_s: float) -> float:
-    """Seconds until the next look at a batch of this age: 2 % of it, from 5 s to 5 min."""
-    return min(300.0, max(5.0, age_s / 50))
+    """Seconds until the next look at a batch of this age.
+
+    A quarter of it from 0.5 s to 5 s, for batches that are refused or done at once; then 2 % of
+    it, up to 5 min.
+    """
+    return min(300.0, max(min(5.0, max(0.5, age_s / 4)), age_s / 50))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from benchmarks.analysis_policies import by_arm, by_problem, equal_costs
 from orchestrator.analysis.backtest import (
     Arm,
     attempts_to_share,
@@ -14,6 +17,7 @@ from orchestrator.analysis.backtest import (
 )
 from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.value import expected_cost, hazard_table, value_index
+from orchestrator.reproduce.outcomes import Outcomes
 
 UNTIL_SOLVED = {
     "CodeContests Llama 3 70B Instruct": 0.696,
@@ -171,15 +175,42 @@ def test_a_second_arm_that_solves_what_the_first_cannot_is_used() -> None:
 
 
 def test_until_solved_needs_the_published_share_of_attempts(released: list) -> None:
-    draw = np.random.default_rng(8)
     for one in released:
-        uniform, stopping = attempts_to_share(one.n, one.c, 0.9)
-        if one.name not in UNTIL_SOLVED:
-            continue
-        assert stopping / uniform == pytest.approx(UNTIL_SOLVED[one.name], abs=0.0006)
-        goal = int(np.ceil(0.9 * (one.c > 0).sum()))
-        arm, costs = Arm(one.n, one.c, np.ones(len(one.c))), np.zeros(2)
-        for _ in range(40):
-            first = first_successes(one.n, one.c, draw)
-            costs += [replay_rounds(arm, first, goal, stop_solved=stop) for stop in (True, False)]
-        assert costs[0] / costs[1] == pytest.approx(UNTIL_SOLVED[one.name], rel=0.02)
+        if one.name in UNTIL_SOLVED:
+            uniform, stopping = attempts_to_share(one.n, one.c, 0.9)
+            assert stopping / uniform == pytest.approx(UNTIL_SOLVED[one.name], abs=0.0006)
+
+
+def outcomes(one: Any) -> Outcomes:
+    task, _, model = one.name.partition(" ")
+    ids = tuple(str(i) for i in range(len(one.n)))
+    return Outcomes(task, model, ids, tuple(one.n.tolist()), tuple(one.c.tolist()))
+
+
+@pytest.mark.slow
+def test_replays_need_the_published_share_of_attempts(released: list) -> None:
+    checked = 0
+    for one in released:
+        if one.name in UNTIL_SOLVED:
+            exact, replayed = equal_costs(outcomes(one), permutations=400, seed=8)
+            assert exact == pytest.approx(UNTIL_SOLVED[one.name], rel=0.01)
+            assert replayed == pytest.approx(UNTIL_SOLVED[one.name], rel=0.01), one.name
+            checked += 1
+    assert checked == 6
+
+
+@pytest.mark.slow
+def test_best_value_costs_less_where_problems_cost_differently(released: list) -> None:
+    for one in released:
+        spent = by_problem(outcomes(one), permutations=20, seed=5)
+        assert spent.best_value < spent.until_solved < spent.uniform, spent
+
+
+@pytest.mark.slow
+def test_best_value_over_two_arms_costs_less_than_both_arms_in_step(released: list) -> None:
+    found = {one.name: outcomes(one) for one in released}
+    for small in ("160M", "410M"):
+        pair = found[f"MATH Pythia {small}"], found["MATH Pythia 6.9B"]
+        ratios = by_arm(*pair, permutations=20, seed=5)
+        assert ratios["until-solved in both"] < 1.0
+        assert ratios["uniform, small alone"] < 1.0 and ratios["uniform, large alone"] < 1.0

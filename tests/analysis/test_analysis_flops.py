@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.analysis.flops import Shape, flops, shape_of
+from orchestrator.analysis.flops import Shape, expected_flops, flops, shape_of
 
 
 def llama(width: int, inner: int, layers: int, heads: int) -> dict[str, object]:
@@ -59,6 +59,21 @@ def test_a_mixture_of_experts_counts_the_routed_ones() -> None:
         "num_local_experts": 8, "num_experts_per_tok": 2,
     }  # fmt: skip
     assert shape_of(mixtral).parameters == 12_879_925_248
+
+
+def test_of_experts_one_is_chosen_where_nothing_is_said() -> None:
+    config = {**llama(64, 96, 2, 4), "num_local_experts": 4}
+    one = shape_of({**config, "num_experts_per_tok": 1}).parameters
+    assert shape_of(config).parameters == one
+    assert shape_of({**config, "num_experts_per_tok": 2}).parameters == one + 2 * 3 * 64 * 96
+
+
+def test_answers_of_unequal_length_count_by_their_mean_square() -> None:
+    shape = Shape(parameters=1000, layers=3, width=10)
+    lengths = [3, 8, 10]
+    by_hand = sum(flops(shape, 5, n, 1) - flops(shape, 5, n, 0) for n in lengths)
+    found = expected_flops(shape, 5, sum(lengths) / 3, sum(n * n for n in lengths) / 3, 3)
+    assert found == pytest.approx(flops(shape, 5, 7, 0) + by_hand, rel=1e-12)
 
 
 def test_latent_attention_and_shared_experts() -> None:

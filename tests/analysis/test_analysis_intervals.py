@@ -11,29 +11,6 @@ from orchestrator.analysis.intervals import difference
 from orchestrator.analysis.mixture import fit_mixture
 
 
-def test_nominal_95_percent_is_about_95_percent_for_both_kinds() -> None:
-    populations = (beta(0.3, 3), beta(0.2, 0.2), groups((0.5, 0.3), (0.5, 0.001)))
-    cells = list(simulate(populations, {20: (1, 10, 20)}, replicates=250, seed=5))
-    assert len(cells) == 9
-    for cell in cells:
-        # 250 replicates: three standard errors are 0.04.
-        assert 0.91 <= cell.these <= 0.995, cell
-        assert 0.91 <= cell.like <= 0.995, cell
-    assert np.mean([cell.these for cell in cells]) == pytest.approx(0.955, abs=0.02)
-    assert np.mean([cell.like for cell in cells]) == pytest.approx(0.955, abs=0.02)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_the_whole_table_of_simulated_coverage() -> None:
-    cells = list(simulate(POPULATIONS, SIZES, replicates=1000, seed=1))
-    like = [cell.like for cell in cells]
-    these = [cell.these for cell in cells]
-    assert min(like) >= 0.92 and max(like) <= 0.985
-    assert min(these) >= 0.90
-    assert np.mean(these) == pytest.approx(0.955, abs=0.01)
-
-
 @pytest.mark.parametrize("right", [0, 1, 9, 10])
 @pytest.mark.parametrize("problems", [1, 2, 128])
 def test_no_interval_has_zero_width_and_all_hold_the_mean(right: int, problems: int) -> None:
@@ -101,3 +78,26 @@ def test_the_gain_between_two_k_is_surer_than_its_ends_suggest() -> None:
         ends.append((high - low) / (curve.high - curve.low).sum())
     assert 0.91 <= hits / 300 <= 0.99
     assert np.mean(ends) < 0.5
+
+
+def test_nominal_95_percent_is_about_95_percent_for_both_kinds() -> None:
+    populations = (beta(0.3, 3), beta(0.2, 0.2), groups((0.5, 0.3), (0.5, 0.001)))
+    cells = list(simulate(populations, {20: (1, 10, 20)}, replicates=250, seed=5))
+    assert len(cells) == 9
+    for cell in cells:
+        # 250 replicates: three standard errors are 0.04.
+        assert 0.91 <= cell.these <= 0.995, cell
+        assert 0.91 <= cell.like <= 0.995, cell
+    assert np.mean([cell.these for cell in cells]) == pytest.approx(0.955, abs=0.02)
+    assert np.mean([cell.like for cell in cells]) == pytest.approx(0.955, abs=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_whole_table_of_simulated_coverage() -> None:
+    cells = list(simulate(POPULATIONS, SIZES, replicates=1000, seed=1))
+    like = [cell.like for cell in cells]
+    these = [cell.these for cell in cells]
+    assert min(like) >= 0.92 and max(like) <= 0.985
+    assert min(these) >= 0.90
+    assert np.mean(these) == pytest.approx(0.955, abs=0.01)

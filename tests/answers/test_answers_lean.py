@@ -282,12 +282,17 @@ def test_what_is_missing_is_said_with_the_way_to_get_it(
     folder = tmp_path / "elan" / "toolchains" / "leanprover--lean4---v4.9.0"
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / "lean").touch()
-    with pytest.raises(LeanMissing, match=r"has no REPL: add .*lake build repl"):
-        find_project(tmp_path)
+    # Without the REPL, whole proofs go to `lean` itself, and only single tactics cannot be judged.
+    found = find_project(tmp_path)
+    assert found.form == "file" and found.command[1:] == ("--stdin", "--json")
+    assert found.command[0] == str(folder / "bin" / "lean")
+    with pytest.raises(LeanMissing, match=r"has none: add .*lake build repl"):
+        LeanVerifier(found, tactics=True)
     for one in (".lake/packages/REPL/.lake/build/bin", ".lake/packages/mathlib/.lake/build/lib"):
         (tmp_path / one).mkdir(parents=True)
     (tmp_path / ".lake/packages/REPL/.lake/build/bin/repl").touch()
     found = find_project(tmp_path)
+    assert found.form == "repl" and found.asks_axioms
     assert found.environment["LEAN_SYSROOT"] == str(folder)
     assert found.environment["LEAN_PATH"].endswith("mathlib/.lake/build/lib")
     with pytest.raises(TaskError, match="no Lean project"):

@@ -1,4 +1,4 @@
-"""Both rules on final answers: 223 pairs with the verdict that each rule is known to give.
+"""Both rules on final answers: 375 pairs with the verdict that each rule is known to give.
 
 equivalences.tsv holds per line: whether a mathematician would call the two equal, the verdict of
 the paper's rule, that of the rule on math-verify, the reference, the answer. The first column is
@@ -69,13 +69,15 @@ async def judged(verifier: ModernAnswer | PaperAnswer, column: int) -> list[str]
 
 async def test_there_are_two_hundred_cases_of_every_kind() -> None:
     assert len(CASES) >= 200 and len({(case[3], case[4]) for case in CASES}) == len(CASES)
-    assert len(set(Counter(tuple(case[:3]) for case in CASES))) == 8
+    # Of the eight combinations, no answer is right by the paper's rule alone.
+    assert len(Counter(tuple(case[:3]) for case in CASES)) == 7
 
 
 async def test_the_modern_rule(modern: ModernAnswer) -> None:
     before = modern.comparisons
     assert await judged(modern, 2) == []
-    assert modern.comparisons - before == len(CASES)
+    distinct = {(case[3], modern._find(output(case[4]))) for case in CASES}
+    assert modern.comparisons - before == len(distinct) > 350
 
 
 @papers_parser

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 
 from budgets.journal import MemoryJournal
-from budgets.ledger import DoesNotFit, Ledger
-from budgets.meter import TimeMeter, hold_gap, metered, time_cost
+from budgets.ledger import DoesNotFit, Ledger, LedgerFault
+from budgets.meter import TimeMeter, count_gaps, hold_gap, metered, time_cost
 from budgets.money import picodollars
 
 HOUR = 3600
@@ -147,6 +147,25 @@ def test_sleeping_past_what_was_reserved_is_charged_and_is_a_fault() -> None:
     assert meter.exhausted
 
 
+def test_a_fault_stays_the_end_of_the_money_tick_after_tick() -> None:
+    book, clock = open_ledger(), Clock()
+    meter = TimeMeter(book, DOLLAR, clock=clock)
+    meter.start()
+    clock.now += 60
+    for _ in range(5):
+        meter.tick()
+        assert meter.exhausted
+        clock.now += 1
+    # A fault of another reservation ends it as well, while its own slice is still paid for.
+    book, clock = open_ledger(), Clock()
+    meter = TimeMeter(book, DOLLAR, clock=clock)
+    meter.start()
+    book.settle(book.reserve(1), 2)
+    for _ in range(5):
+        meter.tick()
+        assert meter.exhausted and meter.deadline == pytest.approx(1_700_000_017)
+
+
 def test_a_free_server_never_runs_out() -> None:
     book, clock = open_ledger("0"), Clock()
     meter = TimeMeter(book, 0, clock=clock)
@@ -175,12 +194,53 @@ def test_after_a_crash_the_slice_the_drain_and_the_gap_are_uncertain() -> None:
     assert left.amount == pytest.approx(time_cost(DOLLAR, 17 * 10**9), abs=1)
 
     covered = clock.now - 1 + 17
-    assert hold_gap(again, left, seen_dead=covered - 3) == 0, "within what is held already"
-    gap = hold_gap(again, left, seen_dead=covered + 42)
+    assert hold_gap(again, left, seen=covered - 3) == 0, "within what is held already"
+    gap = hold_gap(again, left, seen=covered + 42)
     assert gap == pytest.approx(time_cost(DOLLAR, 42 * 10**9), abs=DOLLAR // 10**6)
     assert again.totals("arm:0").uncertain == left.amount + gap
     truth = time_cost(DOLLAR, (11 + 16 + 42) * 10**9)
     assert truth <= again.totals().committed + DOLLAR // 10**6
+
+
+def test_only_a_borrowed_server_has_a_gap_and_it_is_counted_once() -> None:
+    for borrowed in (False, True):
+        journal, clock = MemoryJournal(), Clock()
+        meter = TimeMeter(
+            Ledger.open(journal, {"run": DOLLAR}), DOLLAR, clock=clock, note="m", borrowed=borrowed
+        )
+        meter.start()
+        after = clock.now + 17 + 360
+        again = Ledger.open(journal, {"run": DOLLAR})
+        gap = count_gaps(again, after)
+        assert gap == (pytest.approx(DOLLAR // 10, abs=DOLLAR // 10**6) if borrowed else 0)
+        assert again.totals().uncertain == time_cost(DOLLAR, 17 * 10**9) + gap
+        third = Ledger.open(journal, {"run": DOLLAR})
+        assert third.left_open == () and count_gaps(third, after + 3600) == 0
+        assert third.totals() == again.totals()
+
+
+@pytest.mark.parametrize("how", ["resolved", "a higher cap"])
+def test_a_gap_beyond_the_cap_stops_until_it_is_cleared_up(how: str) -> None:
+    journal, clock = MemoryJournal(), Clock()
+    meter = TimeMeter(Ledger.open(journal, {"run": DOLLAR}), DOLLAR, clock=clock, borrowed=True)
+    meter.start()
+    book = Ledger.open(journal, {"run": DOLLAR})
+    count_gaps(book, clock.now + 2 * HOUR)
+    assert book.fault is not None and "nobody watched the server for 7183 s" in book.fault
+    with pytest.raises(LedgerFault):
+        book.reserve(1)
+    # Read back from disk it is the same; a person's word, or more money, mends it.
+    again = Ledger.open(journal, {"run": DOLLAR})
+    assert again.fault == book.fault
+    if how == "resolved":
+        for item in again.uncertain():
+            again.resolve(item.reservation, 0, "not held")
+    else:
+        again.set_cap("run", 3 * DOLLAR)
+    assert again.fault is None and Ledger.read(journal.events()).fault is None
+    # A bill above its bound is not mended by either.
+    again.settle(again.reserve(1), 5)
+    assert Ledger.open(journal, {"run": 9 * DOLLAR}).fault is not None
 
 
 def test_only_a_meters_slice_has_a_gap() -> None:

@@ -191,7 +191,7 @@ class BatchServer:
         return await handler(request)
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[self.note])
+        app = web.Application(middlewares=[self.note], client_max_size=64 * 2**20)
         app.add_routes(
             [
                 web.post("/v1/files", self.upload),

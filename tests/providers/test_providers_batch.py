@@ -257,4 +257,5 @@ def test_names_of_requests():
 
 
 def test_polling_slows_down_with_age():
-    assert [next_poll_s(age) for age in (0, 250, 1000, 86400)] == [5, 5, 20, 300]
+    pauses = [next_poll_s(age) for age in (0, 10, 250, 1000, 86400)]
+    assert pauses == [0.5, 2.5, 5, 20, 300]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import traceback
+from datetime import UTC, datetime
 from email.utils import formatdate
 from time import time
 
@@ -12,7 +13,8 @@ import pytest
 from scripted_server import Exchange, always, chat_answer, message_answer, serving
 
 from providers import errors
-from providers.registry import make_provider
+from providers.batch.lane import new_tag
+from providers.registry import make_batches, make_provider
 from providers.sample import SampleRequest
 from providers.transport import Timeouts
 
@@ -29,14 +31,20 @@ def anthropic_error(kind, message="no"):
     return {"type": "error", "error": {"type": kind, "message": message}}
 
 
-@pytest.fixture(params=["vllm", "openai", "anthropic"])
+@pytest.fixture(params=["vllm", "vllm raw", "openai", "openai raw", "anthropic"])
 def name(request):
+    """Chat and raw completions over the fast lane and the SDK's, and messages."""
     return request.param
+
+
+def asking(name, **more):
+    asked = {"prompt": "6 times 7?"} if name.endswith("raw") else {"messages": ASK}
+    return SampleRequest("m", **asked, **more)
 
 
 def make(name, url, timeouts=PATIENT):
     return make_provider(
-        name,
+        name.split()[0],
         base_url=url,
         api_key_env="SOME_KEY",
         timeouts=timeouts,
@@ -51,7 +59,7 @@ def good(name):
 async def failure(name, url, timeouts=PATIENT, request=None):
     """The error of one request; its text and its traceback never hold the key."""
     asked = make(name, url, timeouts)
-    request = request or SampleRequest("m", messages=ASK)
+    request = request or asking(name)
     try:
         with pytest.raises(errors.ProviderError) as caught:
             await asked.sample(request)
@@ -140,6 +148,77 @@ async def test_statuses(name, status, body, kind, sent):
     if kind is not errors.TimedOut:
         assert error.status == status
     assert "\n" not in str(error)
+
+
+@pytest.fixture(params=["openai", "anthropic"])
+def batch_name(request):
+    return request.param
+
+
+def billed(name, call, sent):
+    """OpenAI's batches are made from a file: while that is on its way, nothing can be billed."""
+    return "rejected" if name == "openai" and call == "submit" and sent != "not_sent" else sent
+
+
+async def batch_failure(name, url, call, timeouts=PATIENT):
+    """The error of one call to a batch API."""
+    lane, exchange = make_batches(
+        name, base_url=url, api_key_env="SOME_KEY", timeouts=timeouts, environ={"SOME_KEY": SECRET}
+    )
+    try:
+        with pytest.raises(errors.ProviderError) as caught:
+            await BATCH_CALLS[call](lane)
+    finally:
+        await exchange.aclose()
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    return caught.value
+
+
+BATCH_CALLS = {
+    "submit": lambda lane: lane.submit(new_tag(), [SampleRequest("m", messages=ASK)]),
+    "poll": lambda lane: lane.poll("batch_1"),
+    "find": lambda lane: lane.find(new_tag(), count=1, since=datetime.now(UTC)),
+}
+calls = pytest.mark.parametrize("call", BATCH_CALLS)
+
+
+@calls
+@pytest.mark.parametrize(("status", "body", "kind", "sent"), STATUSES)
+async def test_statuses_of_a_batch_api(batch_name, call, status, body, kind, sent):
+    async with serving(always(status, body)) as server:
+        error = await batch_failure(batch_name, server.url, call)
+    assert type(error) is kind
+    assert error.sent == billed(batch_name, call, sent)
+    assert len(server.requests) == 1
+
+
+@calls
+async def test_broken_exchanges_with_a_batch_api(batch_name, call):
+    async def reset(exchange: Exchange) -> None:
+        exchange.reset()
+
+    async def half(exchange: Exchange) -> None:
+        await exchange.write(b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"id"')
+        exchange.close()
+
+    expected = {
+        reset: errors.ConnectionFailed,
+        half: errors.BadResponse,
+        always(200, b"<html>"): errors.BadResponse,
+        never: errors.TimedOut,
+    }
+    for script, kind in expected.items():
+        async with serving(script) as server:
+            patience = Timeouts(total_s=0.2) if script is never else PATIENT
+            error = await batch_failure(batch_name, server.url, call, patience)
+        assert type(error) is kind
+        assert error.sent == billed(batch_name, call, "maybe_billed")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{held.getsockname()[1]}/v1"
+        error = await batch_failure(batch_name, url, call)
+    assert type(error) is errors.ConnectionFailed
+    assert error.sent == "not_sent"
 
 
 async def test_retry_after_in_each_form(name):
@@ -310,7 +389,7 @@ async def test_a_kept_alive_connection_that_the_server_closed_is_replaced(name):
     async with serving(script) as server:
         asked = make(name, server.url)
         for _ in range(3):
-            await asked.sample(SampleRequest("m", messages=ASK))
+            await asked.sample(asking(name))
             await asyncio.sleep(0.01)
         await asked.aclose()
     assert len(server.requests) == 3
@@ -321,7 +400,7 @@ async def test_connections_are_kept_alive(name):
     async with serving(always(200, good(name))) as server:
         asked = make(name, server.url)
         for _ in range(3):
-            await asked.sample(SampleRequest("m", messages=ASK))
+            await asked.sample(asking(name))
         await asked.aclose()
     assert server.connections == 1
 
@@ -337,7 +416,7 @@ async def test_cancelling_closes_the_connection_and_says_that_it_was_sent(name):
         arrived = asyncio.Event()
         server.script = script
         asked = make(name, server.url)
-        request = SampleRequest("m", messages=ASK)
+        request = asking(name)
         task = asyncio.create_task(asked.sample(request))
         await arrived.wait()
         task.cancel()
@@ -347,7 +426,7 @@ async def test_cancelling_closes_the_connection_and_says_that_it_was_sent(name):
         assert request.sending.sent == "maybe_billed"
         before = asyncio.all_tasks()
         server.script = always(200, good(name))
-        await asked.sample(SampleRequest("m", messages=ASK))
+        await asked.sample(asking(name))
         assert server.connections == 2
         assert asyncio.all_tasks() - before <= {t for t in asyncio.all_tasks() if not t.done()}
         await asked.aclose()
@@ -355,7 +434,7 @@ async def test_cancelling_closes_the_connection_and_says_that_it_was_sent(name):
 
 async def test_cancelling_while_connecting_sent_nothing(name, silent_tls):
     asked = make(name, silent_tls)
-    request = SampleRequest("m", messages=ASK)
+    request = asking(name)
     task = asyncio.create_task(asked.sample(request))
     await asyncio.sleep(0.1)
     task.cancel()
@@ -388,7 +467,7 @@ async def test_many_at_once_are_all_answered(name):
 
     async with serving(script) as server:
         asked = make(name, server.url)
-        requests = [SampleRequest("m", messages=ASK, seed=i) for i in range(300)]
+        requests = [asking(name, seed=i) for i in range(300)]
         responses = await asyncio.gather(*(asked.sample(request) for request in requests))
         await asked.aclose()
     assert len(responses) == len(server.requests) == 300

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from providers import errors
@@ -28,7 +30,7 @@ REACTIONS = {
 }
 """Every other fault comes with an answer."""
 
-NAMES = ("vllm", "openai", "anthropic")
+NAMES = ("vllm", "vllm raw", "openai", "openai raw", "anthropic")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -37,9 +39,11 @@ async def test_every_fault(name, fault, tmp_path):
     bill = tmp_path / "bill.jsonl"
     n = 1 if name == "anthropic" else 3
     request = SampleRequest("hostile", messages=({"role": "user", "content": "6*7?"},), n=n)
+    if name.endswith("raw"):
+        request = replace(request, prompt="6*7?", messages=None)
     async with HostileServer(bill, script=[fault], retry_after_s=7, drip_s=0.1) as server:
         asked = make_provider(
-            name, base_url=f"{server.url}/v1", timeouts=Timeouts(total_s=0.5), environ={}
+            name.split()[0], base_url=f"{server.url}/v1", timeouts=Timeouts(total_s=0.5), environ={}
         )
         outcome: SampleResponse | errors.ProviderError
         try:

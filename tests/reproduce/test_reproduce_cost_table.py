@@ -71,7 +71,10 @@ def test_the_table_has_one_row_per_model_in_the_reports_schema(printed: dict[str
     for one in printed["rows"]:
         assert one["problems"] == 300 and one["infra_errors"] == 0 and one["censored"] == 0
         assert {"k", "mean", "low", "high", "usd_as_bought", "usd_at_k"} <= set(one["coverage"][0])
+        assert {"fits", "forecasts", "selection", "marginal_usd_per_solve"} <= set(one)
     assert row(printed, DEEPSEEK)["samples"] == 1500
+    # Which problem has which outcome is not published: no pair of them means anything.
+    assert printed["differences"] == []
 
 
 def test_five_attempts_solve_what_was_published_give_or_take_three_deviations(

@@ -10,7 +10,8 @@ import pytest
 LINE = json.dumps({"id": "a", "prompt": "1+1=", "answer": "2"})
 
 CASES: list[tuple[list[str], str]] = [
-    (["--provider", "nobody", "--model", "m", "--task", "arithmetic"], "nobody"),
+    (["--provider", "nobody", "--model", "m", "--task", "arithmetic"], "unknown provider 'nobody'"),
+    (["--provider", "nobody"], "unknown provider 'nobody'"),
     (["--provider", "local", "--task", "nothing"], "nothing"),
     (["--provider", "local", "--policy", "greedy"], "greedy"),
     (["--provider", "local", "--colour", "red"], "--colour"),

@@ -45,7 +45,7 @@ def arguments(provider, server, tmp_path):
     def given(**more: object) -> list[object]:
         named = {
             "provider": provider, "model": "m", "base-url": f"{server.url}/v1",
-            "api-key-env": "SOME_KEY", "task": "arithmetic", "prompt-style": "chat",
+            "api-key-env": "SOME_KEY", "task": "arithmetic",
             "prices": prices, "samples": SAMPLES, "limit": PROBLEMS, "n-per-request": 4,
             "budget": "5", "name": "r", **more,
         }  # fmt: skip
@@ -264,6 +264,24 @@ def test_ctrl_c_leaves_the_batch_and_a_resume_adopts_it(
     ended = orch(*RESUME, SOME_KEY=KEY)
     assert ended.code == 0, ended.err
     assert len(server.batches) == 1
+    check_whole(provider, server, run)
+
+
+@either
+def test_a_batch_is_settled_at_the_price_that_it_was_reserved_at(
+    provider, server, arguments, start_orch, orch, tmp_path
+):
+    """Dearer prices on resume are of what is asked from then on; no bill is above its bound."""
+    server.open = False
+    run = tmp_path / "runs/r"
+    process = start_orch(*arguments(), SOME_KEY=KEY)
+    wait_until(lambda: states(run) == ["submitted"])
+    kill(process)
+    dear = tmp_path / "dear.toml"
+    dear.write_text(PRICES.replace('"1.50"', '"150.00"').replace('"7.50"', '"750.00"'))
+    server.open = True
+    ended = orch(*RESUME, "--prices", dear, SOME_KEY=KEY)
+    assert ended.code == 0, ended.err
     check_whole(provider, server, run)
 
 

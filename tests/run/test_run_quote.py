@@ -53,3 +53,16 @@ def test_a_pilot_whose_forecast_is_too_dear_stops_after_the_pilot(orch, serve, p
     assert len(server.bill()) == 20
     assert orch("run", "--resume", "r", "--samples", "24", "--yes").code == 0
     assert books(tmp_path / "runs/r").settled == server.billed()
+
+
+def test_confirm_over_nothing_asks_about_every_plan(orch, serve, prices, tmp_path):
+    server = serve()
+    always = [*arguments(server, prices), "--confirm-over", "0"]
+    refused = orch("run", *always)
+    assert refused.code == 2 and "--yes" in refused.err and "Every plan" in refused.err
+    assert server.bill() == [] and not (tmp_path / "runs").exists()
+    assert orch("run", *always, "--yes").code == 0
+    held = ["run", "--provider", "local", "--samples", "2", "--limit", "2", "--confirm-over", "0"]
+    assert orch(*held).code == 2
+    assert orch(*held, "--confirm-over", "-1").code == 2
+    assert orch(*held, "--yes").code == 0

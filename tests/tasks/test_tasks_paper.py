@@ -7,14 +7,17 @@ import json
 import os
 import random
 from collections.abc import Iterable, Mapping
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from orchestrator.tasks import Problem, TaskError, TaskOptions, load_task
 from orchestrator.tasks.math import EXAMPLES, PROMPT_DIGEST, _with_slips
-from orchestrator.tasks.paper import SUBSET, draw, fixed_prompt
+from orchestrator.tasks.paper import SUBSET, draw, fixed_prompt, published_prompts
 
 MATH_SUBSET = "773a0e77d5f279bca1f7e92dd0fe299a0c79fadea7de909e0d1f17a61336e3f3"
 GSM8K_SUBSET = "ee59a353604707971b464ad0c1bc490482a68e3a2eddf43a92b5329272776dbc"
@@ -205,10 +208,44 @@ def minif2f_rows() -> list[dict[str, Any]]:
     ]
 
 
-def test_minif2f_asks_for_the_papers_examples_and_hides_the_name(tmp_path: Path) -> None:
+def test_the_papers_prompts_are_found_fetched_once_or_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    published = tmp_path / "published"
+    published.mkdir()
+    (published / "prompts.py").write_text("MATH_COT_PROMPT = 'x'\n")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(published))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}/prompts.py"
+        assert published_prompts(None, f"{address}.absent") is None
+        fetched = published_prompts(None, address)
+        server.shutdown()
+        thread.join()
+    assert fetched is not None and tmp_path / "cache" / "orch" == fetched.parent
+    assert fixed_prompt(fetched, "MATH_COT_PROMPT", hashlib.sha256(b"x").hexdigest()) == "x"
+    # The server is gone: from the cache; and what lies beside the data comes first.
+    assert published_prompts(tmp_path, address) == fetched
+    assert published_prompts(published, address) == published / "prompts.py"
+    fetched.unlink()
+    assert published_prompts(None, address) is None
+
+
+def test_minif2f_asks_for_the_papers_examples_and_hides_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     write(tmp_path / "test.jsonl", minif2f_rows())
-    with pytest.raises(TaskError, match=r"stand in no data set: download .*--few-shot prompts\.py"):
+    with pytest.raises(TaskError, match=r"could not be fetched: download https.*--few-shot-file"):
         problems("minif2f", data=tmp_path)
+    (tmp_path / "prompts.py").write_text("MINIF2F_FEW_SHOT_PROMPT = 'x'\n")
+    with pytest.raises(TaskError, match="is not the text that the paper used"):
+        problems("minif2f", data=tmp_path)
+    (tmp_path / "prompts.py").unlink()
     shots = tmp_path / "shots.txt"
     shots.write_text("SHOTS\n\n")
     found = problems("minif2f", data=tmp_path, few_shot=shots)

@@ -144,7 +144,10 @@ def new_module(name: str) -> ModuleType:
 
 
 def compile_source(source: bytes) -> CodeType:
-    """Untrusted source as code, under the name that tracebacks show."""
+    """Untrusted source as code, under the name that tracebacks show. Raises SyntaxError."""
+    if b"\0" in source:
+        # Python before 3.11.4 calls this a ValueError.
+        raise SyntaxError("source code string cannot contain null bytes")
     code: CodeType = compile(source, FILE, "exec", dont_inherit=True)
     return code
 
@@ -152,11 +155,7 @@ def compile_source(source: bytes) -> CodeType:
 def execute(source: bytes | CodeType, module: ModuleType) -> int:
     """Run source as a program does; the exit status it asks for."""
     try:
-        code = (
-            compile(source, FILE, "exec", dont_inherit=True)
-            if isinstance(source, bytes)
-            else source
-        )
+        code = compile_source(source) if isinstance(source, bytes) else source
         exec(code, module.__dict__)
         return 0
     except SystemExit as end:

@@ -130,15 +130,46 @@ def wait_for(run: Path, sql: str, seconds: float = 40) -> None:
         time.sleep(0.05)
 
 
-def test_usage_beyond_any_integer_is_a_fault_and_not_a_hang(orch, tmp_path):
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 10**25, "completion_tokens": 10**25},
+        {"prompt_tokens": 3, "completion_tokens": 2**31 + 1},
+        {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 10**30},
+        {"prompt_tokens": -3, "completion_tokens": 1},
+        {"prompt_tokens": 3, "completion_tokens": 1.5},
+        {"prompt_tokens": True, "completion_tokens": "1"},
+    ],
+)
+def test_counts_that_cannot_be_are_no_usage(usage, orch, tmp_path):
+    """The answers are kept, and what they may have cost is held at the worst case."""
     (tmp_path / "p.toml").write_text(PRICES)
-    with answering({"prompt_tokens": 10**25, "completion_tokens": 10**25}) as url:
+    with answering(usage) as url:
         ended = orch(
             *against(url, "--task", "arithmetic", "--limit", "2", "--samples", "2"),
-            "--prices", "p.toml", "--budget", "5", timeout=60,
+            "--prices", "p.toml", "--budget", "5", "--json", timeout=60,
+        )  # fmt: skip
+    assert ended.code == 0, ended.err
+    row = ended.json["rows"][0]
+    assert row["samples"] == 4 and row["spent_usd"] == "0.00"
+    held = query(
+        tmp_path / "runs/r",
+        "SELECT count(*), sum(r.amount = h.amount) FROM ledger h JOIN ledger r ON r.kind ="
+        " 'reserve' AND r.reservation = h.reservation WHERE h.kind = 'hold'",
+    )
+    assert held == [(4, 4)]
+
+
+def test_counts_above_the_bound_that_can_be_are_a_fault(orch, tmp_path):
+    (tmp_path / "p.toml").write_text(PRICES)
+    with answering({"prompt_tokens": 3, "completion_tokens": 2**31}) as url:
+        ended = orch(
+            *against(url, "--task", "arithmetic", "--limit", "2", "--samples", "2"),
+            "--prices", "p.toml", "--budget", "5", "--json", timeout=60,
         )  # fmt: skip
     assert ended.code == 4, ended.err
-    assert "Traceback" not in ended.err
+    assert "declared for it as its worst case" in ended.json["reasons"][0]
+    assert float(ended.json["rows"][0]["spent_usd"]) > 2**31 * 15e-6
 
 
 def test_a_second_interrupt_leaves_while_answers_are_judged(start_orch, orch, plugin, tmp_path):
@@ -207,6 +238,24 @@ def test_a_terminal_that_went_away_does_not_stop_the_draining(tmp_path):
         tmp_path / "runs/r", "SELECT (SELECT count(*) FROM requests), count(*) FROM answers"
     )[0]
     assert answered > 5 and asked - answered <= 1
+
+
+def test_a_run_under_nohup_survives_the_end_of_its_terminal(tmp_path):
+    with hostile_process(tmp_path / "bill.jsonl", latency="0.1,0.2") as url:
+        process = subprocess.Popen(
+            ["nohup", sys.executable, "-m", "orchestrator", *map(str, against(f"{url}/v1")),
+             "--task", "arithmetic", "--limit", "4", "--samples", "40", "--gpu-hour", "0"],
+            cwd=tmp_path, env=environment(),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            wait_for(tmp_path / "runs/r", "SELECT count(*) > 5 FROM samples")
+            process.send_signal(signal.SIGHUP)
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
+            process.wait()
+    assert query(tmp_path / "runs/r", "SELECT count(*) FROM samples") == [(160,)]
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs a mount of its own")

@@ -1,0 +1,89 @@
+"""What all providers over a lane share: one exchange, its refusal classified, the list of models.
+
+A protocol's own module says what a request's body is and what an answer means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from providers.errors import BadResponse, ProviderError
+from providers.keys import Key
+from providers.lane import Lane
+from providers.refusals import Asked, refusal
+from providers.sample import Capabilities, Sending
+from providers.transport import Answer
+
+
+class LaneProvider:
+    """Answers of status 200 from one server; anything else is raised as its class of error."""
+
+    models_path = "/models"
+
+    def __init__(
+        self,
+        name: str,
+        lane: Lane,
+        *,
+        key: Key | None = None,
+        key_variable: str | None = None,
+        capabilities: Capabilities,
+    ) -> None:
+        self.name = name
+        self.capabilities = capabilities
+        self._lane = lane
+        self._key = key
+        self._key_variable = key_variable
+        self._host = lane.base_url.host or ""
+        self._where = f"{name} ({self._host}:{lane.base_url.port})"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {str(self._lane.base_url)!r})"
+
+    async def models(self) -> list[str]:
+        """The ids of the models that the server offers."""
+        answer = await self._lane.ask("GET", self.models_path, None, Sending())
+        if answer.status != 200:
+            raise self._refusal(answer, "a list of models")
+        return model_ids(answer.body, self._where)
+
+    async def aclose(self) -> None:
+        """Close every connection, unless the transport is shared."""
+        await self._lane.aclose()
+
+    async def _post(
+        self, path: str, body: Mapping[str, Any], model: str, sending: Sending
+    ) -> Answer:
+        """The answer to one request for a sample; raises ProviderError."""
+        answer = await self._lane.ask("POST", path, body, sending)
+        if answer.status != 200:
+            error = self._refusal(answer, model)
+            sending.sent = error.sent
+            raise error
+        return answer
+
+    def _refusal(self, answer: Answer, model: str) -> ProviderError:
+        asked = Asked(self.name, self._host, self._key, self._key_variable, model)
+        return refusal(answer.status, answer.headers, answer.body, asked)
+
+
+class _Model(msgspec.Struct):
+    id: str
+
+
+class _Models(msgspec.Struct):
+    data: list[_Model]
+
+
+def model_ids(body: bytes, where: str) -> list[str]:
+    """The ids in a list of models, in OpenAI's or Anthropic's shape; raises BadResponse."""
+    try:
+        return [model.id for model in msgspec.json.decode(body, type=_Models).data]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadResponse(
+            f"{where} answered with something else than a list of models: {error}",
+            sent="rejected",
+        ) from None
