@@ -306,6 +306,8 @@ async def still_right(box: Sandbox) -> list[str]:
     """Whether the cell judges right after what it went through, and kept nothing of it."""
     source = "import os\nprint(int(input()) + 1, os.listdir(os.environ['HOME']))"
     outcome = await box.run(source, stdin=b"41\n")
+    if outcome.status == "timeout":  # a busy machine: the limits here are tight
+        outcome = await box.run(source, stdin=b"41\n")
     if outcome.stdout != b"42 []\n":
         return [f"afterwards the cell says {outcome.status} {outcome.stdout!r} {outcome.stderr!r}"]
     return []
