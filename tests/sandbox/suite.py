@@ -306,10 +306,19 @@ async def still_right(box: Sandbox) -> list[str]:
     """Whether the cell judges right after what it went through, and kept nothing of it."""
     source = "import os\nprint(int(input()) + 1, os.listdir(os.environ['HOME']))"
     outcome = await box.run(source, stdin=b"41\n")
+    if outcome.status == "timeout":  # a busy machine: the limits here are tight
+        outcome = await box.run(source, stdin=b"41\n")
     if outcome.stdout != b"42 []\n":
         return [f"afterwards the cell says {outcome.status} {outcome.stdout!r} {outcome.stderr!r}"]
     return []
 
+
+SHOWN_BY_GVISOR = (
+    "devices", "the file systems of the kernel", "scheduling above others",
+    "the environment of parents", "the memory of parents",
+    "read and write one's parents' memory by file",
+)  # fmt: skip
+"""Its own kernel's, which say nothing of the host and reach nothing there; see docs/sandbox.md."""
 
 HARMLESS = ("read a secret", "read /etc/passwd", "list the temp", "write a new", "overwrite",
             "truncate by", "TCP to", "an abstract", "io_uring", "run a host binary",
@@ -336,8 +345,10 @@ async def run(
                         continue
                     if harmless and not any(word in label for word in HARMLESS):
                         continue
-                    if case.get("needs") == "semaphores" and tier == "landlock":
+                    if case.get("needs") == "semaphores" and tier in ("landlock", "gvisor"):
                         continue  # POSIX semaphores live in /dev/shm, which only a jail can give
+                    if tier == "gvisor" and case["name"] in SHOWN_BY_GVISOR:
+                        continue
                     forkless = tier == "landlock" and landlock < 6 and os.getuid() != 0
                     if forkless and kind == "correct" and "fork" in case["code"]:
                         continue  # without scopes a plain user's samples may not fork at all

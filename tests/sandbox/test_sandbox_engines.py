@@ -74,7 +74,7 @@ def test_the_command_line_of_a_container(engine: str, tier: str, begins: list[st
         "--network none", "--read-only", "--cap-drop ALL", "--security-opt no-new-privileges",
         f"--pids-limit {2064 if tier == 'gvisor' else 72}", "--memory 1296m",
         "--memory-swap 1296m", "--pull never", "--rm",
-        "--user 1960000000:1960000000",
+        "--user 0:0" if tier == "gvisor" else "--user 1960000000:1960000000",
     ):  # fmt: skip
         assert wanted in options
     assert "--privileged" not in options and "--device" not in options

@@ -12,7 +12,7 @@ from verifiers.sandbox import Limits, Outcome, Sandbox
 from verifiers.sandbox.attacks import Bait, bait
 from verifiers.sandbox.kernel import Kernel
 
-SMALL = Limits(wall_s=4, cpu_s=4, memory_mb=96, output_mb=2, processes=16, disk_mb=2)
+SMALL = Limits(wall_s=15, cpu_s=6, memory_mb=96, output_mb=2, processes=16, disk_mb=2)
 ABI = Kernel().landlock_abi()
 AS_ROOT = os.getuid() == 0
 
@@ -138,7 +138,7 @@ async def test_a_layer_stops_its_attack_and_nothing_else_does(
 
 
 async def test_the_kernel_s_own_clock_ends_what_the_parent_does_not(trap: Bait) -> None:
-    limits = Limits(wall_s=15, cpu_s=0.5, memory_mb=96)
+    limits = Limits(wall_s=60, cpu_s=0.5, memory_mb=96)
     whole = await attack("namespaces", ("watch",), SPIN, limits)
     assert whole.status == "timeout" and whole.stdout == b""
     weakened = await attack("namespaces", ("watch", "cpu"), SPIN, limits)

@@ -59,6 +59,7 @@ class Cell:
         self._reply: asyncio.Future[bytes] | None = None
         self._killed_for: Status | None = None
         self._killed_at = 0.0
+        self._abandoned = False
         self._detail = ""
         self._starved_s = 0.0
         self._files: list[int] = []
@@ -157,7 +158,7 @@ class Cell:
             reply = await self._send_and_wait([*own, *files], limits)
             if len(reply) != zygote.REPLY.size:
                 self.usable = False
-                if self._killed_for not in (None, "fault"):
+                if self._abandoned and self._killed_for is not None:
                     detail = f"{self._detail}; the cell had to be ended with it"
                     return Outcome(self._killed_for, detail=detail, tier=self.plan.tier)
                 told = reply.decode("utf-8", "replace")[:500] or "it ended"
@@ -242,6 +243,7 @@ class Cell:
 
     def _abandon(self) -> None:
         """Give a cell up that does not obey; closing it ends what is in it."""
+        self._abandoned = True
         self._lose()
         self._end_zygote()
         if self._reply is not None and not self._reply.done():

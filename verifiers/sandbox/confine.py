@@ -21,6 +21,7 @@ LAYERS = (
 CONTAINERS = ("docker", "podman", "gvisor")
 _JAILED_BY_OTHERS = ("bubblewrap", *CONTAINERS)
 
+NOBODY = 65534
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
 REMOVE_DIR, REMOVE_FILE, MAKE_DIR, MAKE_REG, MAKE_FIFO = 1 << 4, 1 << 5, 1 << 7, 1 << 8, 1 << 10
 REFER, TRUNCATE = 1 << 13, 1 << 14
@@ -90,6 +91,13 @@ class Plan(NamedTuple):
     def jailed_by_others(self) -> bool:
         """Whether another program built the jail in which the cell's first process starts."""
         return self.tier in _JAILED_BY_OTHERS
+
+    def changes_uid_per_sample(self) -> bool:
+        """Whether samples are of another uid than the zygote, and confine themselves.
+
+        gVisor shows its /proc to samples and keeps no memory of the same uid closed.
+        """
+        return self.tier == "gvisor"
 
     def own_pids(self) -> bool:
         """Whether the cell has a pid namespace of its own."""
@@ -169,10 +177,11 @@ def scope_only(kernel: Kernel, abi: int) -> None:
 
 def give_up_privileges(kernel: Kernel, plan: Plan) -> None:
     """Become the slot's uid where there is one, and drop every capability."""
-    if plan.uid is not None and plan.has("uid") and os.getuid() != plan.uid:
+    uid = NOBODY if plan.uid is None and plan.changes_uid_per_sample() else plan.uid
+    if uid is not None and plan.has("uid") and os.getuid() != uid:
         os.setgroups([])
-        os.setresgid(plan.uid, plan.uid, plan.uid)
-        os.setresuid(plan.uid, plan.uid, plan.uid)
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
     kernel.prctl(PR_SET_NO_NEW_PRIVS, 1)
     if plan.has("uid"):
         kernel.drop_capabilities()

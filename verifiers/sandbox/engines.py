@@ -28,14 +28,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from verifiers.sandbox.bubblewrap import CODE
-from verifiers.sandbox.confine import Plan
+from verifiers.sandbox.confine import NOBODY, Plan
 from verifiers.sandbox.jail import inside
 from verifiers.sandbox.limits import NoSandbox, SandboxFault
 
-_NOBODY = 65534
 DOOR = "/door"
 _SHARED_MEMORY = "/dev/shm"
 _RUNSC = ("runsc", "gvisor")
+_RIGHTS_OF_ZYGOTE = ("SETUID", "SETGID", "KILL", "DAC_OVERRIDE", "FOWNER")
 _OWN_MEMORY_MB, _OWN_TASKS = 256, 8
 _FILES, _TASKS, _TASKS_OF_GVISOR = 1024, 30_000, 2000
 
@@ -131,7 +131,7 @@ class Container:
         return [*self._engine, *self._options(), *self._mounts(set(links)), image]
 
     def _options(self) -> list[str]:
-        plan, uid = self.plan, _NOBODY if self.plan.uid is None else self.plan.uid
+        plan, uid = self.plan, NOBODY if self.plan.uid is None else self.plan.uid
         memory = f"{2 * plan.memory_mb + plan.disk_mb + _OWN_MEMORY_MB}m"
         words = ["--rm", "--name", self.name, "--network", "none", "--read-only"]
         words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
@@ -141,7 +141,11 @@ class Container:
         words += ["--memory", memory, "--memory-swap", memory]
         words += [f"--ulimit=nofile={_FILES}:{_FILES}", f"--ulimit=nproc={_tasks()}:{_tasks()}"]
         if plan.tier == "gvisor":
-            words += ["--ipc", "none", "--tmpfs", f"/tmp:rw,nosuid,nodev,size={plan.disk_mb}m"]
+            words += ["--ipc", "none"]
+            words += ["--tmpfs", f"/tmp:rw,nosuid,nodev,mode=1777,size={plan.disk_mb}m"]
+            # Rights over gVisor's own kernel, with which the zygote makes samples another user's.
+            words += [f"--cap-add={name}" for name in _RIGHTS_OF_ZYGOTE]
+            uid = 0
         else:
             words += ["--shm-size", f"{plan.disk_mb}m"]
         words += ["--user", f"{uid}:{uid}", "--workdir", "/"]

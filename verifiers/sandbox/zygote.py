@@ -141,7 +141,8 @@ def _become_zygote(control: socket, kernel: Kernel, plan: Plan, abi: int) -> Non
         )
     if plan.jailed_by_others() and plan.has("watch"):
         processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    give_up_privileges(kernel, plan)
+    if not plan.changes_uid_per_sample():
+        give_up_privileges(kernel, plan)
     signals = None
     if not plan.own_pids() and abi < 6:
         signals = _signal_filter_maker(kernel, plan)
@@ -155,7 +156,8 @@ def _become_zygote(control: socket, kernel: Kernel, plan: Plan, abi: int) -> Non
         nested = ruleset(kernel, plan, abi)
     os.chdir(plan.scratch)
     set_limits(plan, base)
-    close_the_door(kernel, plan, abi)
+    if not plan.changes_uid_per_sample():
+        close_the_door(kernel, plan, abi)
     ready = {
         "ready": os.getpid(),
         "landlock": abi,
@@ -298,6 +300,9 @@ class _Zygote:
             if self.signals is not None:
                 self.kernel.prctl(1, signal.SIGKILL)
                 self.kernel.seccomp(self.signals())
+            if self.plan.changes_uid_per_sample():
+                give_up_privileges(self.kernel, self.plan)
+                close_the_door(self.kernel, self.plan, 0)
             self.kernel.prctl(4, 1)  # its memory use may be read by the parent
             child.main(handles, cpu_s if self.plan.has("cpu") else 0.0, self.plan)
         finally:
@@ -345,13 +350,19 @@ class _Zygote:
         """End and reap every other process of the sample; their user, system seconds and peak."""
         user_s = system_s = 0.0
         peak = 0
+        # gVisor's kill of everything can be outrun by a fork.
+        again = self.plan.changes_uid_per_sample()
         if self.kill_all:
             _kill_all()
         while True:
             try:
-                _, _, usage = os.wait4(-1, 0)
+                pid, _, usage = os.wait4(-1, os.WNOHANG if again else 0)
             except ChildProcessError:
                 return user_s, system_s, peak
+            if pid == 0:
+                time.sleep(_ASK_AGAIN_MS / 1000)
+                self._kill(-1)
+                continue
             user_s += usage.ru_utime
             system_s += usage.ru_stime
             peak = max(peak, usage.ru_maxrss)
