@@ -8,6 +8,7 @@ import pytest
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _interrupts_reach_what_is_started() -> None:
-    """A shell starts background jobs with SIGINT ignored, and what they start would inherit it."""
+def _signals_reach_what_is_started() -> None:
+    """A background job or nohup ignores signals, and what the tests start would inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
