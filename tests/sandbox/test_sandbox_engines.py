@@ -125,6 +125,8 @@ async def test_a_container_that_does_not_start_is_refused_with_the_engine_s_word
 
 
 def works(tier: str) -> bool:
+    if os.getuid() != 0:
+        return False  # Without root an engine needs ranges of users that somebody has to set up.
     engines.engine_of.cache_clear()
     try:
         engines.engine_of(tier)

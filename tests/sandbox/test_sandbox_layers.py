@@ -129,7 +129,7 @@ async def test_a_layer_stops_its_attack_and_nothing_else_does(
         secret=str(trap.secret),
         abstract=trap.abstract,
         port=trap.sockets[0].getsockname()[1],
-        pid=os.getppid(),
+        pid=os.getpid(),
     )
     whole = await attack(tier, others, filled, SMALL)
     assert not succeeded(whole, trap), whole

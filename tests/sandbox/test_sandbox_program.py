@@ -125,9 +125,18 @@ async def test_assert_tests_see_exceptions_and_changed_arguments(verifier: Progr
 
 
 async def test_what_cannot_cross_is_no_wrong_answer(verifier: ProgramVerifier) -> None:
-    test = "def check(candidate):\n    assert candidate(lambda x: x)\n"
+    test = "class Odd:\n    pass\n\ndef check(candidate):\n    assert candidate(Odd())\n"
     verdict = await verifier.judge("def f(g): return True", asserting("f", test))
-    assert verdict.kind == "infra_error" and "function" in verdict.detail
+    assert verdict.kind == "infra_error" and "type Odd" in verdict.detail
+
+
+async def test_assert_tests_pass_functions_that_the_candidate_calls(
+    verifier: ProgramVerifier,
+) -> None:
+    test = "def check(candidate):\n    assert candidate(lambda x: x + 1) == 3\n"
+    right = await verifier.judge("def f(g): return g(2)", asserting("f", test))
+    wrong = await verifier.judge("def f(g): return g(3)", asserting("f", test))
+    assert (right.kind, wrong.kind) == ("passed", "failed")
 
 
 async def test_a_test_that_never_ends_or_a_candidate_that_does_not() -> None:
