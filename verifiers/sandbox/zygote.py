@@ -181,7 +181,7 @@ def _signal_filter_maker(kernel: Kernel, plan: Plan) -> _FilterMaker:
 
     def make() -> bytes:
         only = os.getpid() if plan.uid is None else None
-        never = (os.getppid(), -1) if only is None else ()
+        never = (os.getppid(), -os.getppid(), -1) if only is None else ()
         form = Form(signal_only=only, signal_never=never, forks=only is None)
         return signal_filter(kernel.machine, form)
 
