@@ -209,27 +209,31 @@ def test_k_off_by_one_is_seen(whole_run: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.timeout(900)
 def test_one_duplicate_in_five_is_seen(whole_run: Path, tmp_path: Path) -> None:
     """A server that answers every fifth request with a copy of the one before."""
-    run = copy(whole_run, tmp_path)
-    with sqlite3.connect(run / "run.db") as db:
-        db.execute(
-            "UPDATE verdicts SET kind = (SELECT o.kind FROM verdicts o WHERE o.arm = verdicts.arm"
-            " AND o.problem = verdicts.problem AND o.slot = verdicts.slot - 1"
-            " AND o.verifier = verdicts.verifier) WHERE arm = 0 AND slot % 5 = 4"
-        )
-    assert not agrees(read_cost_table(run))
+    spoilt = meddled(
+        whole_run,
+        tmp_path,
+        "UPDATE verdicts SET kind = (SELECT o.kind FROM verdicts o WHERE o.arm = verdicts.arm"
+        " AND o.problem = verdicts.problem AND o.slot = verdicts.slot - 1"
+        " AND o.verifier = verdicts.verifier) WHERE arm = 0 AND slot % 5 = 4",
+    )
+    assert not agrees(read_cost_table(spoilt))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_failures_of_ours_scored_as_wrong_answers_are_seen(whole_run: Path, tmp_path: Path) -> None:
-    run = copy(whole_run, tmp_path)
-    with sqlite3.connect(run / "run.db") as db:
-        db.execute(
-            "UPDATE verdicts SET kind = 'failed' WHERE arm = 0 AND (problem * 7 + slot) % 10 = 3"
-        )
-    assert not agrees(read_cost_table(run))
+    spoilt = meddled(
+        whole_run,
+        tmp_path,
+        "UPDATE verdicts SET kind = 'failed' WHERE arm = 0 AND (problem * 7 + slot) % 10 = 3",
+    )
+    assert not agrees(read_cost_table(spoilt))
 
 
-def copy(run: Path, folder: Path) -> Path:
-    shutil.copytree(run, folder / "run")
-    return folder / "run"
+def meddled(run: Path, folder: Path, change: str) -> Path:
+    """A copy of a run in whose store a statement of SQL was carried out."""
+    copied = folder / "run"
+    shutil.copytree(run, copied)
+    with sqlite3.connect(copied / "run.db") as db:
+        db.execute(change)
+    return copied

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -60,6 +62,30 @@ def orch(tmp_path: Path) -> Callable[..., Finished]:
             check=False,
         )
         return Finished(ended.returncode, ended.stdout, ended.stderr)
+
+    return call
+
+
+@pytest.fixture
+def orch_on_terminal(tmp_path: Path) -> Callable[..., Finished]:
+    """Run `orch` to its end on a terminal of its own; all that it showed is `out`."""
+
+    def call(*args: object) -> Finished:
+        master, slave = pty.openpty()
+        env = {k: v for k, v in environment(TERM="xterm").items() if k != "NO_COLOR"}
+        with subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", *map(str, args)],
+            cwd=tmp_path, env=env, stdin=slave, stdout=slave, stderr=slave,
+        ) as process:  # fmt: skip
+            os.close(slave)
+            seen = b""
+            while select.select([master], [], [], 60)[0]:
+                try:
+                    seen += os.read(master, 65536)
+                except OSError:
+                    break
+        os.close(master)
+        return Finished(process.returncode, seen.decode(), "")
 
     return call
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import select
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +17,6 @@ from budgets.money import picodollars
 from orchestrator.store.directory import file_system_of
 from orchestrator.store.reader import RunReader
 from tests.hostile.server import hostile_process
-from tests.run.conftest import environment
 
 ODD = "odd[/b] [red]\x1b[31m name"
 PRICES = '[models."hostile"]\ninput = "3.00"\noutput = "15.00"\n'
@@ -128,27 +123,15 @@ def test_names_are_shown_and_not_obeyed(orch, tmp_path):
     assert wrong.code == 2 and "\x1b" not in wrong.err
 
 
-def test_the_live_view_survives_a_name_with_markup(tmp_path):
+def test_the_live_view_survives_a_name_with_markup(orch_on_terminal, tmp_path):
     with hostile_process(tmp_path / "bill.jsonl", model=ODD, latency="0.5,0.9") as url:
-        master, slave = os.openpty()
-        env = {k: v for k, v in environment(TERM="xterm").items() if k != "NO_COLOR"}
-        with subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", "run", "--provider", "compatible",
-             "--base-url", f"{url}/v1", "--model", ODD, "--task", "arithmetic", "--limit", "4",
-             "--samples", "4", "--n-per-request", "1", "--max-concurrent", "4",
-             "--gpu-hour", "0"],
-            cwd=tmp_path, env=env, stdin=slave, stdout=slave, stderr=slave,
-        ) as process:  # fmt: skip
-            os.close(slave)
-            seen = b""
-            while select.select([master], [], [], 60)[0]:
-                try:
-                    seen += os.read(master, 65536)
-                except OSError:
-                    break
-        os.close(master)
-    assert process.returncode == 0
-    text = seen.decode()
+        ended = orch_on_terminal(
+            "run", "--provider", "compatible", "--base-url", f"{url}/v1", "--model", ODD,
+            "--task", "arithmetic", "--limit", "4", "--samples", "4", "--n-per-request", "1",
+            "--max-concurrent", "4", "--gpu-hour", "0",
+        )  # fmt: skip
+    assert ended.code == 0
+    text = ended.out
     assert "in flight" in text and "odd[/b] [red]\\x1b[31m name on arithmetic" in text
 
 

@@ -10,10 +10,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import pytest
 
 from tests.hostile.server import hostile_process
 from tests.run.conftest import environment
+from tests.run.serving import serving
 
 PRICES = '[models."hostile"]\ninput = "3.00"\noutput = "15.00"\n'
 
@@ -73,38 +72,10 @@ def plugin(tmp_path: Path) -> dict[str, str]:
 @contextlib.contextmanager
 def answering(usage: dict[str, Any]) -> Iterator[str]:
     """A server whose every answer carries this usage."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def _say(self, document: object) -> None:
-            body = json.dumps(document).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_GET(self) -> None:
-            self._say({"data": [{"id": "hostile"}]})
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            choice = {"index": 0, "text": "3", "finish_reason": "stop"}
-            self._say({"choices": [choice], "model": "hostile", "usage": usage})
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    choice = {"index": 0, "text": "3", "finish_reason": "stop"}
+    body = {"choices": [choice], "model": "hostile", "usage": usage}
+    with serving(lambda _: (200, {}, body)) as url:
+        yield f"{url}/v1"
 
 
 def against(url: str, *more: object) -> list[object]:

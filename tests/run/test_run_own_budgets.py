@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -16,52 +12,14 @@ import pytest
 from budgets.ledger import Ledger
 from budgets.money import picodollars
 from orchestrator.store.reader import RunReader
+from tests.run.serving import Reply, serving
 from tests.run.test_run_arms import write
-
-Reply = tuple[int, dict[str, str], dict[str, Any]]
-"""Status, headers, body."""
 
 
 def answer(n: int = 1, output_tokens: int = 1) -> Reply:
     choices = [{"index": i, "text": "1", "finish_reason": "stop"} for i in range(n)]
     usage = {"prompt_tokens": 4, "completion_tokens": n * output_tokens}
     return 200, {}, {"choices": choices, "model": "hostile", "usage": usage}
-
-
-@contextlib.contextmanager
-def serving(reply: Callable[[dict[str, Any]], Reply]) -> Iterator[str]:
-    """A server of completions on a thread for each request; yields its address without /v1."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def _say(self, status: int, headers: dict[str, str], document: object) -> None:
-            body = json.dumps(document).encode()
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_GET(self) -> None:
-            self._say(200, {}, {"data": [{"id": "hostile"}]})
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            self._say(*reply(json.loads(body)))
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def ledger_of(run) -> Ledger:
