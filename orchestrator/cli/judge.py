@@ -26,7 +26,9 @@ _AHEAD, _CHUNK = 4, 1 << 16
 @click.command()
 @click.argument("file", type=click.File("rb"))
 @click.option(
-    "--jobs", type=click.IntRange(1, 512), help="Samples at once.  [default: one per core]"
+    "--jobs",
+    type=click.IntRange(1, 512),
+    help="Samples at once.  [default: one per core and one more]",
 )
 @click.option(
     "--wall-s", type=click.FloatRange(0, min_open=True), default=3.0, show_default=True,

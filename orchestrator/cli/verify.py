@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +103,7 @@ SHOWN = 40
     "--jobs",
     type=click.IntRange(min=1),
     envvar="ORCH_JOBS",
-    help="How many are judged at once; default: one per core.",
+    help="How many are judged at once; default: one per core and one more.",
 )
 @click.option(
     "--out",
@@ -153,8 +152,9 @@ def verify(
     if (run is None) == (task is None):
         raise click.UsageError("give a RUN to judge again, or --self-check TASK")
     from orchestrator.tasks import TaskOptions
+    from verifiers.sandbox.limits import default_jobs
 
-    jobs = jobs or len(os.sched_getaffinity(0))
+    jobs = jobs or default_jobs()
     options = TaskOptions(
         data=data, subset=subset, sandbox=sandbox, jobs=jobs, lean_project=lean_project
     )

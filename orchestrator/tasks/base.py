@@ -86,7 +86,7 @@ class TaskOptions:
     trust: bool = False
     """The person said that what is judged may be run without a sandbox."""
     jobs: int | None = None
-    """How many outputs are judged at once; None: one per core."""
+    """How many outputs are judged at once; None: one per core and one more."""
     lean_project: Path | None = None
     """The Lean project against which proofs are checked."""
 

@@ -21,7 +21,7 @@ from verifiers.sandbox.child import pack_job
 from verifiers.sandbox.claims import cases_done, read_claims
 from verifiers.sandbox.confine import LAYERS, Plan
 from verifiers.sandbox.flavour import Flavour, for_source, make_plan, shows_a_jail
-from verifiers.sandbox.limits import CallOutcome, Limits, Outcome, SandboxFault
+from verifiers.sandbox.limits import CallOutcome, Limits, Outcome, SandboxFault, default_jobs
 from verifiers.sandbox.native import Compiler, Program
 from verifiers.sandbox.slots import Slots
 
@@ -38,9 +38,9 @@ class Sandbox:
     """A pool of cells; use it as an async context manager, or call `aclose`.
 
     `tier` names one (None: the strongest that works here); `jobs` is the number of samples at
-    once (default: one per core). `preload` names modules to import beforehand, `warm` trusted
-    functions ("module:function", no arguments) to call beforehand, `paths` the directories and
-    packages that they need (see `package_paths`), all for samples as for tools.
+    once (default: one per core and one more). `preload` names modules to import beforehand, `warm`
+    trusted functions ("module:function", no arguments) to call beforehand, `paths` the directories
+    and packages that they need (see `package_paths`), all for samples as for tools.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Sandbox:
         _landlock_at_most: int = 99,
     ) -> None:
         self.limits = limits or Limits()
-        self.jobs = jobs or len(os.sched_getaffinity(0))
+        self.jobs = jobs or default_jobs()
         self._wanted_tier, self._python, self._trust = tier, python, trust
         self._flavour = Flavour(
             "sample", tuple(preload), tuple(warm), tuple(str(Path(p).resolve()) for p in paths)

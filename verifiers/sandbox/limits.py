@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Status = Literal[
     "ok", "error", "crashed", "timeout", "memory", "output", "processes", "disk", "fault"
 ]
+
+
+def default_jobs() -> int:
+    """How many samples to run at once: one per core of this process, and one more.
+
+    While results of one sample are read, its core would wait.
+    """
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @dataclass(frozen=True, slots=True)
