@@ -1,6 +1,6 @@
 """Policies replayed on released outcomes: what each spends to the same number of solved problems.
 
-    ORCH_DATA=FOLDER python -m benchmarks.analysis_policies [attempts|problem|arms] [PERMUTATIONS]
+    ORCH_RELEASED=FOLDER python -m benchmarks.analysis_policies [attempts|problem|arms] [PERMUTATIONS]
 
 FOLDER holds monkey_business_counts.csv. `attempts`: until-solved over uniform at equal cost.
 `problem`: an attempt's cost differs by problem (lognormal, sigma 1,
@@ -113,7 +113,7 @@ def _arm(one: Outcomes, cost: NDArray[np.float64]) -> Arm:
 
 
 def released() -> dict[tuple[str, str], Outcomes]:
-    folder = Path(os.environ.get("ORCH_DATA", "."))
+    folder = Path(os.environ.get("ORCH_RELEASED", "."))
     found = read_counts(folder / "monkey_business_counts.csv")
     return {(one.task, one.model): one for one in found}
 

@@ -50,7 +50,7 @@ class SurvivalCurve:
     """The estimate with every unknown slot left out (never dispatched), where that is higher."""
     complete: int
     """Up to this k every unsolved problem was followed: above it, Kaplan-Meier."""
-    level: float = 0.95
+    level: float
 
 
 def survival_curve(
@@ -69,7 +69,7 @@ def survival_curve(
     wrong = _bound(problems, batches, by_choice, last, unknown_is=FAILED)
     left_out = _bound(problems, batches, by_choice, last, unknown_is=None)
     low, high = _wilson(mean, greenwood, problems, level)
-    lasting = followed[[not step or step[-1][1] > 0 for step in steps]]
+    lasting = followed[[not step for step in steps]]
     complete = int(lasting.min()) if len(lasting) else last
     ks = np.arange(1, last + 1)
     return SurvivalCurve(
@@ -138,7 +138,7 @@ def _kaplan_meier(steps: Steps, followed: NDArray[np.int64], last: int) -> tuple
     at_risk -= np.cumsum(events)[:last]
     with np.errstate(divide="ignore", invalid="ignore"):
         hazard = np.where(at_risk > 1e-12, events[1 : last + 1] / at_risk, 0.0)
-        term = np.where(hazard < 1.0, hazard / (at_risk * (1.0 - hazard)), 0.0)
+        term = hazard / (at_risk * (1.0 - hazard))
     alive = np.asarray(np.cumprod(1.0 - np.minimum(hazard, 1.0)), dtype=np.float64)
     alive[alive < 1e-14] = 0.0
     terms = np.where(np.isfinite(term), term, 0.0)

@@ -128,9 +128,6 @@ def _log_product(n: Integers, few: Integers, many: Integers) -> Floats:
     owner = np.repeat(np.arange(len(n)), few)
     before = np.cumsum(few) - few
     pool = n[owner] - (np.arange(len(owner)) - before[owner])
-    hit = many[owner] / pool
-    # Near 1 the rounding of `hit` would dominate; the ratio of whole numbers has none.
-    logs = np.where(hit < 0.5, np.log1p(-hit), np.log((pool - many[owner]) / pool))
     total = np.zeros(len(n))
-    np.add.at(total, owner, logs)
+    np.add.at(total, owner, np.log1p(-many[owner] / pool))
     return total

@@ -48,7 +48,7 @@ SHOWN = 40
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    envvar="ORCH_DATA_PATH",
+    envvar="ORCH_DATA",
     help="The task's data set, as for `orch run`.",
 )
 @click.option(

@@ -26,8 +26,8 @@ class Configuration:
 
 
 def released_configurations() -> list[Configuration]:
-    """From ORCH_DATA, or shared/data beside the checkout; empty where there is neither."""
-    folder = Path(os.environ.get("ORCH_DATA") or ROOT.parent / "shared" / "data")
+    """From ORCH_RELEASED, or shared/data beside the checkout; empty where there is neither."""
+    folder = Path(os.environ.get("ORCH_RELEASED") or ROOT.parent / "shared" / "data")
     if not (folder / "monkey_business_counts.csv").is_file():
         return []
     counts: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
@@ -48,5 +48,5 @@ def released_configurations() -> list[Configuration]:
 def released() -> list[Configuration]:
     configurations = released_configurations()
     if not configurations:
-        pytest.skip("no released outcomes at ORCH_DATA or in shared/data beside the checkout")
+        pytest.skip("no released outcomes at ORCH_RELEASED or in shared/data beside the checkout")
     return configurations

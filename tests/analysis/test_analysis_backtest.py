@@ -43,12 +43,21 @@ def test_hazard_falls_with_failures_as_a_beta_says() -> None:
     assert mixed.hazard(200) == pytest.approx(0.5 / 202.5, rel=0.01)
 
 
+def test_the_hazard_stays_finite_after_very_many_failures() -> None:
+    steep = BetaPosterior(np.array([90.0]), np.array([1.0]), np.array([1.0]))
+    assert steep.hazard(10**6) == pytest.approx(90 / (91 + 10**6))
+    mixed = BetaPosterior(np.array([1.0, 100.0]), np.array([1.0, 1.0]), np.array([0.5, 0.5]))
+    assert mixed.hazard(10**6) == pytest.approx(1 / (2 + 10**6))
+
+
 def test_the_table_is_the_hazard_at_every_count() -> None:
     posterior = one_posterior(0.3, 4.0)
     table = hazard_table(posterior, 5000)
     assert table.shape == (5001,)
     assert table == pytest.approx(posterior.hazard(np.arange(5001)), rel=2e-3)
     assert np.all(np.diff(table) < 0)
+    # The first counts are worked out, not interpolated.
+    assert table[:3] == pytest.approx(posterior.hazard(np.arange(3)), rel=1e-12)
     assert hazard_table(posterior, 0).tolist() == pytest.approx([0.3 / 4.3])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from orchestrator.analysis.compare import paired_difference, unpaired_difference
+from orchestrator.analysis.compare import Difference, paired_difference, unpaired_difference
 from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.pairing import WrongEstimator, check_pair, estimator_for
 
@@ -67,6 +67,34 @@ def test_numbers_in_sentences_are_points_and_differences_stay_within_one() -> No
     wide = paired_difference(([9] * 9, range(9)), ([9] * 9, [4] * 9), (1, 1), level=0.99)
     usual = paired_difference(([9] * 9, range(9)), ([9] * 9, [4] * 9), (1, 1))
     assert wide.low < usual.low < usual.mean < usual.high < wide.high
+
+
+def test_sentences_tell_points_of_coverage() -> None:
+    unclear = Difference(0.3, -0.3, 0.7, 9, False, 0.95)
+    assert unclear.sentence("A", "B") == (
+        "A and B are not separable on 9 problems, unpaired: +30.0 points (-30.0 to +70.0)."
+    )
+    clear = Difference(-0.5, -0.7, -0.3, 9, True, 0.95)
+    assert clear.sentence("A", "B") == (
+        "B covers 50.0 points more (30.0 to 70.0) than A on 9 shared problems."
+    )
+
+
+def test_an_interval_that_ends_at_zero_separates_nothing() -> None:
+    assert not Difference(0.1, 0.0, 0.2, 9, True, 0.95).separable
+    assert not Difference(-0.1, -0.2, 0.0, 9, True, 0.95).separable
+    assert Difference(0.1, 0.01, 0.2, 9, True, 0.95).separable
+
+
+def test_the_bootstrap_leaves_as_much_out_on_either_side() -> None:
+    """Of many problems the mean is normal: 1.96 standard errors either way."""
+    draw = np.random.default_rng(5)
+    n = np.full(400, 50)
+    first, second = draw.binomial(50, 0.5, 400), draw.binomial(50, 0.4, 400)
+    found = paired_difference((n, first), (n, second), (1, 1), draws=40_000, seed=1)
+    error = np.std((first - second) / 50) / 20
+    assert (found.mean - found.low) / error == pytest.approx(1.96, abs=0.05)
+    assert (found.high - found.mean) / error == pytest.approx(1.96, abs=0.05)
 
 
 def test_identical_arms_are_not_separable_and_have_a_width() -> None:

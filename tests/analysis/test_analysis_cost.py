@@ -24,7 +24,7 @@ from orchestrator.analysis.coverage import mean_coverage
 
 
 def test_usd_per_solved_counts_uncertain_money_and_rounds_up() -> None:
-    assert usd_per_solved(10, 1, 4) == 3
+    assert usd_per_solved(10, 3, 4) == 4
     assert usd_per_solved(picodollars("10.80"), 0, 89) == -(-(108 * 10**11) // 89)
     assert usd_per_solved(10, 1, 0) is None
 
@@ -70,6 +70,8 @@ def test_marginal_dollars_over_an_interval_of_k() -> None:
     assert found.per_solve == math.ceil(900_000 / gained)
     with pytest.raises(ValueError, match="must rise"):
         marginal(n, c, 10, 10, cost=1)
+    with pytest.raises(ValueError, match="must rise"):
+        marginal(n, c, 0, 10, cost=1)
 
 
 def test_marginal_of_a_certain_gain_is_its_cost_over_its_solves() -> None:
@@ -118,7 +120,9 @@ def test_a_budget_is_split_where_the_arms_solve_different_problems() -> None:
     assert sorted(split.attempts) == [1, 2]
     assert split.coverage == pytest.approx(1 - (0.5 + 0.25) / 2)
     nothing = split_budget([first], [[1, 2]], [[10, 20]], 5)
-    assert nothing.attempts == (0,) and nothing.coverage == 0.0
+    assert (nothing.attempts, nothing.cost, nothing.coverage) == ((0,), 0, 0.0)
+    one_arm = split_budget([first, np.ones((2, 2))], [[1, 2], [1, 2]], [[10, 20], [10, 20]], 20)
+    assert (one_arm.attempts, one_arm.cost) == ((2, 0), 20)
 
 
 def test_equal_coverage_is_bought_the_cheaper_way() -> None:

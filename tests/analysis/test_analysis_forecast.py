@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import betaln
 
 from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.forecast import Forecast, ForecastRefused, forecast_coverage
@@ -118,6 +119,20 @@ def test_the_beta_posterior_finds_its_own_truth() -> None:
         [rates.mean(), (1 - (1 - rates) ** 100).mean()], abs=0.015
     )
     assert posterior.weight.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("right", [[0] * 12, [5] * 12, [0, 0, 1, 5], [0, 1, 2, 3, 4, 5] * 8])
+def test_the_posterior_is_that_of_a_fine_grid(right: list[int]) -> None:
+    """Also where it is wide, or lies at the grid's ends."""
+    n, c = np.full(len(right), 5), np.array(right)
+    line = np.geomspace(0.01, 100.0, 250)
+    alpha, beta = (part.ravel() for part in np.meshgrid(line, line))
+    logs = sum(betaln(alpha + one, beta + 5 - one) - betaln(alpha, beta) for one in right)
+    weight = np.exp(logs - np.max(logs))
+    fine = BetaPosterior(alpha, beta, weight / weight.sum())
+    found = BetaPosterior.from_counts(n, c)
+    for k in (1, 10, 1000):
+        assert found.coverage(k) == pytest.approx(fine.coverage(k), abs=0.004)
 
 
 def test_stopping_at_a_first_success_does_not_mislead_the_beta_posterior() -> None:

@@ -67,6 +67,19 @@ def test_three_points_are_enough_and_two_are_not() -> None:
         fit_power_law([0.0, 0.3, 0.35], "log")
 
 
+@pytest.mark.parametrize("b", [-4.0, -1e-5])
+def test_finds_laws_at_the_ends_of_what_it_searches(b: float) -> None:
+    ks = np.arange(1, 50)
+    found = fit_log(ks, (-0.7 * ks**b)[None, :])
+    assert found[1][0] == pytest.approx(b, abs=3e-5)
+    assert found[0][0] == pytest.approx(-0.7, rel=1e-3)
+
+
+def test_forty_points_as_in_the_paper() -> None:
+    curve = 1.0 - np.linspace(0.9, 0.2, 1000) ** 3
+    assert fit_power_law(curve, "log") == fit_power_law(curve, "log", points=40)
+
+
 def test_many_curves_are_fitted_as_each_alone() -> None:
     ks = log_spaced(1000, 40)
     logs = np.stack([-3 * ks**-0.2, -1 * ks**-0.5, -5.0 * ks**-0.05])

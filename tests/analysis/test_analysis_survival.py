@@ -98,6 +98,17 @@ def test_censoring_leaves_the_interval_what_the_fewer_followed_are_worth() -> No
     assert curve.high[1] == pytest.approx(middle + half, abs=1e-6)
 
 
+def test_what_comes_after_an_unknown_slot_is_not_followed() -> None:
+    batches = [Batch(0, (FAILED, UNKNOWN)), Batch(0, (PASSED,)), Batch(1, (FAILED, FAILED, FAILED))]
+    curve = survival_curve(2, batches)
+    assert curve.mean.tolist() == [0.0, 0.0, 0.0]
+    assert curve.mean_high.tolist() == [0.0, 0.5, 0.5]
+
+
+def test_one_problem_is_enough() -> None:
+    assert survival_curve(1, [Batch(0, (FAILED, PASSED))], by_choice=True).mean.tolist() == [0, 1]
+
+
 def test_no_attempts_are_refused() -> None:
     with pytest.raises(ValueError, match="no attempts"):
         survival_curve(3, [])

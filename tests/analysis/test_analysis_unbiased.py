@@ -89,6 +89,13 @@ def test_refuses_counts_that_make_no_sense(n: object, c: object, k: object, word
         pass_at_k(n, c, k)  # type: ignore[arg-type]
 
 
+def test_the_refusal_names_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match=r"pass@7 cannot be estimated from 3 attempts"):
+        pass_at_k([9, 3, 5], 1, [2, 7, 4])
+    with pytest.raises(ValueError, match="problem 1 has 4 right answers among 3 attempts"):
+        mean_coverage([3, 3], [3, 4], 1)
+
+
 def test_mean_coverage_is_the_mean_over_problems_also_of_unequal_n() -> None:
     n, c = [10, 20, 30], [1, 0, 30]
     expected = [

@@ -59,7 +59,7 @@ def test_the_subsets_are_those_of_the_published_samples() -> None:
 
 
 def test_the_subsets_agree_with_the_list_where_it_is_at_hand() -> None:
-    folder = Path(os.environ.get("ORCH_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    folder = Path(os.environ.get("ORCH_RELEASED", Path(__file__).parents[3] / "shared" / "data"))
     path = folder / "subset_indices.txt"
     if not path.exists():
         pytest.skip("no subset_indices.txt; the digests above stand for it")
