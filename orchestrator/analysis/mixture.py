@@ -36,7 +36,7 @@ class Mixture:
 
 
 def fit_mixture(
-    n: Integers, c: Integers, alike: Floats, highest: float = 1.0, rounds: int = ROUNDS
+    n: Integers, c: Integers, alike: Floats, highest: float, rounds: int = ROUNDS
 ) -> Mixture:
     """The mixture for kinds of problems with c right among n attempts, `alike` of each: [U].
 
@@ -45,11 +45,11 @@ def fit_mixture(
     rates = _grid(int(n.max()))
     rates = rates[rates <= highest]
     likelihood = _likelihood(n, c, rates)
-    weights = np.full(len(rates), 1.0 / len(rates))
+    weights = np.ones(len(rates))
     share = alike / alike.sum()
     for _ in range(rounds):
         weights = weights * ((share / (likelihood @ weights)) @ likelihood)
-    return Mixture(rates, weights / weights.sum(), likelihood)
+    return Mixture(rates, weights, likelihood)
 
 
 def _grid(n: int) -> Floats:

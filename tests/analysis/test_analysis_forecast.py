@@ -76,6 +76,7 @@ def test_says_when_the_curve_bends_away_from_the_law() -> None:
     plateau = np.where(draw.random(200) < 0.5, draw.beta(2, 8, 200), 0.0)
     bent = forecast_coverage([1000] * 200, draw.binomial(1000, plateau), 100_000)
     assert "the last stretch of the curve alone" in bent.note
+    assert f"the law gives {100 * bent.late:.1f} %" in bent.note
     assert bent.late < bent.mean - 0.03
 
 
@@ -89,7 +90,21 @@ def test_the_same_seed_gives_the_same_forecast() -> None:
 def test_everything_solved_stays_solved() -> None:
     forecast = forecast_coverage([20] * 5, [1, 2, 3, 4, 5], 100)
     assert (forecast.mean, forecast.low, forecast.high) == (1.0, 1.0, 1.0)
+    assert (forecast.a, forecast.b, forecast.late) == (0.0, 0.0, 1.0)
     assert forecast.note == "Every problem is solved."
+
+
+def test_the_smallest_n_is_what_a_forecast_rests_on() -> None:
+    c = [0] * 30 + [1, 2, 5, 10] * 5
+    assert forecast_coverage([40] * 25 + [20] * 25, c, 100).n == 20
+    with pytest.raises(ForecastRefused, match="20 attempts were made"):
+        forecast_coverage([40] * 25 + [20] * 25, c, 20)
+
+
+def test_a_note_says_that_k_is_far_beyond_n() -> None:
+    n, c = [50] * 50, [0] * 30 + [1, 2, 5, 10] * 5
+    assert "times n" not in forecast_coverage(n, c, 5000).note
+    assert "K is 100 times n" in forecast_coverage(n, c, 5001).note
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,24 @@ def test_the_mixture_finds_two_groups() -> None:
     rates = np.where(draw.random(2000) < 0.5, 0.3, 0.001)
     c = draw.binomial(50, rates)
     kinds, alike = np.unique(c, return_counts=True)
-    mixture = fit_mixture(np.full(len(kinds), 50), kinds, alike.astype(float))
+    mixture = fit_mixture(np.full(len(kinds), 50), kinds, alike.astype(float), highest=1.0)
     fails = float(alike @ mixture.failure_moment(100)) / 2000
     assert fails == pytest.approx(float(((1 - rates) ** 100).mean()), abs=0.03)
     assert mixture.weights.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("n", "c"), [(10, 9), (10, 0), (10, 10), (10_000, 5000)])
+def test_the_mixture_of_one_kind_lies_at_its_own_rate(n: int, c: int) -> None:
+    mixture = fit_mixture(np.array([n]), np.array([c]), np.array([3.0]), highest=1.0)
+    assert mixture.weights.sum() == pytest.approx(1.0)
+    assert mixture.failure_moment(1) == pytest.approx(1 - c / n, abs=0.4 / n**0.5)
+
+
+def test_the_mixture_is_as_fine_as_the_most_attempts_allow() -> None:
+    few, many = np.array([10, 1000]), np.array([1000, 1000])
+    right, alike = np.array([1, 1]), np.ones(2)
+    unequal = fit_mixture(few, right, alike, highest=1.0)
+    assert len(unequal.rates) == len(fit_mixture(many, right, alike, highest=1.0).rates)
 
 
 def test_the_gain_between_two_k_is_surer_than_its_ends_suggest() -> None:

@@ -121,6 +121,19 @@ def test_the_papers_subsets_agree_in_mean_and_their_spread_vanishes_at_n() -> No
     assert papers.sd_over_subsets[2] == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize("method", ["majority", "weighted", "best-of-n"])
+def test_the_papers_subsets_are_means_over_problems(method: Method) -> None:
+    sure = Judged(np.array([0, 0, 0]), np.array([True] * 3), np.array([0.1, 0.2, 0.3]))
+    problems = [sure, SAMPLES, SAMPLES]
+    papers = paper_subsets(problems, [3], method, subsets=1500)
+    assert papers.precision[0] == pytest.approx((1 + 2 * brute(method, 3)) / 3, abs=0.03)
+
+
+def test_only_unparsed_answers_choose_nothing() -> None:
+    mostly = Judged(np.array([-1, -1, -1, 0]), np.array([False, False, False, True]), None)
+    assert majority(mostly, [2], draws=4000)[0] == pytest.approx(0.5, abs=0.03)
+
+
 def test_a_reward_that_is_fooled_by_the_tail_falls_with_k() -> None:
     draw = np.random.default_rng(1)
     correct = draw.random(5000) < 0.4
