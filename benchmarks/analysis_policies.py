@@ -2,10 +2,10 @@
 
     ORCH_RELEASED=FOLDER python -m benchmarks.analysis_policies [POLICIES] [PERMUTATIONS]
 
-FOLDER holds monkey_business_counts.csv; POLICIES is attempts, problem or arms. `attempts`: until-solved over uniform at equal cost.
-`problem`: an attempt's cost differs by problem (lognormal, sigma 1,
-drawn anew for each permutation). `arms`: two models on the
-same problems, an attempt priced by the model's parameters and by problem.
+FOLDER holds monkey_business_counts.csv; POLICIES is attempts, problem or arms. `attempts`:
+until-solved over uniform at equal cost. `problem`: an attempt's cost differs by problem
+(lognormal, sigma 1, drawn anew for each permutation). `arms`: two models on the same problems,
+an attempt priced by the model's parameters and by problem.
 """
 
 from __future__ import annotations
