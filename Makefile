@@ -21,7 +21,7 @@ test-slow:
 	@scripts/setup dev
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -m slow --timeout 3600
 
-# The rules for Lean proofs on a real Lean from npm: needs npm, 700 MB and about an hour.
+# The rules for Lean proofs on a real Lean from npm: needs npm, 700 MB and three quarters of an hour.
 test-lean: export ORCH_LEAN_WASM ?= $(CURDIR)/.lean-wasm
 test-lean:
 	@scripts/setup dev

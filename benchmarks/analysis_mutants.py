@@ -66,6 +66,7 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 }  # fmt: skip
 
 GRID, EFFORT, GUARD = "how fine a grid is", "a bound on effort", "a guard against rounding"
+CHOSEN = "a threshold of trust, chosen once on other problem sets than those it is tested on"
 LABEL, TIE, LEVEL = "another label", "never equal but by rounding", "held by the slow tests"
 
 EXPLAINED: dict[str, str] = {
@@ -76,6 +77,10 @@ EXPLAINED: dict[str, str] = {
     "unbiased:1 -> 2": EFFORT,
     "unbiased:False -> True": "whether to copy what already has the right type",
     "unbiased:0 -> 1": "an empty array, of which nothing is taken",
+    "coverage:3.0 -> 4.0": CHOSEN,
+    "coverage:3.0 -> 6.0": CHOSEN,
+    "coverage:0.25 -> 0.5": CHOSEN,
+    "coverage:1.0 -> 2.0": GUARD,
     "survival:1 -> 2": LABEL,
     "survival:2 -> 3": "arrays longer than what is read of them",
     "survival:2 -> 4": "arrays longer than what is read of them",

@@ -8,7 +8,7 @@ alone, cheap enough for a live view.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,11 +46,11 @@ class CoverageCurve:
     low_like: Floats
     high_like: Floats
     """Interval for problems like these."""
-    note: str = ""
+    note: str
     """In plain words where the intervals deserve less trust; empty where they deserve it."""
-    level: float = 0.95
-    trusted: NDArray[np.bool_] = field(default_factory=lambda: np.ones(0, np.bool_))
-    trusted_like: NDArray[np.bool_] = field(default_factory=lambda: np.ones(0, np.bool_))
+    level: float
+    trusted: Flags
+    trusted_like: Flags
     """Whether each interval can be trusted to its level, at each k; `note` says why where not."""
 
 
@@ -59,14 +59,12 @@ def coverage_curve(
     c: ArrayLike,
     ks: Sequence[int] | NDArray[np.int64] | None = None,
     *,
-    seed: int = 0,
     level: float = 0.95,
 ) -> CoverageCurve:
     """The curve for c right among n attempts at each problem (both [P]), n fixed beforehand.
 
     `ks` None means every k up to the smallest n. Raises ValueError where a k exceeds the
-    smallest n or the counts make no sense. `seed` is kept for estimators that draw; this one
-    is exact and draws nothing.
+    smallest n or the counts make no sense.
     """
     attempts, right = counts(n, c), whole("c", c)
     smallest = int(attempts.min())

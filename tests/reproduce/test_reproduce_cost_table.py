@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,7 @@ def test_the_plug_in_estimator_is_seen(whole_run: Path, monkeypatch: pytest.Monk
         curve = coverage_curve(n, c, ks)
         rates = np.asarray(c) / np.asarray(n)
         mean = 1.0 - ((1.0 - rates) ** np.asarray(ks)[:, None]).mean(axis=1)
-        return CoverageCurve(curve.k, mean, mean, mean, mean, mean)
+        return replace(curve, mean=mean, low=mean, high=mean, low_like=mean, high_like=mean)
 
     monkeypatch.setattr(report_rows, "coverage_curve", plug_in)
     assert not agrees(read_cost_table(whole_run))
@@ -199,7 +200,7 @@ def test_k_off_by_one_is_seen(whole_run: Path, monkeypatch: pytest.MonkeyPatch) 
         curve = coverage_curve(n, c, ks)
         later = np.minimum(np.asarray(ks) + 1, np.asarray(n).min())
         mean = pass_at_k(np.asarray(n), np.asarray(c), later[:, None]).mean(axis=1)
-        return CoverageCurve(curve.k, mean, mean, mean, mean, mean)
+        return replace(curve, mean=mean, low=mean, high=mean, low_like=mean, high_like=mean)
 
     monkeypatch.setattr(report_rows, "coverage_curve", off)
     assert not agrees(read_cost_table(whole_run))
