@@ -53,6 +53,26 @@ def test_the_note_says_where_nothing_is_trustworthy() -> None:
     assert "absent from these 50" in solved.note
 
 
+def test_a_curve_reaches_the_smallest_n_and_not_beyond() -> None:
+    assert coverage_curve([4, 7, 9], [1, 2, 3]).k.tolist() == [1, 2, 3, 4]
+    for ks in ([0, 2], [2, 5], [1, 2, 5]):
+        with pytest.raises(ValueError, match="k must lie between 1 and 4"):
+            coverage_curve([4, 7, 9], [1, 2, 3], ks)
+
+
+def test_two_attempts_can_be_trusted_and_one_cannot() -> None:
+    assert coverage_curve([2] * 50, [1] * 50, [1]).trusted.all()
+    assert not coverage_curve([1] * 50, [1, 0] * 25, [1]).trusted.any()
+
+
+def test_rare_successes_are_noted_below_one_percent_only() -> None:
+    rare = coverage_curve([100] * 60, [0] * 30 + [1, 2] * 15, [1])
+    assert rare.mean[0] == pytest.approx(0.0075)
+    assert "below 1 %" in rare.note and "neither" not in rare.note
+    fewer = coverage_curve([100] * 60, [0] * 30 + [2, 4] * 15, [1])
+    assert "below 1 %" not in fewer.note
+
+
 def test_the_mixture_finds_two_groups() -> None:
     draw = np.random.default_rng(4)
     rates = np.where(draw.random(2000) < 0.5, 0.3, 0.001)
