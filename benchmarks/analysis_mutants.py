@@ -168,6 +168,7 @@ EXPLAINED: dict[str, str] = {
     "mixture:np.pi / 2 -> np.pi * 2": GRID,
     "mixture:0.0 -> 1.0": "a factor per kind of problem, which is scaled away",
     "selection:0 -> 1": "another default seed",
+    "selection:1 -> 2": "how often the one subset that holds everything is drawn",
     "selection:200 -> 201": EFFORT,
     "selection:200 -> 400": EFFORT,
     "selection:100 -> 101": EFFORT,
