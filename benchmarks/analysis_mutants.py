@@ -102,6 +102,7 @@ EXPLAINED: dict[str, str] = {
     "survival:reach >= last -> reach > last": "nothing is appended where they are equal",
     "compare:4000 -> 4001": EFFORT,
     "compare:4000 -> 8000": EFFORT,
+    "compare:1.0 -> 2.0": GUARD,
     "compare:0 -> 1": "another default seed",
     "compare:high - low < 1e-12 -> high - low <= 1e-12": TIE,
     "compare:1e-12 -> 2e-12": TIE,

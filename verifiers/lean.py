@@ -22,7 +22,7 @@ from verifiers import lean_rules
 from verifiers.lean_project import GET_REPL, LeanMissing, LeanProject, find_project
 from verifiers.lean_talk import Ended, LeanTalk, Times, errors_of
 from verifiers.sandbox import Limits, Sandbox, SandboxFault
-from verifiers.sandbox.limits import default_jobs
+from verifiers.sandbox.limits import cores
 from verifiers.verdict import Verdict, VerdictKind
 
 LIMITS = Limits(wall_s=120, cpu_s=240, memory_mb=8192, output_mb=4, processes=64, disk_mb=16)
@@ -58,7 +58,7 @@ class LeanVerifier:
         self.name = "lean-tactics" if tactics else "lean"
         self._tactics, self._native, self._limits = tactics, native, limits
         # No more than there are cores: a Lean process takes gigabytes and rarely waits.
-        self._box = Sandbox(limits, sandbox, jobs=jobs or default_jobs() - 1, trust=trust)
+        self._box = Sandbox(limits, sandbox, jobs=jobs or cores(), trust=trust)
         self._lean = LeanTalk(found, self._box)
 
     async def start(self) -> None:

@@ -87,5 +87,7 @@ def unpaired_difference(
     mean = first[0] - second[0]
     down = np.hypot(first[0] - first[1], second[2] - second[0])
     up = np.hypot(first[2] - first[0], second[0] - second[1])
-    # Within -1 and 1 by itself, as the four bounds are within 0 and 1.
-    return Difference(mean, float(mean - down), float(mean + up), problems, False, level)
+    # Within -1 and 1 by itself, but for rounding.
+    return Difference(
+        mean, max(float(mean - down), -1.0), min(float(mean + up), 1.0), problems, False, level
+    )

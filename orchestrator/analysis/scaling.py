@@ -90,7 +90,7 @@ def fit_log(ks: NDArray[np.int64], log_coverage: Floats) -> tuple[Floats, Floats
         keep_left = gain(left)[0] > gain(right)[0]
         low, high = np.where(keep_left, low, left), np.where(keep_left, right, high)
     b = (low + high) / 2.0
-    return gain(b)[1], b
+    return np.minimum(gain(b)[1], 0.0), b
 
 
 def horizontal_shift(curves: dict[str, Floats]) -> tuple[float, dict[str, int]]:

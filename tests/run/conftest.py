@@ -24,6 +24,10 @@ output = "15.00"
 """
 
 
+REPORT_ONLY = {"fits", "forecasts", "forecast_refused", "selection", "marginal_usd_per_solve"}
+"""What a row of `orch report --json` says beyond that of `orch run --json`."""
+
+
 def environment(**more: str) -> dict[str, str]:
     """The environment of a person without keys or settings."""
     kept = {

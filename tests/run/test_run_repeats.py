@@ -1,6 +1,10 @@
-"""Equal texts are counted, and said."""
+"""Equal texts are counted, said, and judged once."""
 
 from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
 
 from orchestrator.repeats import Repeats
 
@@ -38,3 +42,23 @@ def test_a_server_that_ignores_seeds_is_named():
             repeats.see(1, problem, [f"another {problem}"])
     (said,) = repeats.sentences()
     assert "80 of 80" in said and "ignores seeds" in said
+
+
+def test_a_thousand_samples_cost_as_many_checks_as_are_distinct(orch, tmp_path):
+    for split in ("train", "test"):
+        rows = [{"question": f"{i}+{i}=", "answer": f"#### {2 * i}"} for i in range(2)]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    ended = orch(
+        "run", "--provider", "local", "--task", "gsm8k", "--data", tmp_path, "--subset", "all",
+        "--few-shot-count", "0", "--samples", "1000", "--max-tokens", "4", "--name", "r",
+        "--display", "plain",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    with contextlib.closing(sqlite3.connect(tmp_path / "runs/r/run.db")) as db:
+        (distinct,) = db.execute(
+            "SELECT count(*) FROM (SELECT DISTINCT problem, text FROM samples)"
+        ).fetchone()
+        (judged,) = db.execute("SELECT count(*) FROM verdicts").fetchone()
+    assert judged == 2000 and 2 < distinct < 1000
+    said = " ".join((ended.out + ended.err).split())
+    assert f"{2000 - distinct:,} of 2,000 samples were identical to one judged before" in said

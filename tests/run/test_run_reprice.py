@@ -13,6 +13,7 @@ import pytest
 from budgets.money import usd
 from tests.hostile.bill import Line, read_bill
 from tests.hostile.server import hostile_process
+from tests.run.conftest import REPORT_ONLY
 
 # Two dated rows of a person's own; the paper's mid-2024 price of gpt-4o comes along with orch.
 DATED = """
@@ -79,6 +80,7 @@ def test_a_run_is_repriced_by_its_stored_usage_on_two_dates(day, orch, tmp_path)
     # The run itself stays as it was, and what the environment names reprices nothing by itself.
     assert (tmp_path / "runs/r/run.db").read_bytes() == before
     again = orch("report", "r", "--json", ORCH_PRICES="p.toml").json["rows"][0]
+    assert again.keys() - bought.keys() == REPORT_ONLY
     assert {key: again[key] for key in bought} == bought
 
 

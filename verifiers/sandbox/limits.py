@@ -11,12 +11,17 @@ Status = Literal[
 ]
 
 
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def default_jobs() -> int:
-    """How many samples to run at once: one per core of this process, and one more.
+    """How many samples to run at once: one per core, and one more.
 
     While results of one sample are read, its core would wait.
     """
-    return len(os.sched_getaffinity(0)) + 1
+    return cores() + 1
 
 
 @dataclass(frozen=True, slots=True)
