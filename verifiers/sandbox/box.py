@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from verifiers.sandbox import attacks, layout, native, tagged, tiers
-from verifiers.sandbox.cell import Cell, memory_file, read_file
+from verifiers.sandbox.cell import Cell, bounded, memory_file, read_file
 from verifiers.sandbox.child import pack_job
 from verifiers.sandbox.claims import cases_done, read_claims
 from verifiers.sandbox.confine import LAYERS, Plan
@@ -255,15 +255,16 @@ class Sandbox:
                    for data in inputs for n in range(2)]  # fmt: skip
         try:
             whole = await self._do(self._for_source(source), job, handles, limits)
+            if len(inputs) == 1:
+                return [whole]
             done = cases_done(whole.claims)
             outcomes = []
             for number in range(len(inputs)):
                 stdout = read_file(handles[2 * number + 1], limits.output_mb)
                 last = number == done or number == len(inputs) - 1
                 one = whole if last or number > done else replace(whole, status="ok", detail="")
-                if len(stdout) >= limits.output_mb << 20 and one.status in ("ok", "error"):
-                    one = replace(one, status="output", detail=f"{limits.output_mb} MiB of output")
-                outcomes.append(replace(one, stdout=stdout))
+                status, detail = bounded(one.status, one.detail, stdout, limits)
+                outcomes.append(replace(one, stdout=stdout, status=status, detail=detail))
             return outcomes
         finally:
             for handle in handles:
@@ -362,14 +363,10 @@ class Sandbox:
     ) -> Outcome:
         handles = [memory_file(stdin), memory_file(), *([memory_file(binary)] if binary else [])]
         try:
-            outcome = await self._do(flavour, job, handles, limits)
-            stdout = read_file(handles[1], limits.output_mb)
+            return await self._do(flavour, job, handles, limits)
         finally:
             for handle in handles:
                 os.close(handle)
-        if len(stdout) >= limits.output_mb << 20 and outcome.status in ("ok", "error"):
-            outcome = replace(outcome, status="output", detail=f"{limits.output_mb} MiB of output")
-        return replace(outcome, stdout=stdout)
 
     async def _do(
         self, flavour: Flavour, job: bytes, handles: Sequence[int], limits: Limits

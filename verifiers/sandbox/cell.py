@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import socket
-import stat
 import subprocess
 import time
 from collections.abc import Sequence
@@ -150,10 +149,10 @@ class Cell:
     async def run(self, job: bytes, files: Sequence[int], limits: Limits) -> Outcome:
         """Run one job; `files` are handed over after job, claims and errors (and stay ours).
 
-        Cancelling kills the sample. Returns the outcome without stdout.
+        The first two are its standard input and output. Cancelling kills the sample.
         """
         own = [memory_file(job), memory_file(), memory_file()]
-        self._files = [h for h in (*own[1:], *files) if stat.S_ISREG(os.fstat(h).st_mode)]
+        self._files = [*own[1:], *files]
         try:
             reply = await self._send_and_wait([*own, *files], limits)
             if len(reply) != zygote.REPLY.size:
@@ -163,12 +162,12 @@ class Cell:
                     return Outcome(self._killed_for, detail=detail, tier=self.plan.tier)
                 told = reply.decode("utf-8", "replace")[:500] or "it ended"
                 return Outcome("fault", detail=f"the cell failed: {told}", tier=self.plan.tier)
-            claims = read_file(own[1], limits.output_mb)
+            stdout, claims = (read_file(h, limits.output_mb) for h in (files[1], own[1]))
             errors = read_file(own[2], 1)
         finally:
             for handle in own:
                 os.close(handle)
-        return self._outcome(reply, limits, claims, errors)
+        return self._outcome(reply, limits, stdout, claims, errors)
 
     async def _send_and_wait(self, handles: list[int], limits: Limits) -> bytes:
         loop = asyncio.get_running_loop()
@@ -193,7 +192,7 @@ class Cell:
 
         timer.append(loop.call_later(_FIRST_LOOK_S, look))
         try:
-            return await asyncio.shield(self._reply)
+            return await self._reply
         except asyncio.CancelledError:
             self.kill("fault", "cancelled")
             self.usable = False
@@ -254,7 +253,9 @@ class Cell:
         used = _disk_mb(self.scratch) + self._watch.deleted_mb(pids, self.scratch)
         return used > limits.disk_mb or free.beyond(limits.disk_mb)
 
-    def _outcome(self, reply: bytes, limits: Limits, claims: bytes, errors: bytes) -> Outcome:
+    def _outcome(
+        self, reply: bytes, limits: Limits, stdout: bytes, claims: bytes, errors: bytes
+    ) -> Outcome:
         code, wall_s, user_s, system_s, _, peak_kb, flags = zygote.REPLY.unpack(reply)
         if flags & zygote.DIRTY:
             self.usable = False
@@ -262,10 +263,12 @@ class Cell:
         number = os.WTERMSIG(code) if os.WIFSIGNALED(code) else None
         cpu_s = user_s + system_s
         status, detail = self._status(exit_code, number, cpu_s, limits, errors, flags)
+        status, detail = bounded(status, detail, stdout, limits)
         return Outcome(
             status=status,
             exit_code=exit_code,
             signal=number,
+            stdout=stdout,
             stderr=errors,
             wall_s=wall_s,
             cpu_s=cpu_s,
@@ -338,7 +341,8 @@ class Cell:
 def _start(
     command: list[str], control: socket.socket | None = None, stderr: int = subprocess.DEVNULL
 ) -> subprocess.Popen[bytes]:
-    environment = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "PATH": os.defpath}
+    # Symbols are bound at the start: each that is not is bound again by every sample.
+    environment = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "PATH": os.defpath, "LD_BIND_NOW": "1"}
     if control is None:
         # An engine's client, which needs to know where its engine and its settings are.
         environment = {k: v for k, v in os.environ.items() if k.startswith(_ENGINE_VARIABLES)}
@@ -387,10 +391,18 @@ async def _ended(pid: int, patience_s: float) -> bool:
 def read_file(handle: int, limit_mb: float) -> bytes:
     """What a memory file holds, up to the limit."""
     size = min(os.fstat(handle).st_size, int(limit_mb * MEBIBYTE))
-    return os.pread(handle, size, 0)
+    return os.pread(handle, size, 0) if size else b""
+
+
+def bounded(status: Status, detail: str, stdout: bytes, limits: Limits) -> tuple[Status, str]:
+    """Status and detail of a sample that may have ended well, but for what it wrote."""
+    if len(stdout) >= limits.output_mb << 20 and status in ("ok", "error"):
+        return "output", f"{limits.output_mb} MiB of output"
+    return status, detail
 
 
 def _size_mb(handles: Sequence[int]) -> float:
+    """What files hold; a pipe holds no blocks."""
     return sum(os.fstat(handle).st_blocks for handle in handles) * 512 / MEBIBYTE
 
 

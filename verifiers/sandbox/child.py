@@ -17,7 +17,6 @@ import os
 import resource
 import sys
 import traceback
-from _sitebuiltins import Quitter
 from collections.abc import Callable, Sequence
 from types import CodeType, ModuleType
 from typing import Any
@@ -74,9 +73,10 @@ def main(handles: list[int], cpu_s: float, plan: Plan) -> None:
     os.dup2(errors, 2)
     os.close(errors)
     if job.mode == "run":
-        _run(job, claims, rest)
+        finish(run_cases(job, claims, rest))
     elif job.mode == "call":
-        _call(job, claims, rest)
+        answer_calls(job, claims, rest)
+        os._exit(0)
     else:
         MODES[job.mode](job, claims, rest, plan)
 
@@ -99,6 +99,12 @@ def set_streams(stdin: int, stdout: int) -> None:
 
 _FRESH: list[bool] = []
 """Not empty while the streams on descriptors 0 to 2 have not been used yet."""
+
+
+def prepare_streams() -> None:
+    """Make the streams beforehand that the next `set_streams` would have to make."""
+    make_streams()
+    _FRESH[:] = [True]
 
 
 def make_streams() -> None:
@@ -223,8 +229,11 @@ def finish(status: int) -> None:
     os._exit(status)
 
 
-def _run(job: Job, claims: int, rest: list[int]) -> None:
-    """A program over one or more inputs; the claim is the list of cases that ended cleanly."""
+def run_cases(job: Job, claims: int, rest: list[int]) -> int:
+    """A program over one or more inputs, up to the first that does not end well; its exit status.
+
+    The claim is the list of cases that ended cleanly.
+    """
     owner = os.getpid()
     source: Any = job.blobs[0]
     cases = len(rest) // 2
@@ -234,17 +243,19 @@ def _run(job: Job, claims: int, rest: list[int]) -> None:
         try:
             source = compile_source(job.blobs[0])
         except BaseException as fault:
-            finish(report(fault))
+            return report(fault)
     for case in range(cases):
         set_streams(rest[2 * case], rest[2 * case + 1])
         status = execute(source, new_module("__main__"))
-        if case == cases - 1 or status or os.getpid() != owner:
-            if os.getpid() == owner:
-                os.write(claims, b'{"case":%d}\n' % case)
-            finish(status)
-        if not flush():
-            finish(1)
+        if os.getpid() != owner:
+            return status
+        last = case == cases - 1 or status != 0
+        if not last and not flush():
+            return 1
         os.write(claims, b'{"case":%d}\n' % case)
+        if last:
+            return status
+    return 0
 
 
 def prepare_for(source: bytes) -> None:
@@ -263,8 +274,11 @@ def resolve(module: ModuleType, entry: str) -> Any:
     return found
 
 
-def _call(job: Job, claims: int, rest: list[int]) -> None:
-    """A function over several argument lists; one claim line a call, in order."""
+def answer_calls(job: Job, claims: int, rest: list[int]) -> None:
+    """A function over several argument lists; one claim line a call, in order.
+
+    Ends the process where the source or a call leaves nothing to go on with.
+    """
     owner = os.getpid()
     set_streams(rest[0], rest[1])
     prepare_for(job.blobs[0])
@@ -285,7 +299,6 @@ def _call(job: Job, claims: int, rest: list[int]) -> None:
             finish(0)
         flush()
         write_all(claims, f'{{"n":{number},{answer}}}\n'.encode())
-    os._exit(0)
 
 
 def one_call(
@@ -362,28 +375,6 @@ def _remove(top: int, name: str, moved: int) -> int:
         os.close(inner)
     os.rmdir(name, dir_fd=top)
     return moved
-
-
-def rehearse() -> None:
-    """Compile, run, print, fail and encode once, so that samples find these paths warm."""
-    text = io.StringIO()
-    module = new_module("solution")
-    code = (
-        b"import sys\nfrom typing import List\n"
-        b"def f(a: List[int]) -> int:\n    return sum(x * x for x in sorted(a))\n"
-        b"class C:\n    def __init__(self):\n        self.a = {1: [2]}\n"
-        b"try:\n    raise ValueError(f'{f([1, 2])} {C().a!r} %d' % 3)\nexcept ValueError as e:\n"
-        b"    m = e\n"
-    )
-    exec(compile(code, FILE, "exec", dont_inherit=True), module.__dict__)
-    print(*map(int, ["1", "2", "3"]), file=text)
-    traceback.format_exception(module.__dict__["m"])
-    tagged.decode(tagged.encode([1, 2.5, (3, "x"), {"k": {4}}, 1 << 70]))
-    sys.modules.pop("solution", None)
-    # What the module `site` puts there, which cells do not load.
-    builtins.exit, builtins.quit = Quitter("exit", "Ctrl-D"), Quitter("quit", "Ctrl-D")
-    make_streams()
-    _FRESH.append(True)
 
 
 def forget_ourselves() -> None:

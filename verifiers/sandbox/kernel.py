@@ -28,13 +28,36 @@ PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAPBSET_DROP = 4, 8, 24
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 SECCOMP_SET_MODE_FILTER = 1
+PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+MADV_HUGEPAGE = 14
+_PRIVATE_ANONYMOUS, _MAY_MOVE_TO = 0x22, 3
 
 LANDLOCK_CREATE_RULESET_VERSION = 1
 LANDLOCK_RULE_PATH_BENEATH = 1
 
 _NUMBERS = {
-    "x86_64": {"pivot_root": 155, "seccomp": 317, "execveat": 322, "capset": 126},
-    "aarch64": {"pivot_root": 41, "seccomp": 277, "execveat": 281, "capset": 91},
+    "x86_64": {
+        "pivot_root": 155,
+        "seccomp": 317,
+        "execveat": 322,
+        "capset": 126,
+        "mmap": 9,
+        "mprotect": 10,
+        "munmap": 11,
+        "mremap": 25,
+        "madvise": 28,
+    },
+    "aarch64": {
+        "pivot_root": 41,
+        "seccomp": 277,
+        "execveat": 281,
+        "capset": 91,
+        "mmap": 222,
+        "mprotect": 226,
+        "munmap": 215,
+        "mremap": 216,
+        "madvise": 233,
+    },
 }
 _COMMON = {
     "mount_setattr": 442,
@@ -149,6 +172,23 @@ class Kernel:
         """Give the pages of freed memory back."""
         if hasattr(self._libc, "malloc_trim"):
             self._libc.malloc_trim(0)
+
+    def map_memory(self, size: int) -> int:
+        """The address of `size` bytes of fresh memory."""
+        return self.call("mmap", None, size, PROT_READ | PROT_WRITE, _PRIVATE_ANONYMOUS, -1, 0)
+
+    def advise(self, address: int, size: int, advice: int) -> None:
+        self.call("madvise", address, size, advice)
+
+    def protect(self, address: int, size: int, protection: int) -> None:
+        self.call("mprotect", address, size, protection)
+
+    def move(self, address: int, size: int, target: int) -> None:
+        """Put memory in the place of what is mapped at `target`, in one step."""
+        self.call("mremap", address, size, size, _MAY_MOVE_TO, target)
+
+    def unmap(self, address: int, size: int) -> None:
+        self.call("munmap", address, size)
 
     def seccomp(self, program: bytes) -> None:
         """Install a classic BPF filter; no_new_privs must be set."""

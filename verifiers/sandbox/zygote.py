@@ -26,7 +26,7 @@ from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from verifiers.sandbox import child, jail, memory, modes, talk  # noqa: F401
+from verifiers.sandbox import child, hugepages, jail, memory, modes, rehearsal, talk  # noqa: F401
 from verifiers.sandbox.confine import (
     CONTAINERS,
     Plan,
@@ -116,18 +116,23 @@ def _sweep_after_death(plan: Plan, abi: int) -> None:
         pass
 
 
-def _kill_all() -> None:
-    """SIGKILL, in one step that no fork can outrun, everything that this process may signal."""
+def _kill_all() -> bool:
+    """SIGKILL, in one step that no fork can outrun, everything that this process may signal.
+
+    Whether it may be that there was something; what has ended and is not reaped counts too.
+    """
     try:
         os.kill(-1, signal.SIGKILL)
     except ProcessLookupError:
-        pass  # nothing was left
+        return False
     except PermissionError:
         pass  # nothing that may be signalled was left
+    return True
 
 
 def _become_zygote(control: socket, kernel: Kernel, plan: Plan, abi: int) -> None:
     own_status = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    huge_pages = hugepages.spread_code(kernel)
     processes = None
     jailed = plan.tier == "namespaces"
     if jailed and plan.has("mounts"):
@@ -165,6 +170,7 @@ def _become_zygote(control: socket, kernel: Kernel, plan: Plan, abi: int) -> Non
         "proc": processes is not None,
         "scratch": plan.scratch,
         "base_mb": base >> 20,
+        "huge_pages": huge_pages,
     }
     handles = [processes] if processes is not None else []
     _send(control, json.dumps(ready).encode(), handles)
@@ -204,7 +210,7 @@ def _warm_up(plan: Plan) -> None:
     for entry in plan.warm:
         module, _, function = entry.partition(":")
         child.resolve(importlib.import_module(module), function)()
-    child.rehearse()
+    rehearsal.rehearse()
 
 
 def _has_ended(pid: int) -> bool:
@@ -259,6 +265,8 @@ class _Zygote:
         self.signals = signals
         self.kill_all = plan.kill_reaches_only_the_cell(scoped=nested >= 0)
         self.scratch_mode = os.stat(plan.scratch).st_mode
+        self.poller = select.poll()
+        self.poller.register(control.fileno(), select.POLLIN)
 
     def serve(self) -> None:
         """Take jobs until the parent is gone."""
@@ -314,10 +322,8 @@ class _Zygote:
             ended = os.pidfd_open(pid)
         except OSError:
             ended = -1  # gVisor has none: it is asked again and again
-        poller = select.poll()
         if ended >= 0:
-            poller.register(ended, select.POLLIN)
-        poller.register(self.control.fileno(), select.POLLIN)
+            self.poller.register(ended, select.POLLIN)
         killed = False
         deadline = time.monotonic() + hard_s
         try:
@@ -326,7 +332,7 @@ class _Zygote:
                 patience_ms = None if killed else left_ms
                 if ended < 0:
                     patience_ms = _ASK_AGAIN_MS
-                ready = {handle for handle, _ in poller.poll(patience_ms)}
+                ready = [handle for handle, _ in self.poller.poll(patience_ms)]
                 if ended in ready or (ended < 0 and _has_ended(pid)):
                     return killed
                 if not ready and ended < 0 and time.monotonic() < deadline:
@@ -338,6 +344,7 @@ class _Zygote:
                 self._kill(pid)
         finally:
             if ended >= 0:
+                self.poller.unregister(ended)
                 os.close(ended)
 
     def _kill(self, pid: int) -> None:
@@ -352,8 +359,8 @@ class _Zygote:
         peak = 0
         # gVisor's kill of everything can be outrun by a fork.
         again = self.plan.changes_uid_per_sample()
-        if self.kill_all:
-            _kill_all()
+        if self.kill_all and not _kill_all() and self.plan.own_pids() and not again:
+            return user_s, system_s, peak
         while True:
             try:
                 pid, _, usage = os.wait4(-1, os.WNOHANG if again else 0)
