@@ -9,14 +9,14 @@ A person's own program uses SqliteJournal; a run's database implements the same 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
 
 EventKind = Literal["cap", "reserve", "settle", "release", "hold", "resolve"]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One change of the ledger's state. Amounts are picodollars."""
 
     kind: EventKind

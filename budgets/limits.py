@@ -17,8 +17,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from budgets.bucket import Bucket
 from budgets.concurrency import MOST, Change, Concurrency
@@ -45,8 +46,7 @@ class CannotClear(Exception):
     """The provider asks for a longer pause than anybody waits for; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(msgspec.Struct, frozen=True):
     """What a request was admitted for; given back to `done`, it corrects the estimate."""
 
     input_tokens: float

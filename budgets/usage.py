@@ -7,7 +7,7 @@ are part of `output_tokens` (every provider bills them so) and are kept for info
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 MOST_TOKENS = 2**31
 """More tokens than any request can use, and still money that a ledger can hold. A count beyond is
@@ -19,8 +19,7 @@ def token_count(value: object) -> int | None:
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens by billing kind of one request."""
 
     input_tokens: int = 0

@@ -46,6 +46,8 @@ class ReadyArm:
     lane: BatchLane | None = None
     """The provider's batch API, through which the arm is bought; None: request by request."""
     closed: bool = False
+    _worst: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By prompt bound and n: a plan asks for the same few again and again."""
 
     @property
     def batch(self) -> bool:
@@ -56,10 +58,14 @@ class ReadyArm:
         """The most that one request can cost, in picodollars."""
         if self.price is None:
             return 0
-        return self.price.worst(
-            prompt_tokens=self.prompt_bounds[problem],
-            output_tokens=self.base.max_tokens,
-            n=n,
-            batch=self.batch,
-            cache_write=self.provider.capabilities.prompt_cache == "explicit",
-        )
+        bound = self.prompt_bounds[problem]
+        worst = self._worst.get((bound, n))
+        if worst is None:
+            worst = self._worst[bound, n] = self.price.worst(
+                prompt_tokens=bound,
+                output_tokens=self.base.max_tokens,
+                n=n,
+                batch=self.batch,
+                cache_write=self.provider.capabilities.prompt_cache == "explicit",
+            )
+        return worst

@@ -6,7 +6,8 @@ What a person left open is decided here, and what the API refuses is left out an
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+
+from msgspec import structs
 
 from orchestrator.errors import ConfigError
 from orchestrator.study import Arm
@@ -77,4 +78,4 @@ def askable(base: SampleRequest, capabilities: Capabilities, notes: list[str]) -
     )
     if note not in notes:
         notes.append(note)
-    return replace(base, temperature=None, top_p=None)
+    return structs.replace(base, temperature=None, top_p=None)

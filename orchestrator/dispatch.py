@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import heapq
 import time
-from dataclasses import replace
+
+from msgspec import structs
 
 from budgets.ledger import RUN, DoesNotFit, Ledger, LedgerFault
 from orchestrator.arms import ReadyArm
@@ -230,5 +231,7 @@ class Dispatch:
             self._schedule.close_arm(arm.number)
 
     def _shorten(self, draw: Draw, n: int) -> Draw:
-        self._schedule.give_back(replace(draw, first_slot=draw.first_slot + n, n=draw.n - n))
-        return replace(draw, n=n)
+        self._schedule.give_back(
+            structs.replace(draw, first_slot=draw.first_slot + n, n=draw.n - n)
+        )
+        return structs.replace(draw, n=n)

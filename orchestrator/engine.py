@@ -182,12 +182,12 @@ class Engine:
         self._batching.stop()
 
     async def _work(self) -> None:
+        worker = asyncio.current_task()
+        assert worker is not None
         while True:
             self._idle += 1
             ticket = await self._tickets.get()
             self._idle -= 1
-            worker = asyncio.current_task()
-            assert worker is not None
             self._doing[ticket] = worker
             try:
                 await self._attempts.attempt(ticket)

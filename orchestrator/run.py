@@ -23,6 +23,7 @@ from budgets.ledger import Ledger
 from budgets.meter import TimeMeter
 from orchestrator import errors
 from orchestrator.arms import ReadyArm
+from orchestrator.collecting import collecting_seldom
 from orchestrator.engine import Engine
 from orchestrator.errors import ConfigError, OrchError, RunFault
 from orchestrator.identity import identity_of, problems_digest
@@ -183,6 +184,7 @@ async def _session(
     watches += [asyncio.create_task(_watch(child, engine)) for child in children]
     progress = Progress(state, ledger, arms, options.display, options.console)
     shown = asyncio.create_task(progress.show())
+    stack.enter_context(collecting_seldom())
     try:
         leftovers = asyncio.create_task(_judge_leftovers(arms, judging, options))
         await engine.run()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import httptools
+import msgspec
 
 from providers.errors import BadResponse, ConnectionFailed, ProviderError, TimedOut
 
@@ -34,8 +35,7 @@ class Timeouts:
     """From the call to the last byte."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A whole HTTP answer."""
 
     status: int
@@ -44,16 +44,22 @@ class Answer:
     body: bytes
 
 
-class Connection(asyncio.Protocol):
-    """A connection to `where`; `on_idle` and `on_lost` tell its pool what became of it."""
+class Connection(asyncio.BufferedProtocol):
+    """A connection to `where`; `on_idle` and `on_lost` tell its pool what became of it.
+
+    What is received lies in `room` until it is parsed, which is at once: all connections of one
+    event loop may share it.
+    """
 
     def __init__(
         self,
         where: str,
+        room: memoryview,
         on_idle: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
     ) -> None:
         self._where = where
+        self._room = room
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
@@ -66,7 +72,10 @@ class Connection(asyncio.Protocol):
         self._status = self._head_bytes = self._body_bytes = 0
         self._in_body = self._complete = self._keep = self._unasked = False
         self._heard_at = 0.0
+        self._deadline: float | None = None
+        self._limits = Timeouts()
         self._timer: asyncio.TimerHandle | None = None
+        """Outlives its request: an hour's timer for each would fill the loop's heap."""
         self._watch: asyncio.TimerHandle | None = None
         self.idle_since = 0.0
 
@@ -88,8 +97,9 @@ class Connection(asyncio.Protocol):
         loop = self._loop
         waiter: asyncio.Future[Answer] = loop.create_future()
         self._waiter = waiter
-        if deadline is not None:
-            self._timer = loop.call_at(deadline, self._expire, limits)
+        self._deadline, self._limits = deadline, limits
+        if deadline is not None and (self._timer is None or self._timer.when() > deadline):
+            self._ring_at(deadline)
         if limits.first_byte_s is not None:
             self._heard_at = loop.time()
             self._listen(limits.first_byte_s)
@@ -114,8 +124,20 @@ class Connection(asyncio.Protocol):
                 clock.cancel()
         self._timer = self._watch = None
 
-    def _expire(self, limits: Timeouts) -> None:
-        total_s = limits.total_s or 0.0
+    def _ring_at(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        """A request's deadline, which may be that of one that was answered long ago."""
+        self._timer = None
+        if self._deadline is None:
+            return
+        if self._deadline > self._loop.time():
+            self._ring_at(self._deadline)
+            return
+        total_s = self._limits.total_s or 0.0
         message = f"{self._where} did not finish its answer within {total_s:g} s"
         self._fail(TimedOut(message, sent="maybe_billed", phase="total"))
 
@@ -139,7 +161,11 @@ class Connection(asyncio.Protocol):
         # Another event loop's transports need not descend from asyncio's.
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = self._room[:nbytes]
         waiter = self._waiter
         if waiter is None or waiter.done():
             self.abort()
@@ -219,7 +245,10 @@ class Connection(asyncio.Protocol):
     # An answer's end.
 
     def _finish(self, waiter: asyncio.Future[Answer]) -> None:
-        self._stop_clocks()
+        self._deadline = None
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         named, parts = self._whole
         status = self._status
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in named}

@@ -39,6 +39,7 @@ PEEK_AFTER_S = 1.0
 CONNECTING_AT_ONCE = 64
 """A ramp: servers drop what overflows their queue of new connections."""
 ADDRESSES_FOR_S = 60.0
+READ_BYTES = 64 * 2**10
 
 
 class Address(NamedTuple):
@@ -123,6 +124,7 @@ class Transport:
     ) -> None:
         self.timeouts = timeouts or Timeouts()
         self._keep_alive_s = keep_alive_s
+        self._room = memoryview(bytearray(READ_BYTES))
         self._idle: dict[Address, dict[Connection, None]] = {}
         self._open: set[Connection] = set()
         self._emptied: asyncio.Event | None = None
@@ -225,6 +227,7 @@ class Transport:
         loop = asyncio.get_running_loop()
         connection = Connection(
             where,
+            self._room,
             lambda idle: self._put_idle(address, idle),
             lambda lost: self._lost(address, lost),
         )

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+
+class Draw(msgspec.Struct, frozen=True):
     """Slots `first_slot .. first_slot + n - 1` of one problem, to be bought in one request."""
 
     arm: int

@@ -12,12 +12,17 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable
+from itertools import chain
 from queue import SimpleQueue
 from typing import Any
 
 from orchestrator.errors import StoreError
 
 Rows = dict[str, list[tuple[Any, ...]]]
+
+AT_ONCE = (64, 8)
+"""Rows of one statement, most first. Every statement hands the interpreter's lock to the event
+loop and waits to get it back, which a row alone is not worth."""
 
 
 class Writer:
@@ -121,7 +126,7 @@ class Writer:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for statement, group in rows.items():
-                self._connection.executemany(statement, group)
+                execute_many(self._connection, statement, group)
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             # Left open, the transaction is rolled back when the connection closes.
@@ -135,3 +140,18 @@ class Writer:
                 "stored before it is kept."
             )
         return None
+
+
+def execute_many(
+    connection: sqlite3.Connection, statement: str, rows: list[tuple[Any, ...]]
+) -> None:
+    """Execute a statement for every row, an INSERT for many rows at a time."""
+    start, _, values = statement.partition(" VALUES ")
+    done = 0
+    for size in AT_ONCE if values else ():
+        while len(rows) - done >= size:
+            wide = f"{start} VALUES {', '.join([values] * size)}"
+            connection.execute(wide, list(chain.from_iterable(rows[done : done + size])))
+            done += size
+    if done < len(rows):
+        connection.executemany(statement, rows[done:])

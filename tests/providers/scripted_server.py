@@ -24,6 +24,8 @@ class Exchange:
     body: bytes
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    closed: bool = False
+    """Whether the script ended the connection."""
 
     @property
     def json(self) -> Any:
@@ -42,9 +44,11 @@ class Exchange:
         await self.write("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
 
     def close(self) -> None:
+        self.closed = True
         self.writer.close()
 
     def reset(self) -> None:
+        self.closed = True
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
@@ -73,7 +77,7 @@ class Server:
             while (exchange := await read_request(reader, writer)) is not None:
                 self.requests.append(exchange)
                 await self.script(exchange)
-                if writer.is_closing():
+                if exchange.closed:
                     return
             self.lost.put_nowait(None)
         except ConnectionError:

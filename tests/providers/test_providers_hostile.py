@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from providers import errors
 from providers.registry import make_provider
@@ -40,7 +39,7 @@ async def test_every_fault(name, fault, tmp_path):
     n = 1 if name == "anthropic" else 3
     request = SampleRequest("hostile", messages=({"role": "user", "content": "6*7?"},), n=n)
     if name.endswith("raw"):
-        request = replace(request, prompt="6*7?", messages=None)
+        request = structs.replace(request, prompt="6*7?", messages=None)
     async with HostileServer(bill, script=[fault], retry_after_s=7, drip_s=0.1) as server:
         asked = make_provider(
             name.split()[0], base_url=f"{server.url}/v1", timeouts=Timeouts(total_s=0.5), environ={}

@@ -380,3 +380,49 @@ async def test_a_silence_in_the_middle_is_the_first_byte_timeout_but_steady_byte
             await get(server.url, timeouts=Timeouts(first_byte_s=0.2))
     assert late.value.phase == "first_byte"
     assert transport.KEEP_ALIVE_S < 5
+
+
+async def test_every_request_on_a_kept_connection_has_a_deadline_of_its_own():
+    async def answer(exchange: Exchange) -> None:
+        await asyncio.sleep(float(exchange.body or b"0"))
+        await exchange.write(OK + b"Content-Length: 2\r\n\r\nhi")
+
+    async with serving(answer) as server:
+        carrier = Transport()
+
+        async def ask(takes_s: float, total_s: float | None) -> bytes:
+            limits = Timeouts(total_s=total_s)
+            return (await get(server.url, b"%g" % takes_s, carrier, timeouts=limits)).body
+
+        # The clock of the first rings while the second is under way, and means nothing to it.
+        assert await ask(0, 0.2) == b"hi"
+        assert await ask(0.5, 30) == b"hi"
+        # It rings on an idle connection, which stays.
+        assert await ask(0, 0.1) == b"hi"
+        await asyncio.sleep(0.2)
+        assert await ask(0, None) == b"hi"
+        # An earlier deadline than the clock's counts as well.
+        assert await ask(0, 30) == b"hi"
+        with pytest.raises(errors.TimedOut) as late:
+            await ask(5, 0.1)
+        assert late.value.phase == "total" and "within 0.1 s" in str(late.value)
+        assert server.connections == 1
+        await carrier.aclose()
+
+
+async def test_long_answers_on_several_connections_do_not_mix():
+    async def answer(exchange: Exchange) -> None:
+        mark, size = exchange.body[:1], 3 * transport.READ_BYTES + 17
+        await exchange.write(OK + b"Content-Length: %d\r\n\r\n" % size)
+        for _ in range(3):
+            await exchange.write(mark * transport.READ_BYTES)
+            await asyncio.sleep(0)
+        await exchange.write(mark * 17)
+
+    async with serving(answer) as server:
+        carrier = Transport()
+        asked = [get(server.url, mark * 3, carrier) for mark in (b"a", b"b", b"c", b"d")]
+        for mark, given in zip(b"abcd", await asyncio.gather(*asked), strict=True):
+            assert len(given.body) == 3 * transport.READ_BYTES + 17
+            assert set(given.body) == {mark}
+        await carrier.aclose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from orchestrator.asking import askable, chat_where_needed, refuse_raw_prompts, requests_per_draw
 from orchestrator.errors import ConfigError
@@ -72,7 +73,7 @@ def test_a_temperature_that_the_model_refuses_is_left_out_and_said_once():
     (note,) = notes
     assert "o3" in note and "temperature" in note
     assert askable(asked, row.capabilities_of("gpt-4o"), notes) is asked
-    silent = replace(asked, temperature=None, top_p=None)
+    silent = structs.replace(asked, temperature=None, top_p=None)
     assert askable(silent, row.capabilities_of("o3"), []) is silent
 
 

@@ -1,0 +1,59 @@
+"""The store's writer: many rows a statement are the same rows, and memory is collected seldom."""
+
+from __future__ import annotations
+
+import gc
+import sqlite3
+
+import pytest
+
+from orchestrator.collecting import collecting_seldom
+from orchestrator.store import schema
+from orchestrator.store.writer import AT_ONCE, execute_many
+
+
+def database() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(schema.CREATE)
+    return connection
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, *AT_ONCE, 3 * max(AT_ONCE) + 5])
+def test_many_rows_at_once_are_the_rows_one_by_one(count: int) -> None:
+    verdicts = [(0, i, i % 3, "exact", "passed", f"{i}", None, "", 0.5, 0.25) for i in range(count)]
+    failures = [
+        (i, i, 1.5, "TimedOut", "rejected", 1, "two\nlines ' VALUES (") for i in range(count)
+    ]
+    at_once, one_by_one = database(), database()
+    for statement, rows in ((schema.PUT_VERDICT, verdicts), (schema.PUT_FAILURE, failures)):
+        execute_many(at_once, statement, rows)
+        for row in rows:
+            one_by_one.execute(statement, row)
+    for table in ("verdicts", "failures"):
+        read = f"SELECT * FROM {table} ORDER BY 1, 2, 3"
+        assert at_once.execute(read).fetchall() == one_by_one.execute(read).fetchall()
+        assert at_once.execute(f"SELECT count(*) FROM {table}").fetchone() == (count,)
+
+
+def test_of_rows_with_one_key_the_last_stays() -> None:
+    connection = database()
+    execute_many(connection, schema.PUT_META, [("k", str(i)) for i in range(100)])
+    assert connection.execute("SELECT value FROM meta").fetchall() == [("99",)]
+
+
+def test_what_is_no_insert_is_executed_row_by_row() -> None:
+    connection = database()
+    answer = (0, "m", "", None, *[None] * 7, 1.0, 1.0, 1.0)
+    execute_many(connection, schema.PUT_ANSWER, [(i, *answer) for i in range(100)])
+    execute_many(connection, schema.SET_COST, [(2 * i, i) for i in range(100)])
+    assert connection.execute("SELECT sum(cost) FROM answers").fetchone() == (9900,)
+
+
+def test_the_collector_is_as_it_was_afterwards() -> None:
+    before = gc.get_threshold()
+    with pytest.raises(ZeroDivisionError), collecting_seldom():
+        assert gc.get_threshold() > before
+        assert gc.get_freeze_count() > 0
+        raise ZeroDivisionError
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0
