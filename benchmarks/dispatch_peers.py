@@ -1,11 +1,13 @@
 """`orch run` against its peers: who sends how many requests a second, at what cost of CPU.
 
     python benchmarks/dispatch_peers.py [--rounds 5] [--in-flight 100,1000] [--only orch,curator]
+                                        [--cores 1]
 
-Every contestant is a process of its own against one server (dispatch_server.py) that answers at
-once. Peers come from the package index into virtual environments of their own (build/peers). A
-round runs every contestant once, so that whatever else the machine does falls on all alike;
-medians over rounds are printed, with versions and machine.
+Every contestant is a process of its own, with its threads and children on as many cores as --cores
+says (0: wherever the kernel puts them), against one server (dispatch_server.py) that answers at
+once, from another core where there is one. Peers come from the package index into virtual
+environments of their own (build/peers). A round runs every contestant once, so that whatever else
+the machine does falls on all alike; medians over rounds are printed, with versions and machine.
 
 requests/s    as the server saw it: from the first request's arrival to the last answer, so that
               imports and reports do not count against anybody
@@ -44,15 +46,18 @@ PEERS = {
     "lm_eval": ["lm-eval[api]"],
 }
 SIZES = {
-    "orch": 10_000,
+    "orch": 30_000,
     "orch (SDK)": 3_000,
     "curator": 2_000,
     "litellm": 600,
     "inspect_ai": 300,
-    "lm_eval": 6_000,
+    "lm_eval": 9_000,
     "bare loop": 40_000,
 }
-"""Requests of a run; at least half as many again as are in flight."""
+"""Requests of a run, so that each takes some seconds."""
+PER_FLIGHT = 5
+"""At least so many times the requests in flight: what a client does with all of them before the
+first arrives, and after the last is answered, is not seen by the server."""
 SMALL = 50
 
 
@@ -120,6 +125,7 @@ class Server:
         command = [sys.executable, HERE / "dispatch_server.py", *options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
+        self.pid = self._process.pid
         self.origin = f"http://127.0.0.1:{self._process.stdout.readline().strip()}"
 
     def stats(self) -> dict[str, float]:
@@ -134,8 +140,15 @@ class Server:
         self._process.stdout.close()
 
 
+def places(cores: int) -> tuple[set[int], set[int]]:
+    """The cores of a contestant, and those of the server: others, where there are any."""
+    every = sorted(os.sched_getaffinity(0))
+    theirs = set(every[:cores] if cores else every)
+    return theirs, set(every) - theirs or set(every)
+
+
 def run_once(
-    name: str, python: Path | str, server: Server, requests: int, in_flight: int
+    name: str, python: Path | str, server: Server, requests: int, in_flight: int, cores: set[int]
 ) -> Measured:
     """One process of one contestant from start to end."""
     url = f"{server.origin}/v1"
@@ -153,6 +166,7 @@ def run_once(
             text=True,
             cwd=ROOT if name.startswith("orch") else folder,
             env=os.environ | {"PYTHONPATH": str(ROOT)} if name.startswith("orch") else None,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if run.returncode:
@@ -167,6 +181,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--in-flight", default="100,1000")
     parser.add_argument("--only", default="")
+    parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--peers", type=Path, default=ROOT / "build" / "peers")
     arguments = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -180,17 +195,19 @@ def main() -> None:
     packages = {"curator": "bespokelabs-curator", "orch": "httptools", "orch (SDK)": "openai"}
     versions = {name: version(pythons[name], packages.get(name, name)) for name in names}
     server = Server()
+    cores, rest = places(arguments.cores)
+    os.sched_setaffinity(server.pid, rest)
     found: dict[tuple[int, str], list[Measured]] = {}
     small: dict[str, Measured] = {}
     try:
         for name in names:
-            small[name] = run_once(name, pythons[name], server, SMALL, SMALL)
+            small[name] = run_once(name, pythons[name], server, SMALL, SMALL, cores)
         levels = [int(level) for level in arguments.in_flight.split(",")]
         for number in range(arguments.rounds):
             for level in levels:
                 for name in names:
-                    size = max(SIZES[name], level + level // 2)
-                    one = run_once(name, pythons[name], server, size, level)
+                    size = max(SIZES[name], PER_FLIGHT * level)
+                    one = run_once(name, pythons[name], server, size, level, cores)
                     found.setdefault((level, name), []).append(one)
                     cpu_us = (one.cpu_s - small[name].cpu_s) / (one.requests - SMALL) * 1e6
                     print(
@@ -200,6 +217,7 @@ def main() -> None:
                     )
     finally:
         server.stop()
+    print(f"\neach contestant on {len(cores)} of the cores, the server on {len(rest)}", end="")
     report(found, small, versions, names, levels, arguments.rounds)
 
 
