@@ -26,6 +26,7 @@ import json
 import os
 import platform
 import resource
+import socket
 import statistics
 import subprocess
 import sys
@@ -45,6 +46,11 @@ PEERS = {
     "inspect_ai": ["inspect_ai", "openai"],
     "lm_eval": ["lm-eval[api]"],
 }
+SERVERS = {
+    "litellm-proxy": ["litellm[proxy]"],
+    "transformers-serve": ["torch==2.13.0", "transformers[serving]"],
+}
+"""Peers whose servers dispatch_agree.py asks."""
 SIZES = {
     "orch": 30_000,
     "orch (SDK)": 3_000,
@@ -79,9 +85,15 @@ def install(folder: Path, name: str) -> Path:
     if not stamp.exists():
         print(f"installing {name} ...", flush=True)
         venv.create(folder / name, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *PEERS[name]], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *(PEERS | SERVERS)[name]], check=True)
         stamp.touch()
     return python
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def version(python: Path | str, package: str) -> str:

@@ -60,6 +60,8 @@ BY_CODE: Mapping[str, type[ProviderError]] = {
     "rate_limit_error": RateLimited,
     "rate_limit_exceeded": RateLimited,
     "slow_down": RateLimited,
+    # litellm's proxy without a database of keys, to every key but its own.
+    "no_db_connection": AuthFailed,
 }
 
 BY_WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
@@ -69,6 +71,7 @@ BY_WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
         re.compile(r"\bmodel\b.{0,120}\b(does not exist|not found|is not supported)", re.I | re.S),
         UnknownModel,
     ),
+    (re.compile(r"\binvalid model name\b", re.I), UnknownModel),
 )
 
 LASTING = re.compile(r"per[- ]day|daily|per[- ]month|monthly", re.I)

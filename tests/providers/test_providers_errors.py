@@ -118,6 +118,18 @@ STATUSES = [
         "rejected",
     ),
     (404, anthropic_error("not_found_error", "model: m"), errors.UnknownModel, "rejected"),
+    (
+        400,
+        openai_error("/chat/completions: Invalid model name passed in model=m. Call", "400"),
+        errors.UnknownModel,
+        "rejected",
+    ),
+    (
+        400,
+        openai_error("No connected db.", "400", "no_db_connection"),
+        errors.AuthFailed,
+        "rejected",
+    ),
     (413, b"too large", errors.InvalidRequest, "rejected"),
     (422, {"detail": [{"msg": "n"}]}, errors.InvalidRequest, "rejected"),
     (429, openai_error("slow down"), errors.RateLimited, "rejected"),
