@@ -14,8 +14,8 @@ from _sitebuiltins import Quitter
 
 from verifiers.sandbox import child
 
-_ROUNDS = 24
-"""CPython rewrites a function's instructions within its first sixteen or so runs."""
+_ROUNDS = 12
+"""CPython rewrites a function's instructions within its first dozen or so runs."""
 
 _PROGRAM = b"""
 import sys
