@@ -207,6 +207,9 @@ async def transformers_agrees(findings: Findings, server: str, straight: Provide
         wanted = await answer(straight, chat(content, temperature=0.0))
         found = await answer(asked, chat(content, temperature=0.0, model=str(WEIGHTS)))
         findings.say("transformers", f"chat {content}", found, wanted)
+    some = await asked.sample(chat("12*34=", n=3, model=str(WEIGHTS)))
+    counted = len(some.choices) + len(some.missing)
+    findings.say("transformers", f"n=3, of which {len(some.choices)} came", counted, 3)
     await asked.aclose()
 
 
