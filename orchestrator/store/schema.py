@@ -71,16 +71,18 @@ CREATE TABLE IF NOT EXISTS rewards (
     reward REAL, PRIMARY KEY (arm, problem, slot, model)) WITHOUT ROWID
 """
 
+# OR ROLLBACK: a row that does not fit ends its group's transaction, which is lost anyway, and
+# SQLite need not keep what would undo a statement of many rows alone.
 PUT_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 PUT_ARM = "INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-PUT_PROBLEM = "INSERT INTO problems VALUES (?, ?, ?, ?, ?)"
-PUT_REQUEST = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)"
-PUT_ANSWER = "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+PUT_PROBLEM = "INSERT OR ROLLBACK INTO problems VALUES (?, ?, ?, ?, ?)"
+PUT_REQUEST = "INSERT OR ROLLBACK INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)"
+PUT_ANSWER = "INSERT OR ROLLBACK INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SET_COST = "UPDATE answers SET cost = ? WHERE request = ?"
-PUT_SAMPLE = "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-PUT_FAILURE = "INSERT INTO failures VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"
+PUT_SAMPLE = "INSERT OR ROLLBACK INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+PUT_FAILURE = "INSERT OR ROLLBACK INTO failures VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"
 PUT_VERDICT = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 PUT_REWARD = "INSERT OR REPLACE INTO rewards VALUES (?, ?, ?, ?, ?)"
 PUT_BATCH = "INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)"
-PUT_BATCHED = "INSERT INTO batched VALUES (?, ?, ?, ?)"
-PUT_EVENT = "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)"
+PUT_BATCHED = "INSERT OR ROLLBACK INTO batched VALUES (?, ?, ?, ?)"
+PUT_EVENT = "INSERT OR ROLLBACK INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)"

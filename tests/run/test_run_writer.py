@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import sqlite3
+from pathlib import Path
 
 import pytest
 
 from orchestrator.collecting import collecting_seldom
+from orchestrator.errors import StoreError
 from orchestrator.store import schema
-from orchestrator.store.writer import AT_ONCE, execute_many
+from orchestrator.store.store import connect
+from orchestrator.store.writer import AT_ONCE, Writer, execute_many
 
 
 def database() -> sqlite3.Connection:
@@ -57,3 +62,23 @@ def test_the_collector_is_as_it_was_afterwards() -> None:
         raise ZeroDivisionError
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == 0
+
+
+async def test_a_group_with_a_row_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    connection = connect(path, create=True)
+    writer = Writer(connection, asyncio.get_running_loop())
+    rows = [(number, 0, 0, number, 1, 7, 0.5) for number in range(150)]
+    for row in rows[:100]:
+        writer.append(schema.PUT_REQUEST, row)
+    await writer.durable()
+    for row in (*rows[100:], rows[3]):
+        writer.append(schema.PUT_REQUEST, row)
+    with pytest.raises(StoreError, match="cannot be written"):
+        await writer.durable()
+    writer.append(schema.PUT_REQUEST, (1000, *rows[0][1:]))
+    with pytest.raises(StoreError):
+        await writer.close()
+    connection.close()
+    with contextlib.closing(sqlite3.connect(path)) as left:
+        assert left.execute("SELECT count(*), max(request) FROM requests").fetchone() == (100, 99)
