@@ -83,6 +83,12 @@ def test_first_successes_have_the_negative_hypergeometric_mean() -> None:
     assert first[1000:].min() >= 1 and first[1000:].max() <= 50
 
 
+def test_no_attempt_succeeds_twice() -> None:
+    n, draw = np.full(50, 4), np.random.default_rng(1)
+    assert first_successes(n, np.full(50, 4), draw).tolist() == [1] * 50
+    assert set(first_successes(n, np.full(50, 3), draw).tolist()) == {1, 2}
+
+
 def synthetic() -> tuple[np.ndarray, np.ndarray]:
     draw = np.random.default_rng(2)
     return np.full(60, 400), draw.binomial(400, draw.beta(0.3, 6.0, 60))
