@@ -5,7 +5,7 @@
 Mutants are made on the syntax tree: comparisons, arithmetic, boolean operators, constants,
 `not`, the branch of a conditional expression, min/max. Each stands in for its module, in a copy
 of the sources, while the tests that speak of the module run. Prints every survivor with its line,
-and exits with 1 if there is one that is not explained in EXPLAINED.
+and exits with 1 if there is one that analysis_mutants.toml does not explain.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import ast
 import copy
 import os
 import random
+import resource
 import shutil
-import signal
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,9 @@ import scipy.special
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "orchestrator" / "analysis"
 
-LONGEST_S = 180
-"""A mutant that runs longer is noticed."""
+PATIENCE, LEAST_S = 6, 15
+"""A mutant is noticed that takes so many times longer than the module as it is, and at least so
+long, in seconds of processor time."""
 
 PRELOADED = (numpy, scipy.optimize, scipy.special, hypothesis, pytest_asyncio.plugin)
 
@@ -65,137 +68,64 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
 }  # fmt: skip
 
-GRID, EFFORT, GUARD = "how fine a grid is", "a bound on effort", "a guard against rounding"
-CHOSEN = "a threshold of trust, chosen once on other problem sets than those it is tested on"
-LABEL, TIE, LEVEL = "another label", "never equal but by rounding", "held by the slow tests"
-
-EXPLAINED: dict[str, str] = {
-    "unbiased:few.sum() + _TERMS -> few.sum() - _TERMS": EFFORT,
-    "unbiased:np.minimum(ends + 1, len(n)) -> np.maximum(ends + 1, len(n))": EFFORT,
-    "unbiased:ends + 1 -> ends - 1": EFFORT,
-    "unbiased:1000000 -> 1000001": EFFORT,
-    "unbiased:1 -> 2": EFFORT,
-    "unbiased:False -> True": "whether to copy what already has the right type",
-    "unbiased:0 -> 1": "an empty array, of which nothing is taken",
-    "coverage:3.0 -> 4.0": CHOSEN,
-    "coverage:3.0 -> 6.0": CHOSEN,
-    "coverage:0.25 -> 0.5": CHOSEN,
-    "coverage:1.0 -> 2.0": GUARD,
-    "coverage:mean < 0.01 -> mean <= 0.01": TIE,
-    "coverage:mean > 0.99 -> mean >= 0.99": TIE,
-    "coverage:events < FEWEST_EVENTS -> events <= FEWEST_EVENTS": TIE,
-    "coverage:seen < LEAST_SEEN -> seen <= LEAST_SEEN": TIE,
-    "intervals:64 -> 65": EFFORT,
-    "intervals:64 -> 128": EFFORT,
-    "intervals:len(ks) <= _FEW -> len(ks) < _FEW": EFFORT,
-    "intervals:len(knots) > _FEW -> len(knots) >= _FEW": EFFORT,
-    "intervals:z < 0 -> z <= 0": "the quantile of a level is never zero",
-    "survival:1 -> 2": LABEL,
-    "survival:2 -> 3": "arrays longer than what is read of them",
-    "survival:2 -> 4": "arrays longer than what is read of them",
-    "survival:at_risk > 1e-12 -> at_risk >= 1e-12": GUARD,
-    "survival:1e-12 -> 2e-12": GUARD,
-    "survival:alive < 1e-14 -> alive <= 1e-14": GUARD,
-    "survival:1e-14 -> 2e-14": GUARD,
-    "survival:0.0 -> 1.0": GUARD,
-    "survival:1.0 -> 2.0": GUARD,
-    "survival:reach >= last -> reach > last": "nothing is appended where they are equal",
-    "compare:4000 -> 4001": EFFORT,
-    "compare:4000 -> 8000": EFFORT,
-    "compare:1.0 -> 2.0": GUARD,
-    "compare:0 -> 1": "another default seed",
-    "compare:high - low < 1e-12 -> high - low <= 1e-12": TIE,
-    "compare:1e-12 -> 2e-12": TIE,
-    "compare:self.mean > 0 -> self.mean >= 0": "a separable mean is never zero",
-    "cost:math.prod(sizes) > 1000000 -> math.prod(sizes) >= 1000000": EFFORT,
-    "cost:1000000 -> 1000001": EFFORT,
-    "cost:1 -> 2": EFFORT,
-    "cost:1.0 -> 2.0": "a start below every coverage",
-    "value:200 -> 201": GRID,
-    "value:200 -> 400": GRID,
-    "value:1 -> 2": GRID,
-    "beta:0.01 -> 0.02": GRID,
-    "beta:100.0 -> 101.0": GRID,
-    "beta:40 -> 41": GRID,
-    "beta:40 -> 80": GRID,
-    "beta:coarse.weight > 1e-06 -> coarse.weight >= 1e-06": TIE,
-    "beta:1e-06 -> 2e-06": GRID,
-    "beta:weight > 1e-09 -> weight >= 1e-09": TIE,
-    "beta:1e-09 -> 2e-09": GRID,
-    "beta:1 -> 2": GRID,
-    "beta:0 -> 1": GRID,
-    "scaling:0.0 -> 1.0": GRID,
-    "scaling:4.0 -> 5.0": GRID,
-    "scaling:4.0 -> 8.0": GRID,
-    "scaling:0.0001 -> 1.0001": GRID,
-    "scaling:0.0001 -> 0.0002": GRID,
-    "scaling:400 -> 401": GRID,
-    "scaling:400 -> 800": GRID,
-    "scaling:40 -> 41": EFFORT,
-    "scaling:40 -> 80": EFFORT,
-    "scaling:20000 -> 20001": EFFORT,
-    "scaling:20000 -> 40000": EFFORT,
-    "scaling:1 -> 2": "a wider bracket to search, with the same best point in it",
-    "scaling:5.0 -> 6.0": "another section than the golden one finds the same",
-    "scaling:gain(left)[0] > gain(right)[0] -> gain(left)[0] >= gain(right)[0]": TIE,
-    "scaling:700.0 -> 701.0": "a guard against overflow while the fit searches",
-    "scaling:700.0 -> 1400.0": "a guard against overflow while the fit searches",
-    "forecast:400 -> 401": EFFORT,
-    "forecast:400 -> 800": EFFORT,
-    "forecast:0 -> 1": "another default seed",
-    "forecast:40 -> 41": GRID,
-    "forecast:40 -> 80": GRID,
-    "forecast:ks * ks >= smallest -> ks * ks > smallest": "one point more or less of a stretch",
-    "forecast:low <= late <= high -> low < late <= high": TIE,
-    "forecast:1.0 -> 2.0": GUARD,
-    "forecast:1e-12 -> 2e-12": GUARD,
-    "forecast:0.5 -> 1.5": "how wide an interval is at the least; none may have no width",
-    "forecast:0.5 -> 1.0": "how wide an interval is at the least; none may have no width",
-    "forecast:2 -> 3": LEVEL,
-    "forecast:2 -> 4": LEVEL,
-    "forecast:1 -> 2": "one resample fewer, or a fit whose second row is not read",
-    "mixture:200 -> 201": EFFORT,
-    "mixture:1.0 -> 2.0": "a start that the first round rescales",
-    "mixture:rates <= highest -> rates < highest": TIE,
-    "mixture:1 -> 2": GRID,
-    "mixture:2 -> 3": GRID,
-    "mixture:2 -> 4": GRID,
-    "mixture:2.0 -> 3.0": GRID,
-    "mixture:2.0 -> 4.0": GRID,
-    "mixture:0.12 -> 0.24": GRID,
-    "mixture:0.5 -> 1.0": GRID,
-    "mixture:int(np.pi * np.sqrt(n)) + 1 -> int(np.pi * np.sqrt(n)) - 1": GRID,
-    "mixture:steps < np.pi / 2 -> steps <= np.pi / 2": GRID,
-    "mixture:np.pi / 2 -> np.pi * 2": GRID,
-    "mixture:0.0 -> 1.0": "a factor per kind of problem, which is scaled away",
-    "selection:0 -> 1": "another default seed",
-    "selection:1 -> 2": "how often the one subset that holds everything is drawn",
-    "selection:200 -> 201": EFFORT,
-    "selection:200 -> 400": EFFORT,
-    "selection:100 -> 101": EFFORT,
-    "selection:100 -> 200": EFFORT,
-    "selection:0.0 -> 1.0": "as much for each class that got a vote",
-}
-"""`module:text -> mutated text` of survivors that change no result beyond its error, and why."""
+EXPLAINED = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+"""Survivors that change no result beyond its error: where, as what, and why."""
 
 
-def mutants(tree: ast.Module) -> Iterator[tuple[int, str, ast.Module]]:
-    """Every mutant of a module: its line, what was changed, and the changed tree."""
+@dataclass(frozen=True)
+class Mutant:
+    """One change: of which function, the statement's head as it was and as it is now."""
+
+    place: str
+    line: int
+    before: str
+    after: str
+    tree: ast.Module
+
+    @property
+    def reason(self) -> str | None:
+        found: str | None = EXPLAINED.get(self.place, {}).get(self.after)
+        return found
+
+
+def mutants(name: str, tree: ast.Module) -> Iterator[Mutant]:
+    """Every mutant of a module."""
     nodes = list(ast.walk(tree))
     spared = {id(part) for node in nodes for part in _spared(node)}
     for index, node in enumerate(nodes):
         for change in () if id(node) in spared else _changes(node):
             whole = copy.deepcopy(tree)
             again = list(ast.walk(whole))[index]
-            before = ast.unparse(again)
+            function, statement = _place(whole, again)
+            before = _head(statement)
             change(again)
-            after = ast.unparse(again)
+            after = _head(statement)
             if before != after:
-                yield (
-                    getattr(node, "lineno", 0),
-                    f"{before} -> {after}",
-                    ast.fix_missing_locations(whole),
-                )
+                line = getattr(node, "lineno", 0)
+                place = ".".join([name, *function])
+                yield Mutant(place, line, before, after, ast.fix_missing_locations(whole))
+
+
+def _place(tree: ast.Module, wanted: ast.AST) -> tuple[list[str], ast.stmt]:
+    """The names around a node, and the innermost statement that it is part of."""
+    around = {id(part): whole for whole in ast.walk(tree) for part in ast.iter_child_nodes(whole)}
+    names: list[str] = []
+    statement: ast.stmt | None = None
+    node: ast.AST | None = wanted
+    while node is not None:
+        if statement is None and isinstance(node, ast.stmt):
+            statement = node
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.insert(0, node.name)
+        node = around.get(id(node))
+    assert statement is not None
+    return names, statement
+
+
+def _head(statement: ast.stmt) -> str:
+    """A statement's text; of one that holds others, the line that opens it."""
+    lines = [line for line in ast.unparse(statement).splitlines() if not line.startswith("@")]
+    return " ".join(lines) if not hasattr(statement, "body") else lines[0]
 
 
 def _spared(node: ast.AST) -> Iterator[ast.AST]:
@@ -224,7 +154,7 @@ def _changes(node: ast.AST) -> Iterator[Callable[[Any], object]]:
         yield lambda one: setattr(one, "op", ast.UAdd())
     elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
         yield lambda one: setattr(one, "value", one.value + 1)
-        if node.value:
+        if node.value not in (0, 1):
             yield lambda one: setattr(one, "value", one.value * 2)
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield lambda one: setattr(one, "value", not one.value)
@@ -250,7 +180,9 @@ def _exchange(node: ast.Call) -> None:
         node.func.attr = name[node.func.attr]
 
 
-def survives(module: Path, tree: ast.Module, tests: list[str], workplace: Path) -> bool:
+def survives(
+    module: Path, tree: ast.Module, tests: list[str], workplace: Path, longest_s: int
+) -> bool:
     """Whether every test passes with the module replaced by `tree`.
 
     A fork of this process runs them: what is heavy to import was imported once, and of orch's
@@ -262,7 +194,7 @@ def survives(module: Path, tree: ast.Module, tests: list[str], workplace: Path) 
     if not child:
         code = 1
         try:
-            signal.alarm(LONGEST_S)
+            resource.setrlimit(resource.RLIMIT_CPU, (longest_s, longest_s))
             os.chdir(workplace)
             sys.path.insert(0, str(workplace))
             quiet = os.open(os.devnull, os.O_WRONLY)
@@ -295,20 +227,24 @@ def main() -> None:
             tests = [f"tests/analysis/test_analysis_{one}.py" for one in TESTS[name]]
             module = PACKAGE / f"{name}.py"
             whole = ast.parse(module.read_text())
-            if not survives(module, whole, tests, workplace):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            if not survives(module, whole, tests, workplace, longest_s=600):
                 parser.error(f"the tests of {name} fail before anything is changed")
-            found = list(mutants(whole))[given.first : given.last]
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            longest_s = max(LEAST_S, int(PATIENCE * (after.ru_utime - before.ru_utime)))
+            found = list(mutants(name, whole))[given.first : given.last]
             if given.limit:
                 random.Random(given.seed).shuffle(found)
                 found = found[: given.limit]
             alive = 0
-            for line, what, tree in found:
-                if survives(module, tree, tests, workplace):
-                    key = f"{name}:{' '.join(what.split())}"
-                    reason = EXPLAINED.get(key)
+            for one in found:
+                if survives(module, one.tree, tests, workplace, longest_s):
                     alive += 1
-                    unexplained += reason is None
-                    print(f"{name}:{line}: {what}   {reason or 'SURVIVED'}", flush=True)
+                    unexplained += one.reason is None
+                    print(f"{one.place}:{one.line}: {one.before}   ->   {one.after}")
+                    print(f"    {one.reason or 'SURVIVED'}", flush=True)
+                elif one.reason:
+                    print(f"{one.place}:{one.line}: {one.after}\n    explained, but noticed now")
             print(f"{name}: {len(found)} mutants, {alive} alive", flush=True)
     sys.exit(1 if unexplained else 0)
 

@@ -90,7 +90,7 @@ def _sink(state: _Replay, tables: list[Floats], goal: int, attempts: float) -> N
 
     def enough(threshold: float) -> bool:
         draws, solved = state.at(tables, threshold)
-        return int(solved.sum()) >= goal or int(draws.sum()) >= attempts
+        return int(solved.sum()) >= goal or int((draws + state.won).sum()) >= attempts
 
     high = low = state.highest(tables)
     while not enough(low):
@@ -102,7 +102,7 @@ def _sink(state: _Replay, tables: list[Floats], goal: int, attempts: float) -> N
 
 
 class _Replay:
-    """Where every arm stands with every problem: failures so far [A, P], and what was spent."""
+    """Where every arm stands with every problem: failures and wins so far [A, P], and the cost."""
 
     def __init__(self, arms: Sequence[Arm], firsts: Sequence[Integers]) -> None:
         self._first = np.stack(firsts)
@@ -110,7 +110,7 @@ class _Replay:
         self._cost = np.stack([arm.cost for arm in arms])
         self._failed = np.zeros_like(self._first)
         self.solved = np.zeros(self._first.shape[1], dtype=bool)
-        self._won = np.zeros_like(self._first)
+        self.won = np.zeros_like(self._first)
         self.spent = 0.0
 
     def reachable(self) -> int:
@@ -125,26 +125,32 @@ class _Replay:
         """Each arm's hazard by failures, from what it has seen."""
         return [
             hazard_table(BetaPosterior.from_first_successes(failed, won), int(most.max()))
-            for failed, won, most in zip(self._failed, self._won, self._most, strict=True)
+            for failed, won, most in zip(self._failed, self.won, self._most, strict=True)
         ]
 
     def at(self, tables: list[Floats], threshold: float) -> tuple[Integers, NDArray[np.bool_]]:
-        """Draws per arm and problem once nothing above `threshold` is left, and who is solved."""
+        """Draws per arm and problem once nothing above `threshold` is left, and who is solved.
+
+        Of a problem that was solved before, the draw that solved it is not counted again.
+        """
         hit = np.full(self._first.shape, -np.inf)
         for a, table in enumerate(tables):
-            found = (self._first[a] <= self._most[a]) & (self._first[a] > self._failed[a])
+            found = self._first[a] <= self._most[a]
             hit[a, found] = table[self._first[a, found] - 1] / self._cost[a, found]
         ends = np.maximum(hit.max(axis=0), threshold)
         draws = np.empty_like(self._first)
         for a, table in enumerate(tables):
-            wanted = np.searchsorted(-table, -ends * self._cost[a], side="right")
-            draws[a] = np.clip(wanted, self._failed[a], np.minimum(self._first[a], self._most[a]))
+            above = np.searchsorted(-table, -ends * self._cost[a], side="right")
+            # Whether a draw is the one that solves must not hang on how the product is rounded.
+            first = self._first[a]
+            wanted = np.where(hit[a] >= ends, first, np.minimum(above, first - 1))
+            draws[a] = np.maximum(wanted, self._failed[a])
         draws = np.where(self.solved, self._failed, draws)
         return draws, self.solved | (hit.max(axis=0) >= threshold)
 
     def move(self, draws: Integers, solved: NDArray[np.bool_]) -> None:
         self.spent += float(((draws - self._failed) * self._cost).sum())
         fresh = solved & ~self.solved
-        self._won[:, fresh] = draws[:, fresh] == self._first[:, fresh]
-        self._failed = draws - (self._won * fresh).astype(np.int64)
+        self.won[:, fresh] = draws[:, fresh] == self._first[:, fresh]
+        self._failed = draws - (self.won * fresh).astype(np.int64)
         self.solved = solved

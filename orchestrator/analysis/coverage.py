@@ -82,7 +82,7 @@ def coverage_curve(
     kinds, alike = np.unique(np.stack([attempts, right]), axis=1, return_counts=True)
     moments = moments_of(kinds[0], kinds[1], alike.astype(np.float64), wanted)
     total = float(len(attempts))
-    mean = np.clip(1.0 - moments.first / total, 0.0, 1.0)
+    mean = np.maximum(1.0 - moments.first / total, 0.0)
     unit = wanted * np.mean(1.0 / attempts)
     low, high, events = these_problems(moments, mean, unit, total, level, smallest)
     low_like, high_like, seen = problems_like_these(moments, mean, total, level)

@@ -99,7 +99,7 @@ def _note(k: int, n: int, late: float, low: float, high: float) -> str:
 def _newly_solved(a: Floats, b: Floats, n: int, k: int) -> Floats:
     """The chance that a problem unsolved at n is solved by k, for each law."""
     at_n, at_k = np.exp(a * float(n) ** b), np.exp(a * float(k) ** b)
-    return np.asarray(np.clip((at_k - at_n) / np.maximum(1.0 - at_n, 1e-12), 0.0, 1.0))
+    return np.asarray(np.maximum((at_k - at_n) / np.maximum(1.0 - at_n, 1e-12), 0.0))
 
 
 def _refuse(n: int, solved: int, total: int, k: int) -> None:

@@ -65,7 +65,7 @@ def these_problems(
     the smallest n: from a single attempt no variance can be told, so the bound stands for it.
     """
     most = unit * mean * (1.0 - mean) * total
-    late = 1.0 + LATE * np.clip(2.0 * unit - 1.0, 0.0, 1.0)
+    late = 1.0 + LATE * np.maximum(2.0 * unit - 1.0, 0.0)
     variance = most if reach == 1 else np.clip(late * (moments.second - moments.twice), 0.0, most)
     # Hoeffding's bound weights a problem by r(1-r), its slope is k/n x (1-2r); what half an
     # event could add to either side is granted to that side.
@@ -170,7 +170,7 @@ def difference(
     expected = _failing(kinds[0], kinds[1], alike, powers)
     square = expected[0] - 2.0 * expected[1] + expected[2]
     unit = (k_to - k_from) * float(np.mean(1.0 / attempts))
-    variance = max(float((gains * gains) @ alike) - square, 0.0) + FLOOR * min(unit, 1.0) ** 2
+    variance = max(float((gains * gains) @ alike) - square, 0.0) + FLOOR * unit**2
     gain = float(gains @ alike) / total
     half = _normal(level) * variance**0.5 / total
     return gain, max(gain - half, 0.0), min(gain + half, 1.0)

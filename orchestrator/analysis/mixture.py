@@ -55,7 +55,7 @@ def fit_mixture(
 def _grid(n: int) -> Floats:
     """Rates spaced by one standard error of n attempts (even in arcsin sqrt p), denser at 0, 1."""
     steps = np.arange(1, int(np.pi * np.sqrt(n)) + 1) / (2.0 * np.sqrt(n))
-    middle = np.sin(steps[steps < np.pi / 2]) ** 2
+    middle = np.sin(steps) ** 2
     edge = np.array([0.0, 0.05, 0.12, 0.5]) / n
     return np.unique(np.concatenate([edge, middle, 1.0 - edge]))
 

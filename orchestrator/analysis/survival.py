@@ -148,7 +148,10 @@ def _kaplan_meier(steps: Steps, followed: NDArray[np.int64], last: int) -> tuple
 def _bound(
     problems: int, batches: Sequence[Batch], by_choice: bool, last: int, *, unknown_is: int | None
 ) -> Floats:
-    """The estimate with unknown slots taken as failed, or left out (None)."""
+    """The estimate with unknown slots taken as failed, or left out (None), up to `last`.
+
+    Every problem is followed at least as far as where an unknown slot ends what is known of it.
+    """
     if unknown_is is not None:
         batches = [
             Batch(b.problem, tuple(unknown_is if o == UNKNOWN else o for o in b.outcomes))
@@ -157,9 +160,7 @@ def _bound(
     steps, followed = _steps(problems, batches, by_choice, stop_at_unknown=False)
     reach = max(int(followed.max()), 1)
     mean, _ = _kaplan_meier(steps, followed, reach)
-    return (
-        mean[:last] if reach >= last else np.concatenate([mean, np.repeat(mean[-1:], last - reach)])
-    )
+    return mean[:last]
 
 
 def _wilson(mean: Floats, variance: Floats, problems: int, level: float) -> tuple[Floats, Floats]:

@@ -26,9 +26,7 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> Floats:
     With s = min(c, k) and l = max(c, k), C(n-c, k)/C(n, k) is the product over i < s of
     1 - l/(n-i): at most s factors, summed as logarithms, right to about 1e-15.
     """
-    attempts, right, draws = np.broadcast_arrays(
-        whole("n", n), whole("c", c), whole("k", k), subok=False
-    )
+    attempts, right, draws = np.broadcast_arrays(whole("n", n), whole("c", c), whole("k", k))
     if np.any(right > attempts):
         raise ValueError("c is larger than n: more right answers than attempts")
     if np.any(draws > attempts):
@@ -39,8 +37,7 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> Floats:
     triples, where = np.unique(
         np.stack([attempts.ravel(), right.ravel(), draws.ravel()]), axis=1, return_inverse=True
     )
-    values = _distinct(*triples) if triples.size else np.empty(0)
-    return values[where.ravel()].reshape(attempts.shape)
+    return _distinct(*triples)[where.ravel()].reshape(attempts.shape)
 
 
 def mean_coverage(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> Floats:
@@ -104,7 +101,7 @@ def whole(name: str, value: ArrayLike) -> Integers:
         array = array.astype(np.int64)
     if np.any(array < 0):
         raise ValueError(f"{name} must not be negative")
-    return array.astype(np.int64, copy=False)
+    return np.asarray(array, dtype=np.int64)
 
 
 def _distinct(n: Integers, c: Integers, k: Integers) -> Floats:

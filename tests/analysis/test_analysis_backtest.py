@@ -83,6 +83,12 @@ def test_first_successes_have_the_negative_hypergeometric_mean() -> None:
     assert first[1000:].min() >= 1 and first[1000:].max() <= 50
 
 
+def test_no_attempt_succeeds_twice() -> None:
+    n, draw = np.full(50, 4), np.random.default_rng(1)
+    assert first_successes(n, np.full(50, 4), draw).tolist() == [1] * 50
+    assert set(first_successes(n, np.full(50, 3), draw).tolist()) == {1, 2}
+
+
 def synthetic() -> tuple[np.ndarray, np.ndarray]:
     draw = np.random.default_rng(2)
     return np.full(60, 400), draw.binomial(400, draw.beta(0.3, 6.0, 60))
@@ -99,6 +105,14 @@ def test_exact_expectation_equals_replay_for_equal_costs() -> None:
         for stop in (False, True)
     ]
     assert costs[1] / costs[0] == pytest.approx(stopping / uniform, rel=0.08)
+
+
+def test_attempts_to_a_share_by_hand() -> None:
+    # Of two problems one is solved by one attempt in four: coverage is k/8 up to 4/8.
+    assert attempts_to_share([4, 4], [0, 1], 0.5) == (2 * 2, 2 * (1 + 7 / 8))
+    assert attempts_to_share([4, 4], [0, 1], 0.7) == (2 * 3, 2 * (1 + 7 / 8 + 6 / 8))
+    assert attempts_to_share([4, 4], [0, 1], 1.0) == (2 * 4, 2 * (1 + 7 / 8 + 6 / 8 + 5 / 8))
+    assert attempts_to_share([4, 4], [0, 1], 0.1) == (2, 2)
 
 
 def naive_best_value(arms: list[Arm], firsts: list[np.ndarray], goal: int) -> float:
@@ -129,21 +143,37 @@ def naive_best_value(arms: list[Arm], firsts: list[np.ndarray], goal: int) -> fl
     return spent
 
 
-def test_the_sinking_threshold_is_best_value_draw_by_draw() -> None:
-    draw = np.random.default_rng(4)
-    n = np.full(25, 60)
-    arms = [
-        Arm(n, draw.binomial(60, draw.beta(0.3, 4.0, 25)), draw.lognormal(0, 1, 25))
-        for _ in range(2)
-    ]
-    totals = np.zeros(2)
-    for _ in range(3):
-        firsts = [first_successes(arm.n, arm.c, draw) for arm in arms]
-        each = replay_best_value(arms, firsts, 12), naive_best_value(arms, firsts, 12)
-        # A threshold may draw a few attempts past a fit's limit before the next fit.
-        assert each[0] == pytest.approx(each[1], rel=0.15)
-        totals += each
-    assert totals[0] == pytest.approx(totals[1], rel=0.05)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_sinking_threshold_is_best_value_draw_by_draw(seed: int) -> None:
+    """With costs that all differ, so that no two draws are worth the same."""
+    draw = np.random.default_rng(seed)
+    arms = []
+    for _ in range(2):
+        n = draw.integers(5, 40, 15)
+        arms.append(Arm(n, draw.binomial(n, draw.beta(0.3, 4.0, 15)), draw.lognormal(0, 1, 15)))
+    firsts = [first_successes(arm.n, arm.c, draw) for arm in arms]
+    solvable = int(((arms[0].c > 0) | (arms[1].c > 0)).sum())
+    for goal in (solvable // 2, solvable):
+        spent = replay_best_value(arms, firsts, goal)
+        assert spent == pytest.approx(naive_best_value(arms, firsts, goal), rel=1e-12)
+
+
+def test_a_replay_costs_every_attempt_up_to_the_first_success() -> None:
+    # The one success is the last attempt that was recorded, and the other problem has none.
+    arm, first = Arm(np.array([3, 2]), np.array([1, 0]), np.array([2.0, 0.5])), np.array([3, 3])
+    assert replay_best_value([arm], [first], 1) == 3 * 2.0 + 2 * 0.5
+    sooner = np.array([1, 2])
+    assert replay_rounds(arm, sooner, 1, stop_solved=False) == 2.0 + 0.5
+    assert replay_rounds(arm, sooner, 2, stop_solved=True) == 2.0 + 2 * 0.5
+    assert replay_rounds(arm, sooner, 2, stop_solved=False) == 2 * 2.0 + 2 * 0.5
+
+
+@pytest.mark.parametrize("dear", [0.5, 25.0])
+def test_the_threshold_starts_at_what_the_cheapest_arm_is_worth(dear: float) -> None:
+    n, c = np.array([10, 10]), np.array([2, 1])
+    arms = [Arm(n, c, np.array([0.25, 0.25])), Arm(n, c, np.array([dear, dear]))]
+    # One cheap attempt at each problem reaches the goal: the second problem waits for its third.
+    assert replay_best_value(arms, [np.array([1, 3]), np.array([4, 11])], 1) == 0.5
 
 
 def test_best_value_beats_both_where_costs_differ() -> None:

@@ -96,6 +96,13 @@ def test_bounds_for_problems_like_these(
     assert seen[0] == pytest.approx(max(own, 0) * total / size / variance, abs=1e-12)
 
 
+def test_of_two_problems_one_degree_of_freedom_is_left() -> None:
+    # One solved and one not: the variance is a quarter, and nothing is skewed.
+    low, high, _ = problems_like_these(moments(1, 1, 1, 0, 0), np.array([0.5]), 2.0, 0.3)
+    assert high[0] - 0.5 == pytest.approx(_student(0.3, 1.0) * 0.5, rel=1e-12)
+    assert 0.5 - low[0] == pytest.approx(_student(0.3, 1.0) * 0.5, rel=1e-12)
+
+
 @pytest.mark.parametrize("freedom", [9.0, 20.0, 127.0, 5000.0])
 def test_students_quantile(freedom: float) -> None:
     for level in (0.5, 0.9, 0.95, 0.99):
@@ -159,6 +166,15 @@ def test_problems_solved_too_often_to_matter_are_left_out() -> None:
     assert _failing(n[1:], c[1:], np.array([1.0]), np.array([150]))[0] == 0.0
 
 
+def test_a_problem_counts_as_often_solved_by_its_rate_not_by_its_attempts() -> None:
+    n, c, alike = np.array([20, 1000]), np.array([2, 2]), np.array([20.0, 1.0])
+    # Twenty are solved once in ten attempts, one hardly ever: all of them may well fail thirty.
+    all_fail = _failing(n, c, alike, np.array([30]))[0]
+    rare = _failing(n, c, np.array([0.001, 1.0]), np.array([30]))[0]
+    assert all_fail == pytest.approx(20 * 0.9**30 + 0.998**30, rel=0.1)
+    assert rare > 0.9
+
+
 def test_between_knots_the_power_is_interpolated() -> None:
     n, c, alike = np.full(3, 100), np.array([0, 1, 4]), np.array([5.0, 3.0, 2.0])
     powers = np.arange(101, 301)
@@ -185,6 +201,12 @@ def test_the_gain_between_two_k_is_its_formula(k_from: int, k_to: int) -> None:
     assert gain == pytest.approx(each.mean())
     assert low == pytest.approx(max(each.mean() - half, 0.0))
     assert high == pytest.approx(min(each.mean() + half, 1.0))
+
+
+def test_no_more_than_everything_can_be_gained() -> None:
+    gain, _, high = difference([10, 10], [1, 1], 1, 10, 0.95)
+    assert gain == pytest.approx(0.9)
+    assert high == 1.0
 
 
 def test_the_curve_says_at_each_k_what_can_be_trusted() -> None:

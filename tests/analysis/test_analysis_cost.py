@@ -130,6 +130,18 @@ def test_equal_coverage_is_bought_the_cheaper_way() -> None:
     assert split_budget([same], [[1, 2]], [[10, 20]], 100).attempts == (1,)
 
 
+def test_a_million_combinations_are_tried_and_not_one_more() -> None:
+    def split(*sizes: int) -> tuple[int, ...]:
+        none = [np.ones((size - 1, 1)) for size in sizes]
+        ks = [range(1, size) for size in sizes]
+        return split_budget(none, ks, ks, 0).attempts
+
+    assert split(1000, 1000) == (0, 0)
+    assert 101 * 9901 == 1_000_001
+    with pytest.raises(ValueError, match="name fewer k"):
+        split(101, 9901)
+
+
 def test_too_many_combinations_are_refused() -> None:
     row = np.ones((1001, 1))
     ks = list(range(1001))

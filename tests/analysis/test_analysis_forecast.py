@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import betaln
+from scipy.special import betaln, comb
 
 from orchestrator.analysis.beta import BetaPosterior
+from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.forecast import Forecast, ForecastRefused, forecast_coverage
+from orchestrator.analysis.scaling import fit_log, fit_power_law, log_spaced
 
 
 def trial(
@@ -60,6 +62,43 @@ def test_the_forecast_is_anchored_at_what_is_solved() -> None:
     assert forecast.high > forecast.low
     f_n, f_k = np.exp(forecast.a * 100.0**forecast.b), np.exp(forecast.a * 101.0**forecast.b)
     assert forecast.mean == pytest.approx(0.4 + 0.6 * (f_k - f_n) / (1 - f_n), abs=1e-12)
+
+
+def test_the_law_is_that_of_the_whole_curve() -> None:
+    n, c = [100] * 100, [0] * 60 + [1, 2, 5, 10, 20] * 8
+    forecast, law = forecast_coverage(n, c, 2000), fit_power_law(coverage_curve(n, c).mean, "log")
+    assert (forecast.a, forecast.b) == pytest.approx((law.a, law.b), rel=1e-6)
+
+
+def test_the_late_law_is_that_of_the_curve_from_the_root_of_n_on() -> None:
+    n, c = [25] * 100, [0] * 60 + [1, 2, 5, 10, 20] * 8
+    forecast, curve = forecast_coverage(n, c, 500), coverage_curve(n, c).mean
+    late = np.array([k for k in log_spaced(25, 40).tolist() if k >= 5])
+    assert late[0] == 5
+    (a,), (b,) = fit_log(late, np.log(curve[late - 1])[None, :])
+    f_n, f_k = np.exp(a * 25.0**b), np.exp(a * 500.0**b)
+    assert forecast.late == pytest.approx(0.4 + 0.6 * (f_k - f_n) / (1 - f_n), rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", [1, 8, 9])
+def test_an_interval_leaves_as_much_out_on_either_side(seed: int) -> None:
+    """Of two refits the ends are the quantiles; half the interval is the middle half."""
+    n, c = [100] * 100, [0] * 60 + [1, 2, 5, 10, 20] * 8
+    ends, half = (
+        forecast_coverage(n, c, 2000, level=level, draws=2, seed=seed) for level in (1.0, 0.5)
+    )
+    width = ends.high - ends.low
+    assert width > 0.05
+    assert half.low == pytest.approx(ends.low + width / 4, abs=1e-12)
+    assert half.high == pytest.approx(ends.high - width / 4, abs=1e-12)
+
+
+def test_half_a_solve_is_expected_where_the_law_expects_less() -> None:
+    # The law expects a tenth of a problem more; of a Poisson of mean 0.5, 95 % lie at or below 2.
+    c = [0] * 60 + [1, 2, 5, 10, 20] * 8
+    forecast = forecast_coverage([100] * 100, c, 101, draws=4000)
+    assert forecast.mean < 0.402
+    assert (forecast.low, forecast.high) == (0.4, 0.42)
 
 
 def test_farther_is_higher_and_less_sure() -> None:
@@ -148,6 +187,22 @@ def test_the_posterior_is_that_of_a_fine_grid(right: list[int]) -> None:
     found = BetaPosterior.from_counts(n, c)
     for k in (1, 10, 1000):
         assert found.coverage(k) == pytest.approx(fine.coverage(k), abs=0.004)
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.45, 7.0), (0.8, 2.2)])
+def test_very_many_problems_leave_one_pair(alpha: float, beta: float) -> None:
+    right = np.arange(11)
+    share = np.exp(betaln(alpha + right, beta + 10 - right) - betaln(alpha, beta)) * comb(10, right)
+    c = np.repeat(right, np.round(200_000 * share).astype(int))
+    found = BetaPosterior.from_counts(np.full(len(c), 10), c)
+    assert float(found.weight @ found.alpha) == pytest.approx(alpha, rel=0.01)
+    assert float(found.weight @ found.beta) == pytest.approx(beta, rel=0.01)
+
+
+def test_the_beta_posterior_reaches_from_a_hundredth_to_a_hundred() -> None:
+    found = BetaPosterior.from_counts([5] * 4, [0, 0, 1, 5])
+    assert found.alpha.min() == found.beta.min() == 0.01
+    assert found.alpha.max() == found.beta.max() == 100.0
 
 
 def test_stopping_at_a_first_success_does_not_mislead_the_beta_posterior() -> None:

@@ -45,12 +45,51 @@ def test_a_wider_level_is_wider() -> None:
         coverage_curve([5], [1], [1], level=1.0)
 
 
+def test_a_low_level_still_leaves_the_mean_inside() -> None:
+    curve = coverage_curve([50] * 20, range(20), [1, 10, 25], level=0.3)
+    for low, high in ((curve.low, curve.high), (curve.low_like, curve.high_like)):
+        assert np.all((low < curve.mean) & (curve.mean < high))
+
+
 def test_the_note_says_where_nothing_is_trustworthy() -> None:
     clear = coverage_curve([100] * 50, range(50), [1, 10])
     assert clear.note == ""
     solved = coverage_curve([10] * 50, [10] * 50, [1, 5])
     assert "At k = 1 to 5 neither interval is trustworthy." in solved.note
     assert "absent from these 50" in solved.note
+
+
+def test_each_sentence_of_a_note_names_its_own_k() -> None:
+    note = coverage_curve([10] * 60, [6] * 60).note
+    assert "At k = 4 to 10 coverage is below 1 % or above 99 %" in note
+    assert "At k = 3 to 10 fewer than three chance events" in note
+    assert "At k = 4 to 10 neither interval" in note
+    assert "At k = 1 to 3 the problems are so alike" in note
+
+
+@pytest.mark.parametrize(
+    ("problems", "right", "few"), [(11, 5, True), (12, 6, False), (14, 7, False)]
+)
+def test_three_chance_events_are_enough_for_these_problems(
+    problems: int, right: int, few: bool
+) -> None:
+    # One attempt each: as many events as the binomial's variance, 2.7, 3 and 3.5.
+    note = coverage_curve([1] * problems, [1] * right + [0] * (problems - right)).note
+    assert ("fewer than three chance events" in note) == few
+
+
+@pytest.mark.parametrize(("apart", "alike"), [(1, True), (2, False)])
+def test_a_quarter_of_the_variance_must_have_been_seen(apart: int, alike: bool) -> None:
+    # Ten rates, 0.1 either side of a half: their variance is 10/(10 + 25) of the whole; half so
+    # far apart it is 2.5/(2.5 + 25).
+    curve = coverage_curve([20] * 10, [10 - apart, 10 + apart] * 5, [1])
+    assert curve.trusted_like.tolist() == [not alike]
+    assert ("so alike" in curve.note) == alike
+
+
+def test_coverage_of_99_percent_is_not_above_it() -> None:
+    assert coverage_curve([1] * 100, [1] * 99 + [0], [1]).trusted_like.tolist() == [True]
+    assert coverage_curve([1] * 101, [1] * 100 + [0], [1]).trusted_like.tolist() == [False]
 
 
 def test_a_curve_reaches_the_smallest_n_and_not_beyond() -> None:
@@ -88,7 +127,19 @@ def test_the_mixture_finds_two_groups() -> None:
 def test_the_mixture_of_one_kind_lies_at_its_own_rate(n: int, c: int) -> None:
     mixture = fit_mixture(np.array([n]), np.array([c]), np.array([3.0]), highest=1.0)
     assert mixture.weights.sum() == pytest.approx(1.0)
-    assert mixture.failure_moment(1) == pytest.approx(1 - c / n, abs=0.4 / n**0.5)
+    assert mixture.failure_moment(1) == pytest.approx(1 - c / n, abs=0.2 / n**0.5)
+
+
+@pytest.mark.parametrize("n", [1, 25, 1000])
+def test_the_mixtures_rates_are_one_standard_error_apart_and_denser_at_the_ends(n: int) -> None:
+    rates = fit_mixture(np.array([n]), np.array([n]), np.array([1.0]), highest=1.0).rates
+    assert (rates[0], rates[-1]) == (0.0, 1.0)
+    step = 0.5 / n**0.5
+    apart = np.sin(np.arange(step, np.pi / 2, step)) ** 2
+    assert np.abs(rates[:, None] - apart).min(axis=0).max() < 1e-12
+    others = rates[np.abs(rates[:, None] - apart).min(axis=1) > 1e-12]
+    assert np.all((others < 1 / n) | (others > 1 - 1 / n))
+    assert others == pytest.approx(1 - others[::-1])
 
 
 def test_the_mixture_is_as_fine_as_the_most_attempts_allow() -> None:

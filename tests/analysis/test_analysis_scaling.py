@@ -75,6 +75,19 @@ def test_finds_laws_at_the_ends_of_what_it_searches(b: float) -> None:
     assert found[0][0] == pytest.approx(-0.7, rel=1e-3)
 
 
+def test_no_law_rises_above_one() -> None:
+    # A mean of ones may be rounded above 1.
+    (a,), _ = fit_log(np.arange(1, 50), np.full((1, 49), 1e-15))
+    assert a == 0.0
+
+
+def test_no_law_falls_with_more_attempts() -> None:
+    ks = np.arange(1, 50)
+    (a,), (b,) = fit_log(ks, (-0.7 * ks**0.05)[None, :])
+    assert -1e-9 < b <= 0.0
+    assert a == pytest.approx(float(np.mean(-0.7 * ks**0.05)), rel=1e-6)
+
+
 def test_forty_points_as_in_the_paper() -> None:
     curve = 1.0 - np.linspace(0.9, 0.2, 1000) ** 3
     assert fit_power_law(curve, "log") == fit_power_law(curve, "log", points=40)

@@ -121,6 +121,14 @@ def test_the_papers_subsets_agree_in_mean_and_their_spread_vanishes_at_n() -> No
     assert papers.sd_over_subsets[2] == pytest.approx(0.0)
 
 
+def test_a_hundred_subsets_as_in_the_paper() -> None:
+    usual = paper_subsets([SAMPLES], [2, 3], "best-of-n")
+    stated = paper_subsets([SAMPLES], [2, 3], "best-of-n", subsets=100, seed=0)
+    assert usual.precision.tolist() == stated.precision.tolist()
+    assert usual.sd_over_subsets is not None and stated.sd_over_subsets is not None
+    assert usual.sd_over_subsets.tolist() == stated.sd_over_subsets.tolist()
+
+
 @pytest.mark.parametrize("method", ["majority", "weighted", "best-of-n"])
 def test_the_papers_subsets_are_means_over_problems(method: Method) -> None:
     sure = Judged(np.array([0, 0, 0]), np.array([True] * 3), np.array([0.1, 0.2, 0.3]))

@@ -31,6 +31,12 @@ def test_slots_after_the_first_success_are_overshoot() -> None:
     assert with_overshoot.mean == pytest.approx([0.0, 0.5, 0.5, 0.5])
 
 
+def test_batches_after_a_solved_one_change_nothing() -> None:
+    solved, other = Batch(0, (PASSED,)), Batch(1, (FAILED,) * 3)
+    assert survival_curve(2, [solved, Batch(0, (FAILED, PASSED)), other]).mean.tolist() == [0.5] * 3
+    assert survival_curve(1, [solved, Batch(0, (FAILED, FAILED))]).k.tolist() == [1]
+
+
 def test_in_batch_form_is_the_mean_over_orders_within_the_batch() -> None:
     batch = (PASSED, FAILED, PASSED, FAILED, FAILED)
     entered = Batch(0, (FAILED,) * 2)
@@ -96,6 +102,25 @@ def test_censoring_leaves_the_interval_what_the_fewer_followed_are_worth() -> No
     half = z * np.sqrt(0.24 / worth + z * z / (4 * worth**2)) / (1 + z * z / worth)
     assert curve.low[1] == pytest.approx(middle - half, abs=1e-6)
     assert curve.high[1] == pytest.approx(middle + half, abs=1e-6)
+
+
+def test_nothing_is_learned_once_nobody_is_followed() -> None:
+    # The first problem is solved by two of its batch's four, the second is followed no further.
+    batches = [Batch(0, (PASSED, PASSED, PASSED, FAILED)), Batch(1, (FAILED, FAILED))]
+    curve = survival_curve(2, batches)
+    assert curve.mean == pytest.approx([0.375, 0.5, 0.5, 0.5])
+    for ends in (curve.low, curve.high):
+        assert ends[2:].tolist() == [ends[1]] * 2
+        assert ends[0] != ends[1]
+
+
+def test_an_estimate_that_rests_on_one_problem_is_worth_one() -> None:
+    # Of three problems one is followed to k = 2, and one of its two attempts there is right.
+    failed = [Batch(i, (FAILED,)) for i in range(3)]
+    curve, z = survival_curve(3, [*failed, Batch(2, (PASSED, FAILED))]), 1.959964
+    assert curve.mean == pytest.approx([0.0, 0.5, 1.0])
+    assert curve.high[1] - 0.5 == pytest.approx(0.5 * z / np.sqrt(1 + z * z), abs=1e-6)
+    assert 0.5 - curve.low[1] == pytest.approx(0.5 * z / np.sqrt(1 + z * z), abs=1e-6)
 
 
 def test_what_comes_after_an_unknown_slot_is_not_followed() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.analysis import unbiased
 from orchestrator.analysis.coverage import coverage_curve, mean_coverage, pass_at_k
-from orchestrator.analysis.unbiased import failure_powers
+from orchestrator.analysis.unbiased import Floats, Integers, failure_powers
 
 
 def rational(n: int, c: int, k: int) -> Fraction:
@@ -48,6 +48,22 @@ def test_small_blocks_give_the_same_values(monkeypatch: pytest.MonkeyPatch) -> N
     for terms in (1, 7, 100, 5000):
         monkeypatch.setattr(unbiased, "_TERMS", terms)
         assert pass_at_k(n, c, k) == pytest.approx(whole, abs=1e-15)
+
+
+def test_so_many_factors_are_multiplied_at_a_time_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    blocks: list[int] = []
+
+    def watched(n: Integers, few: Integers, many: Integers) -> Floats:
+        blocks.append(int(few.sum()))
+        return log_product(n, few, many)
+
+    log_product = unbiased._log_product
+    monkeypatch.setattr(unbiased, "_log_product", watched)
+    monkeypatch.setattr(unbiased, "_TERMS", 10)
+    pass_at_k(np.arange(2, 47), 1, 1)
+    assert blocks == [10, 10, 10, 10, 5]
 
 
 def test_tiny_coverage_keeps_its_relative_precision() -> None:
