@@ -71,8 +71,8 @@ CREATE TABLE IF NOT EXISTS rewards (
     reward REAL, PRIMARY KEY (arm, problem, slot, model)) WITHOUT ROWID
 """
 
-# OR ROLLBACK: a row that does not fit ends its group's transaction, which is lost anyway, and
-# SQLite need not keep what would undo a statement of many rows alone.
+# OR ROLLBACK: a row that does not fit ends its group's transaction, which is lost anyway, so that
+# SQLite need not keep what would undo one statement of many rows (writer.py).
 PUT_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 PUT_ARM = "INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 PUT_PROBLEM = "INSERT OR ROLLBACK INTO problems VALUES (?, ?, ?, ?, ?)"

@@ -24,7 +24,7 @@ from orchestrator.store.writer import Writer
 from providers.sample import Choice, SampleResponse
 from verifiers.verdict import Verdict
 
-CACHE_KIB = 8192
+CACHE_KIB = 3072
 CHECKPOINT_PAGES = 4000
 """Rounds over the problems write the same pages again and again: what is checkpointed later is
 written back less often. 16 MiB of write-ahead log."""

@@ -145,10 +145,13 @@ class Writer:
 def execute_many(
     connection: sqlite3.Connection, statement: str, rows: list[tuple[Any, ...]]
 ) -> None:
-    """Execute a statement for every row, an INSERT for many rows at a time."""
+    """Execute a statement for every row, an INSERT OR ROLLBACK for many rows at a time.
+
+    Of the other statements SQLite would keep what undoes many rows, in memory.
+    """
     start, _, values = statement.partition(" VALUES ")
     done = 0
-    for size in AT_ONCE if values else ():
+    for size in AT_ONCE if start.startswith("INSERT OR ROLLBACK ") else ():
         while len(rows) - done >= size:
             wide = f"{start} VALUES {', '.join([values] * size)}"
             connection.execute(wide, list(chain.from_iterable(rows[done : done + size])))

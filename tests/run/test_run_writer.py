@@ -46,7 +46,7 @@ def test_of_rows_with_one_key_the_last_stays() -> None:
     assert connection.execute("SELECT value FROM meta").fetchall() == [("99",)]
 
 
-def test_what_is_no_insert_is_executed_row_by_row() -> None:
+def test_what_is_no_plain_insert_is_executed_row_by_row() -> None:
     connection = database()
     answer = (0, "m", "", None, *[None] * 7, 1.0, 1.0, 1.0)
     execute_many(connection, schema.PUT_ANSWER, [(i, *answer) for i in range(100)])
