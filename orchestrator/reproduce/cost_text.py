@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
@@ -111,23 +111,25 @@ def print_cost_table(
     shown = Table(
         title=f"SWE-bench Lite, {paper.problems} problems, prices of {paper.date}: "
         "ours (published)",
-        box=box.SIMPLE_HEAD, title_justify="left",
+        box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0),
     )  # fmt: skip
     for name in ("model", "$ each", "attempts", "solved %", "95 %", "total $", "relative",
                  "today"):  # fmt: skip
-        shown.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
+        # Published figures have a line of their own, so that none is cut short in 80 columns.
+        side: Literal["left", "right"] = "left" if name == "model" else "right"
+        shown.add_column(name, justify=side, overflow="fold")
     for row in table.rows:
         theirs = row.model.published
         relative = float(theirs.total_usd) / float(table.rows[0].model.published.total_usd)
         today = "no price" if row.today is None else dollars(row.today)
         shown.add_row(
             row.model.name,
-            f"{dollars(row.per_attempt)} (${theirs.usd_per_attempt})",
+            f"{dollars(row.per_attempt)}\n(${theirs.usd_per_attempt})",
             f"{row.point.k}",
-            f"{100 * row.point.mean:.2f} ({theirs.solved_percent:.2f})",
+            f"{100 * row.point.mean:.2f}\n({theirs.solved_percent:.2f})",
             f"{100 * row.point.low_like:.1f} to {100 * row.point.high_like:.1f}",
-            f"{dollars(row.spent)} (${theirs.total_usd})",
-            f"{table.relative(row):.1f}x ({relative:.1f}x)",
+            f"{dollars(row.spent)}\n(${theirs.total_usd})",
+            f"{table.relative(row):.1f}x\n({relative:.1f}x)",
             today,
         )
     console.print(shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -136,6 +137,20 @@ def test_the_same_seed_replays_the_same_attempts(printed: dict[str, Any], tmp_pa
             "SELECT arm, problem, slot, text FROM samples ORDER BY 1, 2, 3"
         ).fetchall()
     assert first == again
+
+
+def test_in_eighty_columns_no_figure_is_cut_short(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "reproduce", "cost-table", "--attempts", "5",
+         "--out", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
+        env=os.environ | {"COLUMNS": "80"},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    table, _, _ = ended.stdout.partition("is priced today")
+    assert "…" not in table
+    for figure in ("attempts", "relative", "(29.62)", "($10.8)", "$0.13", "(4.7x)", "22.0 to"):
+        assert figure in table
 
 
 def test_live_says_what_it_needs() -> None:
