@@ -49,8 +49,8 @@ def rehearse() -> None:
     # What the module `site` puts there, which cells do not load.
     builtins.exit, builtins.quit = Quitter("exit", "Ctrl-D"), Quitter("quit", "Ctrl-D")
     for _ in range(_ROUNDS):
-        for source in (_PROGRAM, _SUM, _FAILING):
-            _perform("run", {}, [source], b"3 4\n5 6\n" if source is _SUM else b"3\n4 5\n")
+        for source, given in ((_PROGRAM, b"3\n4 5\n"), (_SUM, b"3 4\n"), (_FAILING, b"")):
+            _perform("run", {}, [source], given)
         _perform("call", {"entry": "f"}, [_FUNCTION, b'[1,"x"]', b"[2,[3]]"], b"")
     for handle, one in enumerate(kept):
         os.dup2(one, handle)
