@@ -14,7 +14,7 @@ def test_every_rule_can_be_made_and_has_a_name_and_a_version() -> None:
 
 
 def test_an_unknown_rule_is_told_with_those_there_are() -> None:
-    with pytest.raises(UnknownRule, match="no rule named 'maths'.*stated, number, choice"):
+    with pytest.raises(UnknownRule, match=r"no rule named 'maths'.*stated, number, choice"):
         make_rule("maths")
 
 
