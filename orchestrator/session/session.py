@@ -22,9 +22,11 @@ from rich.console import Console
 from budgets.ledger import Ledger
 from budgets.meter import TimeMeter
 from orchestrator import errors
+from orchestrator.engine.control import Control
 from orchestrator.engine.counters import RunState, arm_counts
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.judging import Judging
+from orchestrator.engine.shared import Shared
 from orchestrator.errors import ConfigError, OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
 from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
@@ -171,7 +173,7 @@ async def _session(
         meter.stop()
 
     engine = Engine(
-        arms, schedule, store, ledger, state,
+        Shared(arms, schedule, store, ledger, state, Control(state)),
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
         unfinished=rest.unfinished, batches=rest.batches,
         judge_jobs=prepared.study.judge_jobs or default_jobs(), let_go=let_go,
