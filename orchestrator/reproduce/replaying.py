@@ -128,6 +128,7 @@ async def run_replay(
     from orchestrator.prepare import prepare
     from orchestrator.run import RunOptions, refuse_used, run_session
     from orchestrator.study import make_study
+    from orchestrator.typed import Typed
 
     refuse_used(directory)
     arms = [
@@ -149,7 +150,7 @@ async def run_replay(
         },
         "the reproduction's study",
     )  # fmt: skip
-    prepared = await prepare(study, api_key_env=None)
+    prepared = await prepare(study, Typed(prices=study.prices))
     quiet = Console(file=io.StringIO())
     ending = await run_session(prepared, RunOptions(directory, False, "none", quiet))
     if ending.exit_code:
