@@ -211,15 +211,13 @@ async def _session(
 async def _open_store(prepared: Prepared, options: RunOptions) -> AsyncIterator[RunStore]:
     directory = options.directory
     refuse_network_file_system(directory if directory.exists() else directory.parent)
-    if options.resume:
-        lock = RunLock(directory)
-    else:
+    if not options.resume:
         refuse_used(directory)
-        try:
-            (directory / "logs").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"{directory} cannot be made: {error.strerror}.") from None
-        lock = RunLock(directory)
+    try:
+        (directory / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{directory} cannot be made: {error.strerror}.") from None
+    lock = RunLock(directory)
     if not options.resume:
         _write_study(directory, prepared)
     store = RunStore(directory / "run.db", create=not options.resume)
