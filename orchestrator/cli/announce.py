@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.prepare import Prepared, PreparedArm
+    from orchestrator.plan.prepare import Prepared, PreparedArm
 
 
 def announce(console: Console, prepared: Prepared, directory: Path, *, resume: bool) -> None:
