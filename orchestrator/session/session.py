@@ -288,7 +288,7 @@ async def _start_servers(
     if users and set(users) <= set(meters.unpaid):
         for arm in bundled:
             # Nothing is ever sent there.
-            arm.provider = open_provider(arm, prepared.study, None, "http://127.0.0.1:9/v1")
+            arm.provider = open_provider(arm, prepared.study, "http://127.0.0.1:9/v1")
         return []
     if not bundled:
         return []
@@ -303,7 +303,7 @@ async def _start_servers(
     stack.push_async_callback(child.stop)
     for arm in bundled:
         # Closed with the arm.
-        arm.provider = open_provider(arm, prepared.study, None, child.base_url)
+        arm.provider = open_provider(arm, prepared.study, child.base_url)
     return [child]
 
 
