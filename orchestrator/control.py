@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from budgets.limits import Permit
-from budgets.prices import Price
+from budgets.price import Price
 from orchestrator.arms import ReadyArm
 from orchestrator.errors import OrchError
 from orchestrator.state import RunState

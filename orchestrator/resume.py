@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budgets.ledger import Ledger
-from budgets.prices import Price
+from budgets.price import Price
 from orchestrator.arms import ReadyArm
 from orchestrator.batch import Phase, Running, price_key
 from orchestrator.control import Account, Ticket

@@ -58,7 +58,7 @@ def checked_url(text: str, source: str) -> URL:
     if url.user is not None or url.password is not None:
         raise ProviderConfigError(
             f"{source} carries credentials; put the key into an environment variable and name it "
-            "with --api-key-env"
+            "as `api_key_env`"
         )
     if url.scheme not in ("http", "https") or not host or not port:
         raise ProviderConfigError(
