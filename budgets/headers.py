@@ -3,8 +3,8 @@
 Understood: `x-ratelimit-{limit,remaining,reset}-{requests,tokens,...}` (OpenAI, Azure, Groq, ...;
 resets such as `6m0s`, `120ms`, `59.7`), `anthropic-ratelimit-{requests,tokens,input-tokens,
 output-tokens}-{limit,remaining,reset}` (resets as RFC 3339 moments), `retry-after` (seconds or an
-HTTP date, or `30s` as some write) and `retry-after-ms`. Names are lower case. A header that cannot be read is as if it
-were not there: a provider's slip must not stop a run.
+HTTP date, or `30s` as some write) and `retry-after-ms`. Names are lower case. A header that cannot
+be read is as if it were not there: a provider's slip must not stop a run.
 """
 
 from __future__ import annotations

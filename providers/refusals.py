@@ -81,6 +81,7 @@ LASTING_S = 600.0
 CUT_BY_GATEWAY = frozenset({504, 524})
 """A gateway gave up waiting for a long generation: a censored draw, like a timeout of ours."""
 
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Who was asked for what: enough to tell a person what to do."""

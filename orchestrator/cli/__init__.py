@@ -63,7 +63,7 @@ def main() -> None:
     from orchestrator.errors import OrchError
 
     try:
-        from orchestrator.shadow import refuse_shadowed_packages
+        from orchestrator.cli.neighbour import refuse_shadowed_packages
 
         refuse_shadowed_packages()
         load_dotenv(Path.cwd())
@@ -77,9 +77,10 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except OrchError as error:
+        from orchestrator.cli.flags import with_flags
         from orchestrator.report.text import visible
 
-        click.echo(f"orch: {visible(str(error))}", err=True)
+        click.echo(f"orch: {visible(with_flags(str(error)))}", err=True)
         code = error.exit_code
     except BrokenPipeError:
         # The reader of our output left; nothing more can be said to it.
