@@ -141,7 +141,7 @@ def host_of(
     """
     row = known.find(name)
     if row is None:
-        return None if base_url is None else (Host.of(checked_url(base_url, "--base-url")), False)
+        return None if base_url is None else (Host.of(checked_url(base_url, "`base_url`")), False)
     if _recorded(row, base_url):
         return None
     url, source = _address(row, base_url, os.environ if environ is None else environ)
@@ -178,12 +178,12 @@ def home_of(host: Host) -> str | None:
 def _address(row: Known, base_url: str | None, environ: Mapping[str, str]) -> tuple[URL, str]:
     """The base URL and what to call its source in an error."""
     if base_url is not None:
-        return checked_url(base_url, "--base-url"), "--base-url"
+        return checked_url(base_url, "`base_url`"), "`base_url`"
     if row.url_variable and environ.get(row.url_variable, "").strip():
         return checked_url(environ[row.url_variable], row.url_variable), row.url_variable
     if row.base_url is None:
         raise ProviderConfigError(
-            f"provider {row.name!r} has no address of its own; give one with --base-url"
+            f"provider {row.name!r} has no address of its own; give one as `base_url`"
         )
     return checked_url(row.base_url, row.name), OWN_ADDRESS
 
@@ -210,8 +210,8 @@ def _key(
         if row.key_needed and not is_loopback(url.host or ""):
             raise ProviderConfigError(
                 f"{source} leads to {url.scheme}://{url.host}, where {variable} is not sent (it "
-                f"belongs to {_home(row)}); bind that host's own key with --api-key-env "
-                f"VAR@{Host.of(url)}, or use --provider compatible for a server without a key"
+                f"belongs to {_home(row)}); bind that host's own key with `api_key_env` "
+                f"VAR@{Host.of(url)}, or use `provider` compatible for a server without a key"
             )
         return None
     if variable is None:
@@ -220,7 +220,7 @@ def _key(
     if key is None and (row.key_needed or api_key_env is not None):
         raise ProviderConfigError(
             f"{variable} is not set; put the key for {url.host} into it, or name another "
-            "variable with --api-key-env"
+            "variable as `api_key_env`"
         )
     return key
 
