@@ -92,6 +92,8 @@ def what_happened(error: str, sent: str, status: int | None = None) -> What:
     """
     if sent == "not_sent":
         return "not_sent"
+    if status in GATEWAY_STATUSES:
+        return "rejected_gateway"
     if sent == "rejected":
         return _rejected(error, status)
     return _UNANSWERED.get(error, "reset")
@@ -124,8 +126,6 @@ def _rejected(error: str, status: int | None) -> What:
     if status is None:
         # Without a status a server error cannot be told from a gateway's.
         return _REFUSALS.get(error, "rejected_gateway")
-    if status in GATEWAY_STATUSES:
-        return "rejected_gateway"
     if status in OVERLOADED_STATUSES:
         return "rejected_overloaded"
     if status >= 500:
