@@ -13,16 +13,8 @@ import random
 import time
 from datetime import UTC, datetime
 
-<<<<<<< HEAD
-from budgets.ledger import Ledger
 from budgets.limits import PATIENCE_S
 from budgets.outcomes import LIMITER_OUTCOMES, outcome_action, what_happened
-from orchestrator.engine.control import Control
-from orchestrator.engine.counters import RunState
-=======
-from budgets.limits import PATIENCE_S, Outcome
-from budgets.outcomes import outcome_action, what_happened
->>>>>>> main
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.judging import Judging
 from orchestrator.engine.shared import Shared

@@ -21,7 +21,7 @@ import msgspec
 
 from budgets.limits import CannotClear, Permit
 from budgets.outcomes import LIMITER_OUTCOMES, Action, outcome_action, what_happened
-from budgets.prices import Price
+from budgets.price import Price
 from providers.errors import BadResponse, Fatal, ProviderError, RateLimited, Sent, UnknownModel
 from providers.gateway.accounts import Accounts, Call, over_budget
 from providers.gateway.attempts import Attempt

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from yarl import URL
 
 from budgets.limits import Limiter
-from budgets.prices import Price
+from budgets.price import Price
 from providers.gateway.dialects import Endpoint, spoken
 from providers.gateway.errors import Refusal
 from providers.registry import Door

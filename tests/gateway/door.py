@@ -11,7 +11,7 @@ from budgets.journal import MemoryJournal
 from budgets.ledger import Ledger
 from budgets.limits import Limiter
 from budgets.money import picodollars
-from budgets.prices import Band, Price, Rates
+from budgets.price import Band, Price, Rates
 from providers.gateway.accounts import Call
 from providers.gateway.server import Gateway
 from providers.gateway.upstream import Upstream
