@@ -50,7 +50,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="orch", prog_name="orch")
+@click.version_option(package_name="orch-sampling", prog_name="orch")
 def orch() -> None:
     """Buy as many attempts at each problem as a budget allows; report coverage per dollar.
 
