@@ -127,7 +127,7 @@ def test_gateway_command_killed_with_its_gateway_leaves_no_call_unbooked(place: 
     after = place.bill
     totals = place.ledger().totals()
     assert totals.settled <= after <= totals.committed
-    code, spent, _ = place.call("1", sys.executable, "agent.py", 1, 0)
+    code, _spent, _ = place.call("1", sys.executable, "agent.py", 1, 0)
     assert code == 0
     totals = place.ledger().totals()
     assert totals.settled <= place.bill <= totals.settled + totals.uncertain
