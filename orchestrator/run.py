@@ -40,7 +40,7 @@ from orchestrator.metering import (
 from orchestrator.prepare import Prepared, amount, open_provider, ready
 from orchestrator.progress import Display, Progress
 from orchestrator.resume import Owed, owed, recount, refuse_unresumable, resolved_slots
-from orchestrator.schedule import ArmPlan, Schedule, make_policy
+from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
 from orchestrator.speed import key_of_session, session_document
 from orchestrator.state import RunState, arm_counts
 from orchestrator.store.directory import RunLock, refuse_network_file_system
@@ -401,6 +401,8 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
         spec = {
             **msgspec.to_builtins(arm.spec),
             "price": None if arm.price is None else arm.price.to_dict(),
+            # So that a run is reported where a policy of another package is not installed.
+            "estimators": estimators_of(arm.spec.policy),
             "verifier": arm.verifier.name,
             "problem_set": problem_set,
             "verifier_version": arm.verifier.version,

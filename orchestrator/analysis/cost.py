@@ -3,20 +3,46 @@
 Money is whole picodollars wherever it is added up or reported; only ratios and chances are
 binary floats. Two prices of a point on the curve: as bought (what this run had spent when its
 k-th round was done) and at k (what k fresh attempts at each problem cost, the prompt once per
-request of a stated batch size).
+request of a stated batch size, and the first of them without a prompt cache).
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from orchestrator.analysis.intervals import difference
 from orchestrator.analysis.unbiased import counts, whole
+
+Rate = int | Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What attempts bought afresh cost: means summed over the problems, in picodollars."""
+
+    first: Rate
+    """The prompt of the first request at each problem, which finds no prompt cache."""
+    later: Rate
+    """The prompt of every further request at each problem."""
+    each: Rate
+    """The output of one attempt at each problem."""
+    batch: int
+    """Attempts per request."""
+
+    def usd_at_k(self, k: int) -> int:
+        """Picodollars of k fresh attempts at every problem, rounded up; ValueError for k < 1."""
+        if k < 1 or self.batch < 1:
+            raise ValueError("k and the attempts per request must be at least 1")
+        requests = -(-k // self.batch)
+        return math.ceil(self.first + (requests - 1) * self.later + k * self.each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +75,11 @@ def usd_per_solved(settled: int, uncertain: int, solved: int) -> int | None:
     return -(-(settled + uncertain) // solved) if solved else None
 
 
-def usd_at_k(k: int, prompt: Sequence[int], sample: Sequence[int], batch: int) -> int:
-    """Picodollars of k fresh attempts at each problem, in requests of `batch` attempts.
-
-    `prompt` and `sample`: mean picodollars of each problem's prompt (once per request) and of
-    one attempt's output, both [P].
-    """
-    if k < 1 or batch < 1:
-        raise ValueError("k and the attempts per request must be at least 1")
-    return -(-k // batch) * sum(prompt) + k * sum(sample)
-
-
-def usd_as_bought(first_slots: Sequence[int], costs: Sequence[int], k: int) -> int:
-    """Picodollars of all requests whose first slot (from 0) lies below k: rounds 1 to k."""
-    return sum(cost for first, cost in zip(first_slots, costs, strict=True) if first < k)
+def usd_as_bought(first_slots: Sequence[int], costs: Sequence[int], ks: Sequence[int]) -> list[int]:
+    """Picodollars of all requests whose first slot (from 0) lies below each k: rounds 1 to k."""
+    pairs = sorted(zip(first_slots, costs, strict=True))
+    firsts, sums = [first for first, _ in pairs], [0, *accumulate(cost for _, cost in pairs)]
+    return [sums[bisect_left(firsts, k)] for k in ks]
 
 
 def until_solved_cost(first: Sequence[int], costs: Sequence[Sequence[int]], k: int) -> int:

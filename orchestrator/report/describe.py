@@ -14,15 +14,9 @@ import numpy as np
 from orchestrator.analysis.compare import Difference, paired_difference, unpaired_difference
 from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.forecast import ForecastRefused, forecast_coverage
+from orchestrator.analysis.grid import points_to
 from orchestrator.analysis.scaling import Space, fit_power_law
 from orchestrator.report.data import ArmReport, CoveragePoint, FitLine, ForecastPoint
-
-
-def points_to(most: int) -> list[int]:
-    """1, 2, 5, 10, 20, 50, ... up to `most`, and `most` itself."""
-    ks = [lead * 10**power for power in range(len(str(most))) for lead in (1, 2, 5)]
-    kept = [k for k in ks if k <= most]
-    return kept if not most or kept[-1] == most else [*kept, most]
 
 
 def with_curve(arm: ArmReport, ks: Sequence[int] | None = None) -> ArmReport:
@@ -44,7 +38,7 @@ def with_curve(arm: ArmReport, ks: Sequence[int] | None = None) -> ArmReport:
 
 def with_law(arm: ArmReport, forecast_at: Sequence[int] | None = None) -> ArmReport:
     """`arm` with both fits of the power law and forecasts (at 10 and 100 n by default)."""
-    if arm.policy != "uniform" or not arm.n or min(arm.n) < 3:
+    if not arm.uniform or not arm.n or min(arm.n) < 3:
         return arm
     smallest = min(arm.n)
     whole = coverage_curve(arm.n, arm.c).mean
@@ -110,7 +104,7 @@ def difference(
 ) -> Difference | None:
     """Coverage of `first` at k_first minus `second` at k_second; None if either lacks it."""
     shared = sorted(set(first.problem_ids) & set(second.problem_ids))
-    uniform = first.policy == second.policy == "uniform"
+    uniform = first.uniform and second.uniform
     if uniform and len(shared) > 1:
         sides = [_counts(arm, shared) for arm in (first, second)]
         if min(sides[0][0]) >= k_first and min(sides[1][0]) >= k_second:

@@ -19,7 +19,7 @@ def marginals(arm: ArmReport) -> list[Marginal]:
 
     Empty where k cannot be bought afresh (attempts that stopped at a success), or costs nothing.
     """
-    if arm.policy != "uniform" or not all(point.at_k for point in arm.points):
+    if arm.fresh is None or not all(point.at_k for point in arm.points):
         return []
     return [
         marginal(arm.n, arm.c, low.k, high.k, (high.at_k or 0) - (low.at_k or 0))
@@ -52,7 +52,7 @@ def best_split(arms: Sequence[ArmReport], budget: int) -> str:
     priced = [
         arm
         for arm in arms
-        if arm.policy == "uniform" and arm.points and all(point.at_k for point in arm.points)
+        if arm.fresh is not None and arm.points and all(point.at_k for point in arm.points)
     ]
     groups: dict[tuple[str, tuple[str, ...]], list[ArmReport]] = {}
     for arm in priced:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from budgets.money import picodollars
 from orchestrator.analysis.cost import (
     CostPoint,
+    Fresh,
     coverage_at_cost,
     frontier,
     marginal,
@@ -17,7 +19,6 @@ from orchestrator.analysis.cost import (
     split_budget,
     until_solved_cost,
     usd_as_bought,
-    usd_at_k,
     usd_per_solved,
 )
 from orchestrator.analysis.coverage import mean_coverage
@@ -30,20 +31,26 @@ def test_usd_per_solved_counts_uncertain_money_and_rounds_up() -> None:
 
 
 def test_usd_at_k_pays_the_prompt_once_per_request() -> None:
-    prompt, sample = [100, 200], [7, 11]
-    assert usd_at_k(1, prompt, sample, 4) == 318
-    assert usd_at_k(3, prompt, sample, 1) == 3 * 318
-    assert usd_at_k(4, prompt, sample, 4) == 300 + 4 * 18
-    assert usd_at_k(5, prompt, sample, 4) == 600 + 5 * 18
+    def at(k: int, batch: int) -> int:
+        return Fresh(first=300, later=300, each=18, batch=batch).usd_at_k(k)
+
+    assert at(1, 4) == 318
+    assert at(3, 1) == 3 * 318
+    assert at(4, 4) == 300 + 4 * 18
+    assert at(5, 4) == 600 + 5 * 18
     with pytest.raises(ValueError, match="at least 1"):
-        usd_at_k(0, prompt, sample, 4)
+        at(0, 4)
     with pytest.raises(ValueError, match="at least 1"):
-        usd_at_k(1, prompt, sample, 0)
+        at(1, 0)
+
+
+def test_only_the_first_request_finds_no_cache_and_fractions_round_up() -> None:
+    fresh = Fresh(first=1000, later=Fraction(100), each=Fraction(1, 3), batch=2)
+    assert [fresh.usd_at_k(k) for k in (1, 2, 3, 6)] == [1001, 1001, 1101, 1202]
 
 
 def test_usd_as_bought_takes_whole_requests() -> None:
-    assert usd_as_bought([0, 4, 0, 4], [10, 20, 30, 40], 4) == 40
-    assert usd_as_bought([0, 4, 0, 4], [10, 20, 30, 40], 5) == 100
+    assert usd_as_bought([0, 4, 0, 4], [10, 20, 30, 40], [4, 5, 1]) == [40, 100, 40]
 
 
 def test_until_solved_pays_up_to_the_first_success() -> None:
