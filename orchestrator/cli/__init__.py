@@ -63,7 +63,7 @@ def main() -> None:
     from orchestrator.errors import OrchError
 
     try:
-        from orchestrator.shadow import refuse_shadowed_packages
+        from orchestrator.cli.neighbour import refuse_shadowed_packages
 
         refuse_shadowed_packages()
         load_dotenv(Path.cwd())

@@ -17,10 +17,10 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.prepare import Prepared
-    from orchestrator.progress import Display
-    from orchestrator.run import Ending, RunOptions
-    from orchestrator.study import Study
+    from orchestrator.plan.prepare import Prepared
+    from orchestrator.plan.study import Study
+    from orchestrator.session.progress import Display
+    from orchestrator.session.session import Ending, RunOptions
 
 ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
@@ -132,7 +132,7 @@ def run(**given: Any) -> None:
     directory = directory or out / run_name(study)
     # A resumed run's own study already names what it leaves out.
     if exclude_unsound and not how.resume:
-        from orchestrator.verify import without_unsound
+        from orchestrator.audit.rejudge import without_unsound
 
         study, said = asyncio.run(without_unsound(study))
         for sentence in said:
@@ -143,7 +143,7 @@ def run(**given: Any) -> None:
 def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
     """The study that the command line and the file describe; raises ConfigError."""
     from orchestrator.errors import ConfigError
-    from orchestrator.study import make_study, read_study, refuse_unknown_provider, whole_paths
+    from orchestrator.plan.study import make_study, read_study, refuse_unknown_provider, whole_paths
 
     document: dict[str, Any] = {"study": {}, "arms": [{}]}
     source = "command line"
@@ -226,9 +226,9 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
     """Prepare, run, report; returns the exit code."""
     from rich.console import Console
 
-    from orchestrator.prepare import amount, prepare
-    from orchestrator.quoting import confirm
-    from orchestrator.run import RunOptions, refuse_used, run_session
+    from orchestrator.cli.quote import confirm
+    from orchestrator.plan.prepare import amount, prepare
+    from orchestrator.session.session import RunOptions, refuse_used, run_session
 
     console = Console(stderr=True)
     if not how.resume:
@@ -274,14 +274,14 @@ def with_samples(study: Study, most: int) -> Study:
 
 async def close_providers(prepared: Prepared) -> None:
     """Close what was opened to check a plan that is not run."""
-    from orchestrator.prepare import close
+    from orchestrator.plan.prepare import close
 
     await close(prepared.arms)
 
 
 def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
     """Print what a plan will cost."""
-    from orchestrator.quoting import print_quote, quote_document, quote_plan
+    from orchestrator.cli.quote import print_quote, quote_document, quote_plan
 
     quotes = quote_plan(prepared)
     if as_json:
@@ -293,9 +293,9 @@ def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
 
 def agreed(console: Console, study: Study, options: RunOptions, over: int, how: How) -> bool:
     """Say what the rest of the plan will cost by the pilot, and ask."""
+    from orchestrator.cli.quote import ask, forecast_rest
     from orchestrator.errors import ConfigError
-    from orchestrator.prepare import DEFAULT_SAMPLES
-    from orchestrator.quoting import ask, forecast_rest
+    from orchestrator.plan.prepare import DEFAULT_SAMPLES
     from orchestrator.report.text import dollars
 
     wanted = [arm.samples or DEFAULT_SAMPLES for arm in study.arms]
@@ -352,7 +352,7 @@ def finish(options: RunOptions, ending: Ending, as_json: bool) -> None:
     from orchestrator.report.arms import read_arms
     from orchestrator.report.document import document, print_arms
     from orchestrator.report.text import visible
-    from orchestrator.run import replace_text
+    from orchestrator.session.session import replace_text
     from orchestrator.store.reader import RunReader
 
     with closing(RunReader(options.directory)) as reader:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import click
 
+from orchestrator.audit.rewards import Scored, score_run
 from orchestrator.errors import ConfigError
 from orchestrator.report.text import visible
-from orchestrator.rewards import Scored, score_run
 from orchestrator.store.reader import find_run
 from providers.errors import ProviderConfigError
 from providers.keys import Key, read_key

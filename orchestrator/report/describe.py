@@ -37,9 +37,19 @@ def with_curve(arm: ArmReport, ks: Sequence[int] | None = None) -> ArmReport:
 
 
 def with_law(arm: ArmReport, forecast_at: Sequence[int] | None = None) -> ArmReport:
-    """`arm` with both fits of the power law and forecasts (at 10 and 100 n by default)."""
-    if not arm.uniform or not arm.n or min(arm.n) < 3:
-        return arm
+    """`arm` with both fits of the power law and forecasts (at 10 and 100 n by default).
+
+    Where a forecast was asked for and none can be made, `forecast_refused` says why.
+    """
+    if not arm.uniform:
+        said = (
+            f"the policy {arm.policy} stops at a first success, and a forecast needs attempts "
+            "whose number was fixed beforehand (policy uniform)"
+        )
+        return replace(arm, forecast_refused=said if forecast_at else "")
+    if not arm.n or not min(arm.n):
+        said = "some problem has no judged attempt yet"
+        return replace(arm, forecast_refused=said if forecast_at else "")
     smallest = min(arm.n)
     whole = coverage_curve(arm.n, arm.c).mean
     fits = []
@@ -48,9 +58,11 @@ def with_law(arm: ArmReport, forecast_at: Sequence[int] | None = None) -> ArmRep
         try:
             law = fit_power_law(whole, space)
         except ValueError:
-            # A curve at 0 or 1 throughout has no law; the report shows it without one.
-            return arm
+            # A curve at 0 or 1 throughout, or of fewer than three k, has no law.
+            break
         fits.append(FitLine(law.space, law.a, law.b, law.error_mean, law.error_sd))
+    if not fits and not forecast_at:
+        return arm
     forecasts, refused = [], ""
     for k in forecast_at or (10 * smallest, 100 * smallest):
         try:

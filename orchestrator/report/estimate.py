@@ -107,7 +107,10 @@ def _model(counts: SlotCounts) -> Curve:
 def _survival(counts: SlotCounts, batches: list[Batch]) -> Curve:
     """Attempts that stopped at a first success: survival by dispatch index."""
     curve = survival_curve(len(counts.passed), batches)
-    ks = points_to(int(curve.k[-1]))
+    ks = points_to(len(curve.k))
+    if not ks:
+        said = "no coverage yet: no problem's first attempt has a verdict"
+        return Curve("survival", [], [], [said])
     at = np.array(ks) - 1
     low, high = (
         np.minimum(curve.low, curve.mean_low)[at],

@@ -125,9 +125,9 @@ async def run_replay(
 
     Raises OrchError where the run does not come to its end.
     """
-    from orchestrator.prepare import prepare
-    from orchestrator.run import RunOptions, refuse_used, run_session
-    from orchestrator.study import make_study
+    from orchestrator.plan.prepare import prepare
+    from orchestrator.plan.study import make_study
+    from orchestrator.session.session import RunOptions, refuse_used, run_session
 
     refuse_used(directory)
     arms = [

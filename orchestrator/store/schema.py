@@ -21,6 +21,9 @@ from __future__ import annotations
 
 VERSION = "1"
 
+SPEED_KEY = "speed "
+"""How the keys of `meta` begin under which sessions' speeds stand; the rest sorts by time."""
+
 CREATE = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE arms (

@@ -136,6 +136,10 @@ class RunStore:
     def put_meta(self, key: str, value: str) -> None:
         self.writer.append(schema.PUT_META, (key, value))
 
+    def put_speed(self, now: float, document: str) -> None:
+        """What limited the speed of a session that ends at Unix time `now`."""
+        self.put_meta(f"{schema.SPEED_KEY}{now:017.6f}", document)
+
     def put_arm(
         self, arm: int, key: str, provider: str, model: str, task: str, policy: str,
         samples: int, spec: Mapping[str, Any],

@@ -17,7 +17,7 @@ import pytest
 
 from orchestrator.analysis.flops import Shape, shape_of
 from orchestrator.errors import ConfigError
-from orchestrator.prepare import BUNDLED_GPU_HOUR
+from orchestrator.plan.prepare import BUNDLED_GPU_HOUR
 from orchestrator.report.compute import KNOWN, _busy_s, read_shape, read_shapes, shape_for
 from providers.tiny.publish import CONFIG
 

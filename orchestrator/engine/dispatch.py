@@ -15,12 +15,13 @@ import time
 from msgspec import structs
 
 from budgets.ledger import RUN, DoesNotFit, Ledger, LedgerFault
-from orchestrator.arms import ReadyArm
-from orchestrator.control import Control, Ticket
+from orchestrator.engine.control import Control
+from orchestrator.engine.counters import RunState
+from orchestrator.engine.seeds import request_seed
+from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
+from orchestrator.plan.ready import ReadyArm
 from orchestrator.schedule import Draw, Schedule
-from orchestrator.seeds import request_seed
-from orchestrator.state import RunState
 from orchestrator.store.store import RunStore
 
 MOST_COLD = 1024

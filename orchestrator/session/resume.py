@@ -16,14 +16,14 @@ from pathlib import Path
 
 from budgets.ledger import Ledger
 from budgets.prices import Price
-from orchestrator.arms import ReadyArm
-from orchestrator.batch import Phase, Running, price_key
-from orchestrator.control import Account, Ticket
+from orchestrator.engine.batches.running import Phase, Running, price_key
+from orchestrator.engine.counters import RunState
+from orchestrator.engine.ticket import Account, Ticket
 from orchestrator.errors import ConfigError
-from orchestrator.identity import identity_of, refuse_difference
-from orchestrator.prepare import Prepared
+from orchestrator.plan.identity import identity_of, refuse_difference
+from orchestrator.plan.prepare import Prepared
+from orchestrator.plan.ready import ReadyArm
 from orchestrator.schedule import Draw
-from orchestrator.state import RunState
 from orchestrator.store.reader import BatchRow, PlannedRequest, RunReader
 
 Place = tuple[int, int]

@@ -16,14 +16,14 @@ from datetime import UTC, datetime
 from budgets.ledger import Ledger
 from budgets.limits import PATIENCE_S, Outcome
 from budgets.outcomes import outcome_action, what_happened
-from orchestrator import accounts
-from orchestrator.arms import ReadyArm
-from orchestrator.control import Control, Ticket
-from orchestrator.dispatch import Dispatch
+from orchestrator.engine.control import Control
+from orchestrator.engine.counters import RunState
+from orchestrator.engine.dispatch import Dispatch
+from orchestrator.engine.judging import Judging
+from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
-from orchestrator.judging import Judging
+from orchestrator.plan.ready import ReadyArm
 from orchestrator.schedule import Draw, Schedule
-from orchestrator.state import RunState
 from orchestrator.store.store import RunStore
 from providers.errors import Fatal, ProviderError, RateLimited, TimedOut
 from providers.sample import SampleRequest, SampleResponse, Sending
@@ -155,10 +155,10 @@ class Attempts:
         """Book what an answer cost; None where it did not say."""
         arm, usage = ticket.arm, response.usage
         if arm.price is None:
-            accounts.settle(self._ledger, ticket, 0)
+            ticket.settle(self._ledger, 0)
             return 0
         if usage is None:
-            accounts.hold(self._ledger, ticket, "answered without usage")
+            ticket.hold(self._ledger, "answered without usage")
             self._state.note(
                 "Some answers came without usage, or with counts that cannot be: "
                 "they are held as uncertain."
@@ -167,7 +167,7 @@ class Attempts:
         # When within its day a batch ran is not known: its dearest time counts.
         at = None if arm.batch else datetime.now(UTC)
         cost = (ticket.price or arm.price).cost(usage, at=at, batch=arm.batch)
-        accounts.settle(self._ledger, ticket, cost)
+        ticket.settle(self._ledger, cost)
         self._schedule.paid(arm.number, ticket.problem, ticket.n, cost)
         if not arm.prompt_known[ticket.problem] and usage.prompt_tokens:
             arm.prompt_known[ticket.problem] = True
@@ -241,9 +241,9 @@ class Attempts:
         """Release or hold by the outcome table, and record the failed try."""
         self._dispatch.came_back(ticket, answered=False)
         if outcome_action(ticket.arm.provider.name, what_happened(kind, sent, status)) == "release":
-            accounts.release(self._ledger, ticket, message)
+            ticket.release(self._ledger, message)
         else:
-            accounts.hold(self._ledger, ticket, message)
+            ticket.hold(self._ledger, message)
         self._store.put_failure(
             ticket.request, ticket.reservation, kind, sent, message, final=final
         )

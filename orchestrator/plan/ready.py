@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from budgets.limits import Limiter
 from budgets.meter import TimeMeter
 from budgets.prices import Price
-from orchestrator.study import Arm
+from orchestrator.plan.study import Arm
 from orchestrator.tasks.base import Problem
 from providers.affinity import CacheWarmer
 from providers.batch.lane import BatchLane

@@ -16,12 +16,12 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from orchestrator import problems
 from orchestrator.errors import ConfigError
+from orchestrator.plan import problems
+from orchestrator.plan.study import Arm, Study
 from orchestrator.store.directory import RunLock
 from orchestrator.store.reader import ArmRow, RunReader
 from orchestrator.store.store import RunStore
-from orchestrator.study import Arm, Study
 from orchestrator.tasks import Task, TaskError, TaskOptions, load_task
 from verifiers.sandbox.limits import default_jobs
 from verifiers.trust import Agreement, Checked, Repeated, agreement, repeat, self_check

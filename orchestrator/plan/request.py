@@ -10,7 +10,7 @@ import math
 from msgspec import structs
 
 from orchestrator.errors import ConfigError
-from orchestrator.study import Arm
+from orchestrator.plan.study import Arm
 from orchestrator.tasks import Problem
 from providers import known
 from providers.sample import Capabilities, SampleRequest

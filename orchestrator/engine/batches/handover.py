@@ -19,13 +19,13 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from budgets.ledger import Ledger
-from orchestrator import accounts
-from orchestrator.attempt import Attempts
-from orchestrator.batch import Running, asked, fetched, price_key
-from orchestrator.control import Control, Ticket
+from orchestrator.engine.attempt import Attempts
+from orchestrator.engine.batches.gathering import Gathering
+from orchestrator.engine.batches.running import Running, asked, fetched, price_key
+from orchestrator.engine.control import Control
+from orchestrator.engine.counters import RunState
+from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
-from orchestrator.gathering import Gathering
-from orchestrator.state import RunState
 from orchestrator.store.store import RunStore
 from providers.batch.lane import Batch, Found, new_tag
 from providers.errors import (
@@ -223,7 +223,7 @@ class Batching:
     def _lost(self, running: Running) -> None:
         name = running.arm.provider.name
         for ticket in running.tickets:
-            accounts.hold(self._ledger, ticket, f"{running.name} is not in the list of {name}")
+            ticket.hold(self._ledger, f"{running.name} is not in the list of {name}")
             self._attempts.give_up(ticket)
         self._state.note(
             f"{name} does not list {running.name}: what it may cost is held as uncertain, and it "
@@ -239,7 +239,7 @@ class Batching:
             self._control.stop(RunFault(f"{error}"))
             return
         for ticket in running.tickets:
-            accounts.hold(self._ledger, ticket, f"{running.name} cannot be read")
+            ticket.hold(self._ledger, f"{running.name} cannot be read")
             self._attempts.give_up(ticket)
         running.phase = "closed"
         self._state.note(
@@ -251,11 +251,11 @@ class Batching:
         """Where the session ends before the batch does."""
         if running.phase == "unsent":
             for ticket in running.tickets:
-                accounts.release(self._ledger, ticket, "never sent")
+                ticket.release(self._ledger, "never sent")
             self._close(running)
         elif running.phase != "closed":
             for ticket in running.tickets:
-                accounts.hold(self._ledger, ticket, f"{running.name} goes on at its provider")
+                ticket.hold(self._ledger, f"{running.name} goes on at its provider")
             self._state.note(
                 f"The {running.name} goes on at {running.arm.provider.name}; --resume "
                 "fetches what it brings."

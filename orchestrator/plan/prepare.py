@@ -19,17 +19,17 @@ from budgets.money import MoneyError, picodollars
 from budgets.price_file import PriceFileError
 from budgets.prices import Price, PriceBook, Unpriced
 from budgets.profile import ProfileError
-from orchestrator import problems as problem_sets
-from orchestrator.arms import ReadyArm
-from orchestrator.asking import (
+from orchestrator.errors import ConfigError
+from orchestrator.plan import problems as problem_sets
+from orchestrator.plan.openfiles import connections_allowed
+from orchestrator.plan.ready import ReadyArm
+from orchestrator.plan.request import (
     askable,
     chat_where_needed,
     refuse_raw_prompts,
     requests_per_draw,
 )
-from orchestrator.errors import ConfigError
-from orchestrator.openfiles import connections_allowed
-from orchestrator.study import Arm, Study
+from orchestrator.plan.study import Arm, Study
 from orchestrator.tasks import Problem, SamplingDefaults, Task, TaskError
 from providers.affinity import CacheWarmer
 from providers.batch.exchange import Exchange

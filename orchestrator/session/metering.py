@@ -16,9 +16,9 @@ from budgets.ledger import RUN, DoesNotFit, Ledger, LedgerFault
 from budgets.meter import TimeMeter, count_gaps
 from budgets.money import usd
 from orchestrator import errors
-from orchestrator.engine import METER_TICK_S, near_the_end
+from orchestrator.engine.engine import METER_TICK_S, near_the_end
 from orchestrator.errors import OrchError, RunFault
-from orchestrator.prepare import Endpoint, Prepared
+from orchestrator.plan.prepare import Endpoint, Prepared
 
 T = TypeVar("T")
 

@@ -7,37 +7,9 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
-from budgets.limits import Permit
-from budgets.prices import Price
-from orchestrator.arms import ReadyArm
+from orchestrator.engine.counters import RunState
 from orchestrator.errors import OrchError
-from orchestrator.state import RunState
-
-Account = Literal["open", "held", "closed"]
-"""What the ledger has of a ticket: a reservation, an uncertain amount, or nothing any more."""
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """One planned request on its way."""
-
-    arm: ReadyArm
-    request: int
-    problem: int
-    first_slot: int
-    n: int
-    seed: int
-    reservation: int = 0
-    account: Account = "open"
-    failures: int = 0
-    """Failures that count against the retries; a rate limit does not."""
-    pauses: int = 0
-    price: Price | None = None
-    """By which its worst case was reserved, where an earlier session did that; None: the arm's."""
-    permit: Permit | None = None
-    """What the limiter counted this request as; handed back when it is done."""
 
 
 @dataclass(slots=True)

@@ -22,13 +22,17 @@ from rich.console import Console
 from budgets.ledger import Ledger
 from budgets.meter import TimeMeter
 from orchestrator import errors
-from orchestrator.arms import ReadyArm
-from orchestrator.collecting import collecting_seldom
-from orchestrator.engine import Engine
+from orchestrator.engine.counters import RunState, arm_counts
+from orchestrator.engine.engine import Engine
+from orchestrator.engine.judging import Judging
 from orchestrator.errors import ConfigError, OrchError, RunFault
-from orchestrator.identity import identity_of, problems_digest
-from orchestrator.judging import Judging
-from orchestrator.metering import (
+from orchestrator.plan.identity import identity_of, problems_digest
+from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
+from orchestrator.plan.ready import ReadyArm
+from orchestrator.plan.study import study_toml
+from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
+from orchestrator.session.gc_pace import collecting_seldom
+from orchestrator.session.metering import (
     BudgetTooSmall,
     Meters,
     grace_s,
@@ -37,16 +41,12 @@ from orchestrator.metering import (
     unwatched,
     while_paid,
 )
-from orchestrator.prepare import Prepared, amount, open_provider, ready
-from orchestrator.progress import Display, Progress
-from orchestrator.resume import Owed, owed, recount, refuse_unresumable, resolved_slots
-from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
-from orchestrator.speed import key_of_session, session_document
-from orchestrator.state import RunState, arm_counts
+from orchestrator.session.progress import Display, Progress
+from orchestrator.session.resume import Owed, owed, recount, refuse_unresumable, resolved_slots
+from orchestrator.session.speed import session_document
 from orchestrator.store.directory import RunLock, refuse_network_file_system
 from orchestrator.store.reader import RunReader
 from orchestrator.store.store import RunStore
-from orchestrator.study import study_toml
 from verifiers.dedupe import Deduplicating
 from verifiers.sandbox.limits import default_jobs
 
@@ -203,7 +203,7 @@ async def _session(
         for task in (shown, *watches):
             task.cancel()
         await asyncio.gather(shown, *watches, return_exceptions=True)
-        store.put_meta(key_of_session(time.time()), session_document(arms, state.started))
+        store.put_speed(time.time(), session_document(arms, state.started))
     return _ending(engine, ledger, state, interrupts, store)
 
 

@@ -14,15 +14,7 @@ from typing import Any
 
 from budgets.concurrency import GROWTH, Change
 from budgets.limits import Limiter
-from orchestrator.arms import ReadyArm
-
-KEY = "speed "
-"""How the keys of `meta` begin under which sessions stand; the rest sorts by time."""
-
-
-def key_of_session(now: float) -> str:
-    """The key for a session that ends at Unix time `now`."""
-    return f"{KEY}{now:017.6f}"
+from orchestrator.plan.ready import ReadyArm
 
 
 def session_document(arms: Sequence[ReadyArm], started: float) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.errors import ConfigError
-from orchestrator.prepare import Prepared
+from orchestrator.plan.prepare import Prepared
 from orchestrator.tasks import Problem
 
 Identity = dict[str, str]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from budgets.limits import PATIENCE_S
-from orchestrator.arms import ReadyArm
-from orchestrator.attempt import request_of
-from orchestrator.control import Ticket
-from orchestrator.state import RunState
+from orchestrator.engine.attempt import request_of
+from orchestrator.engine.counters import RunState
+from orchestrator.engine.ticket import Ticket
+from orchestrator.plan.ready import ReadyArm
 from providers.batch.lane import Batch, BatchLane, next_poll_s
 from providers.errors import BadResponse, ProviderError, TimedOut
 from providers.sample import SampleRequest, SampleResponse

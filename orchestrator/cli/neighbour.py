@@ -16,7 +16,7 @@ OURS = ("budgets", "verifiers", "providers")
 
 def refuse_shadowed_packages() -> None:
     """Raise ConfigError where one of our packages is not our own."""
-    home = Path(__file__).resolve().parent.parent
+    home = Path(__file__).resolve().parents[2]
     for name in OURS:
         spec = importlib.util.find_spec(name)
         found = Path(spec.origin).resolve() if spec is not None and spec.origin else None

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from orchestrator.repeats import Repeats
+from orchestrator.engine.repeats import Repeats
 
 
 @dataclass(slots=True)

@@ -19,9 +19,9 @@ from rich.console import Console
 from budgets.money import usd
 from budgets.profile import Profile
 from budgets.quote import Forecast, PlannedProblem, Quote, Speed, forecast, quote
-from orchestrator.asking import requests_per_draw
 from orchestrator.errors import ConfigError
-from orchestrator.prepare import Prepared, PreparedArm, prompt_bound
+from orchestrator.plan.prepare import Prepared, PreparedArm, prompt_bound
+from orchestrator.plan.request import requests_per_draw
 from orchestrator.report.text import dollars, span
 from orchestrator.store.reader import RunReader
 from providers.sample import Capabilities

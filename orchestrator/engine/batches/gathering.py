@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from budgets.ledger import Ledger
-from orchestrator import accounts
-from orchestrator.control import Control, Ticket
-from orchestrator.state import RunState
+from orchestrator.engine.control import Control
+from orchestrator.engine.counters import RunState
+from orchestrator.engine.ticket import Ticket
 
 SILENCE_S = 1.0
 """A batch is handed over once no ticket has come for this long: the next may wait for its end."""
@@ -77,7 +77,7 @@ class Gathering:
             if gathered.timer is not None:
                 gathered.timer.cancel()
             for ticket in gathered.tickets:
-                accounts.release(self._ledger, ticket, "never sent")
+                ticket.release(self._ledger, "never sent")
                 self._state.back(ticket.arm.number)
 
     def _flush(self, key: tuple[int, bool]) -> None:

@@ -16,16 +16,17 @@ from collections.abc import Awaitable, Callable
 from budgets.ledger import Ledger
 from budgets.limits import CannotClear
 from budgets.meter import TimeMeter
-from orchestrator.arms import ReadyArm
-from orchestrator.attempt import Attempts
-from orchestrator.batch import Running
-from orchestrator.batching import Batching
-from orchestrator.control import Control, Ticket
-from orchestrator.dispatch import Dispatch
+from orchestrator.engine.attempt import Attempts
+from orchestrator.engine.batches.handover import Batching
+from orchestrator.engine.batches.running import Running
+from orchestrator.engine.control import Control
+from orchestrator.engine.counters import RunState
+from orchestrator.engine.dispatch import Dispatch
+from orchestrator.engine.judging import Judging
+from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import OrchError, RunFault
-from orchestrator.judging import Judging
+from orchestrator.plan.ready import ReadyArm
 from orchestrator.schedule import Schedule
-from orchestrator.state import RunState
 from orchestrator.store.store import RunStore
 
 METER_TICK_S = 0.25
@@ -126,7 +127,7 @@ class Engine:
             worker.cancel()
         while not self._tickets.empty():
             ticket = self._tickets.get_nowait()
-            self._ledger.release(ticket.reservation, "never sent")
+            ticket.release(self._ledger, "never sent")
             self._state.back(ticket.arm.number)
         self._batching.cancel()
 
@@ -160,10 +161,10 @@ class Engine:
         try:
             ticket.permit = await arm.limiter.admit(tokens, arm.base.max_tokens * ticket.n)
         except asyncio.CancelledError:
-            self._ledger.release(ticket.reservation, "never sent")
+            ticket.release(self._ledger, "never sent")
             raise
         except CannotClear as reason:
-            self._ledger.release(ticket.reservation, "never sent")
+            ticket.release(self._ledger, "never sent")
             self.stop(RunFault(str(reason)))
             return
         finally:
@@ -246,7 +247,7 @@ class Engine:
         waiting = [self._tickets.get_nowait() for _ in range(self._tickets.qsize())]
         for ticket in waiting:
             if ticket.arm.number in numbers:
-                self._ledger.release(ticket.reservation, "never sent")
+                ticket.release(self._ledger, "never sent")
                 self._state.back(ticket.arm.number)
             else:
                 self._tickets.put_nowait(ticket)

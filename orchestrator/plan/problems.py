@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from orchestrator.errors import ConfigError
-from orchestrator.study import Arm, Study
+from orchestrator.plan.study import Arm, Study
 from orchestrator.tasks import Problem, Task, TaskError, TaskOptions, load_task
 
 

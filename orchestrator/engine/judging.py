@@ -13,8 +13,8 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from orchestrator.arms import ReadyArm
-from orchestrator.state import RunState
+from orchestrator.engine.counters import RunState
+from orchestrator.plan.ready import ReadyArm
 from orchestrator.store.store import RunStore
 from verifiers.verdict import Verdict
 

@@ -18,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from budgets.ledger import Ledger
-from orchestrator.arms import ReadyArm
+from orchestrator.engine.counters import ArmCounts, RunState
+from orchestrator.plan.ready import ReadyArm
 from orchestrator.report.text import dollars, percent, span, visible
-from orchestrator.state import ArmCounts, RunState
 
 REDRAW_S = 0.5
 LINE_S = 5.0
