@@ -172,9 +172,23 @@ def look_at_ray() -> Finding:
     return Finding("Ray", found, detail, "pip install 'orch[cluster]' (for several machines only)")
 
 
+def look_at_held() -> Finding:
+    """Servers under a guard, and what guards that were killed left behind."""
+    from orchestrator.cli.hold import line
+    from providers.fleet.holds import still_held
+
+    found = still_held()
+    lost = [one for one in found if not one.guarded]
+    detail = "; ".join(map(line, found)) or "nothing"
+    return Finding(
+        "held servers", not lost, detail,
+        f"end what was left behind: orch hold --stop {lost[0].id}" if lost else "",
+    )  # fmt: skip
+
+
 LOOKS: tuple[Callable[[], Finding], ...] = (
     look_at_python, look_at_open_files, look_at_gpus, look_at_vllm, look_at_keys,
-    look_at_docker, look_at_lean, look_at_cpp, look_at_ray,
+    look_at_docker, look_at_lean, look_at_cpp, look_at_ray, look_at_held,
 )  # fmt: skip
 
 
