@@ -1,4 +1,4 @@
-"""What coverage costs: dollars per solve, the frontier, and the split of a budget over arms.
+"""What coverage costs: dollars per solve, two prices of a point, marginal dollars, the frontier.
 
 Money is whole picodollars wherever it is added up or reported; only ratios and chances are
 binary floats. Two prices of a point on the curve: as bought (what this run had spent when its
@@ -137,41 +137,3 @@ def overtaken_at(cheap: Sequence[CostPoint], dear: CostPoint) -> CostPoint | Non
         if point.coverage > dear.coverage:
             return point
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Attempts per problem for each arm, with what they cost and cover together."""
-
-    attempts: tuple[int, ...]
-    cost: int
-    coverage: float
-
-
-def split_budget(
-    failures: Sequence[NDArray[np.float64]],
-    ks: Sequence[Sequence[int]],
-    costs: Sequence[Sequence[int]],
-    budget: int,
-) -> Split:
-    """How to spend `budget` over arms on the same problems, each solved if any arm solves it.
-
-    `failures[arm]`: chance that each problem stays unsolved after each k, [K, P]; `ks[arm]` and
-    `costs[arm]`: those k and their picodollars, [K]. Every combination is tried (arms are
-    independent given the problem); raises ValueError beyond a million combinations.
-    """
-    sizes = [len(row) + 1 for row in ks]
-    if math.prod(sizes) > 1_000_000:
-        raise ValueError("too many combinations of arms and k; name fewer k for each arm")
-    problems = failures[0].shape[1]
-    options: list[tuple[tuple[int, ...], int, NDArray[np.float64]]] = [((), 0, np.ones(problems))]
-    for arm, fails in enumerate(failures):
-        rows = [(0, 0, np.ones(problems)), *zip(ks[arm], costs[arm], fails, strict=True)]
-        options = [
-            ((*chosen, k), spent + cost, left * fail)
-            for chosen, spent, left in options
-            for k, cost, fail in rows
-            if spent + cost <= budget
-        ]
-    chosen, spent, left = min(options, key=lambda option: (float(option[2].mean()), option[1]))
-    return Split(chosen, spent, 1.0 - float(left.mean()))

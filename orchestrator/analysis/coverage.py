@@ -128,7 +128,7 @@ def _each(
 
 
 def _monotone(low: Floats, high: Floats, grid: Flags) -> tuple[Floats, Floats]:
-    """Bounds that do not fall: at the grid's k by each other, between them within its neighbours."""
+    """Bounds that do not fall: the grid's k bound each other, and those between them."""
     floor = np.maximum.accumulate(np.where(grid, low, 0.0))
     above = np.minimum.accumulate(np.where(grid, floor, 1.0)[::-1])[::-1]
     ceiling = np.minimum.accumulate(np.where(grid, high, 1.0)[::-1])[::-1]

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from orchestrator.analysis.compare import Difference, paired_difference, unpaired_difference
 from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.forecast import ForecastRefused, forecast_coverage
@@ -118,7 +116,7 @@ def difference(
     shared = sorted(set(first.problem_ids) & set(second.problem_ids))
     uniform = first.uniform and second.uniform
     if uniform and len(shared) > 1:
-        sides = [_counts(arm, shared) for arm in (first, second)]
+        sides = [counts_of(arm, shared) for arm in (first, second)]
         if min(sides[0][0]) >= k_first and min(sides[1][0]) >= k_second:
             return paired_difference(sides[0], sides[1], (k_first, k_second))
     ends = []
@@ -130,7 +128,8 @@ def difference(
     return unpaired_difference(ends[0], ends[1], min(first.problems, second.problems))
 
 
-def _counts(arm: ArmReport, ids: Sequence[str]) -> tuple[list[int], list[int]]:
+def counts_of(arm: ArmReport, ids: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Judged and right attempts of an arm at the problems named, in that order."""
     where = {name: i for i, name in enumerate(arm.problem_ids)}
-    rows = np.array([where[name] for name in ids])
-    return np.array(arm.n)[rows].tolist(), np.array(arm.c)[rows].tolist()
+    rows = [where[name] for name in ids]
+    return [arm.n[i] for i in rows], [arm.c[i] for i in rows]

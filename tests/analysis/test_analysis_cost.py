@@ -16,7 +16,6 @@ from orchestrator.analysis.cost import (
     frontier,
     marginal,
     overtaken_at,
-    split_budget,
     until_solved_cost,
     usd_as_bought,
     usd_per_solved,
@@ -117,40 +116,3 @@ def test_the_k_at_which_a_dearer_arm_is_overtaken() -> None:
     assert overtaken is not None and overtaken.k == 5
     assert overtaken_at(cheap, points()[4]) is None
     assert overtaken_at(cheap, CostPoint("equal", 1, 1, 0.45)) is None
-
-
-def test_a_budget_is_split_where_the_arms_solve_different_problems() -> None:
-    first = np.array([[0.5, 1.0], [0.25, 1.0]])
-    second = np.array([[1.0, 0.5], [1.0, 0.25]])
-    split = split_budget([first, second], [[1, 2], [1, 2]], [[10, 20], [10, 20]], 30)
-    assert split.cost == 30
-    assert sorted(split.attempts) == [1, 2]
-    assert split.coverage == pytest.approx(1 - (0.5 + 0.25) / 2)
-    nothing = split_budget([first], [[1, 2]], [[10, 20]], 5)
-    assert (nothing.attempts, nothing.cost, nothing.coverage) == ((0,), 0, 0.0)
-    one_arm = split_budget([first, np.ones((2, 2))], [[1, 2], [1, 2]], [[10, 20], [10, 20]], 20)
-    assert (one_arm.attempts, one_arm.cost) == ((2, 0), 20)
-
-
-def test_equal_coverage_is_bought_the_cheaper_way() -> None:
-    same = np.array([[0.5], [0.5]])
-    assert split_budget([same], [[1, 2]], [[10, 20]], 100).attempts == (1,)
-
-
-def test_a_million_combinations_are_tried_and_not_one_more() -> None:
-    def split(*sizes: int) -> tuple[int, ...]:
-        none = [np.ones((size - 1, 1)) for size in sizes]
-        ks = [range(1, size) for size in sizes]
-        return split_budget(none, ks, ks, 0).attempts
-
-    assert split(1000, 1000) == (0, 0)
-    assert 101 * 9901 == 1_000_001
-    with pytest.raises(ValueError, match="name fewer k"):
-        split(101, 9901)
-
-
-def test_too_many_combinations_are_refused() -> None:
-    row = np.ones((1001, 1))
-    ks = list(range(1001))
-    with pytest.raises(ValueError, match="name fewer k"):
-        split_budget([row, row], [ks, ks], [ks, ks], 1)
