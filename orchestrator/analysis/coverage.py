@@ -87,7 +87,11 @@ def coverage_curve(
     grid, at = np.isin(every, points_to(smallest)), np.searchsorted(every, wanted)
     low, high = _monotone(curve.low, curve.high, grid)
     low_like, high_like = _monotone(curve.low_like, curve.high_like, grid)
-    # Another set is no better known than this one.
+    # This set is no less known than another of its kind: the interval that can be trusted bounds
+    # the other.
+    trusted = ~(curve.extreme | curve.alike)
+    low = np.where(trusted, np.maximum(low, low_like), low)
+    high = np.where(trusted, np.minimum(high, high_like), high)
     low_like, high_like = np.minimum(low_like, low), np.maximum(high_like, high)
     extreme, few, alike_all = curve.extreme[at], curve.few[at], curve.alike[at]
     return CoverageCurve(

@@ -58,9 +58,8 @@ def split_budget(
             best = found
     assert best is not None
     left = np.prod([curve.fails[at] for curve, at in zip(curves, best, strict=True)], axis=0)
-    moments = Moments(
-        *(np.array([(left**power).sum()]) for power in (1, 2, 3)), *(np.zeros(1),) * 2
-    )
+    first, second, third = (np.array([(left**power).sum()]) for power in (1, 2, 3))
+    moments = Moments(first, second, third, np.zeros(1), np.zeros(1))
     coverage = np.array([1.0 - float(left.mean())])
     low, high, _ = problems_like_these(moments, coverage, float(len(left)), 0.95)
     return Split(

@@ -30,6 +30,8 @@ def to_document(table: CostTable, whole_run: CostTable | None = None) -> dict[st
     places = {arm.model: arm for arm in collect([table.directory]).arms}
     arms = [places[row.row.model] for row in table.rows]
     whole = document(str(table.directory), arms, whole=True)
+    # Which outcome belongs to which problem is not known, so no pair of them means anything.
+    whole["differences"] = []
     whole["reproduction"] = {
         "of": table.published.paper.title,
         "source": table.published.paper.source,

@@ -141,7 +141,7 @@ def test_a_policy_without_an_estimator_that_exists_is_refused() -> None:
 
 
 def test_every_policy_of_orch_names_its_estimator() -> None:
-    assert policy_names()[:3] == ["best-value", "until-solved", "uniform"]
+    assert policy_names()[:3] == ["best-value", "uniform", "until-solved"]
     assert estimators_of("uniform") == ("unbiased",)
     assert estimators_of("until-solved") == ("survival",)
     assert estimators_of("best-value") == ("survival", "model")
