@@ -351,6 +351,7 @@ def finish(options: RunOptions, ending: Ending, how: How) -> None:
 
     from rich.console import Console
 
+    from orchestrator.cli.flags import with_flags
     from orchestrator.report.arms import read_arms
     from orchestrator.report.document import document, print_arms
     from orchestrator.report.text import visible
@@ -373,9 +374,11 @@ def finish(options: RunOptions, ending: Ending, how: How) -> None:
     else:
         print_arms(Console(), arms)
     for note in ending.notes:
-        console.print(f"note: {visible(note)}", highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"note: {visible(with_flags(note))}", highlight=False, markup=False, soft_wrap=True
+        )
     for reason in ending.reasons:
-        said = f"Ended early: {visible(reason).rstrip('.')}."
+        said = f"Ended early: {visible(with_flags(reason)).rstrip('.')}."
         console.print(said, highlight=False, markup=False, soft_wrap=True)
     console.print(f"The run is in {options.directory}", highlight=False, markup=False)
     nexts = [f"orch report {_shell(options.directory)}"]

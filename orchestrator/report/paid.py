@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from budgets.ledger import Ledger
-from budgets.prices import Price
+from budgets.price import Price
 from budgets.usage import Usage
 from orchestrator.analysis.cost import Fresh, usd_as_bought
 from orchestrator.report.reprice import Repriced
