@@ -32,6 +32,11 @@ def collect(
     return together(arms)
 
 
+def load(directory: Path | str) -> ReportData:
+    """The report of one run, as data; raises ConfigError for what is not a run."""
+    return collect([Path(directory)])
+
+
 def collect_run(
     reader: RunReader,
     forecast_at: Sequence[int] = (),

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.analysis_policies import by_arm, by_problem, equal_costs
-from orchestrator.analysis.backtest import (
+from benchmarks.analysis_backtest import (
     Arm,
     attempts_to_share,
     first_successes,
     replay_best_value,
     replay_rounds,
 )
+from benchmarks.analysis_policies import by_arm, by_problem, equal_costs
 from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.value import expected_cost, hazard_table, value_index
 from orchestrator.reproduce.outcomes import Outcomes
