@@ -150,6 +150,7 @@ class Attempts:
                 "they are held as uncertain."
             )
             return None
+        self._state.arms[arm.number].lengths.add(ticket.n, usage.output_tokens)
         # When within its day a batch ran is not known: its dearest time counts.
         at = None if arm.batch else datetime.now(UTC)
         cost = (ticket.price or arm.price).cost(usage, at=at, batch=arm.batch)

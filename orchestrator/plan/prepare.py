@@ -423,6 +423,7 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                 prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
                 prompt_known=[False] * len(arm.problems),
                 scopes=(f"arm:{number}",),
+                usd_per_hour=arm.endpoint.usd_per_hour,
                 lane=None if arm.batches is None else arm.batches[0],
             )
         )

@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from orchestrator.engine.control import Control
 from orchestrator.engine.counters import RunState, arm_counts
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.judging import Judging
+from orchestrator.engine.rounds import Rounds
 from orchestrator.engine.shared import Shared
 from orchestrator.errors import ConfigError, OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
@@ -157,8 +159,7 @@ async def _session(
         arm.meter = meters.running.get(spec.endpoint)
         label = f"{arm.model} on {arm.spec.task}"
         state.arms.append(arm_counts(label, arm.spec.samples, len(arm.problems)))
-    held = {item.reservation for item in ledger.uncertain()}
-    schedule, rest = _plan(prepared, options, store, arms, state, held)
+    schedule, rest = _plan(prepared, options, store, ledger, arms, state)
     await store.durable()
     watches: list[asyncio.Task[None]] = []
 
@@ -319,9 +320,9 @@ def _plan(
     prepared: Prepared,
     options: RunOptions,
     store: RunStore,
+    ledger: Ledger,
     arms: list[ReadyArm],
     state: RunState,
-    held: set[int],
 ) -> tuple[Schedule, Owed]:
     """The schedule and what is owed; a new run's study and problems are appended to the store."""
     rest = Owed([[0] * len(arm.problems) for arm in arms], [], [], [], [])
@@ -331,13 +332,14 @@ def _plan(
             if stored:
                 # What may change on resume (more samples, another budget) is the study from now on.
                 _write_study(options.directory, prepared)
-                rest = owed(reader, arms, held)
+                rest = owed(reader, arms, {item.reservation for item in ledger.uncertain()})
                 recount(reader, arms, state)
     else:
         stored = False
     if not stored:
         _put_study(prepared, store, arms)
     _put_arms(prepared, store, arms)
+    rounds = Rounds(arms, ledger, state)
     policies = [
         make_policy(
             arm.spec.policy,
@@ -348,6 +350,7 @@ def _plan(
                 arm.n_per_request,
                 prepared.study.seed,
                 rest.planned[arm.number],
+                partial(rounds.fitting, arm.number),
             ),
         )
         for arm in arms
