@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from rich.console import Console
 
 from budgets.ledger import Ledger
 from budgets.meter import TimeMeter
+from budgets.money import usd
 from orchestrator import errors
 from orchestrator.engine.control import Control
 from orchestrator.engine.counters import RunState, arm_counts
@@ -31,6 +33,7 @@ from orchestrator.engine.rounds import Rounds
 from orchestrator.engine.shared import Shared
 from orchestrator.errors import ConfigError, OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
+from orchestrator.plan.names import arm_names
 from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.plan.study import study_toml
@@ -154,11 +157,10 @@ async def _session(
     ticking = asyncio.create_task(tick(list(meters.running.values())))
     stack.callback(ticking.cancel)
     children = await _start_servers(prepared, options, stack, meters)
-    arms = ready(prepared)
+    arms, names = ready(prepared), arm_names(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
         arm.meter = meters.running.get(spec.endpoint)
-        label = f"{arm.model} on {arm.spec.task}"
-        state.arms.append(arm_counts(label, arm.spec.samples, len(arm.problems)))
+        state.arms.append(arm_counts(names[arm.number], arm.spec.samples, len(arm.problems)))
     schedule, rest = _plan(prepared, options, store, ledger, arms, state)
     await store.durable()
     watches: list[asyncio.Task[None]] = []
@@ -400,6 +402,7 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
     import msgspec
 
     store.put_meta("prices", prepared.prices)
+    store.put_meta("orch", version("orch-sampling"))
     for arm, problem_set in zip(arms, problem_sets(arms), strict=True):
         spec = {
             **msgspec.to_builtins(arm.spec),
@@ -411,6 +414,9 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
             "verifier_version": arm.verifier.version,
             "n_per_request": arm.n_per_request,
             "max_tokens": arm.base.max_tokens,
+            "temperature": arm.base.temperature,
+            "top_p": arm.base.top_p,
+            "budget_usd": None if prepared.cap is None else usd(prepared.cap),
         }
         store.put_arm(
             arm.number, arm.key, arm.spec.provider, arm.model, arm.spec.task, arm.spec.policy,
