@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -402,7 +402,7 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
     import msgspec
 
     store.put_meta("prices", prepared.prices)
-    store.put_meta("orch", version("orch-sampling"))
+    store.put_meta("orch", _version())
     for arm, problem_set in zip(arms, problem_sets(arms), strict=True):
         spec = {
             **msgspec.to_builtins(arm.spec),
@@ -422,6 +422,13 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
             arm.number, arm.key, arm.spec.provider, arm.model, arm.spec.task, arm.spec.policy,
             arm.spec.samples, spec,
         )  # fmt: skip
+
+
+def _version() -> str:
+    try:
+        return version("orch-sampling")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 async def _judge_leftovers(arms: list[ReadyArm], judging: Judging, options: RunOptions) -> None:
