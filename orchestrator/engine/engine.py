@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable
 
 from budgets.ledger import Ledger
@@ -36,7 +35,7 @@ DEADLINE_MARGIN_S = 4.0
 
 def near_the_end(meter: TimeMeter) -> bool:
     """Whether a server's money ends now, so that it must be let go."""
-    return meter.deadline is not None and time.time() >= meter.deadline - DEADLINE_MARGIN_S
+    return meter.near_the_end(DEADLINE_MARGIN_S)
 
 
 class Engine:
