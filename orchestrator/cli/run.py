@@ -256,7 +256,8 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
     from orchestrator.cli.announce import announce
     from orchestrator.cli.quote import confirm
     from orchestrator.plan.prepare import amount, prepare
-    from orchestrator.session.session import RunOptions, refuse_used, run_session
+    from orchestrator.session.opening import refuse_used
+    from orchestrator.session.session import RunOptions, run_session
 
     console = Console(stderr=True)
     if not how.resume:
@@ -354,7 +355,7 @@ def finish(options: RunOptions, ending: Ending, how: How) -> None:
     from orchestrator.report.document import document, print_report
     from orchestrator.report.rows import read_rows
     from orchestrator.report.text import visible
-    from orchestrator.session.session import replace_text
+    from orchestrator.session.opening import replace_text
     from orchestrator.store.reader import RunReader
 
     with closing(RunReader(options.directory)) as reader:

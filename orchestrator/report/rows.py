@@ -36,6 +36,7 @@ from orchestrator.report.others import (
 from orchestrator.report.paid import Paid
 from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
 from orchestrator.store.reader import ArmRow, RunReader, SlotCounts
+from orchestrator.store.schema import NOTE_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ def _row(
         uncertain=uncertain,
         counts=counts,
         coverage=coverage,
-        notes=[*notes, *curve.notes, *said_of_excluded(arm), *said],
+        notes=[*notes, *curve.notes, *said_of_excluded(arm), *said, *reader.metas(NOTE_KEY)],
         gpu_hours=gpu_hours(reader, arm, settled + uncertain),
         repriced_on=by.day if by is not None and repriced is not None else "",
         others=others,
