@@ -21,9 +21,11 @@ from rich.console import Console
 from budgets.ledger import Ledger
 from budgets.meter import TimeMeter
 from orchestrator import errors
+from orchestrator.engine.control import Control
 from orchestrator.engine.counters import RunState, arm_counts
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.judging import Judging
+from orchestrator.engine.shared import Shared
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
 from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
@@ -71,6 +73,8 @@ class Ending:
     exit_code: int
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    cause: BaseException | None = None
+    """What escaped every rule, where a fault of orch itself ended the session."""
 
 
 async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
@@ -127,6 +131,9 @@ async def _session(
     ledger = Ledger.open(store, _caps(prepared))
     prepared.notes.extend(unwatched(ledger, options.directory))
     state = RunState([], notes=list(prepared.notes))
+    watch = Watch(options.directory, store, state.notes)
+    watching = asyncio.create_task(watch.run())
+    stack.callback(watching.cancel)
     meters = start_meters(prepared, ledger)
     stack.callback(meters.stop)
     ticking = asyncio.create_task(tick(list(meters.running.values())))
@@ -146,14 +153,14 @@ async def _session(
         """The server of one meter is needed no more, though the run goes on."""
         endpoint = next(place for place, one in meters.running.items() if one is meter)
         if endpoint.bundled and not meters.needs(True, meter):
-            for watch in watches:
-                watch.cancel()
+            for task in watches:
+                task.cancel()
             for child in children:
                 await child.stop(grace_s(meters))
         meter.stop()
 
     engine = Engine(
-        arms, schedule, store, ledger, state,
+        Shared(arms, schedule, store, ledger, state, Control(state)),
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
         unfinished=rest.unfinished, batches=rest.batches,
         judge_jobs=prepared.study.judge_jobs or default_jobs(), let_go=let_go,
@@ -164,10 +171,7 @@ async def _session(
     stack.push_async_callback(judging.close)
     interrupts.follow(engine.stop, engine.leave)
     store.checkpoint()
-    store.on_lock(lambda: _say_locked(state))
-    guard = Watch(options.directory, store, engine.stop, state.notes.append)
-    guarding = asyncio.create_task(guard.run())
-    stack.callback(guarding.cancel)
+    watch.follow(engine.stop)
     watches += [asyncio.create_task(_watch(child, engine)) for child in children]
     progress = Progress(state, ledger, arms, options.display, options.console)
     shown = asyncio.create_task(progress.show())
@@ -175,8 +179,8 @@ async def _session(
     try:
         leftovers = asyncio.create_task(_judge_leftovers(arms, judging, options))
         await engine.run()
-        for watch in watches:
-            watch.cancel()
+        for task in watches:
+            task.cancel()
         for child in children:
             await child.stop(grace_s(meters))
         meters.stop()
@@ -192,13 +196,6 @@ async def _session(
         await asyncio.gather(shown, *watches, return_exceptions=True)
         store.put_speed(time.time(), session_document(arms, state.started))
     return _ending(engine, ledger, state, interrupts, store)
-
-
-def _say_locked(state: RunState) -> None:
-    """Once for each wait: the notes are lines of the view."""
-    told = "another program holds run.db locked; waiting for it"
-    if told not in state.notes[-1:]:
-        state.notes.append(told)
 
 
 def _caps(prepared: Prepared) -> dict[str, int | None]:
@@ -385,7 +382,7 @@ def _ending(
                 "to one judged before, and were not judged again"
             )
     if fault is not None:
-        ending.exit_code = fault.exit_code
+        ending.exit_code, ending.cause = fault.exit_code, fault.__cause__
         ending.reasons.insert(0, str(fault))
     if interrupts.count:
         ending.exit_code = errors.INTERRUPTED

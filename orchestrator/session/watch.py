@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,44 +22,60 @@ STEP_S = 1.0
 WATCHED = ("", "run.db", "run.db-wal", "lock")
 
 
-@dataclass(slots=True)
 class Watch:
-    """Looks twice a second; `stop` ends the buying, `say` tells a person."""
+    """Looks twice a second, from the moment that the run is held."""
 
-    directory: Path
-    store: RunStore
-    stop: Callable[[OrchError], None]
-    say: Callable[[str], None]
-    _files: dict[str, tuple[int, int]] = field(default_factory=dict)
+    def __init__(self, directory: Path, store: RunStore, notes: list[str]) -> None:
+        """`notes` gets the sentences for a person."""
+        self._directory = directory
+        self._store = store
+        self._notes = notes
+        self._stop: Callable[[OrchError], None] | None = None
+        self._fault: OrchError | None = None
+        self._files = {name: place for name in WATCHED if (place := self._place(name))}
+        store.on_lock(self._locked)
+
+    def follow(self, stop: Callable[[OrchError], None]) -> None:
+        """Say what ends the buying; what was seen before is acted on."""
+        self._stop = stop
+        if self._fault is not None:
+            stop(self._fault)
 
     async def run(self) -> None:
         """Watch until cancelled, or until the directory is gone."""
-        self._files = {name: place for name in WATCHED if (place := self._place(name))}
         ahead_s = time.time() - held_s()
         checkpointed = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             changed = [name for name, place in self._files.items() if self._place(name) != place]
             if changed:
-                self.stop(self._gone(changed[0]))
+                self._fault = self._gone(changed[0])
+                if self._stop is not None:
+                    self._stop(self._fault)
                 return
             now_ahead_s = time.time() - held_s()
             if abs(now_ahead_s - ahead_s) > STEP_S:
                 self._stepped(now_ahead_s - ahead_s)
             ahead_s = now_ahead_s
             if time.monotonic() - checkpointed >= CHECKPOINT_EVERY_S:
-                self.store.checkpoint()
+                self._store.checkpoint()
                 checkpointed = time.monotonic()
+
+    def _locked(self) -> None:
+        """Once for each wait: the notes are lines of the view."""
+        told = "another program holds run.db locked; waiting for it"
+        if told not in self._notes[-1:]:
+            self._notes.append(told)
 
     def _place(self, name: str) -> tuple[int, int] | None:
         try:
-            found = (self.directory / name).stat()
+            found = (self._directory / name).stat()
         except OSError:
             return None
         return found.st_dev, found.st_ino
 
     def _gone(self, name: str) -> StoreError:
-        what = f"{name} in {self.directory}" if name else str(self.directory)
+        what = f"{name} in {self._directory}" if name else str(self._directory)
         return StoreError(
             f"{what} was moved, removed or replaced while the run went on, so nothing more is "
             "bought; put the directory back, then use --resume. What was bought since is in the "
@@ -74,5 +89,5 @@ class Watch:
             f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC; dates of this run jump "
             "there, and what is paid by time is counted by a clock that cannot be set"
         )
-        self.store.put_note(now, told)
-        self.say(told)
+        self._store.put_note(now, told)
+        self._notes.append(told)

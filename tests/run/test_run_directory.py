@@ -35,7 +35,7 @@ def test_a_directory_that_goes_away_ends_the_run(how, start_orch, tmp_path):
     else:
         (run / ("run.db" if how == "database removed" else "lock")).unlink()
     gone = time.monotonic()
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 4, err
     assert "moved, removed or replaced" in err and "Traceback" not in err
     assert time.monotonic() - gone < 30
@@ -52,7 +52,7 @@ def test_a_lock_held_by_another_program_is_waited_out(start_orch, tmp_path):
         other.execute("BEGIN IMMEDIATE")
         time.sleep(4)
         other.execute("ROLLBACK")
-    out, err = process.communicate(timeout=100)
+    _, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
     assert "holds run.db locked; waiting" in err
     assert "free the disk" not in err
@@ -74,18 +74,21 @@ def test_the_database_alone_is_a_whole_run_from_the_start(orch, start_orch, tmp_
     run = tmp_path / "runs/r"
     process = start_orch("run", "--provider", "local", *SLOW)
     wait_for_sampling(process, run, 1)
-    (tmp_path / "copy").mkdir()
-    shutil.copy(run / "run.db", tmp_path / "copy/run.db")
-    time.sleep(6)
+    for name in ("first", "later"):
+        (tmp_path / name).mkdir()
+        shutil.copy(run / "run.db", tmp_path / name / "run.db")
+        time.sleep(7 if name == "first" else 0)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
-    ended = orch("report", "copy", "--json")
-    assert ended.code == 0, ended.err
-    with db(tmp_path / "copy/run.db") as copy:
-        assert copy.execute("SELECT count(*) FROM problems").fetchone()[0] > 0
+    for name in ("first", "later"):
+        ended = orch("report", name, "--json")
+        assert ended.code == 0, ended.err
+    with db(tmp_path / "later/run.db") as copy:
+        assert copy.execute("SELECT count(*) FROM problems").fetchone()[0] == 128
+        assert copy.execute("SELECT count(*) FROM samples").fetchone()[0] > 0
 
 
-@pytest.mark.parametrize("moment", range(8))
+@pytest.mark.parametrize("moment", range(1, 7, 2))
 def test_a_creation_that_was_killed_is_begun_again(moment, orch, start_orch, tmp_path):
     """Killed as soon as the directory holds one file more than at the moment before."""
     given = ["run", "--provider", "local", "--samples", "2", "--limit", "2", "--name", "r"]
