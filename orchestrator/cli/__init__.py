@@ -30,6 +30,7 @@ COMMANDS = {
     "judge": "Judge samples from a file, without any run.",
     "doctor": "What works on this machine: sandbox level, servers, keys, tools.",
     "serve": "Serve the bundled model over an OpenAI-compatible API.",
+    "gateway": "Meter an agent's calls under a dollar cap: orch gateway --budget 5 -- COMMAND.",
     "hold": "Guard a server: end it, whole, when whoever started it is gone or silent.",
 }
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.plan.typed import Typed
-    from orchestrator.report.rows import Row
+    from orchestrator.report.data import ArmReport
     from orchestrator.session.session import Ending
 
 PATIENCE_S = 3.0
@@ -49,7 +49,7 @@ def finish(
         ending.reasons = [without_keys(reason) for reason in ending.reasons]
         kept = keep(ending.cause, directory / "logs")
         ending.notes.append(f"the traceback is in {kept}" if kept else "no traceback could be kept")
-    rows: list[Row] | None = None
+    rows: list[ArmReport] | None = None
     try:
         interrupted = ending.exit_code == errors.INTERRUPTED
         with within(PATIENCE_S) if interrupted else contextlib.nullcontext():
@@ -103,15 +103,15 @@ def within(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _rows(directory: Path) -> list[Row]:
-    from orchestrator.report.rows import read_rows
+def _rows(directory: Path) -> list[ArmReport]:
+    from orchestrator.report.arms import read_arms
     from orchestrator.store.reader import RunReader
 
     with closing(RunReader(directory)) as reader:
-        return read_rows(reader)
+        return read_arms(reader)
 
 
-def _document(directory: Path, ending: Ending, rows: list[Row] | None) -> dict[str, Any]:
+def _document(directory: Path, ending: Ending, rows: list[ArmReport] | None) -> dict[str, Any]:
     from orchestrator.report.document import document
 
     report = {"run": str(directory)} if rows is None else document(str(directory), rows)
@@ -127,9 +127,9 @@ def _keep(directory: Path, report: dict[str, Any], ending: Ending) -> None:
         ending.notes.append(f"summary.json cannot be written: {error.strerror}")
 
 
-def _print(rows: list[Row]) -> None:
+def _print(rows: list[ArmReport]) -> None:
     from rich.console import Console
 
-    from orchestrator.report.document import print_report
+    from orchestrator.report.document import print_arms
 
-    print_report(Console(), rows)
+    print_arms(Console(), rows)

@@ -121,10 +121,11 @@ class Exchange:
             self._refuse(error)
         except ProviderError as error:
             self._fail(error)
-        except Exception:
+        except Exception as error:
+            # A disk that is full, or a mistake of ours: whoever opened the gateway must hear of it.
+            self._house.fatal(error)
             self._close("BadResponse", "a fault of the gateway's")
             self._refuse(Refusal(500, "The gateway failed at this call.", code="server_error"))
-            raise
 
     async def _run(self) -> None:
         attempt, upstream = self._attempt, self._attempt.upstream
