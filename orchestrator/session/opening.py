@@ -55,12 +55,15 @@ def _take_hold(
     lock = RunLock(directory, say)
     if resume:
         return lock, False
-    # Asked again, now that nobody else can be making it.
-    refuse_used(directory)
-    create = state_of(directory) != "begun"
-    if create:
-        clear_cut(directory)
-    write_study(directory, prepared)
+    with contextlib.ExitStack() as unless_held:
+        unless_held.callback(lock.release)
+        # Asked again, now that nobody else can be making it.
+        refuse_used(directory)
+        create = state_of(directory) != "begun"
+        if create:
+            clear_cut(directory)
+        write_study(directory, prepared)
+        unless_held.pop_all()
     return lock, create
 
 

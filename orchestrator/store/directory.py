@@ -129,7 +129,7 @@ class RunLock:
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
-        if (directory / "run.db").exists():
+        if (directory / "run.db").exists() and state_of(directory) != "cut":
             with contextlib.ExitStack() as unless_migrated:
                 unless_migrated.callback(self.release)
                 migrate(directory / "run.db")
