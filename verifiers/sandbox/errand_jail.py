@@ -140,7 +140,7 @@ def _build(kernel: k.Kernel, plan: dict[str, Any]) -> None:
     flags = k.MS_NOSUID | k.MS_NODEV
     kernel.mount("none", "/", None, k.MS_REC | k.MS_PRIVATE)
     kernel.mount("none", stage, "tmpfs", flags, "mode=0755,size=4m")
-    for path in (*SHOWN, *plan["shown"]):
+    for path in SHOWN:
         _show(kernel, stage, path)
     os.makedirs(f"{stage}/etc", exist_ok=True)
     for name in _ETC:
@@ -159,6 +159,8 @@ def _build(kernel: k.Kernel, plan: dict[str, Any]) -> None:
         kernel.mount(
             "none", stage + path, "tmpfs", flags, f"mode=0755,size={size_mb * _MIB},nr_inodes=200k"
         )
+    for path in plan["shown"]:  # also below /tmp
+        _show(kernel, stage, path)
     kernel.mount("none", f"{stage}/proc", "proc", flags | k.MS_NOEXEC)
     with open(f"{stage}{DESK}/problem.md", "w", encoding="utf-8") as file:
         file.write(plan["problem"])
@@ -192,10 +194,11 @@ def _show(kernel: k.Kernel, stage: str, path: str, *, sealed: bool = True) -> No
 def _hand_over(uid: int) -> None:
     """Give what may be written to the command's user."""
     for top in (WORK, "/tmp", HOME, DESK, "/dev/shm"):
-        for place, _, files in os.walk(top):
-            os.chown(place, uid, uid)
-            for name in files:
-                os.chown(f"{place}/{name}", uid, uid, follow_symlinks=False)
+        os.chown(top, uid, uid)
+    os.chown(f"{DESK}/problem.md", uid, uid)
+    for place, folders, files in os.walk(WORK):
+        for name in (*folders, *files):
+            os.chown(f"{place}/{name}", uid, uid, follow_symlinks=False)
 
 
 def _become(kernel: k.Kernel, plan: dict[str, Any], log: int) -> None:
