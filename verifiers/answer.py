@@ -27,6 +27,7 @@ from typing import Any, Literal
 
 from verifiers import answer_paper
 from verifiers.exact import bounded
+from verifiers.install import install_command
 from verifiers.sandbox import (
     CallOutcome,
     Limits,
@@ -116,7 +117,7 @@ class AnswerVerifier(ABC):
         except SandboxFault:
             raise MissingPackage(
                 f"The rule {self.name} is built on {self.built_on}, which is not installed: "
-                "pip install 'orch[tasks]'."
+                f"{install_command('tasks')}"
             ) from None
 
     async def start(self) -> None:

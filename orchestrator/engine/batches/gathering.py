@@ -10,9 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from budgets.ledger import Ledger
-from orchestrator.engine.control import Control
-from orchestrator.engine.counters import RunState
+from orchestrator.engine.shared import Shared
 from orchestrator.engine.ticket import Ticket
 
 SILENCE_S = 1.0
@@ -35,16 +33,10 @@ class Gathered:
 class Gathering:
     """Gathers tickets, and hands each group over."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        state: RunState,
-        control: Control,
-        hand_over: Callable[[list[Ticket]], None],
-    ) -> None:
-        self._ledger = ledger
-        self._state = state
-        self._control = control
+    def __init__(self, shared: Shared, hand_over: Callable[[list[Ticket]], None]) -> None:
+        self._ledger = shared.ledger
+        self._state = shared.state
+        self._control = shared.control
         self._hand_over = hand_over
         self._gathered: dict[tuple[int, bool], Gathered] = {}
         self.most: dict[int, int] = {}
@@ -71,7 +63,7 @@ class Gathering:
             gathered.timer = loop.call_later(SILENCE_S, self._flush, key)
 
     def stop(self) -> None:
-        """Nothing more is handed over: what was only gathered is let go."""
+        """Nothing more is handed over: what was only gathered is released."""
         waiting, self._gathered = self._gathered, {}
         for gathered in waiting.values():
             if gathered.timer is not None:
