@@ -159,7 +159,9 @@ class Engine:
         tokens = arm.prompt_bounds[ticket.problem]
         self._admitting = True
         try:
-            ticket.permit = await arm.limiter.admit(tokens, arm.base.max_tokens * ticket.n)
+            ticket.permit = await arm.limiter.admit(
+                tokens, arm.base.max_tokens * ticket.n, ticket.n
+            )
         except asyncio.CancelledError:
             ticket.release(self._ledger, "never sent")
             raise
