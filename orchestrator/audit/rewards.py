@@ -65,7 +65,6 @@ async def score_run(directory: Path, server: RewardServer, *, at_once: int = 32)
     reader = RunReader(directory)
     try:
         store = RunStore(directory / "run.db")
-        store.ready_for_rewards()
         return [await _arm(reader, store, arm, server, at_once) for arm in reader.arms()]
     except ProviderConfigError as error:
         raise ConfigError(f"The reward model cannot be used: {error}.") from None

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import accumulate
 
-from budgets.prices import Price
+from budgets.price import Price
 from budgets.usage import Usage
 from orchestrator.store.reader import Bought
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from budgets.ledger import Ledger
-from budgets.prices import Price
+from budgets.price import Price
 from orchestrator.analysis.band import posterior_band
 from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.coverage import coverage_curve

@@ -11,6 +11,7 @@ from orchestrator.report.curves import draw_curves
 from orchestrator.report.data import ReportData
 from orchestrator.report.tables import to_csv, to_latex, to_markdown
 from orchestrator.report.text import percent, visible
+from verifiers.install import install_command
 
 
 def write_files(
@@ -81,7 +82,7 @@ def _figures(report: ReportData, folder: Path) -> list[Path]:
         if error.name != "matplotlib":
             raise
         raise ConfigError(
-            "--figures needs matplotlib, which is not installed; install orch[figures]."
+            "--figures needs matplotlib, which is not installed: " + install_command("figures")
         ) from None
     except OSError as error:
         raise ConfigError(f"Figures cannot be written to {folder}: {error.strerror}.") from None

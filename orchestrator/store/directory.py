@@ -7,12 +7,14 @@ network file systems, so those are refused.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
 from pathlib import Path
 
 from orchestrator.errors import ConfigError
+from orchestrator.store.migrations import migrate
 
 NETWORK_FILE_SYSTEMS = {
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ncpfs", "afs", "ceph", "lustre", "gpfs",
@@ -55,7 +57,10 @@ def refuse_network_file_system(path: Path) -> None:
 
 
 class RunLock:
-    """The exclusive hold on a run directory, for as long as this process lives."""
+    """The exclusive hold on a run directory, for as long as this process lives.
+
+    Whoever holds a run finds its database at the newest schema.
+    """
 
     def __init__(self, directory: Path) -> None:
         try:
@@ -78,6 +83,11 @@ class RunLock:
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
+        if (directory / "run.db").exists():
+            with contextlib.ExitStack() as unless_migrated:
+                unless_migrated.callback(self.release)
+                migrate(directory / "run.db")
+                unless_migrated.pop_all()
 
     def release(self) -> None:
         self._file.close()

@@ -18,8 +18,8 @@ from typing import Any, Literal
 import msgspec
 
 from budgets.journal import Event
-from orchestrator.errors import ConfigError, StoreError
-from orchestrator.store import schema
+from orchestrator.errors import StoreError
+from orchestrator.store import migrations, schema
 from orchestrator.store.writer import Writer
 from providers.sample import Choice, SampleResponse
 from verifiers.verdict import Verdict
@@ -42,28 +42,14 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-    # Filled by and by: a larger one only makes a long run take more memory than a short one. The
+    # Filled over time: a larger one only makes a long run take more memory than a short one. The
     # system caches the rest of the file.
     connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     if create:
-        connection.executescript("BEGIN;" + schema.CREATE + "COMMIT;")
-        connection.execute(schema.PUT_META, ("schema", schema.VERSION))
+        migrations.create(connection)
     else:
-        check_version(connection, path)
+        migrations.version_of(connection, path)
     return connection
-
-
-def check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise ConfigError for a database that this orch cannot read."""
-    try:
-        row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise ConfigError(f"{path} is not a run database of orch ({error}).") from None
-    if row is None or row[0] != schema.VERSION:
-        raise ConfigError(
-            f"{path} has schema {row and row[0]}, this orch reads {schema.VERSION}; "
-            "use the orch that wrote it."
-        )
 
 
 def storable(text: str) -> str:
@@ -207,10 +193,6 @@ class RunStore:
             verdict.tier, verdict.wall_s, verdict.cpu_s,
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)
-
-    def ready_for_rewards(self) -> None:
-        """Make the table of rewards where the run has none yet."""
-        self.connection.execute(schema.CREATE_REWARDS)
 
     def put_reward(
         self, arm: int, problem: int, slot: int, model: str, reward: float | None
