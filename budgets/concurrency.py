@@ -40,8 +40,11 @@ IN_USE = 0.7
 """A round that had less of its limit in flight proves nothing about it."""
 OF_TIMEOUT = 0.9
 """Growth stops where a queue could make the longest answer so much of the timeout."""
-QUEUE = 0.25
-"""Of what runs, how much may wait in the server's queue: enough that no place is ever empty."""
+QUEUE = 0.5
+"""Of what runs, how much may wait in the server's queue: enough that no place is ever empty, since
+requests of many sequences come and go in lumps. Twice as much is cut."""
+NEWEST = 0.4
+"""The weight of the newest reading of a server's queue."""
 
 _FIXED = re.compile(r"\d+$")
 _RANGE = re.compile(r"(\d+)-(\d+)$")
@@ -150,7 +153,8 @@ class Concurrency:
         """Smaller once there was a sign of too much."""
         self._room = True
         """Whether the server, if it tells of its queue, has room for more."""
-        self._queued = 0
+        self._running = self._waiting = 0.0
+        """As the server told them lately."""
         self._preemptions = 0.0
         self._last_cut = float("-inf")
         self._last_full = float("-inf")
@@ -163,9 +167,7 @@ class Concurrency:
         """The latest changes, oldest first."""
 
     @classmethod
-    def parse(
-        cls, text: str, most: int = MOST, *, timeout_s: float | None = None
-    ) -> Concurrency:
+    def parse(cls, text: str, most: int = MOST, *, timeout_s: float | None = None) -> Concurrency:
         """From "auto", "N" or "MIN-MAX" requests; raises ValueError with a sentence.
 
         `most` bounds "auto" only. `timeout_s`: how long a request may take at most.
@@ -252,15 +254,16 @@ class Concurrency:
         """The server says how much runs and how much waits."""
         preempted = load.preemptions > self._preemptions > 0
         self._preemptions = load.preemptions
-        self._room = load.waiting <= QUEUE * load.running and not preempted
         # A reading in the moment of sending tells of a queue that is gone with the next step.
-        self._queued = self._queued + 1 if load.waiting > 2 * QUEUE * load.running + 1 else 0
-        if self.fixed or self._queued < 2 or not load.running:
+        self._waiting += NEWEST * (load.waiting - self._waiting)
+        self._running += NEWEST * (load.running - self._running)
+        self._room = self._waiting <= QUEUE * self._running and not preempted
+        if self.fixed or self._waiting <= 2 * QUEUE * self._running + 1 or not load.running:
             return
-        self._queued = 0
-        fits = self._in_flight - load.waiting + QUEUE * load.running
+        fits = self._in_flight - self._waiting + QUEUE * self._running
         if fits < self._limit:
             self._most_step = min(self._most_step, STEP)
+            self._waiting = QUEUE * self._running
             self._set(fits, now, "the server's queue")
 
     def _early(self) -> bool:
@@ -279,7 +282,9 @@ class Concurrency:
         if self._last_full < done.since or in_flight + self._asked < IN_USE * self._limit:
             self._begin(now)
             return
-        self._last = level = self._levels.see(Level(max(in_flight, 1.0), done.tokens, done.sequence_s))
+        self._last = level = self._levels.see(
+            Level(max(in_flight, 1.0), done.tokens, done.sequence_s)
+        )
         ratio = self._levels.next(level, self._step())
         if ratio > 1:
             self._before = level

@@ -39,6 +39,7 @@ class BatchingServer:
     _queue: deque[tuple[Request, int]] = field(default_factory=deque)
     _batch: list[tuple[Request, int]] = field(default_factory=list)
     _stepping: bool = False
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -68,7 +69,13 @@ class BatchingServer:
         self._queue.extend((request, index) for index in range(n))
         if not self._stepping:
             self._stepping = True
+            self._idle.clear()
             loop.call_soon(self._step)
+
+    async def idle(self) -> None:
+        """Return when nothing is left to do."""
+        if self._stepping:
+            await self._idle.wait()
 
     def _drop(self, request: Request) -> None:
         self._queue = deque(one for one in self._queue if one[0] is not request)
@@ -82,6 +89,7 @@ class BatchingServer:
         self.waiting_by_time.append((loop.time(), len(self._batch), self.waiting))
         if not self._batch:
             self._stepping = False
+            self._idle.set()
             return
         self.generated += len(self._batch)
         took = self.step_s + self.per_sequence_s * len(self._batch)

@@ -73,8 +73,9 @@ def send(
                 server.ask(n, answered, timeout_s)
         ended = loop.time()
         plan.tokens_per_s = tokens / (ended - began)
-        while limiter.in_flight:
-            await asyncio.sleep(0.5)
+        await server.idle()
+        await asyncio.sleep(0.1)
+        assert limiter.in_flight == 0
         if telling is not None:
             telling.cancel()
         plan.limit = limiter.concurrency
@@ -93,7 +94,7 @@ def send(
 
 SERVERS = {
     "64 places": (dict(places=64), 1, 1800, ("64", "80")),
-    "64 places, n = 13": (dict(places=64), 13, 300, ("12", "16", "24")),
+    "64 places, n = 13": (dict(places=64), 13, 400, ("12", "16", "24")),
     "4 places": (dict(places=4), 1, 400, ("4", "6")),
     "slower with each": (dict(places=256, per_sequence_s=0.0003), 4, 1200, ("100",)),
 }
@@ -111,12 +112,12 @@ def test_auto_is_about_as_fast_as_the_best_fixed_and_its_queue_is_short(kind: st
     assert auto.most_queue < 5
     told = send("auto", BatchingServer(**shape), n=n, requests=requests, told=True)  # type: ignore[arg-type]
     assert told.tokens_per_s >= 0.85 * best
-    assert told.most_queue < 2
+    assert told.most_queue < 2.2
 
 
 @pytest.mark.parametrize("n", [1, 13])
 def test_auto_does_not_wait_its_requests_into_the_timeout(n: int) -> None:
-    """The longest answer alone takes 20 s; three times as much in flight would cut the long ones."""
+    """The longest answer takes 20 s by itself: three times as much in flight would cut it off."""
     plan = send("auto", BatchingServer(places=32), n=n, requests=3000 // n, timeout_s=30.0)
     assert plan.outcomes == {"ok": 3000 // n}
 
