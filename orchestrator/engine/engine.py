@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable
 
 from budgets.limits import CannotClear
@@ -27,12 +26,12 @@ from orchestrator.plan.ready import ReadyArm
 
 METER_TICK_S = 0.25
 DEADLINE_MARGIN_S = 4.0
-"""How long before a server's money ends what is in flight is let go, and the server ended."""
+"""How long before a server's money ends what is in flight is cancelled, and the server ended."""
 
 
 def near_the_end(meter: TimeMeter) -> bool:
-    """Whether a server's money ends now, so that it must be let go."""
-    return meter.deadline is not None and time.time() >= meter.deadline - DEADLINE_MARGIN_S
+    """Whether a server's money ends now, so that it must be given up."""
+    return meter.near_the_end(DEADLINE_MARGIN_S)
 
 
 class Engine:
@@ -193,7 +192,8 @@ class Engine:
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, OrchError):
-            error = RunFault(f"A fault of orch: {error!r}.")
+            cause, error = error, RunFault(f"A fault of orch: {error!r}.")
+            error.__cause__ = cause
         self.stop(error)
 
     def _judged(self, arm: int, problem: int, slot: int, passed: bool | None) -> None:
