@@ -28,8 +28,8 @@ from dispatch_peers import ROOT, Server, orch_command
 WATCH = """
 import sys, time
 from rich.live import Live
-import orchestrator.progress as progress
-import orchestrator.engine as engine
+import orchestrator.session.progress as progress
+import orchestrator.engine.engine as engine
 
 drawn = whole = 0.0
 table, update, run = progress.Progress._table, Live.update, engine.Engine.run

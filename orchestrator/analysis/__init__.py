@@ -1,0 +1,1 @@
+"""Estimators, intervals, forecasts, selection and costs: pure functions of counts."""

@@ -7,12 +7,17 @@ its exit code. Usage errors exit with 2, as click does.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from orchestrator.errors import OrchError
 
 COMMANDS = {
     "run": "Buy attempts under a budget, judge them, report coverage per dollar.",
@@ -25,6 +30,8 @@ COMMANDS = {
     "judge": "Judge samples from a file, without any run.",
     "doctor": "What works on this machine: sandbox level, servers, keys, tools.",
     "serve": "Serve the bundled model over an OpenAI-compatible API.",
+    "gateway": "Meter an agent's calls under a dollar cap: orch gateway --budget 5 -- COMMAND.",
+    "hold": "Guard a server: end it, whole, when whoever started it is gone or silent.",
 }
 
 
@@ -49,7 +56,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="orch", prog_name="orch")
+@click.version_option(package_name="orch-sampling", prog_name="orch")
 def orch() -> None:
     """Buy as many attempts at each problem as a budget allows; report coverage per dollar.
 
@@ -63,12 +70,13 @@ def main() -> None:
     from orchestrator.errors import OrchError
 
     try:
-        from orchestrator.shadow import refuse_shadowed_packages
+        from orchestrator.cli.neighbour import refuse_shadowed_packages
 
+        end_by_sigterm()
         refuse_shadowed_packages()
         load_dotenv(Path.cwd())
         code = orch.main(standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         code = 130
     except click.exceptions.Exit as leaving:
@@ -77,12 +85,32 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except OrchError as error:
-        from orchestrator.report.text import visible
-
-        click.echo(f"orch: {visible(str(error))}", err=True)
-        code = error.exit_code
+        code = say_fault(error)
     except BrokenPipeError:
         # The reader of our output left; nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except Exception as error:
+        from orchestrator.cli.escaped import told
+
+        code = say_fault(told(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def say_fault(error: OrchError) -> int:
+    """Print why a command ended; returns its exit code."""
+    from orchestrator.cli.flags import with_flags
+    from orchestrator.report.text import visible
+
+    click.echo(f"orch: {visible(with_flags(str(error)))}", err=True)
+    return error.exit_code
+
+
+def end_by_sigterm() -> None:
+    """SIGTERM ends a command as Ctrl-C does, with 130, wherever nothing else heeds it."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, interrupt)

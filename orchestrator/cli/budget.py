@@ -16,7 +16,7 @@ import click
 
 if TYPE_CHECKING:
     from budgets.ledger import Ledger, Uncertain
-    from orchestrator.bill import BillRow
+    from orchestrator.audit.bill import BillRow
     from orchestrator.store.store import RunStore
 
 SHOWN = 20
@@ -98,7 +98,7 @@ def resolve(
 ) -> None:
     """Settle the uncertain requests of RUN by the provider's own bill; kept in the journal."""
     from budgets.money import MoneyError, picodollars
-    from orchestrator.bill import BillRow, read_export
+    from orchestrator.audit.bill import BillRow, read_export
     from orchestrator.errors import ConfigError
     from orchestrator.store.reader import find_run
 
@@ -132,6 +132,7 @@ def accept(run: str, out: Path, why: str) -> None:
 @asynccontextmanager
 async def _opened(directory: Path) -> AsyncIterator[tuple[RunStore, Ledger]]:
     """The run's store and ledger for writing, held by this process alone."""
+    from budgets.clock import mark
     from budgets.ledger import Ledger
     from budgets.meter import count_gaps
     from orchestrator.store.directory import RunLock
@@ -142,7 +143,7 @@ async def _opened(directory: Path) -> AsyncIterator[tuple[RunStore, Ledger]]:
         store = RunStore(directory / "run.db")
         try:
             ledger = Ledger.open(store, {})
-            count_gaps(ledger, time.time())
+            count_gaps(ledger, time.time(), mark())
             yield store, ledger
             await store.durable()
         finally:
@@ -164,8 +165,8 @@ async def _resolve(
     directory: Path, rows: Sequence[BillRow], scope: str, source: str, above_bound: bool
 ) -> list[str]:
     from budgets.money import usd
-    from orchestrator.bill import resolutions
-    from orchestrator.bill import resolve as enter
+    from orchestrator.audit.bill import resolutions
+    from orchestrator.audit.bill import resolve as enter
     from orchestrator.errors import ConfigError
     from orchestrator.store.reader import RunReader
 

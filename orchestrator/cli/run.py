@@ -17,10 +17,11 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.prepare import Prepared
-    from orchestrator.progress import Display
-    from orchestrator.run import Ending, RunOptions
-    from orchestrator.study import Study
+    from orchestrator.plan.prepare import Prepared
+    from orchestrator.plan.study import Study
+    from orchestrator.plan.typed import Typed
+    from orchestrator.session.progress import Display
+    from orchestrator.session.session import Ending, RunOptions
 
 ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
@@ -34,6 +35,7 @@ STUDY_KEYS = (
 )  # fmt: skip
 
 
+Last = Callable[[], int]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -52,7 +54,9 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--samples", "-n", type=int, help="Attempts per problem.")
 @option("--budget", metavar="USD", help="The most that this run may spend.")
 @option("--base-url", metavar="URL", help="Address of an OpenAI-compatible server.")
-@option("--api-key-env", metavar="VAR", help="Variable that holds the key for --base-url.")
+@option("--api-key-env", multiple=True, metavar="VAR[@HOST]", help="Variable with the key for a "
+        "host, such as CORP_KEY@https://llm.example; repeatable. Without @HOST: for --base-url, or "
+        "the provider's own host.")  # fmt: skip
 @option("--gpu-hour", metavar="USD", help="What the server costs an hour (times --gpus).")
 @option("--gpus", type=int, help="GPUs of the server.")
 @option("--batch/--no-batch", default=None,
@@ -105,19 +109,18 @@ def run(**given: Any) -> None:
 
     Settings come from the command line, then ORCH_ variables, then the STUDY.toml.
     """
-    from orchestrator.errors import ConfigError
+    from orchestrator.errors import ConfigError, OrchError
 
     given = {key: value for key, value in given.items() if value is not None and value != ()}
     how = How(
         resume="resume" in given,
         display=given.pop("display"),
-        api_key_env=given.pop("api_key_env", None),
+        typed=what_was_typed(given.pop("api_key_env", ()), given.pop("i_trust_this_code")),
         as_json=given.pop("as_json"),
         dry_run=given.pop("dry_run"),
         pilot=given.pop("pilot", 0),
         confirm_over=given.pop("confirm_over"),
         yes=given.pop("yes"),
-        trust=given.pop("i_trust_this_code"),
     )
     exclude_unsound = given.pop("exclude_unsound")
     out, resume = given.pop("out"), given.pop("resume", None)
@@ -132,18 +135,53 @@ def run(**given: Any) -> None:
     directory = directory or out / run_name(study)
     # A resumed run's own study already names what it leaves out.
     if exclude_unsound and not how.resume:
-        from orchestrator.verify import without_unsound
+        from orchestrator.audit.rejudge import without_unsound
 
         study, said = asyncio.run(without_unsound(study))
         for sentence in said:
             click.echo(sentence, err=True)
-    sys.exit(asyncio.run(run_study(study, directory, how)))
+    try:
+        last = asyncio.run(run_study(study, directory, how))
+        code = last()
+    except (OrchError, click.ClickException, click.Abort):
+        raise
+    except Exception as error:
+        from orchestrator.cli.escaped import told
+
+        raise told(error, directory / "logs") from None
+    sys.exit(code)
+
+
+def what_was_typed(keys: tuple[str, ...], trust: bool) -> Typed:
+    """What stood on the command line itself; raises ConfigError."""
+    from click.core import ParameterSource
+
+    from orchestrator.errors import ConfigError
+    from orchestrator.plan.typed import Typed
+    from providers.bindings import read_bindings
+    from providers.errors import ProviderConfigError
+
+    context = click.get_current_context()
+
+    def typed(name: str) -> bool:
+        return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+    try:
+        return Typed(
+            keys=read_bindings(keys),
+            base_url=typed("base_url"),
+            prices=context.params["prices"] if typed("prices") else "",
+            gpu_hour=typed("gpu_hour"),
+            trust=trust,
+        )
+    except ProviderConfigError as error:
+        raise ConfigError(f"{error}.") from None
 
 
 def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
     """The study that the command line and the file describe; raises ConfigError."""
     from orchestrator.errors import ConfigError
-    from orchestrator.study import make_study, read_study, refuse_unknown_provider, whole_paths
+    from orchestrator.plan.study import make_study, read_study, refuse_unknown_provider, whole_paths
 
     document: dict[str, Any] = {"study": {}, "arms": [{}]}
     source = "command line"
@@ -213,22 +251,23 @@ class How(NamedTuple):
 
     resume: bool
     display: Display
-    api_key_env: str | None
+    typed: Typed
     as_json: bool
     dry_run: bool
     pilot: int
     confirm_over: str
     yes: bool
-    trust: bool
 
 
-async def run_study(study: Study, directory: Path, how: How) -> int:
-    """Prepare, run, report; returns the exit code."""
+async def run_study(study: Study, directory: Path, how: How) -> Last:
+    """Prepare and run; returns what is left to say, which returns the exit code."""
     from rich.console import Console
 
-    from orchestrator.prepare import amount, prepare
-    from orchestrator.quoting import confirm
-    from orchestrator.run import RunOptions, refuse_used, run_session
+    from orchestrator.cli.announce import announce
+    from orchestrator.cli.quote import confirm
+    from orchestrator.plan.prepare import amount, prepare
+    from orchestrator.session.opening import refuse_used
+    from orchestrator.session.session import RunOptions, run_session
 
     console = Console(stderr=True)
     if not how.resume:
@@ -236,30 +275,37 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
     over = amount(how.confirm_over, "--confirm-over", zero=True)
     options = RunOptions(directory, how.resume, how.display, console)
     if how.pilot:
-        first = await prepare(
-            with_samples(study, how.pilot), api_key_env=how.api_key_env, trust=how.trust
-        )
-        announce(console, first, options)
+        first = await prepare(with_samples(study, how.pilot), how.typed)
+        announce(console, first, directory, resume=how.resume)
         ending = await run_session(first, options)
         if ending.exit_code or not agreed(console, study, options, over, how):
-            finish(options, ending, how.as_json)
-            return ending.exit_code
+            return ended(options, ending, how)
         options = replace(options, resume=True)
-    prepared = await prepare(study, api_key_env=how.api_key_env, trust=how.trust)
+    prepared = await prepare(study, how.typed)
     if how.dry_run:
         await close_providers(prepared)
         say_quote(console, prepared, how.as_json)
-        return 0
+        return lambda: 0
     if not how.pilot:
         try:
             confirm(prepared, over, yes=how.yes)
         except BaseException:
             await close_providers(prepared)
             raise
-    announce(console, prepared, options)
+    announce(console, prepared, directory, resume=options.resume)
     ending = await run_session(prepared, options)
-    finish(options, ending, how.as_json)
-    return ending.exit_code
+    return ended(options, ending, how)
+
+
+def ended(options: RunOptions, ending: Ending, how: How) -> Last:
+    """The last lines, to be said once the loop and all that it held are closed."""
+    from orchestrator.cli.ending import finish
+
+    def last() -> int:
+        finish(options.console, options.directory, ending, as_json=how.as_json, typed=how.typed)
+        return ending.exit_code
+
+    return last
 
 
 def with_samples(study: Study, most: int) -> Study:
@@ -274,14 +320,14 @@ def with_samples(study: Study, most: int) -> Study:
 
 async def close_providers(prepared: Prepared) -> None:
     """Close what was opened to check a plan that is not run."""
-    from orchestrator.prepare import close
+    from orchestrator.plan.prepare import close
 
     await close(prepared.arms)
 
 
 def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
     """Print what a plan will cost."""
-    from orchestrator.quoting import print_quote, quote_document, quote_plan
+    from orchestrator.cli.quote import print_quote, quote_document, quote_plan
 
     quotes = quote_plan(prepared)
     if as_json:
@@ -293,9 +339,10 @@ def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
 
 def agreed(console: Console, study: Study, options: RunOptions, over: int, how: How) -> bool:
     """Say what the rest of the plan will cost by the pilot, and ask."""
+    from orchestrator.cli.ending import resume_command
+    from orchestrator.cli.quote import ask, forecast_rest
     from orchestrator.errors import ConfigError
-    from orchestrator.prepare import DEFAULT_SAMPLES
-    from orchestrator.quoting import ask, forecast_rest
+    from orchestrator.plan.prepare import DEFAULT_SAMPLES
     from orchestrator.report.text import dollars
 
     wanted = [arm.samples or DEFAULT_SAMPLES for arm in study.arms]
@@ -314,75 +361,6 @@ def agreed(console: Console, study: Study, options: RunOptions, over: int, how: 
         return False
     except ConfigError as error:
         most = max(wanted)
-        again = f"orch run --resume {_shell(options.directory)} --samples {most} --yes"
+        again = f"{resume_command(options.directory, how.typed)} --samples {most} --yes"
         raise ConfigError(f"{error} The pilot is kept; go on with: {again}") from None
     return True
-
-
-def announce(console: Console, prepared: Prepared, options: RunOptions) -> None:
-    """Say what is about to happen, before the first dollar."""
-    from orchestrator.report.text import dollars, visible
-
-    def say(text: str) -> None:
-        console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
-
-    say(f"{'Resuming' if options.resume else 'Run'}: {options.directory}")
-    for arm in prepared.arms:
-        price = "priced per token" if arm.price else (
-            f"priced at {dollars(arm.endpoint.usd_per_hour)} for each hour the server is held"
-            if arm.endpoint.usd_per_hour else "free of charge"
-        )  # fmt: skip
-        if arm.spec.batch:
-            price += ", in batches"
-        if arm.endpoint.bundled:
-            price += " (this machine; change it with --gpu-hour)"
-        say(
-            f"  {arm.endpoint.model} ({arm.spec.provider}): {len(arm.problems)} problems of "
-            f"{arm.spec.task}, {arm.spec.samples} attempts each, {price}"
-        )
-    say("  budget: none" if prepared.cap is None else f"  budget: {dollars(prepared.cap)}")
-
-
-def finish(options: RunOptions, ending: Ending, as_json: bool) -> None:
-    """Print and keep the report, where the run is, and what to type next."""
-    from contextlib import closing
-
-    from rich.console import Console
-
-    from orchestrator.report.document import document, print_report
-    from orchestrator.report.rows import read_rows
-    from orchestrator.report.text import visible
-    from orchestrator.run import replace_text
-    from orchestrator.store.reader import RunReader
-
-    with closing(RunReader(options.directory)) as reader:
-        rows = read_rows(reader)
-    report = document(str(options.directory), rows)
-    report["exit_code"] = ending.exit_code
-    report["reasons"] = ending.reasons
-    text = json.dumps(report, indent=2) + "\n"
-    try:
-        replace_text(options.directory / "summary.json", text)
-    except OSError as error:
-        ending.notes.append(f"summary.json cannot be written: {error.strerror}")
-    console = options.console
-    if as_json:
-        click.echo(text, nl=False)
-    else:
-        print_report(Console(), rows)
-    for note in ending.notes:
-        console.print(f"note: {visible(note)}", highlight=False, markup=False, soft_wrap=True)
-    for reason in ending.reasons:
-        said = f"Ended early: {visible(reason).rstrip('.')}."
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"The run is in {options.directory}", highlight=False, markup=False)
-    nexts = [f"orch report {_shell(options.directory)}"]
-    if ending.exit_code:
-        nexts.insert(0, f"orch run --resume {_shell(options.directory)}")
-    console.print("Next: " + "   or: ".join(nexts), highlight=False, markup=False, soft_wrap=True)
-
-
-def _shell(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))

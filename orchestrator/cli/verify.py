@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from orchestrator.audit.rejudge import ArmReport
     from orchestrator.store.reader import ArmRow
     from orchestrator.tasks import TaskOptions
-    from orchestrator.verify import ArmReport
     from verifiers.trust import Checked
 
 SHOWN = 40
@@ -168,9 +168,9 @@ def _self_check(
     name: str, verifier: str | None, options: TaskOptions, jobs: int, per_problem: int,
     exclude_unsound: bool, as_json: bool,
 ) -> None:  # fmt: skip
+    from orchestrator.audit.rejudge import check_references
     from orchestrator.errors import ConfigError
     from orchestrator.tasks import TaskError, load_task
-    from orchestrator.verify import check_references
 
     try:
         # References need no examples; without them nothing but the test split is read.
@@ -224,8 +224,8 @@ def _again(
 ) -> None:  # fmt: skip
     from dataclasses import replace
 
+    from orchestrator.audit.rejudge import judge_again
     from orchestrator.store.reader import find_run
-    from orchestrator.verify import judge_again
 
     def of(arm: ArmRow) -> TaskOptions:
         data = arm.spec.get("data")

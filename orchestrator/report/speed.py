@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from orchestrator.report.text import span
-from orchestrator.speed import KEY
+from orchestrator.store import schema
 from orchestrator.store.reader import RunReader
 
 SHOWN = 8
@@ -15,8 +15,8 @@ LEAST_WAIT_S = 1.0
 
 
 def read_speed(reader: RunReader) -> list[dict[str, Any]]:
-    """One document for each session that ended by itself, oldest first (orchestrator/speed.py)."""
-    return [json.loads(text) for text in reader.metas(KEY)]
+    """One document for each session that ended by itself, oldest first (session/speed.py)."""
+    return [json.loads(text) for text in reader.metas(schema.SPEED_KEY)]
 
 
 def speed_lines(sessions: list[dict[str, Any]]) -> list[str]:

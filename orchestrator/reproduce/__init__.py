@@ -1,0 +1,1 @@
+"""The paper's results through the real pipeline."""

@@ -23,7 +23,7 @@ from pathlib import Path
 import tomli_w
 from rich.console import Console
 
-from budgets.prices import Price
+from budgets.price import Price
 from orchestrator.errors import RunFault
 
 RIGHT, WRONG = "resolved", "not resolved"
@@ -125,9 +125,11 @@ async def run_replay(
 
     Raises OrchError where the run does not come to its end.
     """
-    from orchestrator.prepare import prepare
-    from orchestrator.run import RunOptions, refuse_used, run_session
-    from orchestrator.study import make_study
+    from orchestrator.plan.prepare import prepare
+    from orchestrator.plan.study import make_study
+    from orchestrator.plan.typed import Typed
+    from orchestrator.session.opening import refuse_used
+    from orchestrator.session.session import RunOptions, run_session
 
     refuse_used(directory)
     arms = [
@@ -149,7 +151,7 @@ async def run_replay(
         },
         "the reproduction's study",
     )  # fmt: skip
-    prepared = await prepare(study, api_key_env=None)
+    prepared = await prepare(study, Typed(prices=study.prices))
     quiet = Console(file=io.StringIO())
     ending = await run_session(prepared, RunOptions(directory, False, "none", quiet))
     if ending.exit_code:

@@ -1,0 +1,1 @@
+"""The run directory: one database, one writer, one lock."""

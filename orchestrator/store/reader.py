@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ from urllib.parse import quote
 from budgets.journal import Event
 from budgets.usage import Usage
 from orchestrator.errors import ConfigError
-from orchestrator.store.store import BatchState, check_version
+from orchestrator.store import migrations
+from orchestrator.store.directory import RunLock
+from orchestrator.store.store import BatchState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,7 +136,11 @@ class RunReader:
             self._db = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)
         except sqlite3.Error as error:
             raise ConfigError(f"{path} cannot be read: {error}.") from None
-        check_version(self._db, path)
+        with contextlib.ExitStack() as unless_readable:
+            unless_readable.callback(self._db.close)
+            if migrations.version_of(self._db, path) < migrations.NEWEST:
+                RunLock(directory).release()
+            unless_readable.pop_all()
 
     def close(self) -> None:
         self._db.close()
@@ -330,14 +337,12 @@ class RunReader:
     def rewards(self, arm: int) -> dict[str, dict[tuple[int, int], float | None]]:
         """Per reward model, the score of each (problem, slot); None where it could not read it."""
         found: dict[str, dict[tuple[int, int], float | None]] = {}
-        known = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'rewards'").fetchone()
-        if known is not None:
-            for model, problem, slot, reward in self._db.execute(
-                "SELECT model, problem, slot, reward FROM rewards WHERE arm = ?"
-                " ORDER BY model, problem, slot",
-                (arm,),
-            ):
-                found.setdefault(model, {})[problem, slot] = reward
+        for model, problem, slot, reward in self._db.execute(
+            "SELECT model, problem, slot, reward FROM rewards WHERE arm = ?"
+            " ORDER BY model, problem, slot",
+            (arm,),
+        ):
+            found.setdefault(model, {})[problem, slot] = reward
         return found
 
     def verdict_kinds(self, arm: int) -> dict[str, dict[str, int]]:

@@ -8,18 +8,31 @@
     samples    one row a slot that was filled (or censored)
     failures   tries that brought nothing, with how far they got
     verdicts   one row per sample and verifier
-    rewards    one row per sample and reward model; empty where it cannot read the sample. The
-               table is made when the first score comes, so that older runs can be scored too
+    rewards    one row per sample and reward model; empty where it cannot read the sample
     batches    what was, or is about to be, handed to a batch API under which tag
     batched    which requests a batch holds, in which place, with their reservations
     ledger     the ledger's events, in order
 
-A sample, its answer and its settlement commit in one transaction.
+A sample, its answer and its settlement commit in one transaction. `CREATE` is the first schema and
+does not change any more: what came later stands in migrations/, one file a version. Statements
+name their columns, so that a run may have more than one of them knows.
 """
 
 from __future__ import annotations
 
-VERSION = "1"
+SPEED_KEY = "speed "
+"""How the keys of `meta` begin under which sessions' speeds stand; the rest sorts by time."""
+
+NOTE_KEY = "note "
+"""The same of what sessions said of themselves for reports to come."""
+
+
+def insert(table: str, columns: str, otherwise: str = "ROLLBACK") -> str:
+    """The statement that stores one row; `columns` are names with spaces between."""
+    names = columns.split()
+    values = ", ".join("?" * len(names))
+    return f"INSERT OR {otherwise} INTO {table} ({', '.join(names)}) VALUES ({values})"
+
 
 CREATE = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -65,24 +78,27 @@ CREATE TABLE batched (
 CREATE INDEX requests_by_slot ON requests (arm, problem, first_slot);
 """
 
-CREATE_REWARDS = """
-CREATE TABLE IF NOT EXISTS rewards (
-    arm INTEGER NOT NULL, problem INTEGER NOT NULL, slot INTEGER NOT NULL, model TEXT NOT NULL,
-    reward REAL, PRIMARY KEY (arm, problem, slot, model)) WITHOUT ROWID
-"""
-
 # OR ROLLBACK: a row that does not fit ends its group's transaction, which is lost anyway, so that
 # SQLite need not keep what would undo one statement of many rows (writer.py).
-PUT_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
-PUT_ARM = "INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-PUT_PROBLEM = "INSERT OR ROLLBACK INTO problems VALUES (?, ?, ?, ?, ?)"
-PUT_REQUEST = "INSERT OR ROLLBACK INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)"
-PUT_ANSWER = "INSERT OR ROLLBACK INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+PUT_META = insert("meta", "key value", "REPLACE")
+PUT_ARM = insert("arms", "arm key provider model task policy samples spec", "REPLACE")
+PUT_PROBLEM = insert("problems", "task problem id digest content")
+PUT_REQUEST = insert("requests", "request arm problem first_slot n seed planned_at")
+PUT_ANSWER = insert(
+    "answers",
+    "request reservation model provider_id usage input_tokens cached_input_tokens "
+    "cache_write_5m_tokens cache_write_1h_tokens output_tokens reasoning_tokens cost sent_at "
+    "latency_s recorded_at",
+)
 SET_COST = "UPDATE answers SET cost = ? WHERE request = ?"
-PUT_SAMPLE = "INSERT OR ROLLBACK INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-PUT_FAILURE = "INSERT OR ROLLBACK INTO failures VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"
-PUT_VERDICT = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-PUT_REWARD = "INSERT OR REPLACE INTO rewards VALUES (?, ?, ?, ?, ?)"
-PUT_BATCH = "INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)"
-PUT_BATCHED = "INSERT OR ROLLBACK INTO batched VALUES (?, ?, ?, ?)"
-PUT_EVENT = "INSERT OR ROLLBACK INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)"
+PUT_SAMPLE = insert(
+    "samples", "arm problem slot request choice kind finish_reason text output_tokens"
+)
+PUT_FAILURE = insert("failures", "request reservation at kind sent final message")
+PUT_VERDICT = insert(
+    "verdicts", "arm problem slot verifier kind detail answer tier wall_s cpu_s", "REPLACE"
+)
+PUT_REWARD = insert("rewards", "arm problem slot model reward", "REPLACE")
+PUT_BATCH = insert("batches", "batch arm tag provider_id state at", "REPLACE")
+PUT_BATCHED = insert("batched", "batch place request reservation")
+PUT_EVENT = insert("ledger", "event at kind reservation amount scopes note")

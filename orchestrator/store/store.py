@@ -18,9 +18,9 @@ from typing import Any, Literal
 import msgspec
 
 from budgets.journal import Event
-from orchestrator.errors import ConfigError, StoreError
-from orchestrator.store import schema
-from orchestrator.store.writer import Writer
+from orchestrator.errors import StoreError
+from orchestrator.store import migrations, schema
+from orchestrator.store.writer import Writer, locked
 from providers.sample import Choice, SampleResponse
 from verifiers.verdict import Verdict
 
@@ -28,6 +28,10 @@ CACHE_KIB = 3072
 CHECKPOINT_PAGES = 4000
 """Rounds over the problems write the same pages again and again: what is checkpointed later is
 written back less often. 16 MiB of write-ahead log."""
+
+OPENING_PATIENCE_S = 30.0
+LOCK_SAID_EVERY_MS = 1000
+"""How often a wait for another program's lock is looked at (writer.py)."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -38,32 +42,23 @@ lost: looked for and not found. done: nothing more will come of it."""
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     """A connection for writing: write-ahead log, every commit synced."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=OPENING_PATIENCE_S
+    )
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-    # Filled by and by: a larger one only makes a long run take more memory than a short one. The
+    # Filled over time: a larger one only makes a long run take more memory than a short one. The
     # system caches the rest of the file.
     connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     if create:
-        connection.executescript("BEGIN;" + schema.CREATE + "COMMIT;")
-        connection.execute(schema.PUT_META, ("schema", schema.VERSION))
+        migrations.create(connection)
+        # A copy of the file alone is a whole run from the beginning.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     else:
-        check_version(connection, path)
+        migrations.version_of(connection, path)
+    connection.execute(f"PRAGMA busy_timeout={LOCK_SAID_EVERY_MS}")
     return connection
-
-
-def check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise ConfigError for a database that this orch cannot read."""
-    try:
-        row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise ConfigError(f"{path} is not a run database of orch ({error}).") from None
-    if row is None or row[0] != schema.VERSION:
-        raise ConfigError(
-            f"{path} has schema {row and row[0]}, this orch reads {schema.VERSION}; "
-            "use the orch that wrote it."
-        )
 
 
 def storable(text: str) -> str:
@@ -84,6 +79,10 @@ class RunStore:
         try:
             self.connection = connect(path, create=create)
         except sqlite3.Error as error:
+            if locked(error):
+                raise StoreError(
+                    f"{path} is held locked by another program; end it, then try again."
+                ) from None
             raise StoreError(f"{path} cannot be opened: {error}.") from None
         self._next_event = self._highest("ledger", "event") + 1
         self._next_request = self._highest("requests", "request") + 1
@@ -103,6 +102,14 @@ class RunStore:
     @property
     def fault(self) -> StoreError | None:
         return self._writer.fault if self._writer else None
+
+    def on_lock(self, said: Callable[[], None]) -> None:
+        """Call `said` on the loop while another program's lock is waited for."""
+        self.writer.on_lock = said
+
+    def checkpoint(self) -> None:
+        """Soon, bring what was committed into the database file itself."""
+        self.writer.checkpoint()
 
     # The ledger's Journal.
 
@@ -135,6 +142,14 @@ class RunStore:
 
     def put_meta(self, key: str, value: str) -> None:
         self.writer.append(schema.PUT_META, (key, value))
+
+    def put_note(self, now: float, text: str) -> None:
+        """What a person should know of a session, as every later report says."""
+        self.put_meta(f"{schema.NOTE_KEY}{now:017.6f}", text)
+
+    def put_speed(self, now: float, document: str) -> None:
+        """What limited the speed of a session that ends at Unix time `now`."""
+        self.put_meta(f"{schema.SPEED_KEY}{now:017.6f}", document)
 
     def put_arm(
         self, arm: int, key: str, provider: str, model: str, task: str, policy: str,
@@ -203,10 +218,6 @@ class RunStore:
             verdict.tier, verdict.wall_s, verdict.cpu_s,
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)
-
-    def ready_for_rewards(self) -> None:
-        """Make the table of rewards where the run has none yet."""
-        self.connection.execute(schema.CREATE_REWARDS)
 
     def put_reward(
         self, arm: int, problem: int, slot: int, model: str, reward: float | None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from budgets.ledger import Totals, Uncertain
 from budgets.money import picodollars
 from budgets.resolve import spread
-from orchestrator.bill import BillRow, Resolution, read_export, resolutions
+from orchestrator.audit.bill import BillRow, Resolution, read_export, resolutions
 from orchestrator.errors import ConfigError
 
 

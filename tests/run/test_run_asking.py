@@ -7,9 +7,14 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from orchestrator.asking import askable, chat_where_needed, refuse_raw_prompts, requests_per_draw
 from orchestrator.errors import ConfigError
-from orchestrator.study import Arm
+from orchestrator.plan.request import (
+    askable,
+    chat_where_needed,
+    refuse_raw_prompts,
+    requests_per_draw,
+)
+from orchestrator.plan.study import Arm
 from orchestrator.tasks import Problem
 from providers.known import find
 from providers.sample import Capabilities, SampleRequest

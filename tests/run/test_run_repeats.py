@@ -6,7 +6,7 @@ import contextlib
 import json
 import sqlite3
 
-from orchestrator.repeats import Repeats
+from orchestrator.engine.repeats import Repeats
 
 
 def test_nothing_is_said_where_nothing_repeats():

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.collecting import collecting_seldom
 from orchestrator.errors import StoreError
+from orchestrator.session.gc_pace import collecting_seldom
 from orchestrator.store import schema
 from orchestrator.store.store import connect
 from orchestrator.store.writer import AT_ONCE, Writer, execute_many

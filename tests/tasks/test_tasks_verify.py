@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from orchestrator.audit.rejudge import judge_again
 from orchestrator.cli.verify import verify
 from orchestrator.errors import ConfigError
+from orchestrator.plan.study import make_study, read_study
 from orchestrator.store.store import RunStore
-from orchestrator.study import make_study, read_study
 from orchestrator.tasks import TaskOptions, load_task
-from orchestrator.verify import judge_again
 from providers.sample import Choice
 from verifiers.exact import ExactAnswer
 from verifiers.verdict import Verdict

@@ -1,0 +1,1 @@
+"""What is asked of a stored run: judged again, scored by a reward model, held against a bill."""

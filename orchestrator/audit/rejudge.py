@@ -1,0 +1,230 @@
+"""Judging outside of a run: reference solutions before one, stored samples after one.
+
+Stored samples are judged problem by problem, identical texts once. A verdict of a run is never
+replaced, only what is missing or failed for our own reasons is filled in: another verifier's
+verdicts, and majorities of repeated verdicts, are stored beside the run's own under names of
+their own, so that a report can show both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+
+from orchestrator.errors import ConfigError
+from orchestrator.plan import problems
+from orchestrator.plan.study import Arm, Study
+from orchestrator.store.directory import RunLock
+from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.store.store import RunStore
+from orchestrator.tasks import Task, TaskError, TaskOptions, load_task
+from verifiers.sandbox.limits import default_jobs
+from verifiers.trust import Agreement, Checked, Repeated, agreement, repeat, self_check
+from verifiers.verdict import Verdict, Verifier
+
+
+@dataclass(slots=True)
+class ArmReport:
+    """What judging one arm's samples again gave."""
+
+    arm: str
+    verifier: str
+    stored_as: str
+    """Under which name the verdicts are in the run; its own name: only gaps were filled."""
+    samples: int = 0
+    distinct: int = 0
+    """Different texts per problem, summed up: what was really judged."""
+    repeats: int = 1
+    flaky: int = 0
+    """Distinct texts that passed at times and at times did not."""
+    kinds: Counter[str] = field(default_factory=Counter)
+    changed: int = 0
+    """Samples on whose passing the run's own verdict says otherwise."""
+    filled: int = 0
+    """Samples that had no verdict that counts."""
+    against_run: Agreement = field(default_factory=Agreement)
+    """The run's own verdicts as search, the new ones as gold, by sample."""
+
+
+async def check_references(
+    task: Task, verifier_name: str | None, jobs: int, limit: int = 0
+) -> list[Checked]:
+    """Judge a task's known right outputs, in the problems' order; raises ConfigError.
+
+    With a limit, at most so many outputs per problem.
+    """
+    known = getattr(task, "reference_outputs", None)
+    if known is None:
+        raise ConfigError(f"The task {task.name} knows no right outputs to check itself with.")
+    try:
+        verifier = task.verifier(verifier_name)
+        items = [
+            (problem.id, problem.reference, outputs[: limit or None])
+            for problem, outputs in known()
+        ]
+    except TaskError as error:
+        raise ConfigError(str(error)) from None
+    order = {item[0]: place for place, item in enumerate(items)}
+    try:
+        checked = [one async for one in self_check(verifier, items, jobs=jobs)]
+    finally:
+        await verifier.aclose()
+    return sorted(checked, key=lambda one: order[one.problem])
+
+
+async def without_unsound(study: Study) -> tuple[Study, list[str]]:
+    """The study without problems whose own reference solutions fail, and a sentence per arm.
+
+    Raises ConfigError for a task that knows no reference solutions.
+    """
+    import msgspec
+
+    arms: list[Arm] = []
+    said: list[str] = []
+    for arm in study.arms:
+        # References need no examples; without them nothing but the test split is read.
+        options = replace(problems.options_of(arm, study), prompt_form="chat")
+        jobs = study.judge_jobs or default_jobs()
+        try:
+            task = load_task(arm.task, options)
+        except TaskError as error:
+            raise ConfigError(str(error)) from None
+        checked = await check_references(task, arm.verifier or None, jobs)
+        unsound = [one.problem for one in checked if one.sound is False]
+        left = sorted({*arm.exclude, *unsound})
+        arms.append(msgspec.structs.replace(arm, exclude=left))
+        said.append(
+            f"{arm.task}: the reference solutions of {len(unsound)} of {len(checked)} problems "
+            "fail their own verifier; these problems are left out."
+        )
+    return msgspec.structs.replace(study, arms=arms), said
+
+
+def task_of(arm: ArmRow, options: TaskOptions) -> Task:
+    """The task of a stored arm; raises ConfigError."""
+    try:
+        return load_task(arm.task, options)
+    except TaskError as error:
+        raise ConfigError(f"The verifier of the arm {arm.key} cannot be used: {error}") from None
+
+
+async def judge_again(
+    directory: Path,
+    options: Callable[[ArmRow], TaskOptions],
+    *,
+    verifier_name: str | None = None,
+    times: int = 1,
+    jobs: int = 2,
+) -> list[ArmReport]:
+    """Judge every stored sample of a run again; raises ConfigError.
+
+    `verifier_name` names another verifier of the task; `times` above one takes the majority.
+    """
+    lock = RunLock(directory)
+    store: RunStore | None = None
+    reader = RunReader(directory)
+    reports: list[ArmReport] = []
+    try:
+        store = RunStore(directory / "run.db")
+        for arm in reader.arms():
+            own = str(arm.spec.get("verifier") or "")
+            try:
+                verifier = task_of(arm, options(arm)).verifier(verifier_name or own or None)
+            except TaskError as error:
+                raise ConfigError(str(error)) from None
+            try:
+                judge = _Arm(reader, store, arm, own, verifier, times, jobs)
+                reports.append(await judge.all())
+            finally:
+                await verifier.aclose()
+    finally:
+        reader.close()
+        if store is not None:
+            await store.close()
+        lock.release()
+    return reports
+
+
+class _Arm:
+    def __init__(
+        self,
+        reader: RunReader,
+        store: RunStore,
+        arm: ArmRow,
+        own: str,
+        verifier: Verifier,
+        times: int,
+        jobs: int,
+    ) -> None:
+        self._reader, self._store, self._arm = reader, store, arm
+        self._own, self._verifier, self._times = own, verifier, times
+        self._seats = asyncio.Semaphore(jobs)
+        name = verifier.name if times == 1 else f"{verifier.name}-majority-of-{times}"
+        self._report = ArmReport(arm.key, verifier.name, name, repeats=times)
+        self._pairs: Counter[tuple[str, str]] = Counter()
+
+    async def all(self) -> ArmReport:
+        problems = self._reader.problems(self._arm.problem_set)
+        references = {one.number: one.content["reference"] for one in problems}
+        stored = {
+            (problem, slot): kind
+            for problem, slot, kind, _ in self._reader.verdicts(self._arm.number, self._own)
+        }
+        for problem, slots in self._samples():
+            await self._problem(problem, slots, references[problem], stored)
+        pairs = [
+            (Verdict(old), Verdict(new))  # type: ignore[arg-type]
+            for (old, new), count in self._pairs.items()
+            for _ in range(count)
+        ]
+        self._report.against_run = agreement(pairs)
+        return self._report
+
+    def _samples(self) -> Iterator[tuple[int, dict[str, list[int]]]]:
+        """Per problem, the slots of each distinct text."""
+        rows = (row for row in self._reader.samples(self._arm.number) if row[2] == "ok")
+        for problem, group in groupby(rows, key=itemgetter(0)):
+            slots: dict[str, list[int]] = {}
+            for _, slot, _, _, text in group:
+                slots.setdefault(text, []).append(slot)
+            yield problem, slots
+
+    async def _problem(
+        self,
+        problem: int,
+        slots: dict[str, list[int]],
+        reference: dict[str, object],
+        stored: dict[tuple[int, int], str],
+    ) -> None:
+        async def one(text: str) -> Repeated:
+            async with self._seats:
+                return await repeat(self._verifier, text, reference, self._times)
+
+        results = await asyncio.gather(*map(one, slots))
+        report = self._report
+        for places, repeated in zip(slots.values(), results, strict=True):
+            verdict = repeated.majority or repeated.verdicts[0]
+            report.distinct += 1
+            report.flaky += repeated.flaky
+            for slot in places:
+                self._note(problem, slot, verdict, stored.get((problem, slot)))
+        await self._store.durable()
+
+    def _note(self, problem: int, slot: int, verdict: Verdict, before: str | None) -> None:
+        report = self._report
+        report.samples += 1
+        report.kinds[verdict.kind] += 1
+        counted = before is not None and before != "infra_error"
+        if counted:
+            self._pairs[(str(before), verdict.kind)] += 1
+            if verdict.kind != "infra_error":
+                report.changed += verdict.passed != (before == "passed")
+        else:
+            report.filled += verdict.kind != "infra_error"
+        if report.stored_as != self._own or not counted:
+            self._store.put_verdict(self._arm.number, problem, slot, report.stored_as, verdict)

@@ -1,0 +1,202 @@
+"""What a plan will cost, said before it is paid, and asked about where it is a lot.
+
+A dry run prices the plan from bounds and an assumption about the length of outputs; a pilot buys
+the plan's first samples and forecasts the rest from what they cost. Neither changes the plan.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from budgets.money import usd
+from budgets.profile import Profile
+from budgets.quote import Forecast, PlannedProblem, Quote, Speed, forecast, quote
+from orchestrator.errors import ConfigError
+from orchestrator.plan.prepare import Prepared, PreparedArm, prompt_bound
+from orchestrator.plan.request import requests_per_draw
+from orchestrator.report.text import dollars, span
+from orchestrator.store.reader import RunReader
+from providers.sample import Capabilities
+
+ASSUMED_OUTPUT_SHARE = 0.5
+"""Outputs are taken to be half of max_tokens long until a pilot or the run itself tells."""
+
+BYTES_PER_TOKEN = 4
+"""For the expected prompt; the worst case uses the bound that the ledger reserves."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmQuote:
+    """One arm's price; None for a server that is paid by the hour."""
+
+    arm: PreparedArm
+    quote: Quote | None
+
+
+def quote_plan(prepared: Prepared) -> list[ArmQuote]:
+    """Price every arm of a plan; nothing is sent."""
+    return [ArmQuote(arm, _quote_arm(arm, prepared)) for arm in prepared.arms]
+
+
+def _quote_arm(arm: PreparedArm, prepared: Prepared) -> Quote | None:
+    if arm.price is None:
+        return None
+    capabilities = arm.provider.capabilities if arm.provider else Capabilities()
+    study = prepared.study
+    per_minute = {}
+    if study.limits:
+        limits = Profile.load(study.limits).limits(arm.endpoint.model)
+        names = {name: name.removesuffix("_per_minute").replace("_", "-") for name in limits}
+        per_minute = {names[name]: value for name, value in limits.items() if name in names}
+    concurrency = study.max_concurrent.rsplit("-", 1)[-1]
+    speed = Speed(int(concurrency) if concurrency.isdecimal() else None, None, per_minute)
+    if arm.spec.batch:
+        # The provider says within a day and nothing more; its rate limits do not count for it.
+        speed = Speed()
+    planned = [
+        PlannedProblem(
+            prompt_bound(problem),
+            max(1, min(prompt_bound(problem), _characters(problem) // BYTES_PER_TOKEN)),
+            arm.spec.samples,
+        )
+        for problem in arm.problems
+    ]
+    return quote(
+        planned,
+        arm.price,
+        n=requests_per_draw(arm.spec, capabilities, priced=True),
+        max_tokens=arm.base.max_tokens,
+        expected_output_tokens=math.ceil(arm.base.max_tokens * ASSUMED_OUTPUT_SHARE),
+        cap=prepared.cap,
+        speed=speed,
+        batch=arm.spec.batch,
+    )
+
+
+def _characters(problem: Any) -> int:
+    texts = [problem.prompt] if problem.prompt is not None else [
+        message["content"] for message in problem.messages or ()
+    ]  # fmt: skip
+    return sum(len(text.encode()) for text in texts)
+
+
+def print_quote(console: Console, prepared: Prepared, quotes: list[ArmQuote]) -> None:
+    """The plan's price for a person."""
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    for item in quotes:
+        arm, price = item.arm, item.quote
+        if price is None:
+            hour = arm.endpoint.usd_per_hour
+            rate = f"{dollars(hour)} for each hour the server is held" if hour else "nothing"
+            samples = arm.spec.samples * len(arm.problems)
+            say(f"  {arm.endpoint.model}: {samples:,} samples, costs {rate}")
+            if hour and prepared.cap is not None:
+                say(f"    the budget pays for {span(prepared.cap / hour * 3600)} of it")
+            continue
+        say(
+            f"  {arm.endpoint.model}: {price.samples:,} samples in {price.requests:,} requests, "
+            f"about {price.prompt_tokens:,} prompt and {price.output_tokens:,} output tokens"
+        )
+        say(
+            f"    expected {dollars(price.expected)} (outputs taken to be half of max_tokens), "
+            f"at worst {dollars(price.worst)}"
+        )
+        if price.time_s is not None:
+            say(f"    at least {span(price.time_s)}, limited by {price.limited_by}")
+        if price.budget_in_flight is not None:
+            say(f"    the budget lets {price.budget_in_flight:,} requests be in flight at first")
+        if price.tail_requests:
+            say(
+                f"    its last {price.tail_requests:,} requests go slowly, one reservation at a "
+                "time; a smaller --max-tokens shortens that"
+            )
+        if not price.completes:
+            say("    the budget is not expected to complete this arm")
+
+
+def quote_document(prepared: Prepared, quotes: list[ArmQuote]) -> dict[str, Any]:
+    """The plan's price as plain data; money as decimal strings of dollars."""
+    rows = []
+    for item in quotes:
+        price = item.quote
+        row: dict[str, Any] = {
+            "provider": item.arm.spec.provider,
+            "model": item.arm.endpoint.model,
+            "task": item.arm.spec.task,
+            "problems": len(item.arm.problems),
+            "samples": item.arm.spec.samples * len(item.arm.problems),
+            "usd_per_hour": usd(item.arm.endpoint.usd_per_hour),
+        }
+        if price is not None:
+            row |= {
+                "requests": price.requests,
+                "prompt_tokens": price.prompt_tokens,
+                "output_tokens": price.output_tokens,
+                "expected_usd": usd(price.expected),
+                "worst_usd": usd(price.worst),
+                "time_s": price.time_s,
+                "limited_by": price.limited_by,
+                "budget_in_flight": price.budget_in_flight,
+                "tail_requests": price.tail_requests,
+                "completes": price.completes,
+            }
+        rows.append(row)
+    cap = None if prepared.cap is None else usd(prepared.cap)
+    return {"dry_run": True, "budget_usd": cap, "arms": rows}
+
+
+def confirm(prepared: Prepared, over: int, *, yes: bool) -> None:
+    """Ask a terminal, and refuse a script without --yes, where the plan may cost more than `over`.
+
+    `over` is in picodollars; 0 asks about every plan. Raises ConfigError, or click.Abort where the
+    person says no. A server paid by the hour counts for nothing here: how long it will be held is
+    not known before, and the budget bounds it.
+    """
+    worst = sum(item.quote.worst for item in quote_plan(prepared) if item.quote is not None)
+    most = worst if prepared.cap is None else min(worst, prepared.cap)
+    ask(f"This plan may cost up to {dollars(most)}.", most, over, yes=yes)
+
+
+def ask(what: str, amount: int, over: int, *, yes: bool) -> None:
+    """Go on only where the amount is small or somebody agrees; with `over` 0 always ask."""
+    if yes or (over and amount <= over):
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        why = f"That is above {dollars(over)}" if over else "Every plan is asked about"
+        raise ConfigError(f"{what} {why}: add --yes to agree, or raise --confirm-over.")
+    click.confirm(f"{what} Go on?", abort=True, err=True)
+
+
+def forecast_rest(directory: Path, wanted: list[int]) -> Forecast | None:
+    """What the rest of the plan will cost, from what the pilot's requests cost per sample.
+
+    `wanted`: per arm, the attempts per problem of the whole plan. None where no arm is priced
+    per token.
+    """
+    costs: list[list[int]] = []
+    remaining: list[int] = []
+    with closing(RunReader(directory)) as reader:
+        for arm in reader.arms():
+            if arm.spec.get("price") is None:
+                continue
+            problems = len(reader.problems(arm.problem_set))
+            each: list[list[int]] = [[] for _ in range(problems)]
+            bought = [0] * problems
+            for item in reader.bought(arm.number):
+                bought[item.problem] += item.n
+                if item.cost is not None:
+                    each[item.problem] += [-(-item.cost // item.n)] * item.n
+            costs += each
+            remaining += [max(0, wanted[arm.number] - number) for number in bought]
+    return forecast(costs, remaining) if any(costs) else None

@@ -1,0 +1,1 @@
+"""One attempt's way: reserved, admitted, sampled, settled, recorded, judged."""

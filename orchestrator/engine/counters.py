@@ -1,0 +1,85 @@
+"""What is known of a run while it goes on: plain counters, written by the engine, read by the view.
+
+Only what is durable is counted: a sample enters here once its row is on disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from orchestrator.engine.repeats import Repeats
+
+
+@dataclass(slots=True)
+class ArmCounts:
+    """Counters of one arm; lists have one entry per problem."""
+
+    label: str
+    samples_wanted: int
+    judged: list[int]
+    passed: list[int]
+    filled: int = 0
+    censored: int = 0
+    in_flight: int = 0
+
+    @property
+    def planned(self) -> int:
+        return self.samples_wanted * len(self.judged)
+
+
+@dataclass(slots=True)
+class RunState:
+    """Counters of a run."""
+
+    arms: list[ArmCounts]
+    started: float = field(default_factory=time.monotonic)
+    in_flight: int = 0
+    batched: int = 0
+    """Of those in flight, how many wait in batches at a provider."""
+    filled_before: int = 0
+    """Slots that an earlier session of this run had filled."""
+    unfilled: int = 0
+    """Slots given up after retries in this session."""
+    retried: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    waiting_for: str = ""
+    """What the dispatcher waits for now; empty while it does not wait."""
+    phase: str = "sampling"
+    notes: list[str] = field(default_factory=list)
+    repeats: Repeats = field(default_factory=Repeats)
+
+    @property
+    def planned(self) -> int:
+        return sum(arm.planned for arm in self.arms)
+
+    @property
+    def filled(self) -> int:
+        return sum(arm.filled for arm in self.arms)
+
+    @property
+    def judged(self) -> int:
+        return sum(sum(arm.judged) for arm in self.arms)
+
+    def sent(self, arm: int, requests: int = 1) -> None:
+        """Requests of an arm are under way."""
+        self.in_flight += requests
+        self.arms[arm].in_flight += requests
+
+    def back(self, arm: int, requests: int = 1) -> None:
+        """Requests of an arm are over, in whatever way."""
+        self.sent(arm, -requests)
+
+    def note(self, text: str) -> None:
+        """Keep a sentence for the person, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def arm_counts(label: str, samples: int, problems: int) -> ArmCounts:
+    """Empty counters of one arm."""
+    return ArmCounts(label, samples, [0] * problems, [0] * problems)

@@ -1,0 +1,63 @@
+"""One planned request on its way, and its money in the ledger, whether still reserved or not.
+
+An ordinary reservation is open until it is settled, released or held. One that an earlier session
+left behind (a batch that went on at its provider) is already held as uncertain, so what it turns
+out to cost resolves it. One that a person has resolved meanwhile from the provider's bill is
+closed: the bill stands, and nothing is counted twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from budgets.ledger import Ledger
+from budgets.limits import Permit
+from budgets.price import Price
+from orchestrator.plan.ready import ReadyArm
+
+Account = Literal["open", "held", "closed"]
+"""What the ledger has of a ticket: a reservation, an uncertain amount, or nothing any more."""
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One planned request on its way, and its money in the ledger."""
+
+    arm: ReadyArm
+    request: int
+    problem: int
+    first_slot: int
+    n: int
+    seed: int
+    reservation: int = 0
+    account: Account = "open"
+    failures: int = 0
+    """Failures that count against the retries; a rate limit does not."""
+    pauses: int = 0
+    price: Price | None = None
+    """By which its worst case was reserved, where an earlier session did that; None: the arm's."""
+    permit: Permit | None = None
+    """What the limiter counted this request as; handed back when it is done."""
+
+    def settle(self, ledger: Ledger, actual: int) -> None:
+        """The request was billed `actual` picodollars."""
+        if self.account == "open":
+            ledger.settle(self.reservation, actual)
+        elif self.account == "held":
+            ledger.resolve(self.reservation, actual, "answered in a batch after all")
+        self.account = "closed"
+
+    def release(self, ledger: Ledger, note: str) -> None:
+        """The request certainly cost nothing."""
+        if self.account == "open":
+            ledger.release(self.reservation, note)
+        elif self.account == "held":
+            ledger.resolve(self.reservation, 0, note)
+        self.account = "closed"
+
+    def hold(self, ledger: Ledger, note: str) -> None:
+        """The request may have been billed; what is uncertain already stays so."""
+        if self.account == "open":
+            ledger.hold(self.reservation, note)
+            self.account = "held"

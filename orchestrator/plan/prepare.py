@@ -1,0 +1,439 @@
+"""From a study to arms that are ready to buy: everything that can be wrong is found here.
+
+In order: problems, prices, keys and addresses, the server's models. Until this is done nothing
+is written and nothing is sent but a question for the list of models. The bundled model's server
+is the exception: it starts later, when its time meter already runs.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from budgets.bounds import prompt_token_bound
+from budgets.concurrency import Concurrency
+from budgets.limits import Limiter
+from budgets.money import MoneyError, picodollars
+from budgets.price import Price
+from budgets.price_file import PriceFileError
+from budgets.prices import PriceBook, Unpriced
+from budgets.profile import ProfileError
+from orchestrator.errors import ConfigError
+from orchestrator.plan import problems as problem_sets
+from orchestrator.plan.openfiles import connections_allowed
+from orchestrator.plan.ready import ReadyArm
+from orchestrator.plan.request import (
+    askable,
+    chat_where_needed,
+    refuse_raw_prompts,
+    requests_per_draw,
+)
+from orchestrator.plan.study import Arm, Study
+from orchestrator.plan.typed import NOWHERE, Asked, Typed, asked_by, check_price, refuse_cheap_hours
+from orchestrator.tasks import Problem, SamplingDefaults, Task, TaskError
+from providers.affinity import CacheWarmer
+from providers.batch.exchange import Exchange
+from providers.batch.lane import BatchLane
+from providers.errors import Overloaded, ProviderConfigError, ProviderError, RateLimited
+from providers.registry import make_batches, make_provider
+from providers.sample import Provider, SampleRequest
+from providers.transport import Timeouts
+from verifiers.dedupe import Deduplicating
+from verifiers.verdict import Verifier
+
+BUNDLED_GPU_HOUR = "0.10"
+"""Dollars an hour for this machine when it serves the bundled model: about what two cores cost
+to rent."""
+
+KEEPS_STOP = ("local", "vllm")
+"""Providers whose API can leave the stop string in the output."""
+
+BUNDLED_SAMPLES = 2000
+DEFAULT_SAMPLES = 100
+BUNDLED_CONCURRENCY = "8-64"
+"""Enough to keep its batches full; more would only wait in its queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server that one or more arms buy from, as far as it is known before it is reached."""
+
+    provider: str
+    base_url: str
+    model: str
+    bundled: bool
+    usd_per_hour: int
+    """Picodollars an hour for the whole server; 0: not paid by the hour."""
+
+
+@dataclass(slots=True)
+class PreparedArm:
+    """An arm whose problems, price and server are settled; the engine's parts come later."""
+
+    spec: Arm
+    task: Task
+    problems: list[Problem]
+    endpoint: Endpoint
+    price: Price | None
+    base: SampleRequest
+    limiter: Limiter
+    verifier: Verifier
+    asked: Asked = NOWHERE
+    provider: Provider | None = None
+    """None for the bundled model until its server runs."""
+    batches: tuple[BatchLane, Exchange] | None = None
+    """The batch API, and what to close after it."""
+
+    async def aclose(self) -> None:
+        """Close whatever was opened to the arm's provider."""
+        if self.provider is not None:
+            await self.provider.aclose()
+        if self.batches is not None:
+            await self.batches[1].aclose()
+
+    @property
+    def key(self) -> str:
+        return f"{self.spec.provider}/{self.endpoint.model}/{self.spec.task}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A study whose every arm can be bought."""
+
+    study: Study
+    arms: list[PreparedArm]
+    prices: str
+    """Snapshot id of the prices in force."""
+    cap: int | None
+    notes: list[str]
+    """What a person should know before it starts."""
+
+
+async def prepare(study: Study, typed: Typed) -> Prepared:
+    """Check a whole study; raises ConfigError, and closes what it opened if it does."""
+    cap = amount(study.budget, "--budget") if study.budget else None
+    book = price_book(study)
+    arms: list[PreparedArm] = []
+    notes: list[str] = []
+    limiters: dict[Endpoint, Limiter] = {}
+    try:
+        for spec in study.arms:
+            arms.append(_prepare_arm(spec, study, book, limiters, notes, typed.trust))
+        _settle_keys_and_prices(arms, study, book, notes, typed)
+        for arm in arms:
+            if arm.spec.batch:
+                arm.batches = open_batches(arm, study, notes)
+        _refuse_waiting_servers(arms)
+        _refuse_shared_time(arms)
+        for arm in arms:
+            await _start_verifier(arm.verifier)
+            if not arm.endpoint.bundled:
+                arm.provider = open_provider(arm, study)
+                capabilities = arm.provider.capabilities
+                refuse_raw_prompts(arm.spec, arm.problems, capabilities)
+                arm.base = askable(arm.base, capabilities, notes)
+                await _check_model(arm)
+    except BaseException:
+        await close(arms)
+        raise
+    return Prepared(study, arms, book.snapshot, cap, notes)
+
+
+def _settle_keys_and_prices(
+    arms: list[PreparedArm], study: Study, book: PriceBook, notes: list[str], typed: Typed
+) -> None:
+    """Decide which key goes where before anything is asked; raises ConfigError."""
+    remote = [arm for arm in arms if not arm.endpoint.bundled]
+    for arm, asked in zip(remote, asked_by([arm.spec for arm in remote], typed), strict=True):
+        arm.asked = asked
+        refuse_cheap_hours(arm.spec, asked.host, typed)
+        if arm.price is not None:
+            model = arm.endpoint.model
+            note = check_price(arm.spec, model, asked.host, book, study.prices, typed)
+            notes += [note] if note else []
+
+
+async def close(arms: list[PreparedArm]) -> None:
+    """Close what was opened to check arms that are not run."""
+    for arm in arms:
+        await arm.verifier.aclose()
+        await arm.aclose()
+
+
+def amount(text: str, flag: str, *, zero: bool = False) -> int:
+    """An amount of dollars given by a person, in picodollars; raises ConfigError.
+
+    `zero`: whether it may be 0.
+    """
+    try:
+        pico = picodollars(text)
+    except MoneyError as error:
+        raise ConfigError(f"{flag}: {error}; give dollars, for example {flag} 50.") from None
+    if pico < 0 or (pico == 0 and not zero):
+        least = "0 dollars or more" if zero else "above 0 dollars"
+        raise ConfigError(f"{flag} is {text}; it must be {least}.")
+    return pico
+
+
+def price_book(study: Study) -> PriceBook:
+    """The prices in force: the catalogue with the user's file over it; raises ConfigError."""
+    try:
+        return PriceBook.load(Path(study.prices) if study.prices else None)
+    except PriceFileError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _prepare_arm(
+    spec: Arm,
+    study: Study,
+    book: PriceBook,
+    limiters: dict[Endpoint, Limiter],
+    notes: list[str],
+    trust: bool,
+) -> PreparedArm:
+    if spec.budget:
+        amount(spec.budget, "an arm's budget")
+    spec = chat_where_needed(spec, spec.model, notes)
+    task = problem_sets.load(spec, study, trust=trust)
+    problems = problem_sets.select(task, spec, study)
+    bundled = spec.provider == "local" and not spec.model and not spec.base_url
+    model = spec.model
+    if bundled:
+        from providers.tiny import MODEL_ID
+
+        model = MODEL_ID
+        spec = replace_arm(spec, gpu_hour=spec.gpu_hour or BUNDLED_GPU_HOUR)
+    elif not model:
+        raise ConfigError(
+            "No model is named; give --model NAME (with --provider local and no --base-url the "
+            "bundled model is used)."
+        )
+    if not spec.samples:
+        spec = replace_arm(spec, samples=BUNDLED_SAMPLES if bundled else DEFAULT_SAMPLES)
+    price, per_hour = _price(spec, model, book)
+    base = sampling(spec, task.defaults, model)
+    endpoint = Endpoint(spec.provider, spec.base_url, model, bundled, per_hour)
+    if endpoint not in limiters:
+        limiters[endpoint] = make_limiter(study, endpoint, notes)
+    try:
+        verifier = task.verifier(spec.verifier or None)
+    except TaskError as error:
+        raise ConfigError(str(error)) from None
+    if hasattr(verifier, "start"):
+        # What judges in processes of its own is worth asking once per distinct text.
+        verifier = Deduplicating(verifier)
+    return PreparedArm(spec, task, problems, endpoint, price, base, limiters[endpoint], verifier)
+
+
+def replace_arm(spec: Arm, **changes: object) -> Arm:
+    """The arm with some fields changed."""
+    import msgspec
+
+    return msgspec.structs.replace(spec, **changes)
+
+
+def _price(spec: Arm, model: str, book: PriceBook) -> tuple[Price | None, int]:
+    """The token price, or the price of an hour; raises ConfigError for a model without either."""
+    if spec.gpu_hour:
+        try:
+            hour = picodollars(spec.gpu_hour)
+        except MoneyError as error:
+            raise ConfigError(f"--gpu-hour: {error}; give dollars per hour.") from None
+        if hour < 0:
+            raise ConfigError(f"--gpu-hour is {spec.gpu_hour}; it must not be negative.")
+        return None, hour * spec.gpus
+    try:
+        return book.find(model, spec.provider, datetime.now(UTC)), 0
+    except Unpriced as error:
+        raise ConfigError(
+            f"{error}. For a server of your own, --gpu-hour USD prices the time it is held "
+            "(0 if it costs nothing)."
+        ) from None
+
+
+def sampling(spec: Arm, defaults: SamplingDefaults, model: str) -> SampleRequest:
+    """The request of every attempt: the task's defaults, overridden by the arm."""
+    return SampleRequest(
+        model=model,
+        max_tokens=defaults.max_tokens if spec.max_tokens is None else spec.max_tokens,
+        temperature=defaults.temperature if spec.temperature is None else spec.temperature,
+        top_p=defaults.top_p if spec.top_p is None else spec.top_p,
+        stop=defaults.stop if spec.stop is None else tuple(spec.stop),
+        extra={"include_stop_str_in_output": True}
+        if defaults.keep_stop and spec.provider in KEEPS_STOP
+        else {},
+    )
+
+
+def open_provider(arm: PreparedArm, study: Study, base_url: str = "") -> Provider:
+    """The arm's provider; nothing is sent. Raises ConfigError."""
+    try:
+        return make_provider(
+            arm.spec.provider,
+            base_url=base_url or arm.endpoint.base_url or None,
+            api_key_env=arm.asked.bound,
+            model=arm.endpoint.model,
+            timeouts=Timeouts(total_s=study.timeout_s),
+            environ=os.environ,
+        )
+    except ProviderConfigError as error:
+        raise ConfigError(f"{error}.") from None
+
+
+def open_batches(arm: PreparedArm, study: Study, notes: list[str]) -> tuple[BatchLane, Exchange]:
+    """The batch API of the arm's provider; nothing is sent. Raises ConfigError."""
+    try:
+        opened = make_batches(
+            arm.spec.provider,
+            base_url=arm.endpoint.base_url or None,
+            api_key_env=arm.asked.bound,
+            model=arm.endpoint.model,
+            timeouts=Timeouts(total_s=study.timeout_s),
+            environ=os.environ,
+        )
+    except ProviderConfigError as error:
+        raise ConfigError(f"--batch: {error}.") from None
+    if arm.price is not None and any(band.batch is None for band in arm.price.bands):
+        notes.append(
+            f"No batch price of {arm.endpoint.model} is known, so its full price is counted; add "
+            "`batch = {...}` to its table in a --prices file."
+        )
+    return opened
+
+
+def _refuse_waiting_servers(arms: list[PreparedArm]) -> None:
+    """A batch takes up to a day; no server paid by the hour may be held meanwhile."""
+    paid = next((arm.endpoint.model for arm in arms if arm.endpoint.usd_per_hour), None)
+    if paid is not None and any(arm.spec.batch for arm in arms):
+        raise ConfigError(
+            f"The server of {paid} is paid by the hour and would be held while a batch of another "
+            "arm is waited for; put the batch arms into a study of their own."
+        )
+
+
+def _refuse_shared_time(arms: list[PreparedArm]) -> None:
+    """The time of one server cannot be told apart by arms, so no arm's own budget can bound it."""
+    for arm in arms:
+        users = [other for other in arms if other.endpoint == arm.endpoint]
+        if arm.endpoint.usd_per_hour and arm.spec.budget and len(users) > 1:
+            raise ConfigError(
+                f"The server of {arm.endpoint.model} is paid by the hour and shared by "
+                f"{len(users)} arms, so an arm's own budget of {arm.spec.budget} cannot bound its "
+                "time; leave that budget out, or put the arm into a study of its own."
+            )
+
+
+async def _start_verifier(verifier: Verifier) -> None:
+    """Start what judges before anything is bought; raises ConfigError where it cannot judge."""
+    if not isinstance(verifier, Deduplicating):
+        return
+    from verifiers.lean_project import LeanMissing
+    from verifiers.sandbox import NoSandbox
+
+    try:
+        await verifier.start()
+    except (NoSandbox, LeanMissing) as error:
+        raise ConfigError(str(error)) from None
+
+
+async def _check_model(arm: PreparedArm) -> None:
+    """Ask the server whether it is there and has the model; raises ConfigError."""
+    assert arm.provider is not None
+    from tenacity import (
+        AsyncRetrying,
+        retry_if_exception_type,
+        stop_after_attempt,
+        wait_exponential_jitter,
+    )
+
+    patience = AsyncRetrying(
+        retry=retry_if_exception_type((Overloaded, RateLimited)),
+        stop=stop_after_attempt(4),
+        wait=wait_exponential_jitter(multiplier=0.5, max=4, jitter=0.5),
+        reraise=True,
+    )
+    try:
+        models: list[str] = await patience(arm.provider.models)
+    except ProviderError as error:
+        raise ConfigError(
+            f"The server of provider {arm.spec.provider!r} does not answer: {error}. Start it "
+            "(for example `vllm serve MODEL` or `orch serve`), or correct --base-url."
+        ) from None
+    if models and arm.endpoint.model not in models:
+        shown = ", ".join(models[:20]) + (", ..." if len(models) > 20 else "")
+        raise ConfigError(
+            f"The server of provider {arm.spec.provider!r} does not have the model "
+            f"{arm.endpoint.model!r}; it has: {shown}."
+        )
+
+
+def make_limiter(study: Study, endpoint: Endpoint, notes: list[str]) -> Limiter:
+    """The limits that the study asks for, within the open-files limit; raises ConfigError."""
+    text = study.max_concurrent
+    if endpoint.bundled and text == "auto":
+        text = BUNDLED_CONCURRENCY
+    try:
+        wanted = Concurrency.parse(text)
+        fit, why = connections_allowed(wanted.most)
+        if why:
+            notes.append(why)
+        if fit != wanted.most:
+            text = f"{min(wanted.least, fit)}-{fit}"
+        if study.limits:
+            return Limiter.from_profile(
+                study.limits, model=endpoint.model, concurrency=text, timeout_s=study.timeout_s
+            )
+        return Limiter(concurrency=text, timeout_s=study.timeout_s)
+    except ProfileError as error:
+        raise ConfigError(f"--limits: {error}.") from None
+    except ValueError as error:
+        raise ConfigError(f"--max-concurrent: {error}.") from None
+
+
+def ready(prepared: Prepared) -> list[ReadyArm]:
+    """The arms as the engine uses them, once every provider is open."""
+    keys: dict[str, int] = {}
+    arms: list[ReadyArm] = []
+    for number, arm in enumerate(prepared.arms):
+        assert arm.provider is not None
+        keys[arm.key] = keys.get(arm.key, 0) + 1
+        key = arm.key if keys[arm.key] == 1 else f"{arm.key}#{keys[arm.key]}"
+        arms.append(
+            ReadyArm(
+                number=number,
+                key=key,
+                spec=arm.spec,
+                model=arm.endpoint.model,
+                problems=arm.problems,
+                provider=arm.provider,
+                limiter=arm.limiter,
+                verifier=arm.verifier,
+                price=arm.price,
+                meter=None,
+                warmer=CacheWarmer(
+                    # All requests of a batch run at once: none can go ahead.
+                    enabled=arm.price is not None
+                    and arm.batches is None
+                    and arm.provider.capabilities.prompt_cache != "none"
+                ),
+                base=arm.base,
+                n_per_request=requests_per_draw(
+                    arm.spec, arm.provider.capabilities, priced=arm.price is not None
+                ),
+                prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
+                prompt_known=[False] * len(arm.problems),
+                scopes=(f"arm:{number}",),
+                lane=None if arm.batches is None else arm.batches[0],
+            )
+        )
+    return arms
+
+
+def prompt_bound(problem: Problem) -> int:
+    """The most prompt tokens that one request for this problem can be billed for."""
+    if problem.prompt is not None:
+        return prompt_token_bound([problem.prompt])
+    messages = problem.messages or ()
+    return prompt_token_bound([message["content"] for message in messages], len(messages))

@@ -1,0 +1,210 @@
+"""A study: arms under one cap, frozen, and written so that it can be run again.
+
+A study file and the command line fill the same structures; the command line wins. What
+identifies a study (what was asked of whom, and how) is told apart from what may change on
+resume (where servers are, how fast, how much money) in `identity.py`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tomli_w
+
+from orchestrator.errors import ConfigError
+from orchestrator.schedule import estimators_of
+
+
+class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One way of buying attempts: a model at a provider, on a task."""
+
+    provider: str
+    task: str
+    model: str = ""
+    """Empty: the bundled model of provider `local`."""
+    samples: int = 0
+    """Attempts per problem; 0: the task's default."""
+    policy: str = "uniform"
+    n_per_request: int | str = "auto"
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: list[str] | None = None
+    """None in any of these four: the task's default."""
+    budget: str = ""
+    """A cap of this arm's own, in dollars, under the study's."""
+    base_url: str = ""
+    gpu_hour: str = ""
+    """Dollars per hour that the arm's server costs; empty: priced per token."""
+    gpus: int = 1
+    batch: bool = False
+    """Bought through the provider's batch API: within a day, at its batch price."""
+    prompt_style: str = ""
+    data: str = ""
+    subset: str = ""
+    """Which problems of the task's data: paper, released or all; empty: the task's default."""
+    verifier: str = ""
+    few_shot_file: str = ""
+    few_shot_count: int | None = None
+    """Examples in a prompt; None: the task's own count."""
+    lean_project: str = ""
+    exclude: list[str] = []
+    """Ids of problems left out, for example those whose reference fails its own verifier."""
+
+
+class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Arms under one cap."""
+
+    arms: list[Arm]
+    name: str = ""
+    budget: str = ""
+    """The cap in dollars; empty: none."""
+    seed: int = 0
+    limit: int = 0
+    """Only the first so many problems; 0: all."""
+    filter: str = ""
+    """Only problems whose id matches this regular expression."""
+    shuffle: int | None = None
+    """Shuffle the problems with this seed before `limit`."""
+    max_concurrent: str = "auto"
+    max_retries: int = 5
+    timeout_s: float = 600.0
+    limits: str = ""
+    prices: str = ""
+    launch: bool = False
+    judge_jobs: int = 0
+    sandbox: str = ""
+
+
+def read_study(path: Path) -> dict[str, Any]:
+    """A study file as `{"study": {...}, "arms": [...]}`; raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"The study file {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"The study file {path} is not UTF-8 text.") from None
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"The study file {path} is not valid TOML: {error}.") from None
+    unknown = sorted(set(document) - {"study", "arms"})
+    if unknown:
+        raise ConfigError(
+            f"The study file {path} has an unknown table [{unknown[0]}]; "
+            "it may hold [study] and [[arms]]."
+        )
+    return {"study": document.get("study", {}), "arms": document.get("arms", [])}
+
+
+ARM_PATHS = ("data", "few_shot_file", "lean_project")
+STUDY_PATHS = ("prices",)
+
+
+def whole_paths(document: dict[str, Any], study_file: Path | None) -> None:
+    """Make every relative path in `document` absolute, so that a run can be resumed anywhere.
+
+    A path is taken from the working directory; one that is not there, but is beside the study
+    file, is that one.
+    """
+
+    def whole(value: object) -> object:
+        if not isinstance(value, str) or not value:
+            return value
+        path = Path(value).expanduser()
+        if study_file is not None and not path.exists() and (study_file.parent / path).exists():
+            path = study_file.parent / path
+        return str(path.absolute())
+
+    for arm in document["arms"]:
+        arm.update({key: whole(arm[key]) for key in ARM_PATHS if key in arm})
+        if str(arm.get("task", "")).endswith(".jsonl"):
+            arm["task"] = whole(arm["task"])
+    study = document["study"]
+    study.update({key: whole(study[key]) for key in STUDY_PATHS if key in study})
+
+
+def make_study(document: dict[str, Any], source: str) -> Study:
+    """The study in `document`, checked; raises ConfigError naming the key that is wrong."""
+    try:
+        study = msgspec.convert({**document["study"], "arms": document["arms"]}, Study)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {_plain(str(error))}.") from None
+    if not study.arms:
+        raise ConfigError(f"{source}: there is no arm; give --provider and --task.")
+    for arm in study.arms:
+        _check_arm(arm, source)
+    if study.limit < 0:
+        raise ConfigError(f"{source}: limit is {study.limit}; it must be at least 1.")
+    if study.max_retries < 0:
+        raise ConfigError(f"{source}: max_retries is {study.max_retries}; it must not be negative.")
+    if not 0 < study.timeout_s < 1e7:
+        raise ConfigError(f"{source}: timeout_s is {study.timeout_s}; it must be above 0.")
+    return study
+
+
+def refuse_unknown_provider(name: object, source: str) -> None:
+    """Raise ConfigError for a provider that orch does not have, naming those that it has."""
+    from providers.known import find
+    from providers.registry import provider_names
+
+    # Entry points are read from every installed package's metadata.
+    if find(str(name)) is None and name not in provider_names():
+        raise ConfigError(
+            f"{source}: unknown provider {name!r}; the known ones are "
+            f"{', '.join(provider_names())}. Any OpenAI-compatible server works with "
+            "--provider openai --base-url URL."
+        )
+
+
+def _check_arm(arm: Arm, source: str) -> None:
+    refuse_unknown_provider(arm.provider, source)
+    if arm.samples < 0:
+        raise ConfigError(f"{source}: samples is {arm.samples}; it must be at least 1.")
+    try:
+        estimators_of(arm.policy)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    n = arm.n_per_request
+    if n != "auto" and not (isinstance(n, int) and n >= 1):
+        raise ConfigError(
+            f"{source}: n_per_request is {n!r}; it must be auto or a number of at least 1."
+        )
+    if arm.max_tokens is not None and arm.max_tokens < 1:
+        raise ConfigError(f"{source}: max_tokens is {arm.max_tokens}; it must be at least 1.")
+    if arm.temperature is not None and not 0 <= arm.temperature <= 100:
+        raise ConfigError(f"{source}: temperature is {arm.temperature}; it must not be negative.")
+    if arm.top_p is not None and not 0 < arm.top_p <= 1:
+        raise ConfigError(f"{source}: top_p is {arm.top_p}; it must be above 0 and at most 1.")
+    if arm.prompt_style not in ("", "chat", "completion"):
+        raise ConfigError(
+            f"{source}: prompt_style is {arm.prompt_style!r}; it may be chat or completion."
+        )
+    if arm.batch and arm.gpu_hour:
+        raise ConfigError(
+            f"{source}: batch and gpu_hour cannot be combined; a batch is priced per token at its "
+            "provider, so leave out gpu_hour or batch."
+        )
+    if arm.subset not in ("", "paper", "released", "all"):
+        raise ConfigError(f"{source}: subset is {arm.subset!r}; it may be paper, released or all.")
+    if arm.few_shot_count is not None and arm.few_shot_count < 0:
+        raise ConfigError(
+            f"{source}: few_shot_count is {arm.few_shot_count}; it must not be negative."
+        )
+    if arm.gpus < 1:
+        raise ConfigError(f"{source}: gpus is {arm.gpus}; it must be at least 1.")
+
+
+def study_toml(study: Study) -> str:
+    """The resolved study as a file that `orch run` accepts."""
+    fields: dict[str, Any] = msgspec.to_builtins(study)
+    arms = fields.pop("arms")
+    return tomli_w.dumps({"study": fields, "arms": arms})
+
+
+def _plain(message: str) -> str:
+    """msgspec names a place as `$.arms[0].samples`; people know it as arms[0].samples."""
+    return message.replace("`$.", "`").replace(" - at `", " at `")

@@ -1,0 +1,1 @@
+"""One sitting at a run: start, resume, meters, progress, end."""

@@ -1,0 +1,392 @@
+"""One session of a run: from a prepared study to durable results and an exit code.
+
+Everything that holds something (lock, database, server, connections, judging processes) is held
+by one exit stack, so that a run ends the same way however it ends: what is bought is on disk, no
+child process is left, and the run can be resumed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from budgets.ledger import Ledger
+from budgets.meter import TimeMeter
+from orchestrator import errors
+from orchestrator.engine.control import Control
+from orchestrator.engine.counters import RunState, arm_counts
+from orchestrator.engine.engine import Engine
+from orchestrator.engine.judging import Judging
+from orchestrator.engine.shared import Shared
+from orchestrator.errors import OrchError, RunFault
+from orchestrator.plan.identity import identity_of, problems_digest
+from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
+from orchestrator.plan.ready import ReadyArm
+from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
+from orchestrator.session.gc_pace import collecting_seldom
+from orchestrator.session.interrupts import Interrupts
+from orchestrator.session.metering import (
+    BudgetTooSmall,
+    Meters,
+    grace_s,
+    start_meters,
+    tick,
+    unwatched,
+    while_paid,
+)
+from orchestrator.session.opening import open_store, write_study
+from orchestrator.session.progress import Display, Progress
+from orchestrator.session.resume import Owed, owed, recount, refuse_unresumable, resolved_slots
+from orchestrator.session.speed import session_document
+from orchestrator.session.watch import Watch
+from orchestrator.store.reader import RunReader
+from orchestrator.store.store import RunStore
+from verifiers.dedupe import Deduplicating
+from verifiers.sandbox.limits import default_jobs
+
+if TYPE_CHECKING:
+    from providers.tiny.child import Child
+
+
+@dataclass(slots=True)
+class RunOptions:
+    """How a session is run, apart from what its study says."""
+
+    directory: Path
+    resume: bool
+    display: Display
+    console: Console
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a session ended."""
+
+    exit_code: int
+    reasons: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    cause: BaseException | None = None
+    """What escaped every rule, where a fault of orch itself ended the session."""
+
+
+async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
+    """Run a prepared study in its directory; raises OrchError where nothing could be run."""
+    interrupts = Interrupts()
+    loop, session = asyncio.get_running_loop(), asyncio.current_task()
+    assert session is not None
+
+    def give_up() -> None:
+        session.cancel()
+
+    # Until there is an engine: a first signal is acted on once there is, a second ends the start.
+    interrupts.follow(lambda: None, give_up)
+    heeded = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # what nohup is for
+        heeded.append(signal.SIGHUP)
+    for number in heeded:
+        loop.add_signal_handler(number, interrupts.on_signal, options.console)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            for arm in prepared.arms:
+                stack.push_async_callback(arm.aclose)
+                stack.push_async_callback(arm.verifier.aclose)
+            return await _session(prepared, options, interrupts, stack)
+    except asyncio.CancelledError:
+        if interrupts.count < 2:
+            raise
+        session.uncancel()
+        return Ending(errors.INTERRUPTED, ["interrupted"])
+    except (BudgetTooSmall, RunFault) as error:
+        # The run exists, so it is reported like any other that ended early.
+        return Ending(error.exit_code, [str(error)], list(prepared.notes))
+    finally:
+        for number in heeded:
+            loop.remove_signal_handler(number)
+
+
+async def _session(
+    prepared: Prepared,
+    options: RunOptions,
+    interrupts: Interrupts,
+    stack: contextlib.AsyncExitStack,
+) -> Ending:
+    if options.resume:
+        refuse_unresumable(options.directory, prepared)
+    store = await stack.enter_async_context(
+        open_store(
+            prepared,
+            options.directory,
+            resume=options.resume,
+            say=lambda text: options.console.print(text, markup=False),
+        )
+    )
+    ledger = Ledger.open(store, _caps(prepared))
+    prepared.notes.extend(unwatched(ledger, options.directory))
+    state = RunState([], notes=list(prepared.notes))
+    watch = Watch(options.directory, store, state.notes)
+    watching = asyncio.create_task(watch.run())
+    stack.callback(watching.cancel)
+    meters = start_meters(prepared, ledger)
+    stack.callback(meters.stop)
+    ticking = asyncio.create_task(tick(list(meters.running.values())))
+    stack.callback(ticking.cancel)
+    children = await _start_servers(prepared, options, stack, meters)
+    arms = ready(prepared)
+    for arm, spec in zip(arms, prepared.arms, strict=True):
+        arm.meter = meters.running.get(spec.endpoint)
+        label = f"{arm.model} on {arm.spec.task}"
+        state.arms.append(arm_counts(label, arm.spec.samples, len(arm.problems)))
+    held = {item.reservation for item in ledger.uncertain()}
+    schedule, rest = _plan(prepared, options, store, arms, state, held)
+    await store.durable()
+    watches: list[asyncio.Task[None]] = []
+
+    async def let_go(meter: TimeMeter) -> None:
+        """The server of one meter is needed no more, though the run goes on."""
+        endpoint = next(place for place, one in meters.running.items() if one is meter)
+        if endpoint.bundled and not meters.needs(True, meter):
+            for task in watches:
+                task.cancel()
+            for child in children:
+                await child.stop(grace_s(meters))
+        meter.stop()
+
+    engine = Engine(
+        Shared(arms, schedule, store, ledger, state, Control(state)),
+        study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
+        unfinished=rest.unfinished, batches=rest.batches,
+        judge_jobs=prepared.study.judge_jobs or default_jobs(), let_go=let_go,
+    )  # fmt: skip
+    for number in meters.unpaid:
+        engine.close_arm(arms[number])
+    judging = engine.judging
+    stack.push_async_callback(judging.close)
+    interrupts.follow(engine.stop, engine.leave)
+    store.checkpoint()
+    watch.follow(engine.stop)
+    watches += [asyncio.create_task(_watch(child, engine)) for child in children]
+    progress = Progress(state, ledger, arms, options.display, options.console)
+    shown = asyncio.create_task(progress.show())
+    stack.enter_context(collecting_seldom())
+    try:
+        leftovers = asyncio.create_task(_judge_leftovers(arms, judging, options))
+        await engine.run()
+        for task in watches:
+            task.cancel()
+        for child in children:
+            await child.stop(grace_s(meters))
+        meters.stop()
+        state.phase = "judging what is left"
+        await leftovers
+        await judging.finish()
+        await store.durable()
+    except OrchError as error:
+        engine.stop(error)
+    finally:
+        for task in (shown, *watches):
+            task.cancel()
+        await asyncio.gather(shown, *watches, return_exceptions=True)
+        store.put_speed(time.time(), session_document(arms, state.started))
+    return _ending(engine, ledger, state, interrupts, store)
+
+
+def _caps(prepared: Prepared) -> dict[str, int | None]:
+    caps: dict[str, int | None] = {"run": prepared.cap}
+    for number, arm in enumerate(prepared.arms):
+        caps[f"arm:{number}"] = (
+            amount(arm.spec.budget, "an arm's budget") if arm.spec.budget else None
+        )
+    return caps
+
+
+async def _start_servers(
+    prepared: Prepared,
+    options: RunOptions,
+    stack: contextlib.AsyncExitStack,
+    meters: Meters,
+) -> list[Child]:
+    """Start the bundled model's server where an arm needs it, and open its provider."""
+    users = [number for number, arm in enumerate(prepared.arms) if arm.endpoint.bundled]
+    bundled = [prepared.arms[number] for number in users]
+    if users and set(users) <= set(meters.unpaid):
+        for arm in bundled:
+            # Nothing is ever sent there.
+            arm.provider = open_provider(arm, prepared.study, "http://127.0.0.1:9/v1")
+        return []
+    if not bundled:
+        return []
+    from providers.tiny.child import ServerStartError, start_server
+
+    try:
+        starting = start_server(log=options.directory / "logs" / "server.log")
+        paid = list(meters.running.values())
+        child = await while_paid(asyncio.create_task(starting), paid)
+    except ServerStartError as error:
+        raise RunFault(f"{error}.") from None
+    stack.push_async_callback(child.stop)
+    for arm in bundled:
+        # Closed with the arm.
+        arm.provider = open_provider(arm, prepared.study, child.base_url)
+    return [child]
+
+
+async def _watch(child: Child, engine: Engine) -> None:
+    """A server of ours that dies on its own ends the run; what was bought is kept."""
+    code = await child.process.wait()
+    engine.stop(
+        RunFault(f"The bundled model's server ended by itself with exit code {code}; use --resume.")
+    )
+
+
+def _plan(
+    prepared: Prepared,
+    options: RunOptions,
+    store: RunStore,
+    arms: list[ReadyArm],
+    state: RunState,
+    held: set[int],
+) -> tuple[Schedule, Owed]:
+    """The schedule and what is owed; a new run's study and problems are appended to the store."""
+    rest = Owed([[0] * len(arm.problems) for arm in arms], [], [], [], [])
+    if options.resume:
+        with contextlib.closing(RunReader(options.directory)) as reader:
+            stored = bool(reader.meta("identity"))
+            if stored:
+                # What may change on resume (more samples, another budget) is the study from now on.
+                write_study(options.directory, prepared)
+                rest = owed(reader, arms, held)
+                recount(reader, arms, state)
+    else:
+        stored = False
+    if not stored:
+        _put_study(prepared, store, arms)
+    _put_arms(prepared, store, arms)
+    policies = [
+        make_policy(
+            arm.spec.policy,
+            ArmPlan(
+                arm.number,
+                len(arm.problems),
+                arm.spec.samples,
+                arm.n_per_request,
+                prepared.study.seed,
+                rest.planned[arm.number],
+            ),
+        )
+        for arm in arms
+    ]
+    schedule = Schedule(policies)
+    if stored:
+        for slot in resolved_slots(options.directory, arms):
+            schedule.resolved(*slot)
+    for draw in rest.missing:
+        schedule.give_back(draw)
+    for batch in rest.dropped:
+        store.put_batch(batch.number, batch.arm, batch.tag, batch.provider_id, "done", batch.at)
+    return schedule, rest
+
+
+def _put_study(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None:
+    store.put_meta("identity", json.dumps(identity_of(prepared), sort_keys=True))
+    store.put_meta("created", str(time.time()))
+    sets = dict(zip(problem_sets(arms), prepared.arms, strict=True))
+    for name, arm in sets.items():
+        for number, problem in enumerate(arm.problems):
+            content = {
+                "prompt": problem.prompt,
+                "messages": None
+                if problem.messages is None
+                else [dict(m) for m in problem.messages],
+                "reference": dict(problem.reference),
+            }
+            store.put_problem(name, number, problem.id, problem.digest, content)
+
+
+def problem_sets(arms: list[ReadyArm]) -> list[str]:
+    """Per arm, under which name its problems are stored: arms that ask the same share them."""
+    owners: dict[str, str] = {}
+    names = []
+    for arm in arms:
+        digest = problems_digest(arm.problems)
+        name = Path(arm.spec.task).name
+        if owners.setdefault(name, digest) != digest:
+            name = f"{name}#{digest[:12]}"
+        names.append(name)
+    return names
+
+
+def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None:
+    """Arms as they are in this session: the wanted samples and the price may have changed."""
+    import msgspec
+
+    store.put_meta("prices", prepared.prices)
+    for arm, problem_set in zip(arms, problem_sets(arms), strict=True):
+        spec = {
+            **msgspec.to_builtins(arm.spec),
+            "price": None if arm.price is None else arm.price.to_dict(),
+            # So that a run is reported where a policy of another package is not installed.
+            "estimators": estimators_of(arm.spec.policy),
+            "verifier": arm.verifier.name,
+            "problem_set": problem_set,
+            "verifier_version": arm.verifier.version,
+            "n_per_request": arm.n_per_request,
+            "max_tokens": arm.base.max_tokens,
+        }
+        store.put_arm(
+            arm.number, arm.key, arm.spec.provider, arm.model, arm.spec.task, arm.spec.policy,
+            arm.spec.samples, spec,
+        )  # fmt: skip
+
+
+async def _judge_leftovers(arms: list[ReadyArm], judging: Judging, options: RunOptions) -> None:
+    """Queue what an earlier session stored and did not judge, beside what this one buys.
+
+    One view of the database throughout: what this session stores is queued when it comes.
+    """
+    if not options.resume:
+        return
+    with contextlib.closing(RunReader(options.directory)) as reader:
+        reader.freeze()
+        for arm in arms:
+            for problem, slot, text in reader.unjudged(arm.number, arm.verifier.name):
+                await judging.room()
+                judging.put(arm, problem, slot, text)
+
+
+def _ending(
+    engine: Engine, ledger: Ledger, state: RunState, interrupts: Interrupts, store: RunStore
+) -> Ending:
+    fault = (
+        engine.control.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
+    )
+    ending = Ending(errors.COMPLETE, notes=[*state.notes, *state.repeats.sentences()])
+    if state.unfilled:
+        ending.exit_code = errors.UNFILLED
+        ending.reasons.append(f"{state.unfilled} slots could not be filled, after retries")
+    if broken := state.verdicts["infra_error"]:
+        ending.exit_code = errors.UNFILLED
+        ending.reasons.append(f"the judge failed on {broken} samples")
+    if engine.control.budget_reached:
+        ending.exit_code = errors.BUDGET_REACHED
+        ending.reasons.insert(0, "the budget is reached")
+    for verifier in {arm.verifier.name: arm.verifier for arm in engine.arms}.values():
+        if isinstance(verifier, Deduplicating) and verifier.saved:
+            ending.notes.append(
+                f"{verifier.name}: {verifier.saved:,} of {verifier.asked:,} samples were identical "
+                "to one judged before, and were not judged again"
+            )
+    if fault is not None:
+        ending.exit_code, ending.cause = fault.exit_code, fault.__cause__
+        ending.reasons.insert(0, str(fault))
+    if interrupts.count:
+        ending.exit_code = errors.INTERRUPTED
+        ending.reasons.insert(0, "interrupted")
+    return ending

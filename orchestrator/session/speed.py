@@ -1,0 +1,56 @@
+"""What limited a session's speed, kept with the run: the concurrency found, waits, limits learnt.
+
+One document a session, in plain numbers; `orch report` shows it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from budgets.concurrency import GROWTH, Change
+from budgets.limits import Limiter
+from orchestrator.plan.ready import ReadyArm
+
+
+def session_document(arms: Sequence[ReadyArm], started: float) -> str:
+    """One entry for each limiter of `arms`; `started` is monotonic seconds."""
+    entries = []
+    for limiter in dict.fromkeys(arm.limiter for arm in arms):
+        users = [arm.model for arm in arms if arm.limiter is limiter]
+        entries.append({"models": list(dict.fromkeys(users)), **_entry(limiter, started)})
+    return json.dumps({"seconds": round(time.monotonic() - started, 3), "limiters": entries})
+
+
+def _entry(limiter: Limiter, started: float) -> dict[str, Any]:
+    return {
+        "concurrency": limiter.concurrency,
+        "changes": [
+            {"at_s": round(change.at - started, 3), "concurrency": change.limit, "why": change.why}
+            for change in turning_points(limiter.history)
+        ],
+        "limits_per_minute": limiter.limits,
+        "waited_s": _waits(limiter.waited_s),
+    }
+
+
+def _waits(waited_s: Mapping[str, float]) -> dict[str, float]:
+    """Seconds waited by what was waited for, without the numbers in brackets that change."""
+    sums: defaultdict[str, float] = defaultdict(float)
+    for why, seconds in waited_s.items():
+        sums[why.split(" (")[0]] += seconds
+    return {why: round(seconds, 3) for why, seconds in sums.items()}
+
+
+def turning_points(history: Sequence[Change]) -> list[Change]:
+    """Every cut, and of each stretch of growth the end."""
+    kept = [
+        first
+        for first, then in pairwise(history)
+        if then.limit < first.limit or first.why != GROWTH
+    ]
+    return [*kept, *history[-1:]]

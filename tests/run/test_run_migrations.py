@@ -1,0 +1,100 @@
+"""A run that an older orch wrote is read, reported and gone on with; a newer one is refused."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import ConfigError
+from orchestrator.store import migrations, schema
+from orchestrator.store.directory import RunLock
+from orchestrator.store.migrations import NEWEST
+from orchestrator.store.reader import RunReader
+
+OLD = Path(__file__).with_name("data") / "schema_1"
+"""Written by the first schema: the bundled model, 4 problems, 8 samples each, 2 problems solved."""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    shutil.copytree(OLD, tmp_path / "schema_1")
+    return tmp_path / "schema_1"
+
+
+def version(run: Path) -> str:
+    with closing(sqlite3.connect(run / "run.db")) as connection:
+        return str(connection.execute("SELECT value FROM meta WHERE key='schema'").fetchone()[0])
+
+
+def shape(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return {name: connection.execute(f"PRAGMA table_info({name})").fetchall() for (name,) in tables}
+
+
+def test_an_old_run_is_reported_and_gone_on_with(old: Path, orch: Callable[..., Any]) -> None:
+    assert version(old) == "1"
+    report = orch("report", old, "--json")
+    assert report.code == 0, report.err
+    assert version(old) == str(NEWEST)
+    assert report.json["rows"][0]["solved"] == 2
+    more = orch("run", "--resume", old, "--samples", "12", "--json")
+    assert more.code == 0, more.err
+    assert more.json["rows"][0]["samples"] == 48
+    assert sorted(path.name for path in old.glob("run.db.*")) == []
+
+
+def test_an_old_run_gets_the_schema_of_a_new_one(old: Path) -> None:
+    RunLock(old).release()
+    with (
+        closing(sqlite3.connect(old / "run.db")) as migrated,
+        closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh,
+    ):
+        migrations.create(fresh)
+        assert shape(migrated) == shape(fresh)
+
+
+def test_a_copy_that_a_cut_left_is_made_anew(old: Path) -> None:
+    (old / "run.db.schema-1").write_bytes(b"half of a copy")
+    RunLock(old).release()
+    assert version(old) == str(NEWEST)
+    assert not (old / "run.db.schema-1").exists()
+
+
+def test_a_step_that_fails_leaves_the_old_run_and_a_copy(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = (*migrations.VERSIONS, ("CREATE TABLE later (a)", "INSERT INTO nothing VALUES (1)"))
+    monkeypatch.setattr(migrations, "VERSIONS", steps)
+    with pytest.raises(Exception, match="cannot be brought to schema"):
+        RunLock(old)
+    assert version(old) == "1"
+    assert version_of_copy(old) == "1"
+
+
+def version_of_copy(run: Path) -> str:
+    with closing(sqlite3.connect(run / "run.db.schema-1")) as connection:
+        return str(connection.execute("SELECT value FROM meta WHERE key='schema'").fetchone()[0])
+
+
+def test_a_run_that_another_orch_holds_is_not_changed(old: Path) -> None:
+    lock = RunLock(old)
+    with closing(sqlite3.connect(old / "run.db", isolation_level=None)) as connection:
+        connection.execute(schema.PUT_META, ("schema", "1"))
+    with pytest.raises(ConfigError, match="held by another orch"):
+        RunReader(old)
+    lock.release()
+
+
+def test_a_newer_run_is_refused_with_what_to_do(old: Path, orch: Callable[..., Any]) -> None:
+    with closing(sqlite3.connect(old / "run.db", isolation_level=None)) as connection:
+        connection.execute(schema.PUT_META, ("schema", "999"))
+    refused = orch("report", old)
+    assert refused.code == 2
+    assert "has schema 999" in refused.err and "newer" in refused.err
+    assert refused.out == ""
