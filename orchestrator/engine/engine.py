@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable
 
 from budgets.limits import CannotClear
@@ -34,7 +33,7 @@ DEADLINE_MARGIN_S = 4.0
 
 def near_the_end(meter: TimeMeter) -> bool:
     """Whether a server's money ends now, so that it must be given up."""
-    return meter.deadline is not None and time.time() >= meter.deadline - DEADLINE_MARGIN_S
+    return meter.near_the_end(DEADLINE_MARGIN_S)
 
 
 class Engine:
@@ -155,7 +154,9 @@ class Engine:
         tokens = arm.prompt_bounds[ticket.problem]
         self._admitting = True
         try:
-            ticket.permit = await arm.limiter.admit(tokens, arm.base.max_tokens * ticket.n)
+            ticket.permit = await arm.limiter.admit(
+                tokens, arm.base.max_tokens * ticket.n, ticket.n
+            )
         except asyncio.CancelledError:
             ticket.release(self._ledger, "never sent")
             raise
@@ -211,7 +212,8 @@ class Engine:
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, OrchError):
-            error = RunFault(f"A fault of orch: {error!r}.")
+            cause, error = error, RunFault(f"A fault of orch: {error!r}.")
+            error.__cause__ = cause
         self.stop(error)
 
     def _judged(self, arm: int, problem: int, slot: int, passed: bool | None) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from budgets.clock import mark
 from budgets.ledger import RUN, DoesNotFit, Ledger, LedgerFault
 from budgets.meter import TimeMeter, count_gaps
 from budgets.money import usd
@@ -91,7 +92,7 @@ def unwatched(ledger: Ledger, directory: Path) -> list[str]:
 
     For a ledger that was just opened.
     """
-    gap = count_gaps(ledger, time.time())
+    gap = count_gaps(ledger, time.time(), mark())
     if not gap:
         return []
     return [
