@@ -31,6 +31,7 @@ from orchestrator.plan.identity import identity_of, problems_digest
 from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
+from orchestrator.session.agents import open_agents
 from orchestrator.session.gc_pace import collecting_seldom
 from orchestrator.session.interrupts import Interrupts
 from orchestrator.session.metering import (
@@ -46,6 +47,7 @@ from orchestrator.session.opening import open_store, write_study
 from orchestrator.session.progress import Display, Progress
 from orchestrator.session.resume import Owed, owed, recount, refuse_unresumable, resolved_slots
 from orchestrator.session.speed import session_document
+from orchestrator.session.stamps import set_aside_other_versions
 from orchestrator.session.watch import Watch
 from orchestrator.store.reader import RunReader
 from orchestrator.store.store import RunStore
@@ -128,6 +130,9 @@ async def _session(
             say=lambda text: options.console.print(text, markup=False),
         )
     )
+    if options.resume:
+        aside = await set_aside_other_versions(prepared.arms, store, options.directory)
+        prepared.notes.extend(aside)
     ledger = Ledger.open(store, _caps(prepared))
     prepared.notes.extend(unwatched(ledger, options.directory))
     state = RunState([], notes=list(prepared.notes))
@@ -159,11 +164,14 @@ async def _session(
                 await child.stop(grace_s(meters))
         meter.stop()
 
+    shared = Shared(arms, schedule, store, ledger, state, Control(state))
+    bundled_url = children[0].base_url if children else ""
+    agents = await open_agents(prepared, shared, options.directory, stack, bundled_url)
     engine = Engine(
-        Shared(arms, schedule, store, ledger, state, Control(state)),
+        shared,
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
         unfinished=rest.unfinished, batches=rest.batches,
-        judge_jobs=prepared.study.judge_jobs or default_jobs(), let_go=let_go,
+        judge_jobs=prepared.study.judge_jobs or default_jobs(), let_go=let_go, agents=agents,
     )  # fmt: skip
     for number in meters.unpaid:
         engine.close_arm(arms[number])
@@ -187,6 +195,8 @@ async def _session(
         state.phase = "judging what is left"
         await leftovers
         await judging.finish()
+        if agents is not None:
+            await agents.finish()
         await store.durable()
     except OrchError as error:
         engine.stop(error)

@@ -210,8 +210,11 @@ class RunStore:
         )  # fmt: skip
         self.writer.append(schema.PUT_SAMPLE, row)
 
-    def put_censored(self, arm: int, problem: int, slot: int, request: int, choice: int) -> None:
-        row = (arm, problem, slot, request, choice, "censored", "timeout", "", None)
+    def put_censored(
+        self, arm: int, problem: int, slot: int, request: int, choice: int,
+        reason: str = "timeout", text: str = "",
+    ) -> None:  # fmt: skip
+        row = (arm, problem, slot, request, choice, "censored", reason, storable(text), None)
         self.writer.append(schema.PUT_SAMPLE, row)
 
     def put_failure(
@@ -229,6 +232,10 @@ class RunStore:
             verdict.tier, verdict.wall_s, verdict.cpu_s,
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)
+
+    def rename_verdicts(self, arm: int, verifier: str, name: str) -> None:
+        """Keep an arm's verdicts by one verifier under another name."""
+        self.writer.append(schema.RENAME_VERDICTS, (name, arm, verifier))
 
     def put_reward(
         self, arm: int, problem: int, slot: int, model: str, reward: float | None
