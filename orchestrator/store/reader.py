@@ -133,8 +133,7 @@ class RunReader:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         path = directory / "run.db"
-        # Before the database: a run that goes on writes the database first.
-        before = read_file(directory)
+        before = read_file(directory)  # A run that goes on writes the database first.
         try:
             self._db = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)
         except sqlite3.Error as error:
@@ -402,9 +401,8 @@ class RunReader:
 
     def events(self) -> Iterator[Event]:
         """The ledger's events, in order."""
-        for kind, reservation, amount, scopes, note in in_order(
-            self._db.execute(schema.GET_EVENTS)
-        ):
+        rows = self._db.execute(schema.GET_EVENTS)
+        for kind, reservation, amount, scopes, note in in_order(rows):
             yield Event(kind, reservation, amount, tuple(scopes.split()), note)
 
     def settled_over_time(self, scope: str) -> list[tuple[float, int]]:
