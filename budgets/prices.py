@@ -286,18 +286,29 @@ class PriceBook:
 
     def find(self, model: str, provider: str, on: datetime | date) -> Price:
         """The price of `model` at `provider` on a date; raises Unpriced."""
-        iso = _iso_day(on)
-        for prices in (self._users, self._own):
-            # Where rows overlap the one that came into force last holds.
-            valid = [price for price in prices if _holds(price, model, provider, iso)]
-            if valid:
-                return max(valid, key=lambda price: price.valid_from or "")
+        found = self.stated(model, provider, on) or self.listed(model, provider, on)
+        if found is None:
+            raise Unpriced(_what_to_do(model, provider, _iso_day(on)))
+        return found
+
+    def stated(self, model: str, provider: str, on: datetime | date) -> Price | None:
+        """The price that the person's own file states, None where it has none."""
+        return _in_force(self._users, model, provider, _iso_day(on))
+
+    def listed(self, model: str, provider: str, on: datetime | date) -> Price | None:
+        """The published price, whatever the person's own file says; None where none is known."""
+        own = _in_force(self._own, model, provider, _iso_day(on))
+        if own is not None:
+            return own
         from budgets.catalogue import find_in_catalogue
 
-        found = find_in_catalogue(model, provider, on)
-        if found is None:
-            raise Unpriced(_what_to_do(model, provider, iso))
-        return found
+        return find_in_catalogue(model, provider, on)
+
+
+def _in_force(prices: Iterable[Price], model: str, provider: str, day: str) -> Price | None:
+    """Where rows overlap the one that came into force last holds."""
+    valid = [price for price in prices if _holds(price, model, provider, day)]
+    return max(valid, key=lambda price: price.valid_from or "", default=None)
 
 
 def _iso_day(on: datetime | date) -> str:

@@ -57,8 +57,8 @@ def checked_url(text: str, source: str) -> URL:
         raise ProviderConfigError(f"{source} is not a URL") from None
     if url.user is not None or url.password is not None:
         raise ProviderConfigError(
-            f"{source} carries credentials; put the key into an environment variable and name it "
-            "with --api-key-env"
+            f"{source} carries credentials; put the key into an environment variable and bind it "
+            "to the host with --api-key-env VAR@HOST"
         )
     if url.scheme not in ("http", "https") or not host or not port:
         raise ProviderConfigError(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from providers import known
+from providers.bindings import Host
 from providers.errors import ProviderConfigError
 from providers.keys import Key, checked_url, is_loopback, read_key
 from providers.known import Known
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from providers.batch.lane import BatchLane
 
 GROUP = "orch.providers"
+OWN_ADDRESS = "the default address"
 
 
 def provider_names() -> list[str]:
@@ -73,7 +75,7 @@ def make_provider(
         raise ProviderConfigError(
             f"there is no provider {name!r}; the known ones are {', '.join(provider_names())}"
         )
-    if row.name == "replay" and base_url is not None and "://" not in base_url:
+    if base_url is not None and _recorded(row, base_url):
         from providers.recording import Recording
         from providers.replay import ReplayProvider
 
@@ -129,6 +131,50 @@ def make_batches(
     return OpenAIBatches(exchange, capabilities, row.dialect_of(model)), exchange
 
 
+def host_of(
+    name: str, base_url: str | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[Host, bool] | None:
+    """The host that `make_provider` would ask, and whether it is the provider's own.
+
+    None where that is not known: a replayed file, and a provider of another package's that is
+    given no address. Raises ProviderConfigError.
+    """
+    row = known.find(name)
+    if row is None:
+        return None if base_url is None else (Host.of(checked_url(base_url, "--base-url")), False)
+    if _recorded(row, base_url):
+        return None
+    url, source = _address(row, base_url, os.environ if environ is None else environ)
+    return Host.of(url), source == OWN_ADDRESS or (bool(row.hosts) and at_home(row, url))
+
+
+def key_variable(
+    name: str,
+    *,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> str | None:
+    """The variable whose key `make_provider` would send along, None if none goes; as there."""
+    environ = os.environ if environ is None else environ
+    row = known.find(name)
+    if row is None or _recorded(row, base_url):
+        return api_key_env
+    url, source = _address(row, base_url, environ)
+    key = _key(row, url, source, api_key_env, environ)
+    return None if key is None else key.variable
+
+
+def _recorded(row: Known, base_url: str | None) -> bool:
+    """Whether the address is a recording's file."""
+    return row.name == "replay" and base_url is not None and "://" not in base_url
+
+
+def home_of(host: Host) -> str | None:
+    """The paid provider of the table whose own host this is, None if it is nobody's."""
+    return next((row.name for row in known.KNOWN if host.name in row.hosts), None)
+
+
 def _address(row: Known, base_url: str | None, environ: Mapping[str, str]) -> tuple[URL, str]:
     """The base URL and what to call its source in an error."""
     if base_url is not None:
@@ -139,7 +185,7 @@ def _address(row: Known, base_url: str | None, environ: Mapping[str, str]) -> tu
         raise ProviderConfigError(
             f"provider {row.name!r} has no address of its own; give one with --base-url"
         )
-    return checked_url(row.base_url, row.name), "the default address"
+    return checked_url(row.base_url, row.name), OWN_ADDRESS
 
 
 def at_home(row: Known, url: URL) -> bool:
@@ -164,8 +210,8 @@ def _key(
         if row.key_needed and not is_loopback(url.host or ""):
             raise ProviderConfigError(
                 f"{source} leads to {url.scheme}://{url.host}, where {variable} is not sent (it "
-                f"belongs to {_home(row)}); name the variable with that host's key by "
-                "--api-key-env, or use --provider compatible for a server without a key"
+                f"belongs to {_home(row)}); bind that host's own key with --api-key-env "
+                f"VAR@{Host.of(url)}, or use --provider compatible for a server without a key"
             )
         return None
     if variable is None:

@@ -1,8 +1,8 @@
-"""`.env` in the current directory: settings and keys for those who keep them there.
+"""`.env` in the current directory: the keys of providers, for those who keep them there.
 
-What stands in the real environment wins. A `.env` may come with a stranger's repository, so it
-cannot say which variable holds the key for another host, nor agree to a price or to running code
-without a sandbox: those are only taken from the real environment and the command line.
+What stands in the real environment wins. A `.env` may come with a stranger's repository, so only
+keys are taken from it: no address, price, place or any other setting, which could send a key
+elsewhere, make a cap a multiple of itself, or agree to something in a person's name.
 """
 
 from __future__ import annotations
@@ -10,17 +10,36 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-NEVER = ("ORCH_API_KEY_ENV", "ORCH_CONFIRM_OVER", "ORCH_YES", "ORCH_I_TRUST_THIS_CODE")
+import click
+
+MOST_BYTES = 1_000_000
 
 
 def load_dotenv(directory: Path) -> None:
-    """Add the `ORCH_` settings, keys and base URLs of `.env` to the environment."""
+    """Add the keys of `.env` to the environment; says which settings there are not taken."""
     path = directory / ".env"
-    if not path.is_file():
+    try:
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+            return
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        click.echo(f"note: {path} is left out: {error}", err=True)
         return
+    if "=" not in text:
+        return
+    import io
+
     from dotenv import dotenv_values
 
-    for name, value in dotenv_values(path, interpolate=False).items():
-        wanted = name.startswith("ORCH_") or name.endswith(("_API_KEY", "_BASE_URL"))
-        if value is not None and wanted and name not in NEVER and name not in os.environ:
+    left: list[str] = []
+    for name, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items():
+        if name.startswith("ORCH_") or name.endswith("_BASE_URL"):
+            left.append(name)
+        elif value is not None and name.endswith("_API_KEY") and name not in os.environ:
             os.environ[name] = value
+    if left:
+        click.echo(
+            f"note: only keys are taken from .env, not {', '.join(sorted(left))}; set it in the "
+            "shell, or give it on the command line",
+            err=True,
+        )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from orchestrator.plan.prepare import Prepared
     from orchestrator.plan.study import Study
+    from orchestrator.plan.typed import Typed
     from orchestrator.session.progress import Display
     from orchestrator.session.session import Ending, RunOptions
 
@@ -52,7 +53,9 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--samples", "-n", type=int, help="Attempts per problem.")
 @option("--budget", metavar="USD", help="The most that this run may spend.")
 @option("--base-url", metavar="URL", help="Address of an OpenAI-compatible server.")
-@option("--api-key-env", metavar="VAR", help="Variable that holds the key for --base-url.")
+@option("--api-key-env", multiple=True, metavar="VAR[@HOST]", help="Variable with the key for a "
+        "host, such as CORP_KEY@https://llm.example; repeatable. Without @HOST: for --base-url, or "
+        "the provider's own host.")  # fmt: skip
 @option("--gpu-hour", metavar="USD", help="What the server costs an hour (times --gpus).")
 @option("--gpus", type=int, help="GPUs of the server.")
 @option("--batch/--no-batch", default=None,
@@ -111,13 +114,12 @@ def run(**given: Any) -> None:
     how = How(
         resume="resume" in given,
         display=given.pop("display"),
-        api_key_env=given.pop("api_key_env", None),
+        typed=what_was_typed(given.pop("api_key_env", ()), given.pop("i_trust_this_code")),
         as_json=given.pop("as_json"),
         dry_run=given.pop("dry_run"),
         pilot=given.pop("pilot", 0),
         confirm_over=given.pop("confirm_over"),
         yes=given.pop("yes"),
-        trust=given.pop("i_trust_this_code"),
     )
     exclude_unsound = given.pop("exclude_unsound")
     out, resume = given.pop("out"), given.pop("resume", None)
@@ -138,6 +140,32 @@ def run(**given: Any) -> None:
         for sentence in said:
             click.echo(sentence, err=True)
     sys.exit(asyncio.run(run_study(study, directory, how)))
+
+
+def what_was_typed(keys: tuple[str, ...], trust: bool) -> Typed:
+    """What stood on the command line itself; raises ConfigError."""
+    from click.core import ParameterSource
+
+    from orchestrator.errors import ConfigError
+    from orchestrator.plan.typed import Typed
+    from providers.bindings import read_bindings
+    from providers.errors import ProviderConfigError
+
+    context = click.get_current_context()
+
+    def typed(name: str) -> bool:
+        return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+    try:
+        return Typed(
+            keys=read_bindings(keys),
+            base_url=typed("base_url"),
+            prices=context.params["prices"] if typed("prices") else "",
+            gpu_hour=typed("gpu_hour"),
+            trust=trust,
+        )
+    except ProviderConfigError as error:
+        raise ConfigError(f"{error}.") from None
 
 
 def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
@@ -213,19 +241,19 @@ class How(NamedTuple):
 
     resume: bool
     display: Display
-    api_key_env: str | None
+    typed: Typed
     as_json: bool
     dry_run: bool
     pilot: int
     confirm_over: str
     yes: bool
-    trust: bool
 
 
 async def run_study(study: Study, directory: Path, how: How) -> int:
     """Prepare, run, report; returns the exit code."""
     from rich.console import Console
 
+    from orchestrator.cli.announce import announce
     from orchestrator.cli.quote import confirm
     from orchestrator.plan.prepare import amount, prepare
     from orchestrator.session.session import RunOptions, refuse_used, run_session
@@ -236,16 +264,14 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
     over = amount(how.confirm_over, "--confirm-over", zero=True)
     options = RunOptions(directory, how.resume, how.display, console)
     if how.pilot:
-        first = await prepare(
-            with_samples(study, how.pilot), api_key_env=how.api_key_env, trust=how.trust
-        )
-        announce(console, first, options)
+        first = await prepare(with_samples(study, how.pilot), how.typed)
+        announce(console, first, directory, resume=how.resume)
         ending = await run_session(first, options)
         if ending.exit_code or not agreed(console, study, options, over, how):
-            finish(options, ending, how.as_json)
+            finish(options, ending, how)
             return ending.exit_code
         options = replace(options, resume=True)
-    prepared = await prepare(study, api_key_env=how.api_key_env, trust=how.trust)
+    prepared = await prepare(study, how.typed)
     if how.dry_run:
         await close_providers(prepared)
         say_quote(console, prepared, how.as_json)
@@ -256,9 +282,9 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
         except BaseException:
             await close_providers(prepared)
             raise
-    announce(console, prepared, options)
+    announce(console, prepared, directory, resume=options.resume)
     ending = await run_session(prepared, options)
-    finish(options, ending, how.as_json)
+    finish(options, ending, how)
     return ending.exit_code
 
 
@@ -314,36 +340,12 @@ def agreed(console: Console, study: Study, options: RunOptions, over: int, how: 
         return False
     except ConfigError as error:
         most = max(wanted)
-        again = f"orch run --resume {_shell(options.directory)} --samples {most} --yes"
+        again = f"{resume_command(options.directory, how)} --samples {most} --yes"
         raise ConfigError(f"{error} The pilot is kept; go on with: {again}") from None
     return True
 
 
-def announce(console: Console, prepared: Prepared, options: RunOptions) -> None:
-    """Say what is about to happen, before the first dollar."""
-    from orchestrator.report.text import dollars, visible
-
-    def say(text: str) -> None:
-        console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
-
-    say(f"{'Resuming' if options.resume else 'Run'}: {options.directory}")
-    for arm in prepared.arms:
-        price = "priced per token" if arm.price else (
-            f"priced at {dollars(arm.endpoint.usd_per_hour)} for each hour the server is held"
-            if arm.endpoint.usd_per_hour else "free of charge"
-        )  # fmt: skip
-        if arm.spec.batch:
-            price += ", in batches"
-        if arm.endpoint.bundled:
-            price += " (this machine; change it with --gpu-hour)"
-        say(
-            f"  {arm.endpoint.model} ({arm.spec.provider}): {len(arm.problems)} problems of "
-            f"{arm.spec.task}, {arm.spec.samples} attempts each, {price}"
-        )
-    say("  budget: none" if prepared.cap is None else f"  budget: {dollars(prepared.cap)}")
-
-
-def finish(options: RunOptions, ending: Ending, as_json: bool) -> None:
+def finish(options: RunOptions, ending: Ending, how: How) -> None:
     """Print and keep the report, where the run is, and what to type next."""
     from contextlib import closing
 
@@ -366,7 +368,7 @@ def finish(options: RunOptions, ending: Ending, as_json: bool) -> None:
     except OSError as error:
         ending.notes.append(f"summary.json cannot be written: {error.strerror}")
     console = options.console
-    if as_json:
+    if how.as_json:
         click.echo(text, nl=False)
     else:
         print_report(Console(), rows)
@@ -378,8 +380,20 @@ def finish(options: RunOptions, ending: Ending, as_json: bool) -> None:
     console.print(f"The run is in {options.directory}", highlight=False, markup=False)
     nexts = [f"orch report {_shell(options.directory)}"]
     if ending.exit_code:
-        nexts.insert(0, f"orch run --resume {_shell(options.directory)}")
+        nexts.insert(0, resume_command(options.directory, how))
     console.print("Next: " + "   or: ".join(nexts), highlight=False, markup=False, soft_wrap=True)
+
+
+def resume_command(directory: Path, how: How) -> str:
+    """What continues the run. Keys and prices are no part of it, so that they are typed again."""
+    import shlex
+
+    words = ["orch", "run", "--resume", str(directory)]
+    for key in how.typed.keys:
+        words += ["--api-key-env", f"{key.variable}@{key.host}" if key.host else key.variable]
+    if how.typed.prices:
+        words += ["--prices", how.typed.prices]
+    return shlex.join(words)
 
 
 def _shell(path: Path) -> str:

@@ -16,6 +16,7 @@ from orchestrator.report.text import visible
 from orchestrator.store.reader import find_run
 from providers.errors import ProviderConfigError
 from providers.keys import Key, read_key
+from providers.known import owner_of
 from providers.reward import Api, RewardServer
 
 AT_ONCE = 32
@@ -60,6 +61,12 @@ def score(
 def _key(variable: str | None) -> Key | None:
     if variable is None:
         return None
+    owner = owner_of(variable)
+    if owner is not None and owner.hosts:
+        raise ConfigError(
+            f"--reward-key-env names {variable}, which belongs to {owner.name} and is sent nowhere "
+            "else; put the reward server's key into a variable of its own."
+        )
     key = read_key(variable, os.environ)
     if key is None:
         raise ConfigError(f"--reward-key-env names {variable}, which is not set.")

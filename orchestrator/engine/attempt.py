@@ -13,18 +13,15 @@ import random
 import time
 from datetime import UTC, datetime
 
-from budgets.ledger import Ledger
 from budgets.limits import PATIENCE_S, Outcome
 from budgets.outcomes import outcome_action, what_happened
-from orchestrator.engine.control import Control
-from orchestrator.engine.counters import RunState
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.judging import Judging
+from orchestrator.engine.shared import Shared
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
 from orchestrator.plan.ready import ReadyArm
-from orchestrator.schedule import Draw, Schedule
-from orchestrator.store.store import RunStore
+from orchestrator.schedule import Draw
 from providers.errors import Fatal, ProviderError, RateLimited, TimedOut
 from providers.sample import SampleRequest, SampleResponse, Sending
 
@@ -70,23 +67,19 @@ class Attempts:
 
     def __init__(
         self,
+        shared: Shared,
         dispatch: Dispatch,
-        schedule: Schedule,
-        store: RunStore,
-        ledger: Ledger,
-        state: RunState,
-        control: Control,
         judging: Judging,
         *,
         max_retries: int,
         jitter_seed: int,
     ) -> None:
         self._dispatch = dispatch
-        self._schedule = schedule
-        self._store = store
-        self._ledger = ledger
-        self._state = state
-        self._control = control
+        self._schedule = shared.schedule
+        self._store = shared.store
+        self._ledger = shared.ledger
+        self._state = shared.state
+        self._control = shared.control
         self._judging = judging
         self._max_retries = max_retries
         self._jitter = random.Random(jitter_seed)

@@ -14,15 +14,13 @@ import time
 
 from msgspec import structs
 
-from budgets.ledger import RUN, DoesNotFit, Ledger, LedgerFault
-from orchestrator.engine.control import Control
-from orchestrator.engine.counters import RunState
+from budgets.ledger import RUN, DoesNotFit, LedgerFault
 from orchestrator.engine.seeds import request_seed
+from orchestrator.engine.shared import Shared
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
 from orchestrator.plan.ready import ReadyArm
-from orchestrator.schedule import Draw, Schedule
-from orchestrator.store.store import RunStore
+from orchestrator.schedule import Draw
 
 MOST_COLD = 1024
 """Draws that wait for a prompt cache to be warmed, at most."""
@@ -33,22 +31,17 @@ class Dispatch:
 
     def __init__(
         self,
-        arms: list[ReadyArm],
-        schedule: Schedule,
-        store: RunStore,
-        ledger: Ledger,
-        state: RunState,
-        control: Control,
+        shared: Shared,
         *,
         study_seed: int,
         unfinished: list[Ticket],
     ) -> None:
-        self._arms = arms
-        self._schedule = schedule
-        self._store = store
-        self._ledger = ledger
-        self._state = state
-        self._control = control
+        self._arms = shared.arms
+        self._schedule = shared.schedule
+        self._store = shared.store
+        self._ledger = shared.ledger
+        self._state = shared.state
+        self._control = shared.control
         self._study_seed = study_seed
         self._retries: list[tuple[float, int, Ticket]] = [(0.0, t.request, t) for t in unfinished]
         self._cold: list[Draw] = []

@@ -13,21 +13,17 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
-from budgets.ledger import Ledger
 from budgets.limits import CannotClear
 from budgets.meter import TimeMeter
 from orchestrator.engine.attempt import Attempts
 from orchestrator.engine.batches.handover import Batching
 from orchestrator.engine.batches.running import Running
-from orchestrator.engine.control import Control
-from orchestrator.engine.counters import RunState
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.judging import Judging
+from orchestrator.engine.shared import Shared
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.ready import ReadyArm
-from orchestrator.schedule import Schedule
-from orchestrator.store.store import RunStore
 
 METER_TICK_S = 0.25
 DEADLINE_MARGIN_S = 4.0
@@ -44,11 +40,7 @@ class Engine:
 
     def __init__(
         self,
-        arms: list[ReadyArm],
-        schedule: Schedule,
-        store: RunStore,
-        ledger: Ledger,
-        state: RunState,
+        shared: Shared,
         *,
         study_seed: int,
         max_retries: int,
@@ -58,25 +50,20 @@ class Engine:
         let_go: Callable[[TimeMeter], Awaitable[None]],
     ) -> None:
         """`let_go` ends the server that a meter counts, and the meter."""
-        self.arms = arms
-        self._schedule = schedule
-        self._ledger = ledger
-        self._state = state
-        self.control = Control(state, on_stop=self._stop_admitting)
+        self.arms = shared.arms
+        self._schedule = shared.schedule
+        self._ledger = shared.ledger
+        self._state = shared.state
+        self.control = shared.control
+        self.control.on_stop = self._stop_admitting
         self.judging = Judging(
-            store, state, jobs=judge_jobs, resolved=self._judged, failed=self._failed
+            shared.store, shared.state, jobs=judge_jobs, resolved=self._judged, failed=self._failed
         )
-        self._dispatch = Dispatch(
-            arms, schedule, store, ledger, state, self.control,
-            study_seed=study_seed, unfinished=unfinished,
-        )  # fmt: skip
+        self._dispatch = Dispatch(shared, study_seed=study_seed, unfinished=unfinished)
         self._attempts = Attempts(
-            self._dispatch, schedule, store, ledger, state, self.control, self.judging,
-            max_retries=max_retries, jitter_seed=study_seed,
-        )  # fmt: skip
-        self._batching = Batching(
-            store, ledger, state, self.control, self._attempts, ended=self._worker_ended
+            shared, self._dispatch, self.judging, max_retries=max_retries, jitter_seed=study_seed
         )
+        self._batching = Batching(shared, self._attempts, ended=self._worker_ended)
         self._batches = batches
         self._tickets: asyncio.Queue[Ticket] = asyncio.Queue()
         self._workers: set[asyncio.Task[None]] = set()

@@ -30,6 +30,7 @@ from orchestrator.plan.request import (
     requests_per_draw,
 )
 from orchestrator.plan.study import Arm, Study
+from orchestrator.plan.typed import NOWHERE, Asked, Typed, asked_by, check_price, refuse_cheap_hours
 from orchestrator.tasks import Problem, SamplingDefaults, Task, TaskError
 from providers.affinity import CacheWarmer
 from providers.batch.exchange import Exchange
@@ -78,6 +79,7 @@ class PreparedArm:
     base: SampleRequest
     limiter: Limiter
     verifier: Verifier
+    asked: Asked = NOWHERE
     provider: Provider | None = None
     """None for the bundled model until its server runs."""
     batches: tuple[BatchLane, Exchange] | None = None
@@ -108,7 +110,7 @@ class Prepared:
     """What a person should know before it starts."""
 
 
-async def prepare(study: Study, *, api_key_env: str | None, trust: bool = False) -> Prepared:
+async def prepare(study: Study, typed: Typed) -> Prepared:
     """Check a whole study; raises ConfigError, and closes what it opened if it does."""
     cap = amount(study.budget, "--budget") if study.budget else None
     book = price_book(study)
@@ -117,16 +119,17 @@ async def prepare(study: Study, *, api_key_env: str | None, trust: bool = False)
     limiters: dict[Endpoint, Limiter] = {}
     try:
         for spec in study.arms:
-            arms.append(_prepare_arm(spec, study, book, limiters, notes, trust))
+            arms.append(_prepare_arm(spec, study, book, limiters, notes, typed.trust))
+        _settle_keys_and_prices(arms, study, book, notes, typed)
         for arm in arms:
             if arm.spec.batch:
-                arm.batches = open_batches(arm, study, api_key_env, notes)
+                arm.batches = open_batches(arm, study, notes)
         _refuse_waiting_servers(arms)
         _refuse_shared_time(arms)
         for arm in arms:
             await _start_verifier(arm.verifier)
             if not arm.endpoint.bundled:
-                arm.provider = open_provider(arm, study, api_key_env)
+                arm.provider = open_provider(arm, study)
                 capabilities = arm.provider.capabilities
                 refuse_raw_prompts(arm.spec, arm.problems, capabilities)
                 arm.base = askable(arm.base, capabilities, notes)
@@ -135,6 +138,20 @@ async def prepare(study: Study, *, api_key_env: str | None, trust: bool = False)
         await close(arms)
         raise
     return Prepared(study, arms, book.snapshot, cap, notes)
+
+
+def _settle_keys_and_prices(
+    arms: list[PreparedArm], study: Study, book: PriceBook, notes: list[str], typed: Typed
+) -> None:
+    """Decide which key goes where before anything is asked; raises ConfigError."""
+    remote = [arm for arm in arms if not arm.endpoint.bundled]
+    for arm, asked in zip(remote, asked_by([arm.spec for arm in remote], typed), strict=True):
+        arm.asked = asked
+        refuse_cheap_hours(arm.spec, asked.host, typed)
+        if arm.price is not None:
+            model = arm.endpoint.model
+            note = check_price(arm.spec, model, asked.host, book, study.prices, typed)
+            notes += [note] if note else []
 
 
 async def close(arms: list[PreparedArm]) -> None:
@@ -249,15 +266,13 @@ def sampling(spec: Arm, defaults: SamplingDefaults, model: str) -> SampleRequest
     )
 
 
-def open_provider(
-    arm: PreparedArm, study: Study, api_key_env: str | None, base_url: str = ""
-) -> Provider:
+def open_provider(arm: PreparedArm, study: Study, base_url: str = "") -> Provider:
     """The arm's provider; nothing is sent. Raises ConfigError."""
     try:
         return make_provider(
             arm.spec.provider,
             base_url=base_url or arm.endpoint.base_url or None,
-            api_key_env=api_key_env,
+            api_key_env=arm.asked.bound,
             model=arm.endpoint.model,
             timeouts=Timeouts(total_s=study.timeout_s),
             environ=os.environ,
@@ -266,15 +281,13 @@ def open_provider(
         raise ConfigError(f"{error}.") from None
 
 
-def open_batches(
-    arm: PreparedArm, study: Study, api_key_env: str | None, notes: list[str]
-) -> tuple[BatchLane, Exchange]:
+def open_batches(arm: PreparedArm, study: Study, notes: list[str]) -> tuple[BatchLane, Exchange]:
     """The batch API of the arm's provider; nothing is sent. Raises ConfigError."""
     try:
         opened = make_batches(
             arm.spec.provider,
             base_url=arm.endpoint.base_url or None,
-            api_key_env=api_key_env,
+            api_key_env=arm.asked.bound,
             model=arm.endpoint.model,
             timeouts=Timeouts(total_s=study.timeout_s),
             environ=os.environ,

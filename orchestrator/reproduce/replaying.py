@@ -127,6 +127,7 @@ async def run_replay(
     """
     from orchestrator.plan.prepare import prepare
     from orchestrator.plan.study import make_study
+    from orchestrator.plan.typed import Typed
     from orchestrator.session.session import RunOptions, refuse_used, run_session
 
     refuse_used(directory)
@@ -149,7 +150,7 @@ async def run_replay(
         },
         "the reproduction's study",
     )  # fmt: skip
-    prepared = await prepare(study, api_key_env=None)
+    prepared = await prepare(study, Typed(prices=study.prices))
     quiet = Console(file=io.StringIO())
     ending = await run_session(prepared, RunOptions(directory, False, "none", quiet))
     if ending.exit_code:

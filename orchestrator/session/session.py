@@ -22,9 +22,11 @@ from rich.console import Console
 from budgets.ledger import Ledger
 from budgets.meter import TimeMeter
 from orchestrator import errors
+from orchestrator.engine.control import Control
 from orchestrator.engine.counters import RunState, arm_counts
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.judging import Judging
+from orchestrator.engine.shared import Shared
 from orchestrator.errors import ConfigError, OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
 from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
@@ -171,7 +173,7 @@ async def _session(
         meter.stop()
 
     engine = Engine(
-        arms, schedule, store, ledger, state,
+        Shared(arms, schedule, store, ledger, state, Control(state)),
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
         unfinished=rest.unfinished, batches=rest.batches,
         judge_jobs=prepared.study.judge_jobs or default_jobs(), let_go=let_go,
@@ -286,7 +288,7 @@ async def _start_servers(
     if users and set(users) <= set(meters.unpaid):
         for arm in bundled:
             # Nothing is ever sent there.
-            arm.provider = open_provider(arm, prepared.study, None, "http://127.0.0.1:9/v1")
+            arm.provider = open_provider(arm, prepared.study, "http://127.0.0.1:9/v1")
         return []
     if not bundled:
         return []
@@ -301,7 +303,7 @@ async def _start_servers(
     stack.push_async_callback(child.stop)
     for arm in bundled:
         # Closed with the arm.
-        arm.provider = open_provider(arm, prepared.study, None, child.base_url)
+        arm.provider = open_provider(arm, prepared.study, child.base_url)
     return [child]
 
 

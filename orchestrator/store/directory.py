@@ -7,6 +7,7 @@ network file systems, so those are refused.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -83,7 +84,10 @@ class RunLock:
         self._file.write(str(os.getpid()))
         self._file.flush()
         if (directory / "run.db").exists():
-            migrate(directory / "run.db")
+            with contextlib.ExitStack() as unless_migrated:
+                unless_migrated.callback(self.release)
+                migrate(directory / "run.db")
+                unless_migrated.pop_all()
 
     def release(self) -> None:
         self._file.close()

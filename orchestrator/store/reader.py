@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -135,8 +136,11 @@ class RunReader:
             self._db = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)
         except sqlite3.Error as error:
             raise ConfigError(f"{path} cannot be read: {error}.") from None
-        if migrations.version_of(self._db, path) < migrations.NEWEST:
-            RunLock(directory).release()
+        with contextlib.ExitStack() as unless_readable:
+            unless_readable.callback(self._db.close)
+            if migrations.version_of(self._db, path) < migrations.NEWEST:
+                RunLock(directory).release()
+            unless_readable.pop_all()
 
     def close(self) -> None:
         self._db.close()

@@ -163,20 +163,6 @@ def test_policies_that_stop_at_a_success_resume_where_they_were(policy, start_or
         assert depth[problem] >= 60
 
 
-def test_a_key_of_a_known_provider_is_not_sent_to_a_host_from_a_file(orch, tmp_path):
-    (tmp_path / ".env").write_text(
-        "ORCH_BASE_URL=http://203.0.113.7/v1\nORCH_API_KEY_ENV=OPENAI_API_KEY\n"
-    )
-    (tmp_path / "t.jsonl").write_text('{"id": "a", "prompt": "p", "answer": "1"}\n')
-    ended = orch(
-        "run", "--provider", "openai", "--model", "gpt-4o", "--task", "t.jsonl",
-        OPENAI_API_KEY="sk-secret-0123456789",
-    )  # fmt: skip
-    assert ended.code == 2
-    assert "OPENAI_API_KEY" in ended.err and "203.0.113.7" in ended.err
-    assert "sk-secret" not in ended.err
-
-
 def test_a_neighbour_that_shadows_our_packages_is_named(tmp_path):
     fake = tmp_path / "site/verifiers"
     fake.mkdir(parents=True)

@@ -10,9 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from budgets.ledger import Ledger
-from orchestrator.engine.control import Control
-from orchestrator.engine.counters import RunState
+from orchestrator.engine.shared import Shared
 from orchestrator.engine.ticket import Ticket
 
 SILENCE_S = 1.0
@@ -35,16 +33,10 @@ class Gathered:
 class Gathering:
     """Gathers tickets, and hands each group over."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        state: RunState,
-        control: Control,
-        hand_over: Callable[[list[Ticket]], None],
-    ) -> None:
-        self._ledger = ledger
-        self._state = state
-        self._control = control
+    def __init__(self, shared: Shared, hand_over: Callable[[list[Ticket]], None]) -> None:
+        self._ledger = shared.ledger
+        self._state = shared.state
+        self._control = shared.control
         self._hand_over = hand_over
         self._gathered: dict[tuple[int, bool], Gathered] = {}
         self.most: dict[int, int] = {}

@@ -18,15 +18,12 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Literal
 
-from budgets.ledger import Ledger
 from orchestrator.engine.attempt import Attempts
 from orchestrator.engine.batches.gathering import Gathering
 from orchestrator.engine.batches.running import Running, asked, fetched, price_key
-from orchestrator.engine.control import Control
-from orchestrator.engine.counters import RunState
+from orchestrator.engine.shared import Shared
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
-from orchestrator.store.store import RunStore
 from providers.batch.lane import Batch, Found, new_tag
 from providers.errors import (
     Fatal,
@@ -50,21 +47,18 @@ class Batching:
 
     def __init__(
         self,
-        store: RunStore,
-        ledger: Ledger,
-        state: RunState,
-        control: Control,
+        shared: Shared,
         attempts: Attempts,
         *,
         ended: Callable[[asyncio.Task[None]], None],
     ) -> None:
-        self._store = store
-        self._ledger = ledger
-        self._state = state
-        self._control = control
+        self._store = shared.store
+        self._ledger = shared.ledger
+        self._state = shared.state
+        self._control = shared.control
         self._attempts = attempts
         self._ended = ended
-        self._gathering = Gathering(ledger, state, control, self._intend)
+        self._gathering = Gathering(shared, self._intend)
         self.add = self._gathering.add
         self.stop = self._gathering.stop
         self._tasks: dict[asyncio.Task[None], Running] = {}

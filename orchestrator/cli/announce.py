@@ -1,0 +1,60 @@
+"""What is about to happen, said before the first dollar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.plan.prepare import Prepared, PreparedArm
+
+
+def announce(console: Console, prepared: Prepared, directory: Path, *, resume: bool) -> None:
+    """Say where each arm buys, with which key, at which price and by whose word."""
+    from orchestrator.report.text import dollars, visible
+
+    def say(text: str) -> None:
+        console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
+
+    say(f"{'Resuming' if resume else 'Run'}: {directory}")
+    for arm in prepared.arms:
+        say(
+            f"  {arm.endpoint.model} ({arm.spec.provider}): {len(arm.problems)} problems of "
+            f"{arm.spec.task}, {arm.spec.samples} attempts each, {_priced(arm)}"
+        )
+        if where := _where(arm):
+            say(f"    {where}")
+    say("  budget: none" if prepared.cap is None else f"  budget: {dollars(prepared.cap)}")
+
+
+def _priced(arm: PreparedArm) -> str:
+    from budgets.money import usd
+    from orchestrator.report.text import dollars
+
+    if arm.price is not None:
+        rates = arm.price.rates
+        price = (
+            f"priced per token (${usd(rates.input)} in, ${usd(rates.output)} out per million, by "
+            f"{arm.price.source})"
+        )
+    elif arm.endpoint.usd_per_hour:
+        price = f"priced at {dollars(arm.endpoint.usd_per_hour)} for each hour the server is held"
+    else:
+        price = "free of charge"
+    if arm.spec.batch:
+        price += ", in batches"
+    if arm.endpoint.bundled:
+        price += " (this machine; change it with --gpu-hour)"
+    elif arm.price is None:
+        price += f" (by gpu_hour = {arm.spec.gpu_hour})"
+    return price
+
+
+def _where(arm: PreparedArm) -> str:
+    """The host and the name of the key's variable; "" for what orch serves by itself."""
+    if arm.asked.host is None:
+        return ""
+    key = f"the key in {arm.asked.variable}" if arm.asked.variable else "no key"
+    return f"asked at {arm.asked.host} with {key}"
