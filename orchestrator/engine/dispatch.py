@@ -17,6 +17,7 @@ from msgspec import structs
 from budgets.ledger import RUN, DoesNotFit, LedgerFault
 from orchestrator.engine.seeds import request_seed
 from orchestrator.engine.shared import Shared
+from orchestrator.engine.tail import Tail
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
 from orchestrator.plan.ready import ReadyArm
@@ -38,6 +39,7 @@ class Dispatch:
     ) -> None:
         self._arms = shared.arms
         self._schedule = shared.schedule
+        self._tail = Tail(shared.schedule, shared.arms)
         self._store = shared.store
         self._ledger = shared.ledger
         self._state = shared.state
@@ -114,7 +116,7 @@ class Dispatch:
     def _next_draw(self) -> Draw | None:
         """The schedule's next draw whose prompt cache is warm, or that goes ahead to warm it."""
         while len(self._cold) < MOST_COLD:
-            draw = self._schedule.next()
+            draw = self._tail.next()
             if draw is None:
                 return None
             arm = self._arms[draw.arm]

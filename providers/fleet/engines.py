@@ -71,7 +71,9 @@ VLLM_MILESTONES = tuple(
 )
 TINY_MILESTONES = (Milestone("listening", re.compile(r'"event": "listening"')),)
 
-_SAID = re.compile(r"^\((?:EngineCore|Worker|VllmWorker|APIServer)[^)]*\) ERROR \S+ \S+ \[[^\]]+\] ?")
+_SAID = re.compile(
+    r"^\((?:EngineCore|Worker|VllmWorker|APIServer)[^)]*\) ERROR \S+ \S+ \[[^\]]+\] ?"
+)
 _CAUSE = re.compile(r"^\s*(?:[\w.]+\.)?(\w*(?:Error|Exception|Exit|Interrupt)): (.+)$")
 _USAGE = re.compile(r"^\S+: error: (.+)$")
 _SECOND_HAND = ("Engine core initialization failed", "WorkerProc initialization failed")

@@ -127,7 +127,7 @@ class Launcher:
         self._tell = tell
         self._transport = Transport(Timeouts(total_s=WARM_UP_S))
         self._keepers: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._news = asyncio.Event()
 
     async def start(self) -> None:
         """Return once the first server is ready; the others follow. Raises LaunchError.
@@ -140,12 +140,12 @@ class Launcher:
 
     async def all_ready(self) -> None:
         """Return once every server is ready or stays down."""
-        while not all(one.ready or one.stage.startswith("down") for one in self.servers):
-            await asyncio.sleep(LOOK_S)
+        while not all(one.ready or one.stage == "down" for one in self.servers):
+            self._news.clear()
+            await self._news.wait()
 
-    async def stop(self, grace_s: float | None = None) -> None:
+    async def stop(self) -> None:
         """End every server and wait until nothing of any is left. May be called twice."""
-        self._stopping = True
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
@@ -186,6 +186,7 @@ class Launcher:
             server.restarts.popleft()
         if len(server.restarts) >= RESTARTS:
             server.at("down")
+            self._news.set()
             self._tell(
                 f"{why}. It stays down after {RESTARTS} restarts in ten minutes; its share goes to "
                 f"the others. Its log: {server.log}"
@@ -223,6 +224,7 @@ class Launcher:
             raise
         server.ready = True
         server.at("ready")
+        self._news.set()
         self._on_ready(server)
 
     async def _until_ready(self, server: Launched, begins_at: int) -> None:

@@ -53,7 +53,8 @@ async def gone(server: Launched) -> None:
     (pid,) = [process.pid for process in processes.marked(guarded.order.id)]
     os.kill(pid, signal.SIGKILL)
     async with asyncio.timeout(20):
-        while server.guarded is guarded:
+        await guarded.wait()
+        while server.guarded is guarded:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
@@ -166,7 +167,7 @@ def test_an_old_one_is_refused_with_the_command_that_upgrades_it(fake_environmen
 
 
 def test_none_is_refused_with_the_command_that_installs_it(fake_environment: Path) -> None:
-    with pytest.raises(ProviderConfigError, match="has no vLLM; install it with: .*pip install"):
+    with pytest.raises(ProviderConfigError, match=r"has no vLLM; install it with: .*pip install"):
         find_program(str(fake_environment / "env"), "m")
     with pytest.raises(ProviderConfigError, match="is no vLLM; install it with"):
         find_program("/no/such/place", "m")
