@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from budgets.limits import CannotClear
-from budgets.meter import TimeMeter
+from budgets.meter import Meter
 from orchestrator.engine.attempt import Attempts
 from orchestrator.engine.batches.handover import Batching
 from orchestrator.engine.batches.running import Running
@@ -30,9 +30,11 @@ DEADLINE_MARGIN_S = 4.0
 """How long before a server's money ends what is in flight is let go, and the server ended."""
 
 
-def near_the_end(meter: TimeMeter) -> bool:
+def near_the_end(meter: Meter) -> bool:
     """Whether a server's money ends now, so that it must be let go."""
-    return meter.deadline is not None and time.time() >= meter.deadline - DEADLINE_MARGIN_S
+    if meter.deadline is None:
+        return False
+    return time.time() >= meter.deadline - max(DEADLINE_MARGIN_S, meter.end_s)
 
 
 class Engine:
@@ -47,7 +49,7 @@ class Engine:
         unfinished: list[Ticket],
         batches: list[Running],
         judge_jobs: int,
-        let_go: Callable[[TimeMeter], Awaitable[None]],
+        let_go: Callable[[Meter], Awaitable[None]],
     ) -> None:
         """`let_go` ends the server that a meter counts, and the meter."""
         self.arms = shared.arms
@@ -146,7 +148,9 @@ class Engine:
         tokens = arm.prompt_bounds[ticket.problem]
         self._admitting = True
         try:
-            ticket.permit = await arm.limiter.admit(tokens, arm.base.max_tokens * ticket.n)
+            ticket.permit = await arm.limiter.admit(
+                tokens, arm.base.max_tokens * ticket.n, ticket.n
+            )
         except asyncio.CancelledError:
             ticket.release(self._ledger, "never sent")
             raise
@@ -199,7 +203,7 @@ class Engine:
         self._schedule.resolved(arm, problem, slot, passed)
         self.control.changed.set()
 
-    async def _keep_meter(self, meter: TimeMeter) -> None:
+    async def _keep_meter(self, meter: Meter) -> None:
         """Let a server go when its money ends, or when its arms need it no more."""
         users = [arm for arm in self.arms if arm.meter is meter]
         alone = len(users) == len(self.arms)
@@ -226,7 +230,7 @@ class Engine:
             self._schedule.finished(arm.number) and self._dispatch.idle(arm.number)
         )
 
-    async def _give_up(self, arms: list[ReadyArm], meter: TimeMeter) -> None:
+    async def _give_up(self, arms: list[ReadyArm], meter: Meter) -> None:
         """End the arms whose server has no more money; the others go on."""
         numbers = {arm.number for arm in arms}
         for arm in arms:

@@ -21,6 +21,8 @@ from budgets.prices import Price, PriceBook, Unpriced
 from budgets.profile import ProfileError
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems as problem_sets
+from orchestrator.plan.addresses import urls_of
+from orchestrator.plan.fleet import Fleet, Launch, launch_of, open_fleet
 from orchestrator.plan.openfiles import connections_allowed
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.plan.request import (
@@ -36,6 +38,7 @@ from providers.affinity import CacheWarmer
 from providers.batch.exchange import Exchange
 from providers.batch.lane import BatchLane
 from providers.errors import Overloaded, ProviderConfigError, ProviderError, RateLimited
+from providers.fleet.admission import FleetLimiter
 from providers.registry import make_batches, make_provider
 from providers.sample import Provider, SampleRequest
 from providers.transport import Timeouts
@@ -64,7 +67,16 @@ class Endpoint:
     model: str
     bundled: bool
     usd_per_hour: int
-    """Picodollars an hour for the whole server; 0: not paid by the hour."""
+    """Picodollars an hour for one server, with all its GPUs; 0: not paid by the hour."""
+    servers: str = ""
+    """A file of addresses."""
+    launch: Launch | None = None
+    """Servers that are started here; None: none are."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether a session starts and ends its servers."""
+        return self.bundled or self.launch is not None
 
 
 @dataclass(slots=True)
@@ -77,17 +89,21 @@ class PreparedArm:
     endpoint: Endpoint
     price: Price | None
     base: SampleRequest
-    limiter: Limiter
+    limiter: Limiter | FleetLimiter
     verifier: Verifier
     asked: Asked = NOWHERE
     provider: Provider | None = None
-    """None for the bundled model until its server runs."""
+    """None for servers of ours until they run."""
+    fleet: Fleet | None = None
+    """Its servers where there may be several."""
     batches: tuple[BatchLane, Exchange] | None = None
     """The batch API, and what to close after it."""
 
     async def aclose(self) -> None:
         """Close whatever was opened to the arm's provider."""
-        if self.provider is not None:
+        if self.fleet is not None:
+            await self.fleet.aclose()
+        elif self.provider is not None:
             await self.provider.aclose()
         if self.batches is not None:
             await self.batches[1].aclose()
@@ -119,7 +135,7 @@ async def prepare(study: Study, typed: Typed) -> Prepared:
     limiters: dict[Endpoint, Limiter] = {}
     try:
         for spec in study.arms:
-            arms.append(_prepare_arm(spec, study, book, limiters, notes, typed.trust))
+            arms.append(_prepare_arm(spec, study, book, limiters, notes, typed))
         _settle_keys_and_prices(arms, study, book, notes, typed)
         for arm in arms:
             if arm.spec.batch:
@@ -128,23 +144,42 @@ async def prepare(study: Study, typed: Typed) -> Prepared:
         _refuse_shared_time(arms)
         for arm in arms:
             await _start_verifier(arm.verifier)
-            if not arm.endpoint.bundled:
-                arm.provider = open_provider(arm, study)
-                capabilities = arm.provider.capabilities
-                refuse_raw_prompts(arm.spec, arm.problems, capabilities)
-                arm.base = askable(arm.base, capabilities, notes)
-                await _check_model(arm)
+            if not arm.endpoint.ours:
+                await _open(arm, arms, study, typed, notes)
     except BaseException:
         await close(arms)
         raise
     return Prepared(study, arms, book.snapshot, cap, notes)
 
 
+async def _open(
+    arm: PreparedArm, arms: list[PreparedArm], study: Study, typed: Typed, notes: list[str]
+) -> None:
+    """Reach the arm's server or servers, and see that they have the model; raises ConfigError."""
+    try:
+        urls = urls_of(arm.spec)
+    except ProviderConfigError as error:
+        raise ConfigError(f"{error}.") from None
+    if urls:
+        others = (one.fleet for one in arms if one.fleet and one.endpoint == arm.endpoint)
+        arm.fleet = next(others, None) or await open_fleet(
+            arm.spec, arm.endpoint.model, typed, study.timeout_s,
+            lambda: make_limiter(study, arm.endpoint, notes), urls, notes,
+        )  # fmt: skip
+        arm.provider, arm.limiter = arm.fleet.provider, arm.fleet.limiter
+    else:
+        arm.provider = open_provider(arm, study)
+    refuse_raw_prompts(arm.spec, arm.problems, arm.provider.capabilities)
+    arm.base = askable(arm.base, arm.provider.capabilities, notes)
+    if not urls:
+        await _check_model(arm)
+
+
 def _settle_keys_and_prices(
     arms: list[PreparedArm], study: Study, book: PriceBook, notes: list[str], typed: Typed
 ) -> None:
     """Decide which key goes where before anything is asked; raises ConfigError."""
-    remote = [arm for arm in arms if not arm.endpoint.bundled]
+    remote = [arm for arm in arms if not arm.endpoint.ours]
     for arm, asked in zip(remote, asked_by([arm.spec for arm in remote], typed), strict=True):
         arm.asked = asked
         refuse_cheap_hours(arm.spec, asked.host, typed)
@@ -190,14 +225,14 @@ def _prepare_arm(
     book: PriceBook,
     limiters: dict[Endpoint, Limiter],
     notes: list[str],
-    trust: bool,
+    typed: Typed,
 ) -> PreparedArm:
     if spec.budget:
         amount(spec.budget, "an arm's budget")
     spec = chat_where_needed(spec, spec.model, notes)
-    task = problem_sets.load(spec, study, trust=trust)
+    task = problem_sets.load(spec, study, trust=typed.trust)
     problems = problem_sets.select(task, spec, study)
-    bundled = spec.provider == "local" and not spec.model and not spec.base_url
+    bundled = spec.provider == "local" and not (spec.model or spec.base_url or spec.servers)
     model = spec.model
     if bundled:
         from providers.tiny import MODEL_ID
@@ -211,9 +246,17 @@ def _prepare_arm(
         )
     if not spec.samples:
         spec = replace_arm(spec, samples=BUNDLED_SAMPLES if bundled else DEFAULT_SAMPLES)
+    try:
+        launch = launch_of(spec, typed)
+    except ProviderConfigError as error:
+        raise ConfigError(f"{error}.") from None
+    if launch is not None:
+        spec = replace_arm(spec, gpus=launch.gpus_each)
     price, per_hour = _price(spec, model, book)
     base = sampling(spec, task.defaults, model)
-    endpoint = Endpoint(spec.provider, spec.base_url, model, bundled, per_hour)
+    endpoint = Endpoint(
+        spec.provider, spec.base_url, model, bundled, per_hour, spec.servers, launch
+    )
     if endpoint not in limiters:
         limiters[endpoint] = make_limiter(study, endpoint, notes)
     try:

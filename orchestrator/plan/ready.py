@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from budgets.limits import Limiter
-from budgets.meter import TimeMeter
+from budgets.meter import Meter
 from budgets.prices import Price
 from orchestrator.plan.study import Arm
 from orchestrator.tasks.base import Problem
 from providers.affinity import CacheWarmer
 from providers.batch.lane import BatchLane
+from providers.fleet.admission import FleetLimiter
 from providers.sample import Provider, SampleRequest
 from verifiers.verdict import Verifier
 
@@ -26,11 +27,11 @@ class ReadyArm:
     model: str
     problems: list[Problem]
     provider: Provider
-    limiter: Limiter
+    limiter: Limiter | FleetLimiter
     verifier: Verifier
     price: Price | None
     """None where the server is paid by the hour, or costs nothing."""
-    meter: TimeMeter | None
+    meter: Meter | None
     warmer: CacheWarmer
     """Lets the first attempt at a prompt go ahead where cached prompts are billed less."""
     base: SampleRequest

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from budgets.ledger import Ledger
-from budgets.meter import TimeMeter
+from budgets.meter import Meter
 from orchestrator import errors
 from orchestrator.engine.control import Control
 from orchestrator.engine.counters import RunState, arm_counts
@@ -33,6 +33,7 @@ from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.plan.study import study_toml
 from orchestrator.schedule import ArmPlan, Schedule, make_policy
+from orchestrator.session.fleets import Fleets, end_leftovers, resolve_ended
 from orchestrator.session.gc_pace import collecting_seldom
 from orchestrator.session.metering import (
     BudgetTooSmall,
@@ -143,8 +144,10 @@ async def _session(
 ) -> Ending:
     if options.resume:
         refuse_unresumable(options.directory, prepared)
+        prepared.notes.extend(await asyncio.to_thread(end_leftovers, options.directory))
     store = await stack.enter_async_context(_open_store(prepared, options))
     ledger = Ledger.open(store, _caps(prepared))
+    resolve_ended(ledger)
     prepared.notes.extend(unwatched(ledger, options.directory))
     state = RunState([], notes=list(prepared.notes))
     meters = start_meters(prepared, ledger)
@@ -152,6 +155,9 @@ async def _session(
     ticking = asyncio.create_task(tick(list(meters.running.values())))
     stack.callback(ticking.cancel)
     children = await _start_servers(prepared, options, stack, meters)
+    fleets = Fleets(prepared, options.directory, meters, state)
+    stack.push_async_callback(fleets.stop)
+    await while_paid(asyncio.create_task(fleets.start()), list(meters.running.values()))
     arms = ready(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
         arm.meter = meters.running.get(spec.endpoint)
@@ -162,7 +168,7 @@ async def _session(
     await store.durable()
     watches: list[asyncio.Task[None]] = []
 
-    async def let_go(meter: TimeMeter) -> None:
+    async def let_go(meter: Meter) -> None:
         """The server of one meter is needed no more, though the run goes on."""
         endpoint = next(place for place, one in meters.running.items() if one is meter)
         if endpoint.bundled and not meters.needs(True, meter):
@@ -170,6 +176,7 @@ async def _session(
                 watch.cancel()
             for child in children:
                 await child.stop(grace_s(meters))
+        await fleets.let_go(endpoint)
         meter.stop()
 
     engine = Engine(
@@ -184,6 +191,7 @@ async def _session(
     stack.push_async_callback(judging.close)
     interrupts.follow(engine.stop, engine.leave)
     watches += [asyncio.create_task(_watch(child, engine)) for child in children]
+    fleets.watch(engine.stop)
     progress = Progress(state, ledger, arms, options.display, options.console)
     shown = asyncio.create_task(progress.show())
     stack.enter_context(collecting_seldom())
@@ -194,6 +202,7 @@ async def _session(
             watch.cancel()
         for child in children:
             await child.stop(grace_s(meters))
+        await fleets.stop()
         meters.stop()
         state.phase = "judging what is left"
         await leftovers
@@ -283,7 +292,8 @@ async def _start_servers(
     meters: Meters,
 ) -> list[Child]:
     """Start the bundled model's server where an arm needs it, and open its provider."""
-    users = [number for number, arm in enumerate(prepared.arms) if arm.endpoint.bundled]
+    places = [arm.endpoint for arm in prepared.arms]
+    users = [n for n, place in enumerate(places) if place.bundled and place.launch is None]
     bundled = [prepared.arms[number] for number in users]
     if users and set(users) <= set(meters.unpaid):
         for arm in bundled:

@@ -19,6 +19,8 @@ class Health:
         """Why it is aside, in words; empty: it is well."""
         self.since = 0.0
         """When it was put aside."""
+        self.gone = False
+        """Nothing answers at its address, as was seen since it was put aside."""
         self._until = 0.0
         self._pause_s = 0.0
         self._seen_well = True
@@ -43,6 +45,7 @@ class Health:
 
     def answered(self) -> None:
         """It answered a request: it is well."""
+        self.gone = False
         self.why = ""
         self._pause_s = 0.0
         self._trying = False
@@ -54,6 +57,7 @@ class Health:
     def looked(self, now: float, healthy: bool) -> None:
         """What came of asking."""
         self._seen_well = healthy
+        self.gone = not healthy
         if not healthy:
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             self._until = now + min(self._pause_s, 5.0)

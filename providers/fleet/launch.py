@@ -83,6 +83,8 @@ class Launched:
     number: int
     plan: Plan
     key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    hold: str = ""
+    """Under which id its guard holds it; another after each start."""
     url: str = ""
     """Such as http://127.0.0.1:41234/v1; another after each start."""
     stage: str = "waiting"
@@ -144,6 +146,12 @@ class Launcher:
             self._news.clear()
             await self._news.wait()
 
+    async def all_stay_down(self) -> None:
+        """Return once no server is up or will be."""
+        while not all(one.stage == "down" for one in self.servers):
+            self._news.clear()
+            await self._news.wait()
+
     async def stop(self) -> None:
         """End every server and wait until nothing of any is left. May be called twice."""
         for keeper in self._keepers:
@@ -200,7 +208,7 @@ class Launcher:
     async def _start_one(self, server: Launched) -> None:
         """Launch one server and wait until it is ready; raises LaunchError, with nothing left."""
         plan = self.plan
-        port = free_port()
+        port, server.hold = free_port(), new_id()
         server.url = f"http://127.0.0.1:{port}/v1"
         group = plan.groups[server.number]
         ask = Ask(
@@ -209,7 +217,7 @@ class Launcher:
         )  # fmt: skip
         order = Order(
             command(plan.program, ask), plan.lease_s, plan.grace_s, plan.run, server.url,
-            plan.served_name, plan.gpus_each, new_id(),
+            plan.served_name, plan.gpus_each, server.hold,
         )  # fmt: skip
         begins_at = server.log.stat().st_size if server.log.exists() else 0
         self._on_launch(server)
