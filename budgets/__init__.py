@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from budgets.money import MoneyError as MoneyError
     from budgets.money import picodollars as picodollars
     from budgets.money import usd as usd
-    from budgets.prices import Price as Price
+    from budgets.price import Price as Price
     from budgets.prices import PriceBook as PriceBook
     from budgets.prices import Unpriced as Unpriced
     from budgets.sqlite_journal import JournalError as JournalError
@@ -50,7 +50,7 @@ _HOMES = {
     "MoneyError": "money",
     "picodollars": "money",
     "usd": "money",
-    "Price": "prices",
+    "Price": "price",
     "PriceBook": "prices",
     "Unpriced": "prices",
     "JournalError": "sqlite_journal",

@@ -17,8 +17,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from budgets.money import picodollars
-from budgets.price_file import HIGHEST, LOWEST
-from budgets.prices import Band, Price, Rates
+from budgets.price import HIGHEST, LOWEST, Band, Price, Rates
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice

@@ -3,8 +3,8 @@
 Understood: `x-ratelimit-{limit,remaining,reset}-{requests,tokens,...}` (OpenAI, Azure, Groq, ...;
 resets such as `6m0s`, `120ms`, `59.7`), `anthropic-ratelimit-{requests,tokens,input-tokens,
 output-tokens}-{limit,remaining,reset}` (resets as RFC 3339 moments), `retry-after` (seconds or an
-HTTP date) and `retry-after-ms`. Names are lower case. A header that cannot be read is as if it
-were not there: a provider's slip must not stop a run.
+HTTP date, or `30s` as some write) and `retry-after-ms`. Names are lower case. A header that cannot
+be read is as if it were not there: a provider's slip must not stop a run.
 """
 
 from __future__ import annotations
@@ -105,9 +105,11 @@ def parse_retry_after(headers: Mapping[str, str], now: datetime | None = None) -
     seconds = _number(text)
     if seconds is not None:
         return seconds
+    if _DURATION.fullmatch(text):
+        return parse_reset(text)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return _until(moment, now)
 

@@ -95,7 +95,7 @@ class TimeMeter:
 
     @property
     def deadline(self) -> float | None:
-        """Clock time by which the server must be let go for the cap to hold; None: not near."""
+        """Clock time by which the server must be given up for the cap to hold; None: not near."""
         if not self.exhausted:
             return None
         return self._started + self._covered / _NANO

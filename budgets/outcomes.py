@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from budgets.limits import Outcome
+
 Action = Literal["release", "settle", "hold"]
 
 What = Literal[
@@ -90,10 +92,20 @@ def what_happened(error: str, sent: str, status: int | None = None) -> What:
     """
     if sent == "not_sent":
         return "not_sent"
+    if status in GATEWAY_STATUSES:
+        return "rejected_gateway"
     if sent == "rejected":
         return _rejected(error, status)
     return _UNANSWERED.get(error, "reset")
 
+
+LIMITER_OUTCOMES: dict[str, Outcome] = {
+    "RateLimited": "rate_limited",
+    "Overloaded": "overloaded",
+    "TimedOut": "timeout",
+    "ConnectionFailed": "connection",
+}
+"""What a limiter is told of a provider's error, by its class; "other" for the rest."""
 
 _UNANSWERED: dict[str, What] = {
     "TimedOut": "timeout",
@@ -114,8 +126,6 @@ def _rejected(error: str, status: int | None) -> What:
     if status is None:
         # Without a status a server error cannot be told from a gateway's.
         return _REFUSALS.get(error, "rejected_gateway")
-    if status in GATEWAY_STATUSES:
-        return "rejected_gateway"
     if status in OVERLOADED_STATUSES:
         return "rejected_overloaded"
     if status >= 500:

@@ -35,12 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from budgets.money import MoneyError, picodollars, usd
-from budgets.prices import Band, Price, Rates
-
-LOWEST = picodollars("0.001")
-HIGHEST = picodollars("1000")
-"""Bounds of a credible rate, in picodollars per million tokens. In November 2026 the catalogue
-of genai-prices spans 0.0011 to 600."""
+from budgets.price import HIGHEST, LOWEST, Band, Price, Rates
 
 MILLION = 1_000_000
 _RATES = ("input", "output", "cached_input", "cache_write", "cache_write_1h", "reasoning")

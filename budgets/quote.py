@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist, fmean, variance
 
-from budgets.prices import Price
+from budgets.price import Price
 from budgets.usage import Usage
 
 

@@ -12,7 +12,7 @@ from dataclasses import fields
 from fractions import Fraction
 from typing import NamedTuple
 
-from budgets.prices import Price, Rates
+from budgets.price import Price, Rates
 
 
 class Undercut(NamedTuple):

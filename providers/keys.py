@@ -58,7 +58,7 @@ def checked_url(text: str, source: str) -> URL:
     if url.user is not None or url.password is not None:
         raise ProviderConfigError(
             f"{source} carries credentials; put the key into an environment variable and bind it "
-            "to the host with --api-key-env VAR@HOST"
+            "to the host with `api_key_env` VAR@HOST"
         )
     if url.scheme not in ("http", "https") or not host or not port:
         raise ProviderConfigError(

@@ -8,14 +8,14 @@ has no code for it, its message. The tables are data; a provider's peculiarity i
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
 
+from budgets.headers import parse_retry_after
+from budgets.outcomes import GATEWAY_STATUSES
 from providers.errors import (
     AuthFailed,
     Fatal,
@@ -81,9 +81,6 @@ LASTING_S = 600.0
 CUT_BY_GATEWAY = frozenset({504, 524})
 """A gateway gave up waiting for a long generation: a censored draw, like a timeout of ours."""
 
-BEHIND_A_GATEWAY = frozenset({499, 502, 504, 520, 521, 522, 523, 524})
-"""Statuses that a gateway writes: the server behind it may have done the work."""
-
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -123,9 +120,9 @@ def read_error(body: bytes) -> Said:
 def refusal(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) -> ProviderError:
     """The error that an answer with `status` (not 2xx) stands for; header names in lower case."""
     said = read_error(body)
-    wait_s = retry_after_s(headers)
+    wait_s = parse_retry_after(headers)
     kind = _kind(status, said, wait_s)
-    sent: Sent = "maybe_billed" if status in BEHIND_A_GATEWAY else "rejected"
+    sent: Sent = "maybe_billed" if status in GATEWAY_STATUSES else "rejected"
     text = scrubbed(said.message, asked.key)
     if status in CUT_BY_GATEWAY:
         why = f"{asked.provider}: a gateway at {asked.host} gave up waiting ({status}): {text}"
@@ -162,7 +159,7 @@ def _sentence(
 ) -> str:
     if kind is AuthFailed and asked.key is None:
         named = asked.key_variable
-        hint = f"set {named}" if named else "name the variable that holds one with --api-key-env"
+        hint = f"set {named}" if named else "name the variable that holds one as `api_key_env`"
         return f"{asked.provider}: {asked.host} wants a key ({status}): {hint}"
     if kind is AuthFailed and asked.key is not None:
         return f"{asked.provider}: the key in {asked.key.variable} was refused ({status}): {text}"
@@ -176,27 +173,6 @@ def _sentence(
         target = scrubbed(headers.get("location", "another place"), asked.key)
         return (
             f"{asked.provider}: {asked.host} redirects to {target}, which is not followed; give "
-            "the right address with --base-url"
+            "the right address as `base_url`"
         )
     return f"{asked.provider}: {asked.host} answered {status}: {text}"
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait as the headers say: Retry-After-Ms, else Retry-After (seconds or a date)."""
-    exact = headers.get("retry-after-ms")
-    if exact is not None:
-        try:
-            return max(0.0, float(exact) / 1000)
-        except ValueError:
-            pass
-    text = headers.get("retry-after")
-    if text is None:
-        return None
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,36 +100,68 @@ def make_batches(
     from providers.batch.anthropic import AnthropicBatches
     from providers.batch.exchange import Exchange
     from providers.batch.openai import OpenAIBatches
-    from providers.openai import bearer
 
-    environ = os.environ if environ is None else environ
     row = known.find(name)
     if row is None or not row.capabilities.batch:
         able = [row.name for row in known.KNOWN if row.capabilities.batch]
         raise ProviderConfigError(
             f"provider {name!r} has no batch API that orch knows; {', '.join(able)} have one"
         )
-    url, source = _address(row, base_url, environ)
-    key = _key(row, url, source, api_key_env, environ)
+    door = make_door(name, base_url=base_url, api_key_env=api_key_env, environ=environ)
     capabilities = row.capabilities_of(model)
-    if row.protocol == "anthropic":
-        from providers.sdk import anthropic_headers
-
-        url, headers = URL(str(url).removesuffix("/v1")), anthropic_headers(key)
-    else:
-        headers = bearer(key)
     exchange = Exchange(
         row.name,
-        url,
-        headers,
-        key=key,
-        key_variable=api_key_env or row.key_variable,
+        door.base_url,
+        door.headers,
+        key=door.key,
+        key_variable=door.key_variable,
         timeouts=timeouts,
         transport=transport,
     )
     if row.protocol == "anthropic":
         return AnthropicBatches(exchange, capabilities), exchange
     return OpenAIBatches(exchange, capabilities, row.dialect_of(model)), exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where a provider's requests go and what lets them in, for callers with own bodies."""
+
+    row: Known
+    base_url: URL
+    """Without a trailing slash; of OpenAI's protocol usually ending in /v1, of Anthropic's not."""
+    headers: Mapping[str, str]
+    """The key, where there is one, and the version of the API."""
+    key: Key | None
+    key_variable: str | None
+
+
+def make_door(
+    name: str,
+    *,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Door:
+    """The door of provider `name`; as make_provider."""
+    from providers.openai import bearer
+
+    environ = os.environ if environ is None else environ
+    row = known.find(name)
+    if row is None:
+        raise ProviderConfigError(
+            f"provider {name!r} is not one whose requests can be passed on; give one of "
+            f"{', '.join(row.name for row in known.KNOWN)}"
+        )
+    url, source = _address(row, base_url, environ)
+    key = _key(row, url, source, api_key_env, environ)
+    if row.protocol == "anthropic":
+        from providers.sdk import anthropic_headers
+
+        url, headers = URL(str(url).removesuffix("/v1")), anthropic_headers(key)
+    else:
+        headers = bearer(key)
+    return Door(row, url, headers, key, api_key_env or row.key_variable)
 
 
 def host_of(
@@ -141,7 +174,7 @@ def host_of(
     """
     row = known.find(name)
     if row is None:
-        return None if base_url is None else (Host.of(checked_url(base_url, "--base-url")), False)
+        return None if base_url is None else (Host.of(checked_url(base_url, "`base_url`")), False)
     if _recorded(row, base_url):
         return None
     url, source = _address(row, base_url, os.environ if environ is None else environ)
@@ -178,12 +211,12 @@ def home_of(host: Host) -> str | None:
 def _address(row: Known, base_url: str | None, environ: Mapping[str, str]) -> tuple[URL, str]:
     """The base URL and what to call its source in an error."""
     if base_url is not None:
-        return checked_url(base_url, "--base-url"), "--base-url"
+        return checked_url(base_url, "`base_url`"), "`base_url`"
     if row.url_variable and environ.get(row.url_variable, "").strip():
         return checked_url(environ[row.url_variable], row.url_variable), row.url_variable
     if row.base_url is None:
         raise ProviderConfigError(
-            f"provider {row.name!r} has no address of its own; give one with --base-url"
+            f"provider {row.name!r} has no address of its own; give one as `base_url`"
         )
     return checked_url(row.base_url, row.name), OWN_ADDRESS
 
@@ -210,8 +243,8 @@ def _key(
         if row.key_needed and not is_loopback(url.host or ""):
             raise ProviderConfigError(
                 f"{source} leads to {url.scheme}://{url.host}, where {variable} is not sent (it "
-                f"belongs to {_home(row)}); bind that host's own key with --api-key-env "
-                f"VAR@{Host.of(url)}, or use --provider compatible for a server without a key"
+                f"belongs to {_home(row)}); bind that host's own key with `api_key_env` "
+                f"VAR@{Host.of(url)}, or use `provider` compatible for a server without a key"
             )
         return None
     if variable is None:
@@ -220,7 +253,7 @@ def _key(
     if key is None and (row.key_needed or api_key_env is not None):
         raise ProviderConfigError(
             f"{variable} is not set; put the key for {url.host} into it, or name another "
-            "variable with --api-key-env"
+            "variable as `api_key_env`"
         )
     return key
 

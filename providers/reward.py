@@ -57,7 +57,7 @@ class RewardServer:
     ) -> None:
         """`url`: the server's address, or that of one API (…/classify). `as_text`: send prompt and
         sample as one text instead of as a conversation. Raises ProviderConfigError."""
-        base = checked_url(url, "--reward-model")
+        base = checked_url(url, "`reward_model`")
         if base.name in APIS:
             api, base = api or base.name, base.parent
         self.root = str(base).rstrip("/").removesuffix("/v1")
@@ -65,7 +65,7 @@ class RewardServer:
         self.model = model
         self._key, self._class, self._as_text = key, reward_class, as_text
         headers = {} if key is None else {"Authorization": f"Bearer {key.reveal()}"}
-        root = checked_url(self.root, "--reward-model")
+        root = checked_url(self.root, "`reward_model`")
         self._lane = FastLane(root, headers, timeouts=Timeouts(total_s=timeout_s))
 
     async def aclose(self) -> None:
@@ -124,14 +124,14 @@ class RewardServer:
             place = 0 if self._class is None else self._class
             if not 0 <= place < len(value):
                 raise ProviderConfigError(
-                    f"--reward-class {place} does not exist: {self.model} has the classes 0 to "
+                    f"`reward_class` {place} does not exist: {self.model} has the classes 0 to "
                     f"{len(value) - 1}"
                 )
             value = value[place]
         if isinstance(value, list) and len(value) > 1:
             raise ProviderConfigError(
                 f"{self.model} answers with {len(value)} numbers where a reward is one: name the "
-                "class that counts with --reward-class, or serve a reward model (an embedding "
+                "class that counts as `reward_class`, or serve a reward model (an embedding "
                 "model has no reward)"
             )
         if (
@@ -155,7 +155,7 @@ class RewardServer:
             return InvalidRequest(
                 f"status {answer.status}: there is no {path}", sent="rejected", status=answer.status
             )
-        asked = Asked("reward model", self.root, self._key, "--reward-key-env", self.model)
+        asked = Asked("reward model", self.root, self._key, "`reward_key_env`", self.model)
         return refusal(answer.status, answer.headers, answer.body, asked)
 
     def _json(self, answer: Answer) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from budgets.prices import Band, Price, PriceBook, Rates
+    from budgets.price import Band, Price, Rates
+    from budgets.prices import PriceBook
 
 
 @click.command()

@@ -128,7 +128,13 @@ def run(**given: Any) -> None:
     how = How(
         resume="resume" in given,
         display=given.pop("display"),
-        typed=what_was_typed(given),
+        typed=what_was_typed(
+            given.pop("api_key_env", ()), trust=given.pop("i_trust_this_code")
+        )._replace(
+            vllm=given.pop("vllm", ""),
+            server_args=server_arguments(given.pop("server_args", ())),
+            lease_s=given.pop("lease_s", 0.0),
+        ),
         as_json=given.pop("as_json"),
         dry_run=given.pop("dry_run"),
         pilot=given.pop("pilot", 0),
@@ -156,10 +162,20 @@ def run(**given: Any) -> None:
     sys.exit(asyncio.run(run_study(study, directory, how)))
 
 
-def what_was_typed(given: dict[str, Any]) -> Typed:
-    """What stood on the command line itself, taken out of `given`; raises ConfigError."""
+def server_arguments(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """--server-arg as words, as a shell would split them; raises ConfigError."""
     import shlex
 
+    from orchestrator.errors import ConfigError
+
+    try:
+        return tuple(word for text in texts for word in shlex.split(text))
+    except ValueError as error:
+        raise ConfigError(f"--server-arg {texts[-1]!r} cannot be split: {error}.") from None
+
+
+def what_was_typed(keys: tuple[str, ...], *, trust: bool) -> Typed:
+    """What stood on the command line itself; raises ConfigError."""
     from click.core import ParameterSource
 
     from orchestrator.errors import ConfigError
@@ -174,16 +190,13 @@ def what_was_typed(given: dict[str, Any]) -> Typed:
 
     try:
         return Typed(
-            keys=read_bindings(given.pop("api_key_env", ())),
+            keys=read_bindings(keys),
             base_url=typed("base_url"),
             prices=context.params["prices"] if typed("prices") else "",
             gpu_hour=typed("gpu_hour"),
-            trust=given.pop("i_trust_this_code"),
-            vllm=given.pop("vllm", ""),
-            server_args=tuple(shlex.split(" ".join(given.pop("server_args", ())))),
-            lease_s=given.pop("lease_s", 0.0),
+            trust=trust,
         )
-    except (ProviderConfigError, ValueError) as error:
+    except ProviderConfigError as error:
         raise ConfigError(f"{error}.") from None
 
 
@@ -372,15 +385,16 @@ def finish(options: RunOptions, ending: Ending, how: How) -> None:
 
     from rich.console import Console
 
-    from orchestrator.report.document import document, print_report
-    from orchestrator.report.rows import read_rows
+    from orchestrator.cli.flags import with_flags
+    from orchestrator.report.arms import read_arms
+    from orchestrator.report.document import document, print_arms
     from orchestrator.report.text import visible
     from orchestrator.session.session import replace_text
     from orchestrator.store.reader import RunReader
 
     with closing(RunReader(options.directory)) as reader:
-        rows = read_rows(reader)
-    report = document(str(options.directory), rows)
+        arms = read_arms(reader)
+    report = document(str(options.directory), arms)
     report["exit_code"] = ending.exit_code
     report["reasons"] = ending.reasons
     text = json.dumps(report, indent=2) + "\n"
@@ -392,11 +406,13 @@ def finish(options: RunOptions, ending: Ending, how: How) -> None:
     if how.as_json:
         click.echo(text, nl=False)
     else:
-        print_report(Console(), rows)
+        print_arms(Console(), arms)
     for note in ending.notes:
-        console.print(f"note: {visible(note)}", highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"note: {visible(with_flags(note))}", highlight=False, markup=False, soft_wrap=True
+        )
     for reason in ending.reasons:
-        said = f"Ended early: {visible(reason).rstrip('.')}."
+        said = f"Ended early: {visible(with_flags(reason)).rstrip('.')}."
         console.print(said, highlight=False, markup=False, soft_wrap=True)
     console.print(f"The run is in {options.directory}", highlight=False, markup=False)
     nexts = [f"orch report {_shell(options.directory)}"]

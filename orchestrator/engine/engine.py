@@ -27,11 +27,11 @@ from orchestrator.plan.ready import ReadyArm
 
 METER_TICK_S = 0.25
 DEADLINE_MARGIN_S = 4.0
-"""How long before a server's money ends what is in flight is let go, and the server ended."""
+"""How long before a server's money ends what is in flight is cancelled, and the server ended."""
 
 
 def near_the_end(meter: Meter) -> bool:
-    """Whether a server's money ends now, so that it must be let go."""
+    """Whether a server's money ends now, so that it must be given up."""
     if meter.deadline is None:
         return False
     return time.time() >= meter.deadline - max(DEADLINE_MARGIN_S, meter.end_s)

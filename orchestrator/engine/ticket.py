@@ -13,7 +13,7 @@ from typing import Literal
 
 from budgets.ledger import Ledger
 from budgets.limits import Permit
-from budgets.prices import Price
+from budgets.price import Price
 from orchestrator.plan.ready import ReadyArm
 
 Account = Literal["open", "held", "closed"]

@@ -16,8 +16,9 @@ from budgets.bounds import prompt_token_bound
 from budgets.concurrency import Concurrency
 from budgets.limits import Limiter
 from budgets.money import MoneyError, picodollars
+from budgets.price import Price
 from budgets.price_file import PriceFileError
-from budgets.prices import Price, PriceBook, Unpriced
+from budgets.prices import PriceBook, Unpriced
 from budgets.profile import ProfileError
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems as problem_sets

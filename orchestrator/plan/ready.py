@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from budgets.limits import Limiter
 from budgets.meter import Meter
-from budgets.prices import Price
+from budgets.price import Price
 from orchestrator.plan.study import Arm
 from orchestrator.tasks.base import Problem
 from providers.affinity import CacheWarmer

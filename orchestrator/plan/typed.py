@@ -13,7 +13,8 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from budgets.money import usd
-from budgets.prices import Price, PriceBook
+from budgets.price import Price
+from budgets.prices import PriceBook
 from budgets.undercut import Undercut, undercut
 from orchestrator.errors import ConfigError
 from orchestrator.plan.addresses import urls_of

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from budgets.ledger import Ledger, Uncertain
 from budgets.money import usd
+from budgets.price import Price
 from budgets.price_file import PriceFileError
-from budgets.prices import Price, PriceBook, Unpriced
+from budgets.prices import PriceBook, Unpriced
 from orchestrator.errors import ConfigError
 from orchestrator.store.reader import ArmRow, Bought, PlannedRequest, RunReader
 

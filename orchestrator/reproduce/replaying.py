@@ -23,7 +23,7 @@ from pathlib import Path
 import tomli_w
 from rich.console import Console
 
-from budgets.prices import Price
+from budgets.price import Price
 from orchestrator.errors import RunFault
 
 RIGHT, WRONG = "resolved", "not resolved"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budgets.ledger import Ledger
-from budgets.prices import Price
+from budgets.price import Price
 from orchestrator.engine.batches.running import Phase, Running, price_key
 from orchestrator.engine.counters import RunState
 from orchestrator.engine.ticket import Account, Ticket

@@ -220,7 +220,7 @@ async def test_certificates_are_checked(name, self_signed):
 async def test_a_wrong_key_without_one_set_says_what_to_do():
     async with serving(always(401, {"error": {"message": "who are you"}})) as server:
         made = make_provider("compatible", base_url=server.url, environ={})
-        with pytest.raises(errors.AuthFailed, match="--api-key-env"):
+        with pytest.raises(errors.AuthFailed, match="api_key_env"):
             await made.models()
         await made.aclose()
 

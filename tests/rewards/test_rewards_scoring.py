@@ -236,5 +236,5 @@ def test_the_address_may_name_the_api() -> None:
     assert RewardServer("http://localhost:1/v1/classify").root == "http://localhost:1"
     assert RewardServer("http://localhost:1/x/pooling").root == "http://localhost:1/x"
     assert RewardServer("http://localhost:1").api is None
-    with pytest.raises(ProviderConfigError, match="--reward-model is not"):
+    with pytest.raises(ProviderConfigError, match="`reward_model` is not"):
         RewardServer("ftp://localhost:1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -71,21 +70,36 @@ async def asked(running: Running, state: RunState, call: Callable[[], Awaitable[
 
     Raises ProviderError for what asking again cannot mend.
     """
+    from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
     unreadable = 0
-    while True:
-        try:
-            return await call()
-        except ProviderError as error:
-            unreadable += isinstance(error, BadResponse)
-            passing = error.retryable or isinstance(error, TimedOut)
-            if not passing or unreadable >= MOST_UNREADABLE:
-                raise
-            state.note(
-                f"{running.arm.provider.name} did not answer a question about {running.name}; "
-                "it is asked again."
-            )
-            pause = max(min(error.retry_after_s or 0.0, PATIENCE_S), running.poll_s)
-        await asyncio.sleep(pause)
+
+    async def ask() -> T:
+        return await call()
+
+    def passing(error: BaseException) -> bool:
+        nonlocal unreadable
+        unreadable += isinstance(error, BadResponse)
+        again = isinstance(error, TimedOut | BadResponse) or (
+            isinstance(error, ProviderError) and error.retryable
+        )
+        return again and unreadable < MOST_UNREADABLE
+
+    def pause_s(tried: RetryCallState) -> float:
+        error = tried.outcome.exception() if tried.outcome else None
+        asked_s = error.retry_after_s if isinstance(error, ProviderError) else None
+        return max(min(asked_s or 0.0, PATIENCE_S), running.poll_s)
+
+    def tell(_: RetryCallState) -> None:
+        state.note(
+            f"{running.arm.provider.name} did not answer a question about {running.name}; "
+            "it is asked again."
+        )
+
+    patiently = AsyncRetrying(
+        retry=retry_if_exception(passing), wait=pause_s, before_sleep=tell, reraise=True
+    )
+    return await patiently(ask)
 
 
 async def fetched(running: Running, seen: Batch) -> dict[int, SampleResponse | ProviderError]:
