@@ -18,12 +18,16 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
-from budgets.levels import STEP, Level, Levels
+from budgets.levels import STEP, UNSLOWED, Level, Levels
 
 CUT = 0.7
+NEAR_A_REFUSAL = 1.04
+"""How far it grows at once near to where it was refused: a limit that nobody tells is met again."""
+WELL_ABOVE = 1.4
+"""So far above, the refusal had another reason."""
 START = 8
 """Requests that `auto` starts with, as far as they are no more than START_SEQUENCES."""
-START_SEQUENCES = 64
+START_SEQUENCES = 32
 MOST = 1024
 """Requests that `auto` has in flight at most."""
 HISTORY = 1_000
@@ -32,14 +36,15 @@ GROWTH = "all in use and answered"
 
 LEAST_ROUND = 16
 """Sequences that a round measures at least."""
-UNSLOWED = 0.85
-"""A sequence that keeps so much of its speed after a doubling shows early that there is room."""
 IN_USE = 0.7
 """A round that had less of its limit in flight proves nothing about it."""
 OF_TIMEOUT = 0.9
 """Growth stops where a queue could make the longest answer so much of the timeout."""
-QUEUE = 0.25
-"""Of what runs, how much may wait in the server's queue: enough that no place is ever empty."""
+QUEUE = 0.5
+"""Of what runs, how much may wait in the server's queue: enough that no place is ever empty, since
+requests of many sequences come and go in lumps. Twice as much is cut."""
+NEWEST = 0.4
+"""The weight of the newest reading of a server's queue."""
 
 _FIXED = re.compile(r"\d+$")
 _RANGE = re.compile(r"(\d+)-(\d+)$")
@@ -82,7 +87,7 @@ class Bursts:
 
     __slots__ = ("failures", "limit", "memory", "sent")
 
-    def __init__(self, limit: float, memory: int = 300) -> None:
+    def __init__(self, limit: float, memory: int = 150) -> None:
         self.limit = limit
         self.memory = memory
         self.sent = self.failures = 0.0
@@ -140,11 +145,16 @@ class Concurrency:
         self._levels = Levels()
         self._before: Level | None = None
         """From where the limit last grew."""
+        self._last: Level | None = None
+        """What was measured last, since the last cut."""
+        self._refused_at = 0.0
+        """The limit at the last cut: growth is slow only near to it."""
         self._most_step = 2.0
         """Smaller once there was a sign of too much."""
         self._room = True
         """Whether the server, if it tells of its queue, has room for more."""
-        self._queued = 0
+        self._running = self._waiting = 0.0
+        """As the server told them lately."""
         self._preemptions = 0.0
         self._last_cut = float("-inf")
         self._last_full = float("-inf")
@@ -225,28 +235,35 @@ class Concurrency:
         if self.fixed or sent_at < self._last_cut:
             return
         self._last_cut = now
-        self._most_step = STEP
+        self._last = None
+        self._refused_at = self._limit
+        self._most_step = min(self._most_step, STEP)
         self._set(self._limit * CUT, now, why)
 
     @property
     def slowed(self) -> bool:
-        """Whether a sequence is clearly slower now than with less in flight."""
-        speed = self._round.speed
-        return self._before is not None and 0 < speed < CUT * self._before.speed
+        """Whether a sequence may be slower for what else is in flight; in doubt once a cut."""
+        measured = self._last is None or self._round.sequences >= LEAST_ROUND
+        speed = self._round.speed if measured or self._last is None else self._last.speed
+        slowed = self._levels.slowed(float(self._in_flight), speed)
+        if slowed is None:
+            return self._last is not None or not self._round.requests
+        return slowed
 
     def observe(self, load: ServerLoad, now: float) -> None:
         """The server says how much runs and how much waits."""
         preempted = load.preemptions > self._preemptions > 0
         self._preemptions = load.preemptions
-        self._room = load.waiting <= QUEUE * load.running and not preempted
         # A reading in the moment of sending tells of a queue that is gone with the next step.
-        self._queued = self._queued + 1 if load.waiting > 2 * QUEUE * load.running + 1 else 0
-        if self.fixed or self._queued < 2 or not load.running:
+        self._waiting += NEWEST * (load.waiting - self._waiting)
+        self._running += NEWEST * (load.running - self._running)
+        self._room = self._waiting <= QUEUE * self._running and not preempted
+        if self.fixed or self._waiting <= 2 * QUEUE * self._running + 1 or not load.running:
             return
-        self._queued = 0
-        fits = self._in_flight - load.waiting + QUEUE * load.running
+        fits = self._in_flight - self._waiting + QUEUE * self._running
         if fits < self._limit:
-            self._most_step = STEP
+            self._most_step = min(self._most_step, STEP)
+            self._waiting = QUEUE * self._running
             self._set(fits, now, "the server's queue")
 
     def _early(self) -> bool:
@@ -265,8 +282,10 @@ class Concurrency:
         if self._last_full < done.since or in_flight + self._asked < IN_USE * self._limit:
             self._begin(now)
             return
-        level = self._levels.see(Level(max(in_flight, 1.0), done.tokens, done.sequence_s))
-        ratio = self._levels.next(level, self._most_step)
+        self._last = level = self._levels.see(
+            Level(max(in_flight, 1.0), done.tokens, done.sequence_s)
+        )
+        ratio = self._levels.next(level, self._step())
         if ratio > 1:
             self._before = level
             if done.longest_s > 0:
@@ -274,8 +293,17 @@ class Concurrency:
             ratio = ratio if self._room else 1.0
         else:
             self._before = None
-            self._most_step = STEP
+            self._most_step = min(self._most_step, STEP)
         self._set(self._limit * ratio, now, GROWTH if ratio > 1 else "as fast with less in flight")
+
+    def _step(self) -> float:
+        """The largest step up from here."""
+        if not self._refused_at:
+            return self._most_step
+        if self._limit > WELL_ABOVE * self._refused_at:
+            self._refused_at = 0.0
+            return self._most_step
+        return STEP if self._limit * STEP < self._refused_at else NEAR_A_REFUSAL
 
     def _set(self, limit: float, now: float, why: str) -> None:
         before = self.limit

@@ -25,6 +25,8 @@ APART = 1.12
 """Levels closer than that are one."""
 WIDE = 1.35
 """A gap between levels in which the right one may lie."""
+UNSLOWED = 0.8
+"""A sequence that keeps so much of its speed is about as fast as before."""
 KEPT = 0.7
 """What an earlier measurement of a level counts beside a new one."""
 MEMORY = 16
@@ -97,6 +99,15 @@ class Levels:
         if low is None or now.in_flight > WIDE * low.in_flight:
             return 1 / STEP
         return 1.0
+
+    def slowed(self, in_flight: float, speed: float) -> bool | None:
+        """Whether so much in flight makes a sequence slower; None: nothing else was measured."""
+        known = [level for level in self._levels.values() if self._fresh(level)]
+        below = [level.speed for level in known if level.in_flight * APART <= in_flight]
+        if below:
+            return speed < UNSLOWED * max(below)
+        above = [level.speed for level in known if level.in_flight >= in_flight * APART]
+        return None if not above else min(above) < UNSLOWED * speed
 
     def _fresh(self, level: Level) -> bool:
         return self._number - level.number <= MEMORY

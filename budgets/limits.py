@@ -33,8 +33,10 @@ Outcome = Literal["ok", "rate_limited", "overloaded", "timeout", "connection", "
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 PATIENCE_S = 900.0
-BURST: Mapping[Outcome, float] = {"rate_limited": 0.1, "overloaded": 0.2, "timeout": 0.05}
-"""The share of each kind among what came back lately that is a sign of too much in flight."""
+BURST: Mapping[Outcome, float] = {"rate_limited": 0.1, "overloaded": 0.2, "timeout": 0.0}
+"""The share of each kind among what was sent lately that is a sign of too much in flight."""
+PROOF = 20
+"""Answers that are well, without which one 429 is believed to be meant for everything."""
 _LEARNING = 0.05
 """Weight of the newest answer in the running share of `max_tokens` that is really used."""
 _MARGIN = 1.2
@@ -103,7 +105,7 @@ class Limiter:
         self._patience_s = patience_s
         self._paused_at = self._paused_until = self._cut_at = float("-inf")
         self._read_at = float("-inf")
-        self._pauses = 0
+        self._pauses = self._well = 0
         self._why_paused = ""
         self._changed = asyncio.Event()
         self._limited_by = ""
@@ -228,6 +230,7 @@ class Limiter:
         sequences = 1 if permit is None else permit.sequences
         self._move(-1, -sequences)
         if outcome == "ok":
+            self._well += 1
             if sent_at > self._paused_at:
                 self._pauses = 0
             tokens = 0 if usage is None else usage.output_tokens
@@ -249,19 +252,19 @@ class Limiter:
         self._concurrency.moved(self.sequences, self._clock())
 
     def _burst(self, outcome: Outcome, sent_at: float, now: float) -> bool:
-        """Whether a failure is one of many; many of them cut the concurrency."""
+        """Whether a failure may be meant for all; one of many cuts the concurrency."""
         if sent_at < self._cut_at:
             # An echo of what was answered by a cut.
-            return outcome == "rate_limited"
+            return True
         bursts = self._bursts.get(outcome)
         many = bursts is not None and bursts.fail()
-        # Where a sequence is as fast as ever, a timeout is a long answer and no queue.
+        # Where a sequence is as fast as with less in flight, a timeout is a long answer, no queue.
         if many and (outcome != "timeout" or self._concurrency.slowed):
             self._concurrency.congested(sent_at, now, outcome.replace("_", " "))
             self._cut_at = now
             for burst in self._bursts.values():
                 burst.forgive()
-        return many
+        return many or self._well < PROOF
 
     async def _sleep(self, wait_s: float) -> None:
         self._changed.clear()
@@ -342,6 +345,7 @@ class Limiter:
             self._pause_until(now, wait_s, f"a 429 without Retry-After (pause of {wait_s:g} s)")
 
     def _pause_until(self, now: float, wait_s: float, why: str) -> None:
+        self._well = 0
         if now + wait_s > self._paused_until:
             self._paused_at, self._paused_until, self._why_paused = now, now + wait_s, why
 

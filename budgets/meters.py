@@ -6,9 +6,9 @@ others go on. Admission ends for all when the next slice of any does not fit.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
+from budgets.clock import held_s
 from budgets.ledger import Ledger
 from budgets.meter import TimeMeter, time_cost
 
@@ -29,14 +29,14 @@ class FleetMeter:
         slice_s: float = 2.0,
         drain_s: float = 15.0,
         end_s: float = 0.0,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = held_s,
         borrowed: bool = False,
     ) -> None:
         self._ledger = ledger
         self._rate = usd_per_hour
         self._scopes = tuple(scopes)
         self._slice_s, self._drain_s = slice_s, drain_s + end_s
-        self.end_s = end_s
+        self._end_s = end_s
         self._clock = clock
         self._borrowed = borrowed
         self._meters: dict[str, TimeMeter] = {}
@@ -69,11 +69,10 @@ class FleetMeter:
     def exhausted(self) -> bool:
         return any(meter.exhausted for meter in self._meters.values())
 
-    @property
-    def deadline(self) -> float | None:
-        """Clock time until which every server is paid for; None: not near."""
-        ends = [end for meter in self._meters.values() if (end := meter.deadline) is not None]
-        return min(ends, default=None)
+    def near_the_end(self, margin_s: float) -> bool:
+        """Whether some server must be told to end now."""
+        margin_s = max(margin_s, self._end_s)
+        return any(meter.near_the_end(margin_s) for meter in self._meters.values())
 
     @property
     def running(self) -> bool:

@@ -106,7 +106,7 @@ def read_error(body: bytes) -> Said:
     try:
         parsed: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return Said(body[:2000].decode("utf-8", "replace"), ())
+        return Said(body[:20_000].decode("utf-8", "replace"), ())
     error = parsed.get("error", parsed) if isinstance(parsed, dict) else parsed
     if not isinstance(error, dict):
         return Said(str(error), ())

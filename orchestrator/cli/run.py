@@ -36,6 +36,7 @@ STUDY_KEYS = (
 )  # fmt: skip
 
 
+Last = Callable[[], int]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -122,7 +123,7 @@ def run(**given: Any) -> None:
 
     Settings come from the command line, then ORCH_ variables, then the STUDY.toml.
     """
-    from orchestrator.errors import ConfigError
+    from orchestrator.errors import ConfigError, OrchError
 
     given = {key: value for key, value in given.items() if value is not None and value != ()}
     how = How(
@@ -159,7 +160,16 @@ def run(**given: Any) -> None:
         study, said = asyncio.run(without_unsound(study))
         for sentence in said:
             click.echo(sentence, err=True)
-    sys.exit(asyncio.run(run_study(study, directory, how)))
+    try:
+        last = asyncio.run(run_study(study, directory, how))
+        code = last()
+    except (OrchError, click.ClickException, click.Abort):
+        raise
+    except Exception as error:
+        from orchestrator.cli.escaped import told
+
+        raise told(error, directory / "logs") from None
+    sys.exit(code)
 
 
 def server_arguments(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -283,14 +293,15 @@ class How(NamedTuple):
     yes: bool
 
 
-async def run_study(study: Study, directory: Path, how: How) -> int:
-    """Prepare, run, report; returns the exit code."""
+async def run_study(study: Study, directory: Path, how: How) -> Last:
+    """Prepare and run; returns what is left to say, which returns the exit code."""
     from rich.console import Console
 
     from orchestrator.cli.announce import announce
     from orchestrator.cli.quote import confirm
     from orchestrator.plan.prepare import amount, prepare
-    from orchestrator.session.session import RunOptions, refuse_used, run_session
+    from orchestrator.session.opening import refuse_used
+    from orchestrator.session.session import RunOptions, run_session
 
     console = Console(stderr=True)
     if not how.resume:
@@ -302,14 +313,13 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
         announce(console, first, directory, resume=how.resume)
         ending = await run_session(first, options)
         if ending.exit_code or not agreed(console, study, options, over, how):
-            finish(options, ending, how)
-            return ending.exit_code
+            return ended(options, ending, how)
         options = replace(options, resume=True)
     prepared = await prepare(study, how.typed)
     if how.dry_run:
         await close_providers(prepared)
         say_quote(console, prepared, how.as_json)
-        return 0
+        return lambda: 0
     if not how.pilot:
         try:
             confirm(prepared, over, yes=how.yes)
@@ -318,8 +328,18 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
             raise
     announce(console, prepared, directory, resume=options.resume)
     ending = await run_session(prepared, options)
-    finish(options, ending, how)
-    return ending.exit_code
+    return ended(options, ending, how)
+
+
+def ended(options: RunOptions, ending: Ending, how: How) -> Last:
+    """The last lines, to be said once the loop and all that it held are closed."""
+    from orchestrator.cli.ending import finish
+
+    def last() -> int:
+        finish(options.console, options.directory, ending, as_json=how.as_json, typed=how.typed)
+        return ending.exit_code
+
+    return last
 
 
 def with_samples(study: Study, most: int) -> Study:
@@ -353,6 +373,7 @@ def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
 
 def agreed(console: Console, study: Study, options: RunOptions, over: int, how: How) -> bool:
     """Say what the rest of the plan will cost by the pilot, and ask."""
+    from orchestrator.cli.ending import resume_command
     from orchestrator.cli.quote import ask, forecast_rest
     from orchestrator.errors import ConfigError
     from orchestrator.plan.prepare import DEFAULT_SAMPLES
@@ -374,66 +395,6 @@ def agreed(console: Console, study: Study, options: RunOptions, over: int, how: 
         return False
     except ConfigError as error:
         most = max(wanted)
-        again = f"{resume_command(options.directory, how)} --samples {most} --yes"
+        again = f"{resume_command(options.directory, how.typed)} --samples {most} --yes"
         raise ConfigError(f"{error} The pilot is kept; go on with: {again}") from None
     return True
-
-
-def finish(options: RunOptions, ending: Ending, how: How) -> None:
-    """Print and keep the report, where the run is, and what to type next."""
-    from contextlib import closing
-
-    from rich.console import Console
-
-    from orchestrator.cli.flags import with_flags
-    from orchestrator.report.arms import read_arms
-    from orchestrator.report.document import document, print_arms
-    from orchestrator.report.text import visible
-    from orchestrator.session.session import replace_text
-    from orchestrator.store.reader import RunReader
-
-    with closing(RunReader(options.directory)) as reader:
-        arms = read_arms(reader)
-    report = document(str(options.directory), arms)
-    report["exit_code"] = ending.exit_code
-    report["reasons"] = ending.reasons
-    text = json.dumps(report, indent=2) + "\n"
-    try:
-        replace_text(options.directory / "summary.json", text)
-    except OSError as error:
-        ending.notes.append(f"summary.json cannot be written: {error.strerror}")
-    console = options.console
-    if how.as_json:
-        click.echo(text, nl=False)
-    else:
-        print_arms(Console(), arms)
-    for note in ending.notes:
-        console.print(
-            f"note: {visible(with_flags(note))}", highlight=False, markup=False, soft_wrap=True
-        )
-    for reason in ending.reasons:
-        said = f"Ended early: {visible(with_flags(reason)).rstrip('.')}."
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"The run is in {options.directory}", highlight=False, markup=False)
-    nexts = [f"orch report {_shell(options.directory)}"]
-    if ending.exit_code:
-        nexts.insert(0, resume_command(options.directory, how))
-    console.print("Next: " + "   or: ".join(nexts), highlight=False, markup=False, soft_wrap=True)
-
-
-def resume_command(directory: Path, how: How) -> str:
-    """What continues the run. Keys and prices are no part of it, so that they are typed again."""
-    import shlex
-
-    words = ["orch", "run", "--resume", str(directory)]
-    for key in how.typed.keys:
-        words += ["--api-key-env", f"{key.variable}@{key.host}" if key.host else key.variable]
-    if how.typed.prices:
-        words += ["--prices", how.typed.prices]
-    return shlex.join(words)
-
-
-def _shell(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable
 
 from budgets.limits import CannotClear
@@ -32,9 +31,7 @@ DEADLINE_MARGIN_S = 4.0
 
 def near_the_end(meter: Meter) -> bool:
     """Whether a server's money ends now, so that it must be given up."""
-    if meter.deadline is None:
-        return False
-    return time.time() >= meter.deadline - max(DEADLINE_MARGIN_S, meter.end_s)
+    return meter.near_the_end(DEADLINE_MARGIN_S)
 
 
 class Engine:
@@ -195,7 +192,8 @@ class Engine:
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, OrchError):
-            error = RunFault(f"A fault of orch: {error!r}.")
+            cause, error = error, RunFault(f"A fault of orch: {error!r}.")
+            error.__cause__ = cause
         self.stop(error)
 
     def _judged(self, arm: int, problem: int, slot: int, passed: bool | None) -> None:

@@ -425,8 +425,10 @@ def make_limiter(study: Study, endpoint: Endpoint, notes: list[str]) -> Limiter:
         if fit != wanted.most:
             text = f"{min(wanted.least, fit)}-{fit}"
         if study.limits:
-            return Limiter.from_profile(study.limits, model=endpoint.model, concurrency=text)
-        return Limiter(concurrency=text)
+            return Limiter.from_profile(
+                study.limits, model=endpoint.model, concurrency=text, timeout_s=study.timeout_s
+            )
+        return Limiter(concurrency=text, timeout_s=study.timeout_s)
     except ProfileError as error:
         raise ConfigError(f"--limits: {error}.") from None
     except ValueError as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from budgets.clock import mark
 from budgets.ledger import RUN, DoesNotFit, Ledger, LedgerFault
 from budgets.meter import Meter, TimeMeter, count_gaps
 from budgets.meters import FleetMeter
@@ -120,7 +121,7 @@ def unwatched(ledger: Ledger, directory: Path) -> list[str]:
 
     For a ledger that was just opened.
     """
-    gap = count_gaps(ledger, time.time())
+    gap = count_gaps(ledger, time.time(), mark())
     if not gap:
         return []
     return [
