@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from budgets.bounds import prompt_token_bound
 from budgets.concurrency import Concurrency
 from budgets.limits import Limiter
 from budgets.money import MoneyError, picodollars
@@ -25,17 +24,14 @@ from orchestrator.plan import problems as problem_sets
 from orchestrator.plan.addresses import urls_of
 from orchestrator.plan.fleet import Fleet, Launch, launch_of, open_fleet
 from orchestrator.plan.openfiles import connections_allowed
-from orchestrator.plan.ready import ReadyArm
 from orchestrator.plan.request import (
     askable,
     chat_where_needed,
     refuse_raw_prompts,
-    requests_per_draw,
 )
 from orchestrator.plan.study import Arm, Study
 from orchestrator.plan.typed import NOWHERE, Asked, Typed, asked_by, check_price, refuse_cheap_hours
 from orchestrator.tasks import Problem, SamplingDefaults, Task, TaskError
-from providers.affinity import CacheWarmer
 from providers.batch.exchange import Exchange
 from providers.batch.lane import BatchLane
 from providers.errors import Overloaded, ProviderConfigError, ProviderError, RateLimited
@@ -433,50 +429,3 @@ def make_limiter(study: Study, endpoint: Endpoint, notes: list[str]) -> Limiter:
         raise ConfigError(f"--limits: {error}.") from None
     except ValueError as error:
         raise ConfigError(f"--max-concurrent: {error}.") from None
-
-
-def ready(prepared: Prepared) -> list[ReadyArm]:
-    """The arms as the engine uses them, once every provider is open."""
-    keys: dict[str, int] = {}
-    arms: list[ReadyArm] = []
-    for number, arm in enumerate(prepared.arms):
-        assert arm.provider is not None
-        keys[arm.key] = keys.get(arm.key, 0) + 1
-        key = arm.key if keys[arm.key] == 1 else f"{arm.key}#{keys[arm.key]}"
-        arms.append(
-            ReadyArm(
-                number=number,
-                key=key,
-                spec=arm.spec,
-                model=arm.endpoint.model,
-                problems=arm.problems,
-                provider=arm.provider,
-                limiter=arm.limiter,
-                verifier=arm.verifier,
-                price=arm.price,
-                meter=None,
-                warmer=CacheWarmer(
-                    # All requests of a batch run at once: none can go ahead.
-                    enabled=arm.price is not None
-                    and arm.batches is None
-                    and arm.provider.capabilities.prompt_cache != "none"
-                ),
-                base=arm.base,
-                n_per_request=requests_per_draw(
-                    arm.spec, arm.provider.capabilities, priced=arm.price is not None
-                ),
-                prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
-                prompt_known=[False] * len(arm.problems),
-                scopes=(f"arm:{number}",),
-                lane=None if arm.batches is None else arm.batches[0],
-            )
-        )
-    return arms
-
-
-def prompt_bound(problem: Problem) -> int:
-    """The most prompt tokens that one request for this problem can be billed for."""
-    if problem.prompt is not None:
-        return prompt_token_bound([problem.prompt])
-    messages = problem.messages or ()
-    return prompt_token_bound([message["content"] for message in messages], len(messages))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from budgets.bounds import prompt_token_bound
 from budgets.limits import Limiter
 from budgets.meter import Meter
 from budgets.price import Price
+from orchestrator.plan.prepare import Prepared
+from orchestrator.plan.request import requests_per_draw
 from orchestrator.plan.study import Arm
 from orchestrator.tasks.base import Problem
 from providers.affinity import CacheWarmer
@@ -70,3 +73,50 @@ class ReadyArm:
                 cache_write=self.provider.capabilities.prompt_cache == "explicit",
             )
         return worst
+
+
+def ready(prepared: Prepared) -> list[ReadyArm]:
+    """The arms as the engine uses them, once every provider is open."""
+    keys: dict[str, int] = {}
+    arms: list[ReadyArm] = []
+    for number, arm in enumerate(prepared.arms):
+        assert arm.provider is not None
+        keys[arm.key] = keys.get(arm.key, 0) + 1
+        key = arm.key if keys[arm.key] == 1 else f"{arm.key}#{keys[arm.key]}"
+        arms.append(
+            ReadyArm(
+                number=number,
+                key=key,
+                spec=arm.spec,
+                model=arm.endpoint.model,
+                problems=arm.problems,
+                provider=arm.provider,
+                limiter=arm.limiter,
+                verifier=arm.verifier,
+                price=arm.price,
+                meter=None,
+                warmer=CacheWarmer(
+                    # All requests of a batch run at once: none can go ahead.
+                    enabled=arm.price is not None
+                    and arm.batches is None
+                    and arm.provider.capabilities.prompt_cache != "none"
+                ),
+                base=arm.base,
+                n_per_request=requests_per_draw(
+                    arm.spec, arm.provider.capabilities, priced=arm.price is not None
+                ),
+                prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
+                prompt_known=[False] * len(arm.problems),
+                scopes=(f"arm:{number}",),
+                lane=None if arm.batches is None else arm.batches[0],
+            )
+        )
+    return arms
+
+
+def prompt_bound(problem: Problem) -> int:
+    """The most prompt tokens that one request for this problem can be billed for."""
+    if problem.prompt is not None:
+        return prompt_token_bound([problem.prompt])
+    messages = problem.messages or ()
+    return prompt_token_bound([message["content"] for message in messages], len(messages))

@@ -28,8 +28,8 @@ from orchestrator.engine.judging import Judging
 from orchestrator.engine.shared import Shared
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
-from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
-from orchestrator.plan.ready import ReadyArm
+from orchestrator.plan.prepare import Prepared, amount, open_provider
+from orchestrator.plan.ready import ReadyArm, ready
 from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
 from orchestrator.session.fleets import Fleets, end_leftovers, resolve_ended
 from orchestrator.session.gc_pace import collecting_seldom

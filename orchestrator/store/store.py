@@ -209,6 +209,10 @@ class RunStore:
         row = (request, reservation, time.time(), kind, sent, int(final), storable(message[:2000]))
         self.writer.append(schema.PUT_FAILURE, row)
 
+    def put_served(self, request: int, server: str, ending: str) -> None:
+        """A try at a request went to this server of a fleet last, and ended so."""
+        self.writer.append(schema.PUT_SERVED, (request, server, time.time(), ending))
+
     def put_verdict(
         self, arm: int, problem: int, slot: int, verifier: str, verdict: Verdict
     ) -> None:
