@@ -22,6 +22,7 @@ from budgets.profile import ProfileError
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems as problem_sets
 from orchestrator.plan.addresses import urls_of
+from orchestrator.plan.agents import AgentSetting, one_slot_each, setting_of
 from orchestrator.plan.fleet import Fleet, Launch, launch_of, open_fleet
 from orchestrator.plan.openfiles import connections_allowed
 from orchestrator.plan.request import (
@@ -95,6 +96,7 @@ class PreparedArm:
     """Its servers where there may be several."""
     batches: tuple[BatchLane, Exchange] | None = None
     """The batch API, and what to close after it."""
+    agent: AgentSetting | None = None
 
     async def aclose(self) -> None:
         """Close whatever was opened to the arm's provider."""
@@ -226,7 +228,8 @@ def _prepare_arm(
 ) -> PreparedArm:
     if spec.budget:
         amount(spec.budget, "an arm's budget")
-    spec = chat_where_needed(spec, spec.model, notes)
+    agent = setting_of(spec, trust=typed.trust)
+    spec = chat_where_needed(spec, spec.model, notes) if agent is None else one_slot_each(spec)
     task = problem_sets.load(spec, study, trust=typed.trust)
     problems = problem_sets.select(task, spec, study)
     bundled = spec.provider == "local" and not (spec.model or spec.base_url or spec.servers)
@@ -263,7 +266,9 @@ def _prepare_arm(
     if hasattr(verifier, "start"):
         # What judges in processes of its own is worth asking once per distinct text.
         verifier = Deduplicating(verifier)
-    return PreparedArm(spec, task, problems, endpoint, price, base, limiters[endpoint], verifier)
+    return PreparedArm(
+        spec, task, problems, endpoint, price, base, limiters[endpoint], verifier, agent=agent
+    )
 
 
 def replace_arm(spec: Arm, **changes: object) -> Arm:

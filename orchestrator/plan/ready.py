@@ -8,6 +8,7 @@ from budgets.bounds import prompt_token_bound
 from budgets.limits import Limiter
 from budgets.meter import Meter
 from budgets.price import Price
+from orchestrator.plan.agents import AgentSetting, agents_at_once
 from orchestrator.plan.prepare import Prepared
 from orchestrator.plan.request import requests_per_draw
 from orchestrator.plan.study import Arm
@@ -49,6 +50,8 @@ class ReadyArm:
     scopes: tuple[str, ...] = ()
     lane: BatchLane | None = None
     """The provider's batch API, through which the arm is bought; None: request by request."""
+    agent: AgentSetting | None = None
+    """How an attempt is made where it is an agent's whole work; None: it is one request."""
     closed: bool = False
     _worst: dict[tuple[int, int], int] = field(default_factory=dict)
     """By prompt bound and n: a plan asks for the same few again and again."""
@@ -60,7 +63,8 @@ class ReadyArm:
 
     def worst(self, problem: int, n: int) -> int:
         """The most that one request can cost, in picodollars."""
-        if self.price is None:
+        if self.price is None or self.agent is not None:
+            # An agent's calls are reserved one by one.
             return 0
         bound = self.prompt_bounds[problem]
         worst = self._worst.get((bound, n))
@@ -91,7 +95,8 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                 model=arm.endpoint.model,
                 problems=arm.problems,
                 provider=arm.provider,
-                limiter=arm.limiter,
+                limiter=arm.limiter if arm.agent is None else agents_at_once(prepared.study),
+                agent=arm.agent,
                 verifier=arm.verifier,
                 price=arm.price,
                 meter=None,
@@ -99,6 +104,7 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                     # All requests of a batch run at once: none can go ahead.
                     enabled=arm.price is not None
                     and arm.batches is None
+                    and arm.agent is None
                     and arm.provider.capabilities.prompt_cache != "none"
                 ),
                 base=arm.base,
