@@ -16,7 +16,10 @@ import msgspec
 from budgets.usage import Usage
 from providers.errors import Sent
 
-FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "other"]
+FinishReason = Literal[
+    "stop", "length", "content_filter", "tool_calls", "other", "budget", "timeout"
+]
+"""The last two end agents only: a cap of the attempt's own, its time."""
 
 
 @dataclass(slots=True)

@@ -27,13 +27,15 @@ ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
     "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "batch", "prompt_style", "data",
     "verifier", "few_shot_file", "few_shot_count", "subset", "lean_project",
+    "agent", "agent_image", "agent_paths", "agent_time_s", "call_budget", "attempt_budget",
+    "attempt_calls", "problem_budget",
 )  # fmt: skip
 STUDY_KEYS = (
     "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
     "limits", "prices", "judge_jobs", "name",
-    "sandbox",
+    "sandbox", "agent_jobs",
 )  # fmt: skip
-
+DOLLARS = ("budget", "gpu_hour", "call_budget", "attempt_budget", "problem_budget")
 
 Last = Callable[[], int]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -88,8 +90,20 @@ def option(*names: str, **attributes: Any) -> Decorator:
         "and leave out the problems whose references fail.")  # fmt: skip
 @option("--lean-project", metavar="DIR", help="Lean project against which proofs are checked.")
 @option("--sandbox", metavar="NAME", help="Sandbox tier for judging; see `orch doctor`.")
-@option("--i-trust-this-code", is_flag=True,
-              help="With --sandbox none: judge without a sandbox.")  # fmt: skip
+@option("--agent", metavar="COMMAND", help="An attempt is a run of this command, with {problem}, "
+        "{workdir}, {output} and {model} filled in; see docs/agents.md.")  # fmt: skip
+@option("--agent-image", metavar="IMAGE", help="Container image in which agents run; without one "
+        "they run in the cell.")  # fmt: skip
+@option("--agent-path", "agent_paths", multiple=True, metavar="PATH",
+        help="A path of this machine that agents may read; repeatable.")  # fmt: skip
+@option("--agent-time-s", type=float, help="Seconds of one attempt.  [1800]")
+@option("--agent-jobs", type=click.IntRange(min=1), help="Agents at work at once.  [cores]")
+@option("--attempt-budget", metavar="USD", help="Dollars of one attempt; what it has then counts.")
+@option("--attempt-calls", type=click.IntRange(min=1), help="Calls of one attempt.")
+@option("--call-budget", metavar="USD", help="Dollars that one call may cost at worst.")
+@option("--problem-budget", metavar="USD", help="Dollars of all attempts at one problem.")
+@option("--i-trust-this-code", is_flag=True, help="With --sandbox none: judge without a sandbox; "
+        "with --agent: run it without.")  # fmt: skip
 @option("--judge-jobs", type=int, help="Verifiers at work at once.")
 @option("--dry-run", is_flag=True, help="Price the plan; nothing is bought.")
 @option("--pilot", type=click.IntRange(min=1), metavar="N",
@@ -189,8 +203,9 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
         document, source = read_study(study_file), str(study_file)
     arm_values = {key: given[key] for key in ARM_KEYS if key in given}
     study_values = {key: given[key] for key in STUDY_KEYS if key in given}
-    if "stop" in arm_values:
-        arm_values["stop"] = list(arm_values["stop"])
+    for name in ("stop", "agent_paths"):
+        if name in arm_values:
+            arm_values[name] = list(arm_values[name])
     if str(arm_values.get("n_per_request", "auto")).isdecimal():
         arm_values["n_per_request"] = int(arm_values.get("n_per_request", "auto"))
     if not isinstance(document["arms"], list) or not isinstance(document["study"], dict):
@@ -209,7 +224,7 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
                 raise ConfigError("No task is named; give --task NAME or --task FILE.jsonl.")
             arm["task"] = "arithmetic"
     for values in (*arms, document["study"], study_values):
-        for key in ("budget", "gpu_hour"):
+        for key in DOLLARS:
             if isinstance(values.get(key), int | float):
                 values[key] = str(values[key])
     whole = {"study": {**document["study"], **study_values}, "arms": arms}

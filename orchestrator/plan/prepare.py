@@ -22,6 +22,7 @@ from budgets.prices import PriceBook, Unpriced
 from budgets.profile import ProfileError
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems as problem_sets
+from orchestrator.plan.agents import AgentSetting, agents_at_once, one_slot_each, setting_of
 from orchestrator.plan.openfiles import connections_allowed
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.plan.request import (
@@ -85,6 +86,7 @@ class PreparedArm:
     """None for the bundled model until its server runs."""
     batches: tuple[BatchLane, Exchange] | None = None
     """The batch API, and what to close after it."""
+    agent: AgentSetting | None = None
 
     async def aclose(self) -> None:
         """Close whatever was opened to the arm's provider."""
@@ -195,7 +197,8 @@ def _prepare_arm(
 ) -> PreparedArm:
     if spec.budget:
         amount(spec.budget, "an arm's budget")
-    spec = chat_where_needed(spec, spec.model, notes)
+    agent = setting_of(spec, trust=trust)
+    spec = chat_where_needed(spec, spec.model, notes) if agent is None else one_slot_each(spec)
     task = problem_sets.load(spec, study, trust=trust)
     problems = problem_sets.select(task, spec, study)
     bundled = spec.provider == "local" and not spec.model and not spec.base_url
@@ -224,7 +227,9 @@ def _prepare_arm(
     if hasattr(verifier, "start"):
         # What judges in processes of its own is worth asking once per distinct text.
         verifier = Deduplicating(verifier)
-    return PreparedArm(spec, task, problems, endpoint, price, base, limiters[endpoint], verifier)
+    return PreparedArm(
+        spec, task, problems, endpoint, price, base, limiters[endpoint], verifier, agent=agent
+    )
 
 
 def replace_arm(spec: Arm, **changes: object) -> Arm:
@@ -408,7 +413,8 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                 model=arm.endpoint.model,
                 problems=arm.problems,
                 provider=arm.provider,
-                limiter=arm.limiter,
+                limiter=arm.limiter if arm.agent is None else agents_at_once(prepared.study),
+                agent=arm.agent,
                 verifier=arm.verifier,
                 price=arm.price,
                 meter=None,
@@ -416,6 +422,7 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                     # All requests of a batch run at once: none can go ahead.
                     enabled=arm.price is not None
                     and arm.batches is None
+                    and arm.agent is None
                     and arm.provider.capabilities.prompt_cache != "none"
                 ),
                 base=arm.base,

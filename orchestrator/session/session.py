@@ -31,6 +31,7 @@ from orchestrator.plan.identity import identity_of, problems_digest
 from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
+from orchestrator.session.agents import open_agents
 from orchestrator.session.gc_pace import collecting_seldom
 from orchestrator.session.interrupts import Interrupts
 from orchestrator.session.metering import (
@@ -159,11 +160,14 @@ async def _session(
                 await child.stop(grace_s(meters))
         meter.stop()
 
+    shared = Shared(arms, schedule, store, ledger, state, Control(state))
+    bundled_url = children[0].base_url if children else ""
+    agents = await open_agents(prepared, shared, options.directory, stack, bundled_url)
     engine = Engine(
-        Shared(arms, schedule, store, ledger, state, Control(state)),
+        shared,
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
         unfinished=rest.unfinished, batches=rest.batches,
-        judge_jobs=prepared.study.judge_jobs or default_jobs(), let_go=let_go,
+        judge_jobs=prepared.study.judge_jobs or default_jobs(), let_go=let_go, agents=agents,
     )  # fmt: skip
     for number in meters.unpaid:
         engine.close_arm(arms[number])
@@ -187,6 +191,8 @@ async def _session(
         state.phase = "judging what is left"
         await leftovers
         await judging.finish()
+        if agents is not None:
+            await agents.finish()
         await store.durable()
     except OrchError as error:
         engine.stop(error)

@@ -199,8 +199,11 @@ class RunStore:
         )  # fmt: skip
         self.writer.append(schema.PUT_SAMPLE, row)
 
-    def put_censored(self, arm: int, problem: int, slot: int, request: int, choice: int) -> None:
-        row = (arm, problem, slot, request, choice, "censored", "timeout", "", None)
+    def put_censored(
+        self, arm: int, problem: int, slot: int, request: int, choice: int,
+        reason: str = "timeout", text: str = "",
+    ) -> None:  # fmt: skip
+        row = (arm, problem, slot, request, choice, "censored", reason, storable(text), None)
         self.writer.append(schema.PUT_SAMPLE, row)
 
     def put_failure(
