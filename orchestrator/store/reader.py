@@ -399,7 +399,7 @@ class RunReader:
         """Time and amount of every settlement of one scope that was not nothing, in order."""
         return self._db.execute(
             "SELECT s.at, s.amount FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
-            " AND r.reservation = s.reservation WHERE s.kind = 'settle'"
+            " AND r.reservation = s.reservation WHERE s.kind IN ('settle', 'part')"
             " AND s.amount > 0 AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %'"
             " ORDER BY s.event",
             (scope,),
@@ -420,7 +420,7 @@ class RunReader:
         """Picodollars of one scope that were settled for anything but an answer with usage."""
         row = self._db.execute(
             "SELECT coalesce(sum(s.amount), 0) FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
-            " AND r.reservation = s.reservation WHERE s.kind IN ('settle', 'resolve')"
+            " AND r.reservation = s.reservation WHERE s.kind IN ('settle', 'part', 'resolve')"
             " AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %' AND s.reservation NOT IN"
             " (SELECT reservation FROM answers WHERE input_tokens IS NOT NULL)",
             (scope,),
