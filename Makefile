@@ -1,20 +1,18 @@
 # Everything works from a clone with Python 3.11 or later and make: see README.md.
-.PHONY: demo test test-slow test-lean check format
+.PHONY: demo test fast test-slow test-lean check format
 
 demo:
 	@scripts/setup
 	.venv/bin/orch run --provider local --budget 50
 
-# A test that fails beside others on a busy machine is judged once more, alone.
-PYTEST = OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -m "not slow"
-
 test:
 	@scripts/setup dev
-	.venv/bin/ruff check .
-	.venv/bin/mypy
-	$(PYTEST) -n 3 --dist loadfile --ignore tests/sandbox --ignore tests/run || $(PYTEST) --lf --ignore tests/sandbox --ignore tests/run
-	$(PYTEST) -n 3 tests/run || $(PYTEST) --lf tests/run
-	$(PYTEST) tests/sandbox || $(PYTEST) --lf tests/sandbox
+	@.venv/bin/python scripts/test
+
+# Lint, types and the tests of pure logic: what to run after every few lines.
+fast:
+	@scripts/setup dev
+	@.venv/bin/python scripts/test fast
 
 # The longer proofs: kills at random moments, twenty seeds of faults, simulations (half an hour).
 test-slow:

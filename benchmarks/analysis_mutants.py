@@ -53,7 +53,7 @@ TESTS = {
     "survival": ["survival"], "scaling": ["scaling"], "forecast": ["forecast"],
     "beta": ["forecast", "backtest"], "value": ["backtest"], "selection": ["selection"],
     "cost": ["cost"], "flops": ["flops"], "compare": ["compare"], "pairing": ["compare"],
-    "backtest": ["backtest"], "band": ["band"],
+    "band": ["band"],
 }  # fmt: skip
 """The test files that speak of each module: test_analysis_NAME.py."""
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.analysis.backtest import (
+from benchmarks.analysis_backtest import (
     Arm,
     attempts_to_share,
     first_successes,

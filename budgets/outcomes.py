@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from budgets.limits import Outcome
+
 Action = Literal["release", "settle", "hold"]
 
 What = Literal[
@@ -96,6 +98,14 @@ def what_happened(error: str, sent: str, status: int | None = None) -> What:
         return _rejected(error, status)
     return _UNANSWERED.get(error, "reset")
 
+
+LIMITER_OUTCOMES: dict[str, Outcome] = {
+    "RateLimited": "rate_limited",
+    "Overloaded": "overloaded",
+    "TimedOut": "timeout",
+    "ConnectionFailed": "connection",
+}
+"""What a limiter is told of a provider's error, by its class; "other" for the rest."""
 
 _UNANSWERED: dict[str, What] = {
     "TimedOut": "timeout",

@@ -2,7 +2,8 @@
 
 `exchange` returns the whole answer or raises ConnectionFailed, TimedOut or BadResponse, after
 which the connection is gone. So it is after a cancellation. Bytes that nobody asked for close an
-idle connection. Heads and bodies are bounded, so that no server can fill the memory.
+idle connection. Heads and bodies are bounded, so that no server can fill the memory. A `Listener`
+hears an answer while it comes; its body is then not kept.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import httptools
 import msgspec
@@ -44,6 +45,18 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class Listener(Protocol):
+    """Hears an answer as it comes, piece by piece, in the bytes that the server sent."""
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        """The answer begins; names of headers in lower case."""
+        ...
+
+    def body(self, data: bytes) -> None:
+        """The next piece of the body."""
+        ...
+
+
 class Connection(asyncio.BufferedProtocol):
     """A connection to `where`; `on_idle` and `on_lost` tell its pool what became of it.
 
@@ -66,6 +79,7 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Answer] | None = None
+        self._listener: Listener | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._parts: list[bytes] = []
         self._whole = self._headers, self._parts
@@ -91,12 +105,21 @@ class Connection(asyncio.BufferedProtocol):
         sock = self._transport.get_extra_info("socket") if self._transport else None
         return -1 if sock is None else int(sock.fileno())
 
-    async def exchange(self, request: bytes, limits: Timeouts, deadline: float | None) -> Answer:
-        """Write `request` and await its answer, until the loop's time `deadline` at most."""
+    async def exchange(
+        self,
+        request: bytes,
+        limits: Timeouts,
+        deadline: float | None,
+        listener: Listener | None = None,
+    ) -> Answer:
+        """Write `request` and await its answer, until the loop's time `deadline` at most.
+
+        With a `listener` the answer's body is empty: it has heard it, as the server encoded it.
+        """
         assert self._transport is not None
         loop = self._loop
         waiter: asyncio.Future[Answer] = loop.create_future()
-        self._waiter = waiter
+        self._waiter, self._listener = waiter, listener
         self._deadline, self._limits = deadline, limits
         if deadline is not None and (self._timer is None or self._timer.when() > deadline):
             self._ring_at(deadline)
@@ -224,10 +247,16 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_body = True
+        status = self._parser.get_status_code()
+        if self._listener is not None and status >= 200 and not self._complete:
+            self._listener.head(status, _plain(self._headers))
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        if self._body_bytes <= MAX_ANSWER_BYTES:
+        if self._listener is not None:
+            if not self._complete:
+                self._listener.body(body)
+        elif self._body_bytes <= MAX_ANSWER_BYTES:
             self._parts.append(body)
 
     def on_message_complete(self) -> None:
@@ -251,12 +280,12 @@ class Connection(asyncio.BufferedProtocol):
             self._watch = None
         named, parts = self._whole
         status = self._status
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in named}
+        headers = _plain(named)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         keep = self._complete and self._keep and not self._unasked
         self._reset()
-        self._waiter = None
-        if "content-encoding" in headers:
+        listened, self._waiter, self._listener = self._listener is not None, None, None
+        if "content-encoding" in headers and not listened:
             try:
                 body = decoded(body, headers["content-encoding"])
             except ValueError as error:
@@ -280,6 +309,10 @@ class Connection(asyncio.BufferedProtocol):
     def _ends_with_connection(self) -> bool:
         named = {name.lower() for name, _ in self._headers}
         return not named & {b"content-length", b"transfer-encoding"}
+
+
+def _plain(named: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in named}
 
 
 def decoded(body: bytes, encoding: str) -> bytes:

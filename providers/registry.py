@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,36 +100,68 @@ def make_batches(
     from providers.batch.anthropic import AnthropicBatches
     from providers.batch.exchange import Exchange
     from providers.batch.openai import OpenAIBatches
-    from providers.openai import bearer
 
-    environ = os.environ if environ is None else environ
     row = known.find(name)
     if row is None or not row.capabilities.batch:
         able = [row.name for row in known.KNOWN if row.capabilities.batch]
         raise ProviderConfigError(
             f"provider {name!r} has no batch API that orch knows; {', '.join(able)} have one"
         )
-    url, source = _address(row, base_url, environ)
-    key = _key(row, url, source, api_key_env, environ)
+    door = make_door(name, base_url=base_url, api_key_env=api_key_env, environ=environ)
     capabilities = row.capabilities_of(model)
-    if row.protocol == "anthropic":
-        from providers.sdk import anthropic_headers
-
-        url, headers = URL(str(url).removesuffix("/v1")), anthropic_headers(key)
-    else:
-        headers = bearer(key)
     exchange = Exchange(
         row.name,
-        url,
-        headers,
-        key=key,
-        key_variable=api_key_env or row.key_variable,
+        door.base_url,
+        door.headers,
+        key=door.key,
+        key_variable=door.key_variable,
         timeouts=timeouts,
         transport=transport,
     )
     if row.protocol == "anthropic":
         return AnthropicBatches(exchange, capabilities), exchange
     return OpenAIBatches(exchange, capabilities, row.dialect_of(model)), exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where a provider's requests go and what lets them in, for callers with own bodies."""
+
+    row: Known
+    base_url: URL
+    """Without a trailing slash; of OpenAI's protocol usually ending in /v1, of Anthropic's not."""
+    headers: Mapping[str, str]
+    """The key, where there is one, and the version of the API."""
+    key: Key | None
+    key_variable: str | None
+
+
+def make_door(
+    name: str,
+    *,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Door:
+    """The door of provider `name`; as make_provider."""
+    from providers.openai import bearer
+
+    environ = os.environ if environ is None else environ
+    row = known.find(name)
+    if row is None:
+        raise ProviderConfigError(
+            f"provider {name!r} is not one whose requests can be passed on; give one of "
+            f"{', '.join(row.name for row in known.KNOWN)}"
+        )
+    url, source = _address(row, base_url, environ)
+    key = _key(row, url, source, api_key_env, environ)
+    if row.protocol == "anthropic":
+        from providers.sdk import anthropic_headers
+
+        url, headers = URL(str(url).removesuffix("/v1")), anthropic_headers(key)
+    else:
+        headers = bearer(key)
+    return Door(row, url, headers, key, api_key_env or row.key_variable)
 
 
 def host_of(

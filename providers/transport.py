@@ -23,13 +23,13 @@ from typing import NamedTuple
 
 from yarl import URL
 
-from providers.connection import Answer, Connection, Timeouts
+from providers.connection import Answer, Connection, Listener, Timeouts
 from providers.errors import ConnectionFailed, ProviderConfigError, ProviderError, TimedOut
 from providers.keys import is_loopback
 from providers.sample import Sending
 from providers.tunnel import open_tunnel
 
-__all__ = ["Answer", "Route", "Timeouts", "Transport", "proxy_from_environment"]
+__all__ = ["Answer", "Listener", "Route", "Timeouts", "Transport", "proxy_from_environment"]
 
 KEEP_ALIVE_S = 4.0
 """Below the 5 s after which vLLM's server (uvicorn) closes an idle connection: a connection that
@@ -141,8 +141,12 @@ class Transport:
         *,
         sending: Sending | None = None,
         timeouts: Timeouts | None = None,
+        listener: Listener | None = None,
     ) -> Answer:
-        """One request and its whole answer; raises ConnectionFailed, TimedOut or BadResponse."""
+        """One request and its whole answer; raises ConnectionFailed, TimedOut or BadResponse.
+
+        With a `listener` the answer's body is empty: it was heard as it came.
+        """
         sending = Sending() if sending is None else sending
         sending.sent = "not_sent"
         limits = timeouts or self.timeouts
@@ -153,7 +157,7 @@ class Transport:
         if connection is None:
             connection = await self._connect(route.address, limits, deadline)
         sending.sent = "maybe_billed"
-        return await connection.exchange(route.request(body), limits, deadline)
+        return await connection.exchange(route.request(body), limits, deadline, listener)
 
     async def aclose(self) -> None:
         """Close every connection; the transport may be used again afterwards."""

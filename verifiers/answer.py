@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from verifiers import answer_find, answer_forms, answer_paper
 from verifiers.exact import bounded
+from verifiers.install import install_command
 from verifiers.sandbox import (
     CallOutcome,
     Limits,
@@ -93,7 +94,7 @@ class AnswerVerifier(ABC):
         except SandboxFault:
             raise MissingPackage(
                 f"The rule {self.name} is built on math-verify, which is not installed: "
-                "pip install 'orch[tasks]'."
+                f"{install_command('tasks')}"
             ) from None
 
     async def start(self) -> None:

@@ -3,8 +3,8 @@
     stated            a stated answer, compared exactly, with nothing beyond the base install
     number            as `stated`, but only a number is an answer
     choice            as `stated`, but only a letter (A to J) is an answer
-    math-verify       a stated answer, equal as mathematics (needs orch[tasks])
-    paper-math        the rule of "Large Language Monkeys" for MATH (needs orch[tasks])
+    math-verify       a stated answer, equal as mathematics (needs the extra `tasks`)
+    paper-math        the rule of "Large Language Monkeys" for MATH (needs the extra `tasks`)
     paper-gsm8k       ... for GSM8K
     exact             the whole output is the answer's text
     exact-last-line   the last line is

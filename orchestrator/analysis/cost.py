@@ -1,22 +1,48 @@
-"""What coverage costs: dollars per solve, the frontier, and the split of a budget over arms.
+"""What coverage costs: dollars per solve, two prices of a point, marginal dollars, the frontier.
 
 Money is whole picodollars wherever it is added up or reported; only ratios and chances are
 binary floats. Two prices of a point on the curve: as bought (what this run had spent when its
 k-th round was done) and at k (what k fresh attempts at each problem cost, the prompt once per
-request of a stated batch size).
+request of a stated batch size, and the first of them without a prompt cache).
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from orchestrator.analysis.intervals import difference
 from orchestrator.analysis.unbiased import counts, whole
+
+Rate = int | Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What attempts bought afresh cost: means summed over the problems, in picodollars."""
+
+    first: Rate
+    """The prompt of the first request at each problem, which finds no prompt cache."""
+    later: Rate
+    """The prompt of every further request at each problem."""
+    each: Rate
+    """The output of one attempt at each problem."""
+    batch: int
+    """Attempts per request."""
+
+    def usd_at_k(self, k: int) -> int:
+        """Picodollars of k fresh attempts at every problem, rounded up; ValueError for k < 1."""
+        if k < 1 or self.batch < 1:
+            raise ValueError("k and the attempts per request must be at least 1")
+        requests = -(-k // self.batch)
+        return math.ceil(self.first + (requests - 1) * self.later + k * self.each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +75,11 @@ def usd_per_solved(settled: int, uncertain: int, solved: int) -> int | None:
     return -(-(settled + uncertain) // solved) if solved else None
 
 
-def usd_at_k(k: int, prompt: Sequence[int], sample: Sequence[int], batch: int) -> int:
-    """Picodollars of k fresh attempts at each problem, in requests of `batch` attempts.
-
-    `prompt` and `sample`: mean picodollars of each problem's prompt (once per request) and of
-    one attempt's output, both [P].
-    """
-    if k < 1 or batch < 1:
-        raise ValueError("k and the attempts per request must be at least 1")
-    return -(-k // batch) * sum(prompt) + k * sum(sample)
-
-
-def usd_as_bought(first_slots: Sequence[int], costs: Sequence[int], k: int) -> int:
-    """Picodollars of all requests whose first slot (from 0) lies below k: rounds 1 to k."""
-    return sum(cost for first, cost in zip(first_slots, costs, strict=True) if first < k)
+def usd_as_bought(first_slots: Sequence[int], costs: Sequence[int], ks: Sequence[int]) -> list[int]:
+    """Picodollars of all requests whose first slot (from 0) lies below each k: rounds 1 to k."""
+    pairs = sorted(zip(first_slots, costs, strict=True))
+    firsts, sums = [first for first, _ in pairs], [0, *accumulate(cost for _, cost in pairs)]
+    return [sums[bisect_left(firsts, k)] for k in ks]
 
 
 def until_solved_cost(first: Sequence[int], costs: Sequence[Sequence[int]], k: int) -> int:
@@ -120,41 +137,3 @@ def overtaken_at(cheap: Sequence[CostPoint], dear: CostPoint) -> CostPoint | Non
         if point.coverage > dear.coverage:
             return point
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Attempts per problem for each arm, with what they cost and cover together."""
-
-    attempts: tuple[int, ...]
-    cost: int
-    coverage: float
-
-
-def split_budget(
-    failures: Sequence[NDArray[np.float64]],
-    ks: Sequence[Sequence[int]],
-    costs: Sequence[Sequence[int]],
-    budget: int,
-) -> Split:
-    """How to spend `budget` over arms on the same problems, each solved if any arm solves it.
-
-    `failures[arm]`: chance that each problem stays unsolved after each k, [K, P]; `ks[arm]` and
-    `costs[arm]`: those k and their picodollars, [K]. Every combination is tried (arms are
-    independent given the problem); raises ValueError beyond a million combinations.
-    """
-    sizes = [len(row) + 1 for row in ks]
-    if math.prod(sizes) > 1_000_000:
-        raise ValueError("too many combinations of arms and k; name fewer k for each arm")
-    problems = failures[0].shape[1]
-    options: list[tuple[tuple[int, ...], int, NDArray[np.float64]]] = [((), 0, np.ones(problems))]
-    for arm, fails in enumerate(failures):
-        rows = [(0, 0, np.ones(problems)), *zip(ks[arm], costs[arm], fails, strict=True)]
-        options = [
-            ((*chosen, k), spent + cost, left * fail)
-            for chosen, spent, left in options
-            for k, cost, fail in rows
-            if spent + cost <= budget
-        ]
-    chosen, spent, left = min(options, key=lambda option: (float(option[2].mean()), option[1]))
-    return Split(chosen, spent, 1.0 - float(left.mean()))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from orchestrator.analysis.grid import points_to
 from orchestrator.analysis.intervals import moments_of, problems_like_these, these_problems
 from orchestrator.analysis.unbiased import (
     Floats,
@@ -79,20 +80,65 @@ def coverage_curve(
             f"k must lie between 1 and {smallest}, the smallest number of attempts at any of "
             f"the {len(attempts)} problems"
         )
-    kinds, alike = np.unique(np.stack([attempts, right]), axis=1, return_counts=True)
-    moments = moments_of(kinds[0], kinds[1], alike.astype(np.float64), wanted)
-    total = float(len(attempts))
-    mean = np.maximum(1.0 - moments.first / total, 0.0)
-    unit = wanted * np.mean(1.0 / attempts)
-    low, high, events = these_problems(moments, mean, unit, total, level, smallest)
-    low_like, high_like, seen = problems_like_these(moments, mean, total, level)
-    extreme = (mean < 0.01) | (mean > 0.99)
-    few, alike_all = events < FEWEST_EVENTS, seen < LEAST_SEEN
-    note = _note(wanted, extreme, few, alike_all, smallest, len(attempts))
+    # Coverage does not fall as k rises, so neither do its bounds: each takes what the grid's other
+    # k say of it, whichever k are asked for.
+    every = np.unique(np.concatenate([wanted, points_to(smallest)]))
+    curve = _each(attempts, right, every, smallest, level)
+    grid, at = np.isin(every, points_to(smallest)), np.searchsorted(every, wanted)
+    low, high = _monotone(curve.low, curve.high, grid)
+    low_like, high_like = _monotone(curve.low_like, curve.high_like, grid)
+    # This set is no less known than another of its kind: the interval that can be trusted bounds
+    # the other.
+    trusted = ~(curve.extreme | curve.alike)
+    low = np.where(trusted, np.maximum(low, low_like), low)
+    high = np.where(trusted, np.minimum(high, high_like), high)
+    low_like, high_like = np.minimum(low_like, low), np.maximum(high_like, high)
+    extreme, few, alike_all = curve.extreme[at], curve.few[at], curve.alike[at]
     return CoverageCurve(
-        wanted, mean, low, high, low_like, high_like, note, level,
+        wanted, curve.mean[at], low[at], high[at], low_like[at], high_like[at],
+        _note(wanted, extreme, few, alike_all, smallest, len(attempts)), level,
         trusted=~few & (smallest > 1), trusted_like=~extreme & ~alike_all,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Pointwise:
+    """Every k by itself, shapes [K]."""
+
+    mean: Floats
+    low: Floats
+    high: Floats
+    low_like: Floats
+    high_like: Floats
+    extreme: Flags
+    few: Flags
+    alike: Flags
+
+
+def _each(
+    attempts: Integers, right: Integers, ks: Integers, smallest: int, level: float
+) -> _Pointwise:
+    kinds, alike = np.unique(np.stack([attempts, right]), axis=1, return_counts=True)
+    moments = moments_of(kinds[0], kinds[1], alike.astype(np.float64), ks)
+    total = float(len(attempts))
+    mean = np.maximum(1.0 - moments.first / total, 0.0)
+    unit = ks * np.mean(1.0 / attempts)
+    low, high, events = these_problems(moments, mean, unit, total, level, smallest)
+    low_like, high_like, seen = problems_like_these(moments, mean, total, level)
+    return _Pointwise(
+        mean, low, high, low_like, high_like,
+        (mean < 0.01) | (mean > 0.99), events < FEWEST_EVENTS, seen < LEAST_SEEN,
+    )  # fmt: skip
+
+
+def _monotone(low: Floats, high: Floats, grid: Flags) -> tuple[Floats, Floats]:
+    """Bounds that do not fall: the grid's k bound each other, and those between them."""
+    floor = np.maximum.accumulate(np.where(grid, low, 0.0))
+    above = np.minimum.accumulate(np.where(grid, floor, 1.0)[::-1])[::-1]
+    ceiling = np.minimum.accumulate(np.where(grid, high, 1.0)[::-1])[::-1]
+    below = np.maximum.accumulate(np.where(grid, ceiling, 0.0))
+    low, high = np.clip(low, floor, above), np.clip(high, below, ceiling)
+    return np.maximum.accumulate(low), np.minimum.accumulate(high[::-1])[::-1]
 
 
 def _note(

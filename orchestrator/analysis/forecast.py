@@ -60,9 +60,6 @@ def forecast_coverage(
     smallest, total = int(attempts.min()), len(attempts)
     solved = int((right > 0).sum())
     _refuse(smallest, solved, total, k)
-    if solved == total:
-        said = "Every problem is solved."
-        return Forecast(k, 1.0, 1.0, 1.0, level, smallest, 0.0, 0.0, 1.0, said)
     ks = log_spaced(smallest, 40)
     each = pass_at_k(attempts, right, ks[:, None]).T
     generator = np.random.default_rng(seed)
@@ -79,6 +76,10 @@ def forecast_coverage(
     low, high = np.quantile((solved + drawn) / total, [(1 - level) / 2, (1 + level) / 2])
     mean, other = ((solved + unsolved * float(part[0])) / total for part in (chance, bent))
     low, high = min(float(low), mean), max(float(high), mean)
+    if high - low < 1e-9:
+        raise ForecastRefused(
+            f"the {unsolved} problems that are left are too few to show how they will go"
+        )
     note = _note(k, smallest, other, low, high)
     return Forecast(k, mean, low, high, level, smallest, float(a[0]), float(b[0]), other, note)
 
@@ -116,6 +117,10 @@ def _refuse(n: int, solved: int, total: int, k: int) -> None:
         raise ForecastRefused(
             f"k = {k} is more than {FARTHEST} times the {n} attempts made; make at least "
             f"{-(-k // FARTHEST)} attempts per problem first"
+        )
+    if solved == total:
+        raise ForecastRefused(
+            f"every one of these {total} problems is solved, so there is nothing left to forecast"
         )
     if solved < FEWEST_SOLVED:
         raise ForecastRefused(

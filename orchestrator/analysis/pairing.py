@@ -1,13 +1,18 @@
-"""Which estimator fits which policy; a wrong pair is refused by name.
+"""Which estimator fits which policy.
 
-An estimator is unbiased only for the way in which the attempts were chosen. Measured on
-simulated runs that stop at a first success, c/n as pass@1 was 4.6 points too high at a truth of
-4.3, and the pass@k formula with the n that stopping left 2.7 to 3.2.
+An estimator is unbiased only for the way in which the attempts were chosen, so a policy names
+what fits it. Measured on simulated runs that stop at a first success, c/n as pass@1 was 4.6
+points too high at a truth of 4.3, and the pass@k formula with the n that stopping left 2.7 to 3.2.
+
+    unbiased   every problem has a number of attempts that was fixed beforehand
+    survival   breadth first, and a problem may leave at its first success
+    model      any order: a beta-binomial model, labelled so
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, get_args
 
 Estimator = Literal["unbiased", "survival", "model"]
 
@@ -17,43 +22,33 @@ NAMES: dict[Estimator, str] = {
     "model": "beta-binomial model",
 }
 
-_FITTING: dict[str, tuple[Estimator, ...]] = {
-    "uniform": ("unbiased", "survival", "model"),
-    "until-solved": ("survival", "model"),
-    "best-value": ("model",),
-}
-
 
 class WrongEstimator(ValueError):
-    """An estimator that is biased for the policy by which the attempts were chosen."""
+    """A policy that names no estimator, or one that does not exist."""
 
 
-def estimator_for(policy: str, *, contiguous: bool = True) -> Estimator:
-    """The estimator to report for `policy`; raises WrongEstimator for an unknown policy.
+def named(estimators: Iterable[str]) -> tuple[Estimator, ...]:
+    """The estimators that a policy names, checked; raises WrongEstimator."""
+    wanted = (estimators,) if isinstance(estimators, str) else tuple(estimators)
+    if not wanted:
+        raise WrongEstimator("it names no estimator that fits the attempts it chooses")
+    known = {name: name for name in get_args(Estimator)}
+    for name in wanted:
+        if name not in known:
+            raise WrongEstimator(
+                f"it names the estimator {name!r}; there are {', '.join(get_args(Estimator))}"
+            )
+    return tuple(known[name] for name in wanted)
+
+
+def fitting(estimators: Iterable[str], *, contiguous: bool) -> Estimator:
+    """The first of a policy's estimators that the attempts allow; raises WrongEstimator.
 
     `contiguous`: whether every unsolved problem was attempted to the same depth, up to one
-    round. Only then may `best-value` use the survival curve; its own order would bias it.
+    round. A policy that names both survival and the model promises that only sometimes, and its
+    own order would bias the survival curve where it does not hold.
     """
-    if policy == "best-value" and contiguous:
-        return "survival"
-    return _known(policy)[0]
-
-
-def check_pair(policy: str, estimator: Estimator, *, contiguous: bool = False) -> None:
-    """Raises WrongEstimator, with the right one, where `estimator` does not fit `policy`."""
-    fitting = _known(policy)
-    if estimator in fitting or (policy == "best-value" and contiguous and estimator == "survival"):
-        return
-    raise WrongEstimator(
-        f"the {NAMES[estimator]} estimator is biased for attempts chosen by the policy {policy}; "
-        f"use {' or '.join(NAMES[name] for name in fitting)}"
-    )
-
-
-def _known(policy: str) -> tuple[Estimator, ...]:
-    if policy not in _FITTING:
-        raise WrongEstimator(
-            f"no estimator is known to fit the policy {policy!r}; the known policies are "
-            f"{', '.join(_FITTING)}"
-        )
-    return _FITTING[policy]
+    wanted = named(estimators)
+    if not contiguous and "model" in wanted and wanted[0] == "survival":
+        return "model"
+    return wanted[0]

@@ -25,6 +25,9 @@ from orchestrator.analysis.unbiased import Floats
 PASSED, FAILED, UNKNOWN = 1, 0, -1
 """What became of a slot; unknown: censored, or never filled, or never judged."""
 
+HALF = 0.5
+"""The event that the upper bound grants among the few that were followed on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -59,16 +62,17 @@ def survival_curve(
     """The curve over `problems` problems from their batches, each problem's in dispatch order.
 
     Slots after a solved batch are paid overshoot and are ignored. `by_choice` takes each slot
-    by itself instead of the in-batch form (noisier). Raises ValueError without any attempt.
+    by itself instead of the in-batch form (noisier). Shapes are [0] where no slot was resolved
+    in order: nothing is known then. Raises ValueError without any attempt.
     """
     if problems < 1 or not batches:
         raise ValueError("there are no attempts to estimate a first-success curve from")
     steps, followed = _steps(problems, batches, by_choice, stop_at_unknown=True)
-    last = max(int(followed.max()), 1)
-    mean, greenwood = _kaplan_meier(steps, followed, last)
+    last = int(followed.max())
+    mean, greenwood, at_risk = _kaplan_meier(steps, followed, last)
     wrong = _bound(problems, batches, by_choice, last, unknown_is=FAILED)
     left_out = _bound(problems, batches, by_choice, last, unknown_is=None)
-    low, high = _wilson(mean, greenwood, problems, level)
+    low, high = _bounds(mean, greenwood, at_risk, problems, level)
     lasting = followed[[not step for step in steps]]
     complete = int(lasting.min()) if len(lasting) else last
     ks = np.arange(1, last + 1)
@@ -125,8 +129,14 @@ def _within(entered: int, size: int, right: int) -> list[tuple[int, float]]:
     return steps
 
 
-def _kaplan_meier(steps: Steps, followed: NDArray[np.int64], last: int) -> tuple[Floats, Floats]:
-    """Coverage at 1..last, and Greenwood's variance of it; fractional events weigh as much."""
+def _kaplan_meier(
+    steps: Steps, followed: NDArray[np.int64], last: int
+) -> tuple[Floats, Floats, Floats]:
+    """Coverage at 1..last, Greenwood's variance of it, and the problems at risk at each k.
+
+    Fractional events weigh as much. Where nobody is at risk any more nothing is learned: the
+    estimate stays what it was, and so does the number that it rests on.
+    """
     events, leaving = np.zeros(last + 2), np.zeros(last + 2)
     for i, curve in enumerate(steps):
         before = 1.0
@@ -142,7 +152,8 @@ def _kaplan_meier(steps: Steps, followed: NDArray[np.int64], last: int) -> tuple
     alive = np.asarray(np.cumprod(1.0 - np.minimum(hazard, 1.0)), dtype=np.float64)
     alive[alive < 1e-14] = 0.0
     terms = np.where(np.isfinite(term), term, 0.0)
-    return 1.0 - alive, np.asarray(alive**2 * np.cumsum(terms))
+    lasting = np.maximum.accumulate(np.where(at_risk > 1e-12, np.arange(last), 0))
+    return 1.0 - alive, np.asarray(alive**2 * np.cumsum(terms)), at_risk[lasting]
 
 
 def _bound(
@@ -158,18 +169,41 @@ def _bound(
             for b in batches
         ]
     steps, followed = _steps(problems, batches, by_choice, stop_at_unknown=False)
-    reach = max(int(followed.max()), 1)
-    mean, _ = _kaplan_meier(steps, followed, reach)
+    mean, _, _ = _kaplan_meier(steps, followed, max(int(followed.max()), last))
     return mean[:last]
 
 
-def _wilson(mean: Floats, variance: Floats, problems: int, level: float) -> tuple[Floats, Floats]:
-    """Wilson's interval with the number of problems that the variance is worth."""
-    z = NormalDist().inv_cdf(0.5 + level / 2.0)
-    spread = mean * (1.0 - mean)
+def _bounds(
+    mean: Floats, variance: Floats, at_risk: Floats, problems: int, level: float
+) -> tuple[Floats, Floats]:
+    """Wilson's bounds with the number of problems that the variance is worth.
+
+    Greenwood's variance is 0 where everything or nothing at risk was solved, however little was:
+    the estimate is then worth those at risk. And it does not grow where few are followed on and
+    none of them is solved, though one more might have been: half an event among them is granted
+    to the upper bound, in the measure in which problems were left behind. Coverage does not fall
+    with k, so neither bound does.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        worth = np.where(variance > 0.0, spread / variance, float(problems))
-    size = np.clip(worth, 1.0, float(problems))
+        alive = 1.0 - mean
+        before = np.concatenate([[1.0], alive[:-1]])[: len(mean)]
+        left_behind = np.clip(1.0 - at_risk / (before * problems), 0.0, 1.0)
+        missed = np.where(alive > 0.0, left_behind * HALF * (alive / at_risk) ** 2, 0.0)
+        worth, above = (
+            np.where(part > 0.0, mean * alive / part, np.inf)
+            for part in (variance, variance + missed)
+        )
+    certain = (mean <= 0.0) | (mean >= 1.0)
+    sizes = [np.where(certain, at_risk, size) for size in (worth, above)]
+    low = _wilson(mean, np.clip(sizes[0], 1.0, float(problems)), level, -1.0)
+    high = _wilson(mean, np.clip(sizes[1], 1.0, float(problems)), level, 1.0)
+    return np.maximum.accumulate(low), np.minimum.accumulate(high[::-1])[::-1]
+
+
+def _wilson(mean: Floats, size: Floats, level: float, side: float) -> Floats:
+    """Wilson's bound on one side of a share among `size` problems."""
+    z = NormalDist().inv_cdf(0.5 + level / 2.0)
     middle = (mean + z * z / (2.0 * size)) / (1.0 + z * z / size)
-    half = z * np.sqrt(spread / size + z * z / (4.0 * size**2)) / (1.0 + z * z / size)
-    return np.clip(middle - half, 0.0, mean), np.clip(middle + half, mean, 1.0)
+    spread = mean * (1.0 - mean) / size + z * z / (4.0 * size**2)
+    bound = middle + side * z * np.sqrt(spread) / (1.0 + z * z / size)
+    return np.clip(bound, 0.0, mean) if side < 0 else np.clip(bound, mean, 1.0)

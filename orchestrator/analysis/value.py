@@ -27,15 +27,16 @@ def expected_cost(
     return np.asarray(total / (np.asarray(attempts, dtype=np.float64) + prior_attempts))
 
 
-def value_index(posterior: BetaPosterior, failures: ArrayLike, cost: ArrayLike) -> Floats:
+def value_index(hazard: ArrayLike, cost: ArrayLike) -> Floats:
     """First successes expected per unit of cost from one more attempt at each problem: [P].
 
-    Raises ValueError where a cost is not positive: without a price there is nothing to weigh.
+    `hazard`: the chance that it succeeds, as `hazard_table` looks it up. Raises ValueError where
+    a cost is not positive: without a price there is nothing to weigh.
     """
     price = np.asarray(cost, dtype=np.float64)
     if np.any(price <= 0.0):
         raise ValueError("an attempt's expected cost must be positive to weigh its value")
-    return np.asarray(posterior.hazard(failures) / price)
+    return np.asarray(np.asarray(hazard, dtype=np.float64) / price)
 
 
 def hazard_table(posterior: BetaPosterior, most: int) -> Floats:

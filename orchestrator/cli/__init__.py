@@ -25,6 +25,7 @@ COMMANDS = {
     "judge": "Judge samples from a file, without any run.",
     "doctor": "What works on this machine: sandbox level, servers, keys, tools.",
     "serve": "Serve the bundled model over an OpenAI-compatible API.",
+    "gateway": "Meter an agent's calls under a dollar cap: orch gateway --budget 5 -- COMMAND.",
     "hold": "Guard a server: end it, whole, when whoever started it is gone or silent.",
 }
 
@@ -50,7 +51,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="orch", prog_name="orch")
+@click.version_option(package_name="orch-sampling", prog_name="orch")
 def orch() -> None:
     """Buy as many attempts at each problem as a budget allows; report coverage per dollar.
 

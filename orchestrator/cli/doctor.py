@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 
 import click
 
+from verifiers.install import install_command
+
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DEEPSEEK_API_KEY", "HF_TOKEN")
 _PATIENCE_S = 20.0
 _FEW_FILES = 4096
@@ -114,7 +116,7 @@ def look_at_vllm() -> Finding:
     found = importlib.util.find_spec("vllm") is not None
     detail = "installed" if found else "not installed"
     return Finding(
-        "vLLM", found, detail, "pip install 'orch[vllm]', or point --base-url at a server"
+        "vLLM", found, detail, f"{install_command('vllm')}, or point --base-url at a server"
     )
 
 
@@ -166,12 +168,6 @@ def look_at_cpp() -> Finding:
     )
 
 
-def look_at_ray() -> Finding:
-    found = importlib.util.find_spec("ray") is not None
-    detail = "installed" if found else "not installed"
-    return Finding("Ray", found, detail, "pip install 'orch[cluster]' (for several machines only)")
-
-
 def look_at_held() -> Finding:
     """Servers under a guard, and what guards that were killed left behind."""
     from orchestrator.cli.hold import line
@@ -188,7 +184,7 @@ def look_at_held() -> Finding:
 
 LOOKS: tuple[Callable[[], Finding], ...] = (
     look_at_python, look_at_open_files, look_at_gpus, look_at_vllm, look_at_keys,
-    look_at_docker, look_at_lean, look_at_cpp, look_at_ray, look_at_held,
+    look_at_docker, look_at_lean, look_at_cpp, look_at_held,
 )  # fmt: skip
 
 

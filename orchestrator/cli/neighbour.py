@@ -24,5 +24,5 @@ def refuse_shadowed_packages() -> None:
             raise ConfigError(
                 f"The package {name!r} that Python finds is not orch's own but "
                 f"{found or 'missing'}: another distribution shadows it. Install orch in an "
-                "environment of its own: `pipx install orch` or `uv tool install orch`."
+                "environment of its own, for example with pipx or `uv tool`."
             )

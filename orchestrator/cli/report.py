@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.analysis.flops import Shape
-    from orchestrator.report.data import ArmReport, ReportData
+    from orchestrator.report.data import ArmReport
     from orchestrator.report.reprice import Repricing
 
 
@@ -68,27 +68,28 @@ def report(
     """
     from rich.console import Console
 
+    from orchestrator.report.collect import together
     from orchestrator.report.compute import read_shapes
-    from orchestrator.report.document import add_analysis
-    from orchestrator.report.money import best_split
+    from orchestrator.report.document import add_sections
     from orchestrator.report.reprice import repricing
-    from orchestrator.report.write import print_more, write_files
+    from orchestrator.report.write import print_leading, print_more, write_files
 
     budget = None if split is None else _budget(split)
     # A file that the environment names for runs to come does not reprice old ones by itself.
     from_environment = context.get_parameter_source("prices_file") == ParameterSource.ENVIRONMENT
     asked = prices_on is not None or (prices_file is not None and not from_environment)
     by = repricing(prices_on, prices_file) if asked else None
-    console = None if as_json else Console()
-    documents, whole = _collect(runs, out, forecast_at, read_shapes(configs), by, console)
-    if budget is not None:
-        whole = replace(whole, sentences=(*whole.sentences, best_split(whole.arms, budget)))
-    if console is None:
-        if budget is not None:
-            documents[0]["split"] = whole.sentences[-1]
-        add_analysis(documents, whole)
+    found = [_read(run, out, forecast_at, read_shapes(configs), by) for run in runs]
+    whole = replace(together([arm for one in found for arm in one.arms]), split=budget)
+    if as_json:
+        documents = [one.document(by) for one in found]
+        add_sections(documents, whole)
         click.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2))
     else:
+        console = Console()
+        print_leading(console, whole)
+        for one in found:
+            one.print(console, by)
         print_more(console, whole)
     for path in write_files(
         whole, html=html, figures=figures, csv=csv_file, markdown=markdown, latex=latex
@@ -106,46 +107,56 @@ def _budget(text: str) -> int:
         raise ConfigError(f"--split: {error}; give dollars, such as --split 10.") from None
 
 
-def _collect(
-    runs: tuple[str, ...],
+@dataclass(frozen=True)
+class _Read:
+    """One RUN: its arms, and what limited the speed of its sessions."""
+
+    name: str
+    arms: list[ArmReport]
+    sessions: list[dict[str, Any]] | None
+    """None for outcomes that others recorded."""
+
+    def document(self, by: Repricing | None) -> dict[str, Any]:
+        from orchestrator.report.document import document
+
+        if self.sessions is None:
+            return document(self.name, self.arms, whole=True)
+        return {**document(self.name, self.arms, by, whole=True), "sessions": self.sessions}
+
+    def print(self, console: Console, by: Repricing | None) -> None:
+        from orchestrator.report.document import print_arms
+        from orchestrator.report.speed import speed_lines
+        from orchestrator.report.text import visible
+        from orchestrator.reproduce.coverage_text import print_fits
+
+        if self.sessions is None:
+            print_fits(console, self.arms)
+            return
+        console.print(f"Run: {self.name}", highlight=False, markup=False)
+        if by is not None:
+            console.print(f"Dollars are {by.sentence()}.", highlight=False, markup=False)
+        print_arms(console, self.arms)
+        for line in speed_lines(self.sessions):
+            console.print(visible(line), highlight=False, markup=False)
+
+
+def _read(
+    run: str,
     out: Path,
     forecast_at: tuple[int, ...],
     shapes: dict[str, Shape],
     by: Repricing | None,
-    console: Console | None,
-) -> tuple[list[dict[str, Any]], ReportData]:
-    """Each run's document and the report over all of them; prints each run where asked to."""
-    from orchestrator.report.collect import collect_run, together
-    from orchestrator.report.document import document, imported, print_report
-    from orchestrator.report.rows import read_rows
-    from orchestrator.report.speed import read_speed, speed_lines
-    from orchestrator.report.text import visible
-    from orchestrator.reproduce.coverage_text import print_fits
+) -> _Read:
+    from orchestrator.report.collect import collect_run
+    from orchestrator.report.speed import read_speed
     from orchestrator.reproduce.curves import coverage_report
     from orchestrator.reproduce.outcomes import read_outcomes
     from orchestrator.store.reader import RunReader, find_run
 
-    documents: list[dict[str, Any]] = []
-    arms: list[ArmReport] = []
-    for run in runs:
-        if Path(run).is_file():
-            found = coverage_report(read_outcomes(Path(run)), forecast_at)
-            documents.append(imported(found, run))
-            arms += found.arms
-            if console is not None:
-                print_fits(console, found)
-            continue
-        directory = find_run(run, out)
-        with closing(RunReader(directory)) as reader:
-            rows = read_rows(reader, shapes, by)
-            arms += collect_run(reader, rows, forecast_at)
-            sessions = read_speed(reader)
-        documents.append({**document(str(directory), rows, by), "sessions": sessions})
-        if console is not None:
-            console.print(f"Run: {directory}", highlight=False, markup=False)
-            if by is not None:
-                console.print(f"Dollars are {by.sentence()}.", highlight=False, markup=False)
-            print_report(console, rows)
-            for line in speed_lines(sessions):
-                console.print(visible(line), highlight=False, markup=False)
-    return documents, together(arms)
+    if Path(run).is_file():
+        arms = coverage_report(read_outcomes(Path(run)), forecast_at).arms
+        return _Read(run, list(arms), None)
+    directory = find_run(run, out)
+    with closing(RunReader(directory)) as reader:
+        arms_read = collect_run(reader, forecast_at, shapes, by)
+        return _Read(str(directory), arms_read, read_speed(reader))

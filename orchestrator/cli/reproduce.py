@@ -80,7 +80,7 @@ def coverage(
 
     report = coverage_report([one for path in files for one in read_outcomes(path)])
     console = Console()
-    print_fits(console, report)
+    print_fits(console, report.arms)
     print_more(console, report)
     for path in write_files(report, html=html, figures=figures, csv=csv_file):
         click.echo(f"Wrote {path}", err=True)

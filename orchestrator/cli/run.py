@@ -352,15 +352,15 @@ def finish(options: RunOptions, ending: Ending, how: How) -> None:
     from rich.console import Console
 
     from orchestrator.cli.flags import with_flags
-    from orchestrator.report.document import document, print_report
-    from orchestrator.report.rows import read_rows
+    from orchestrator.report.arms import read_arms
+    from orchestrator.report.document import document, print_arms
     from orchestrator.report.text import visible
     from orchestrator.session.session import replace_text
     from orchestrator.store.reader import RunReader
 
     with closing(RunReader(options.directory)) as reader:
-        rows = read_rows(reader)
-    report = document(str(options.directory), rows)
+        arms = read_arms(reader)
+    report = document(str(options.directory), arms)
     report["exit_code"] = ending.exit_code
     report["reasons"] = ending.reasons
     text = json.dumps(report, indent=2) + "\n"
@@ -372,7 +372,7 @@ def finish(options: RunOptions, ending: Ending, how: How) -> None:
     if how.as_json:
         click.echo(text, nl=False)
     else:
-        print_report(Console(), rows)
+        print_arms(Console(), arms)
     for note in ending.notes:
         console.print(
             f"note: {visible(with_flags(note))}", highlight=False, markup=False, soft_wrap=True

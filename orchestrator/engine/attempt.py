@@ -13,8 +13,8 @@ import random
 import time
 from datetime import UTC, datetime
 
-from budgets.limits import PATIENCE_S, Outcome
-from budgets.outcomes import outcome_action, what_happened
+from budgets.limits import PATIENCE_S
+from budgets.outcomes import LIMITER_OUTCOMES, outcome_action, what_happened
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.judging import Judging
 from orchestrator.engine.shared import Shared
@@ -27,13 +27,6 @@ from providers.sample import SampleRequest, SampleResponse, Sending
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
-
-LIMITER_OUTCOMES: dict[str, Outcome] = {
-    "RateLimited": "rate_limited",
-    "Overloaded": "overloaded",
-    "TimedOut": "timeout",
-    "ConnectionFailed": "connection",
-}
 
 
 def request_of(ticket: Ticket, arm: ReadyArm) -> SampleRequest:

@@ -15,7 +15,7 @@ import msgspec
 import tomli_w
 
 from orchestrator.errors import ConfigError
-from orchestrator.schedule import POLICIES, policy_names
+from orchestrator.schedule import estimators_of
 
 
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -164,11 +164,10 @@ def _check_arm(arm: Arm, source: str) -> None:
     refuse_unknown_provider(arm.provider, source)
     if arm.samples < 0:
         raise ConfigError(f"{source}: samples is {arm.samples}; it must be at least 1.")
-    if arm.policy not in POLICIES and arm.policy not in policy_names():
-        raise ConfigError(
-            f"{source}: unknown policy {arm.policy!r}; "
-            f"the known ones are {', '.join(policy_names())}."
-        )
+    try:
+        estimators_of(arm.policy)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
     n = arm.n_per_request
     if n != "auto" and not (isinstance(n, int) and n >= 1):
         raise ConfigError(

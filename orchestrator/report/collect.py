@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from orchestrator.analysis.flops import Shape
+from orchestrator.analysis.grid import points_to
 from orchestrator.analysis.selection import Judged, SelectionCurve, over_problems
-from orchestrator.report.data import ArmReport, CoveragePoint, ReportData, SelectionSeries
-from orchestrator.report.describe import comparisons, points_to, with_law
-from orchestrator.report.rows import Row, read_rows
+from orchestrator.report.arms import read_arms
+from orchestrator.report.data import ArmReport, ReportData, SelectionSeries
+from orchestrator.report.describe import comparisons, with_law
+from orchestrator.report.reprice import Repricing
 from orchestrator.store.reader import ArmRow, RunReader
 
 
@@ -26,17 +28,26 @@ def collect(
     arms: list[ArmReport] = []
     for directory in directories:
         with closing(RunReader(directory)) as reader:
-            arms += collect_run(reader, read_rows(reader, shapes), forecast_at)
+            arms += collect_run(reader, forecast_at, shapes)
     return together(arms)
 
 
+def load(directory: Path | str) -> ReportData:
+    """The report of one run, as data; raises ConfigError for what is not a run."""
+    return collect([Path(directory)])
+
+
 def collect_run(
-    reader: RunReader, rows: Sequence[Row], forecast_at: Sequence[int] = ()
+    reader: RunReader,
+    forecast_at: Sequence[int] = (),
+    shapes: Mapping[str, Shape] | None = None,
+    by: Repricing | None = None,
 ) -> list[ArmReport]:
-    """Every arm of one run; `rows` are its rows as `read_rows` gives them."""
+    """Every arm of one run, with all that a report says of it; raises ConfigError."""
+    arms = read_arms(reader, shapes, by)
     return [
-        _arm(reader, stored, row, forecast_at)
-        for stored, row in zip(reader.arms(), rows, strict=True)
+        with_law(_with_selection(reader, stored, arm), forecast_at or None)
+        for stored, arm in zip(reader.arms(), arms, strict=True)
     ]
 
 
@@ -49,55 +60,19 @@ def together(arms: Sequence[ArmReport]) -> ReportData:
     return ReportData(title, tuple(arms), comparisons(arms))
 
 
-def _arm(reader: RunReader, stored: ArmRow, row: Row, forecast_at: Sequence[int]) -> ArmReport:
-    points = tuple(
-        CoveragePoint(
-            k=point.k, mean=point.mean, low=point.low, high=point.high, low_like=point.low_like,
-            high_like=point.high_like, as_bought=point.usd_as_bought, at_k=point.usd_at_k,
-            flops=point.flops,
-        )
-        for point in row.coverage
-    )  # fmt: skip
-    problems = reader.problems(stored.problem_set)
-    selection, said = _selection(reader, stored, row, len(problems))
-    arm = ArmReport(
-        provider=row.provider,
-        model=row.model,
-        task=row.task,
-        policy=row.policy,
-        estimator=row.estimator,
-        verifier=row.verifier,
-        problem_ids=tuple(problem.id for problem in problems),
-        n=tuple(row.counts.judged.tolist()),
-        c=tuple(row.counts.passed.tolist()),
-        censored=row.censored,
-        infra_errors=row.infra_errors,
-        spent=row.spent,
-        uncertain=row.uncertain,
-        gpu_hours=row.gpu_hours,
-        points=points,
-        selection=selection,
-        notes=(*row.notes, *said),
-        repriced_on=row.repriced_on,
-    )
-    return with_law(arm, forecast_at or None)
-
-
-def _selection(
-    reader: RunReader, stored: ArmRow, row: Row, problems: int
-) -> tuple[tuple[SelectionSeries, ...], list[str]]:
+def _with_selection(reader: RunReader, stored: ArmRow, arm: ArmReport) -> ArmReport:
     """Majority vote over the verdicts' answers, and what each stored reward model chooses.
 
     None of it where the policy or the verifier does not allow it; notes say what rewards lack.
     """
-    if row.policy != "uniform" or not row.coverage:
-        return (), []
-    pool = _Pool(problems)
-    for problem, slot, kind, answer in reader.verdicts(stored.number, row.verifier):
+    if not arm.uniform or not arm.points:
+        return arm
+    pool = _Pool(arm.problems)
+    for problem, slot, kind, answer in reader.verdicts(stored.number, arm.verifier):
         if kind != "infra_error":
             pool.add(problem, slot, answer, kind == "passed")
     ks = points_to(pool.smallest)
-    series, notes = [], []
+    series, notes = list[SelectionSeries](), list[str]()
     if pool.answered:
         series.append(_series("majority", over_problems(pool.judged(), ks, "majority")))
     for model, rewards in reader.rewards(stored.number).items():
@@ -114,7 +89,7 @@ def _selection(
             weighted = over_problems(scored, ks, "weighted")
             series.append(_series(f"vote weighted by {model}", weighted))
         notes.append(f"the time of {model}, which scored the samples, is in none of the dollars")
-    return tuple(series), notes
+    return replace(arm, selection=tuple(series), notes=(*arm.notes, *notes))
 
 
 def _series(name: str, curve: SelectionCurve) -> SelectionSeries:

@@ -6,7 +6,11 @@ renderer (terminal curves, figures, page, tables) takes a ReportData and nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from orchestrator.analysis.cost import Fresh, usd_per_solved
+from orchestrator.analysis.pairing import NAMES, Estimator
+from verifiers.trust import Agreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +68,29 @@ class SelectionSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherVerdicts:
+    """One other verifier's verdicts on an arm's samples."""
+
+    verifier: str
+    judged: int
+    passed: int
+    solved: int
+    against_run: Agreement
+    """The run's own verdicts as search, these as gold, over samples that both judged."""
+    coverage: tuple[tuple[int, float], ...]
+    """(k, coverage by these verdicts); empty unless every problem has judged samples that were
+    planned beforehand."""
+
+
+@dataclass(frozen=True, slots=True)
 class ArmReport:
-    """All that a report says of one arm."""
+    """All that a report says of one arm, of a run or of outcomes that others recorded."""
 
     provider: str
     model: str
     task: str
     policy: str = "uniform"
-    estimator: str = "unbiased pass@k"
+    estimator: Estimator = "unbiased"
     verifier: str = ""
     problem_ids: tuple[str, ...] = ()
     n: tuple[int, ...] = ()
@@ -85,8 +104,12 @@ class ArmReport:
     uncertain: int = 0
     paid: bool = True
     """False for outcomes that others recorded: nothing is known of their cost."""
+    fresh: Fresh | None = None
+    """What attempts cost afresh; None where attempts stop at a success, or nothing is known."""
     gpu_hours: float | None = None
     points: tuple[CoveragePoint, ...] = ()
+    others: tuple[OtherVerdicts, ...] = ()
+    """What other verifiers said of the same samples."""
     fits: tuple[FitLine, ...] = ()
     forecasts: tuple[ForecastPoint, ...] = ()
     forecast_refused: str = ""
@@ -100,6 +123,16 @@ class ArmReport:
     @property
     def label(self) -> str:
         return self.name or self.model
+
+    @property
+    def estimated_by(self) -> str:
+        """The estimator's name for a person."""
+        return NAMES[self.estimator]
+
+    @property
+    def uniform(self) -> bool:
+        """Whether the number of attempts was fixed beforehand."""
+        return self.estimator == "unbiased"
 
     @property
     def problems(self) -> int:
@@ -116,7 +149,7 @@ class ArmReport:
     @property
     def usd_per_solved(self) -> int | None:
         """Picodollars, settled and uncertain, over distinct problems solved, rounded up."""
-        return -(-(self.spent + self.uncertain) // self.solved) if self.solved else None
+        return usd_per_solved(self.spent, self.uncertain, self.solved)
 
     @property
     def fractions(self) -> tuple[float, ...]:
@@ -132,4 +165,6 @@ class ReportData:
     arms: tuple[ArmReport, ...]
     sentences: tuple[str, ...] = ()
     """Comparisons between arms, in words."""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    split: int | None = None
+    """Picodollars that a person wants split over the arms."""

@@ -9,20 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from orchestrator.analysis.compare import Difference, paired_difference, unpaired_difference
 from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.forecast import ForecastRefused, forecast_coverage
+from orchestrator.analysis.grid import points_to
 from orchestrator.analysis.scaling import Space, fit_power_law
 from orchestrator.report.data import ArmReport, CoveragePoint, FitLine, ForecastPoint
-
-
-def points_to(most: int) -> list[int]:
-    """1, 2, 5, 10, 20, 50, ... up to `most`, and `most` itself."""
-    ks = [lead * 10**power for power in range(len(str(most))) for lead in (1, 2, 5)]
-    kept = [k for k in ks if k <= most]
-    return kept if not most or kept[-1] == most else [*kept, most]
 
 
 def with_curve(arm: ArmReport, ks: Sequence[int] | None = None) -> ArmReport:
@@ -43,9 +35,19 @@ def with_curve(arm: ArmReport, ks: Sequence[int] | None = None) -> ArmReport:
 
 
 def with_law(arm: ArmReport, forecast_at: Sequence[int] | None = None) -> ArmReport:
-    """`arm` with both fits of the power law and forecasts (at 10 and 100 n by default)."""
-    if arm.policy != "uniform" or not arm.n or min(arm.n) < 3:
-        return arm
+    """`arm` with both fits of the power law and forecasts (at 10 and 100 n by default).
+
+    Where a forecast was asked for and none can be made, `forecast_refused` says why.
+    """
+    if not arm.uniform:
+        said = (
+            f"the policy {arm.policy} stops at a first success, and a forecast needs attempts "
+            "whose number was fixed beforehand (policy uniform)"
+        )
+        return replace(arm, forecast_refused=said if forecast_at else "")
+    if not arm.n or not min(arm.n):
+        said = "some problem has no judged attempt yet"
+        return replace(arm, forecast_refused=said if forecast_at else "")
     smallest = min(arm.n)
     whole = coverage_curve(arm.n, arm.c).mean
     fits = []
@@ -54,9 +56,11 @@ def with_law(arm: ArmReport, forecast_at: Sequence[int] | None = None) -> ArmRep
         try:
             law = fit_power_law(whole, space)
         except ValueError:
-            # A curve at 0 or 1 throughout has no law; the report shows it without one.
-            return arm
+            # A curve at 0 or 1 throughout, or of fewer than three k, has no law.
+            break
         fits.append(FitLine(law.space, law.a, law.b, law.error_mean, law.error_sd))
+    if not fits and not forecast_at:
+        return arm
     forecasts, refused = [], ""
     for k in forecast_at or (10 * smallest, 100 * smallest):
         try:
@@ -110,9 +114,9 @@ def difference(
 ) -> Difference | None:
     """Coverage of `first` at k_first minus `second` at k_second; None if either lacks it."""
     shared = sorted(set(first.problem_ids) & set(second.problem_ids))
-    uniform = first.policy == second.policy == "uniform"
+    uniform = first.uniform and second.uniform
     if uniform and len(shared) > 1:
-        sides = [_counts(arm, shared) for arm in (first, second)]
+        sides = [counts_of(arm, shared) for arm in (first, second)]
         if min(sides[0][0]) >= k_first and min(sides[1][0]) >= k_second:
             return paired_difference(sides[0], sides[1], (k_first, k_second))
     ends = []
@@ -124,7 +128,8 @@ def difference(
     return unpaired_difference(ends[0], ends[1], min(first.problems, second.problems))
 
 
-def _counts(arm: ArmReport, ids: Sequence[str]) -> tuple[list[int], list[int]]:
+def counts_of(arm: ArmReport, ids: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Judged and right attempts of an arm at the problems named, in that order."""
     where = {name: i for i, name in enumerate(arm.problem_ids)}
-    rows = np.array([where[name] for name in ids])
-    return np.array(arm.n)[rows].tolist(), np.array(arm.c)[rows].tolist()
+    rows = [where[name] for name in ids]
+    return [arm.n[i] for i in rows], [arm.c[i] for i in rows]

@@ -12,44 +12,45 @@ from rich.table import Table
 from rich.text import Text
 
 from budgets.money import usd
-from orchestrator.report.data import ReportData
-from orchestrator.report.describe import compared
+from orchestrator.report.data import ArmReport, OtherVerdicts, ReportData
 from orchestrator.report.money import marginal_rows
-from orchestrator.report.others import OtherVerdicts
 from orchestrator.report.reprice import Repricing
-from orchestrator.report.rows import Row
+from orchestrator.report.sections import sections
 from orchestrator.report.text import dollars, percent, visible
 
 
-def document(run: str, rows: list[Row], by: Repricing | None = None) -> dict[str, Any]:
-    """The report as plain data; money as decimal strings of dollars.
+def document(
+    run: str, arms: Sequence[ArmReport], by: Repricing | None = None, *, whole: bool = False
+) -> dict[str, Any]:
+    """One run's arms as plain data; money as decimal strings of dollars.
 
-    `by`: the prices by which the rows were counted, if not by the run's own.
+    `by`: the prices by which they were counted, if not by the run's own. `whole`: with the fits,
+    forecasts, selection and marginal dollars, which take longer than a run's end should.
     """
-    whole: dict[str, Any] = {"run": run, "rows": [_row(row) for row in rows]}
+    rows = [{**_row(arm), **(_analysis(arm) if whole else {})} for arm in arms]
+    found: dict[str, Any] = {"run": run, "rows": rows}
     if by is not None:
-        whole["repriced"] = {"on": by.day, "snapshot": by.book.snapshot}
-    return whole
+        found["repriced"] = {"on": by.day, "snapshot": by.book.snapshot}
+    return found
 
 
-def _row(row: Row) -> dict[str, Any]:
-    per_solved = row.usd_per_solved
+def _row(arm: ArmReport) -> dict[str, Any]:
     return {
-        "provider": row.provider,
-        "model": row.model,
-        "task": row.task,
-        "policy": row.policy,
-        "estimator": row.estimator,
-        "verifier": row.verifier,
-        "problems": row.problems,
-        "samples": row.samples,
-        "censored": row.censored,
-        "infra_errors": row.infra_errors,
-        "solved": row.solved,
-        "spent_usd": usd(row.spent),
-        "uncertain_usd": usd(row.uncertain),
-        "usd_per_solved": None if per_solved is None else usd(per_solved),
-        "gpu_hours": row.gpu_hours,
+        "provider": arm.provider,
+        "model": arm.model,
+        "task": arm.task,
+        "policy": arm.policy,
+        "estimator": arm.estimated_by,
+        "verifier": arm.verifier,
+        "problems": arm.problems,
+        "samples": arm.samples,
+        "censored": arm.censored,
+        "infra_errors": arm.infra_errors,
+        "solved": arm.solved,
+        "spent_usd": usd(arm.spent) if arm.paid else None,
+        "uncertain_usd": usd(arm.uncertain) if arm.paid else None,
+        "usd_per_solved": _usd(arm.usd_per_solved) if arm.paid else None,
+        "gpu_hours": arm.gpu_hours,
         "coverage": [
             {
                 "k": point.k,
@@ -58,15 +59,32 @@ def _row(row: Row) -> dict[str, Any]:
                 "high": point.high,
                 "low_like": point.low_like,
                 "high_like": point.high_like,
-                "usd_as_bought": usd(point.usd_as_bought),
-                "usd_at_k": usd(point.usd_at_k),
+                "usd_as_bought": _usd(point.as_bought),
+                "usd_at_k": _usd(point.at_k),
                 "flops": point.flops,
             }
-            for point in row.coverage
+            for point in arm.points
         ],
-        "other_verifiers": [_other(one) for one in row.others],
-        "notes": row.notes,
+        "other_verifiers": [_other(one) for one in arm.others],
+        "notes": list(arm.notes),
     }
+
+
+def _analysis(arm: ArmReport) -> dict[str, Any]:
+    return {
+        "fits": [asdict(fit) for fit in arm.fits],
+        "forecasts": [asdict(point) for point in arm.forecasts],
+        "forecast_refused": arm.forecast_refused or None,
+        "selection": [
+            {"method": one.method, "k": list(one.ks), "precision": list(one.precision)}
+            for one in arm.selection
+        ],
+        "marginal_usd_per_solve": marginal_rows(arm),
+    }
+
+
+def _usd(pico: int | None) -> str | None:
+    return None if pico is None else usd(pico)
 
 
 def _other(other: OtherVerdicts) -> dict[str, Any]:
@@ -81,72 +99,16 @@ def _other(other: OtherVerdicts) -> dict[str, Any]:
     }
 
 
-def imported(report: ReportData, source: str) -> dict[str, Any]:
-    """The same document for outcomes that others recorded: without money."""
-    rows = []
-    for arm in report.arms:
-        names = ("provider", "model", "task", "policy", "estimator", "verifier", "problems",
-                 "samples", "censored", "infra_errors", "solved")  # fmt: skip
-        shares = ("k", "mean", "low", "high", "low_like", "high_like")
-        rows.append(
-            {
-                **{name: getattr(arm, name) for name in names},
-                "spent_usd": None,
-                "uncertain_usd": None,
-                "usd_per_solved": None,
-                "gpu_hours": None,
-                "coverage": [
-                    {
-                        **{name: getattr(point, name) for name in shares},
-                        "usd_as_bought": None,
-                        "usd_at_k": None,
-                        "flops": None,
-                    }
-                    for point in arm.points
-                ],
-                "other_verifiers": [],
-                "notes": list(arm.notes),
-            }
-        )
-    return {"run": source, "rows": rows}
-
-
-def add_analysis(
-    documents: Sequence[dict[str, Any]], report: ReportData, *, compare: bool = True
-) -> None:
-    """Put each arm's fits, forecasts, selection and marginal dollars into its row, and the
-    comparisons of arms (of all runs, if there are several) into every document.
-
-    `report` holds the same arms in the same order. Without `compare` no arms are compared: where
-    which outcome belongs to which problem is not known, no pair of them means anything.
-    """
-    rows = [row for document in documents for row in document["rows"]]
-    for row, arm in zip(rows, report.arms, strict=True):
-        row["fits"] = [asdict(fit) for fit in arm.fits]
-        row["forecasts"] = [asdict(point) for point in arm.forecasts]
-        row["forecast_refused"] = arm.forecast_refused or None
-        row["selection"] = [
-            {"method": one.method, "k": list(one.ks), "precision": list(one.precision)}
-            for one in arm.selection
-        ]
-        row["marginal_usd_per_solve"] = marginal_rows(arm)
-        row["notes"] = list(arm.notes)
-    differences = [
-        {
-            "first": one.first.label, "second": one.second.label, "k": one.k,
-            "mean": one.found.mean, "low": one.found.low, "high": one.found.high,
-            "problems": one.found.problems, "paired": one.found.paired,
-            "separable": one.found.separable, "sentence": one.sentence,
-        }
-        for one in (compared(report.arms) if compare else ())
-    ]  # fmt: skip
+def add_sections(documents: Sequence[dict[str, Any]], report: ReportData) -> None:
+    """Put what is said across the arms of all runs into every document."""
+    said = {section.key: section.document(report) for section in sections()}
     for document in documents:
-        document["differences"] = differences
+        document.update(said)
 
 
-def print_report(console: Console, rows: list[Row]) -> None:
+def print_arms(console: Console, arms: Sequence[ArmReport]) -> None:
     """One table per arm: coverage at each k with both prices, and the arm's totals."""
-    for row in rows:
+    for row in arms:
         table = Table(
             title=Text(
                 visible(f"{row.model} ({row.provider}) on {row.task}, policy {row.policy}"),
@@ -159,20 +121,20 @@ def print_report(console: Console, rows: list[Row]) -> None:
         )
         for name in ("k", "coverage", "95 % interval", "as bought", "k afresh"):
             table.add_column(name, justify="right")
-        for point in row.coverage:
+        for point in row.points:
             table.add_row(
                 f"{point.k:,}",
                 percent(point.mean),
                 f"{percent(point.low)} to {percent(point.high)}",
-                dollars(point.usd_as_bought),
-                dollars(point.usd_at_k),
+                dollars(point.as_bought or 0),
+                dollars(point.at_k or 0),
             )
         console.print(table)
         for note in row.notes:
             console.print(f"  note: {visible(note)}", highlight=False, markup=False)
 
 
-def _caption(row: Row) -> str:
+def _caption(row: ArmReport) -> str:
     per_solved = row.usd_per_solved
     how = f"at the prices of {row.repriced_on}" if row.repriced_on else "spent"
     money = f"{dollars(row.spent)} {how}"
@@ -184,8 +146,8 @@ def _caption(row: Row) -> str:
         money += f", {row.gpu_hours:.3g} GPU-hours"
     text = (
         f"{row.solved} of {row.problems} problems solved with {row.samples:,} judged samples; "
-        f"{money}. Estimator: {row.estimator}; the interval is of "
-        f"{'these problems' if row.policy == 'uniform' else 'problems like these'}."
+        f"{money}. Estimator: {row.estimated_by}; the interval is of "
+        f"{'these problems' if row.uniform else 'problems like these'}."
     )
     if row.censored or row.infra_errors:
         text += (

@@ -141,7 +141,7 @@ def _aligned(figure: Figure, arms: Sequence[ArmReport]) -> bool:
     One panel for each task that several uniform arms share.
     """
     families = [
-        [(i, arm) for i, arm in enumerate(arms) if arm.task == task and arm.policy == "uniform"]
+        [(i, arm) for i, arm in enumerate(arms) if arm.task == task and arm.uniform]
         for task in dict.fromkeys(arm.task for arm in arms)
     ]
     families = [family for family in families if len(family) > 1]

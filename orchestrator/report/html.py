@@ -16,7 +16,9 @@ from typing import Any
 
 from budgets.money import PICO
 from orchestrator.report.data import ArmReport, CoveragePoint, ReportData
-from orchestrator.report.text import dollars, percent, visible
+from orchestrator.report.markup import one_line, page_list
+from orchestrator.report.sections import sections
+from orchestrator.report.text import dollars, percent
 
 
 def to_html(report: ReportData) -> str:
@@ -24,7 +26,7 @@ def to_html(report: ReportData) -> str:
     folder = files("orchestrator.report")
     style = folder.joinpath("page.css").read_text(encoding="utf-8")
     script = folder.joinpath("page.js").read_text(encoding="utf-8")
-    title = escape(_one_line(report.title))
+    title = escape(one_line(report.title))
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
         f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
@@ -35,8 +37,8 @@ def to_html(report: ReportData) -> str:
         style=style,
         lead=escape(_lead(report)),
         cards="\n".join(_card(arm, number) for number, arm in enumerate(report.arms)),
-        sentences=_list("How the arms compare", report.sentences),
-        notes=_list("What to keep in mind", _notes(report)),
+        sections="".join(section.page(report) for section in sections()),
+        notes=page_list("What to keep in mind", _notes(report)),
         data=_json(_data(report)),
         script=script,
     )
@@ -48,8 +50,8 @@ def _data(report: ReportData) -> dict[str, Any]:
 
 def _arm(arm: ArmReport) -> dict[str, Any]:
     return {
-        "label": _one_line(arm.label),
-        "task": _one_line(arm.task),
+        "label": one_line(arm.label),
+        "task": one_line(arm.task),
         "points": [_point(point) for point in arm.points],
         "fits": [
             {name: getattr(fit, name) for name in ("space", "a", "b", "error_mean", "error_sd")}
@@ -61,13 +63,13 @@ def _arm(arm: ArmReport) -> dict[str, Any]:
         ],
         "selection": [
             {
-                "method": _one_line(series.method),
+                "method": one_line(series.method),
                 "ks": list(series.ks),
                 "precision": list(series.precision),
             }
             for series in arm.selection
         ],
-        "problem_ids": [_one_line(name) for name in arm.problem_ids],
+        "problem_ids": [one_line(name) for name in arm.problem_ids],
         "n": list(arm.n),
         "c": list(arm.c),
         "fractions": list(arm.fractions),
@@ -90,7 +92,7 @@ def _lead(report: ReportData) -> str:
     best = max(covered, key=lambda arm: arm.points[-1].mean)
     point = best.points[-1]
     said = (
-        f"{_one_line(best.label)} covers most: {percent(point.mean)} of {best.problems} problems "
+        f"{one_line(best.label)} covers most: {percent(point.mean)} of {best.problems} problems "
         f"within {point.k:,} attempts each"
     )
     return said + (f", for {dollars(point.as_bought)}." if point.as_bought else ".")
@@ -112,19 +114,19 @@ def _card(arm: ArmReport, number: int) -> str:
         rows.append(("GPU-hours", f"{arm.gpu_hours:,.2f}"))
     if arm.censored or arm.infra_errors:
         rows.append(("timed out / failed for us", f"{arm.censored:,} / {arm.infra_errors:,}"))
-    rows += [("policy", arm.policy), ("estimator", arm.estimator)]
+    rows += [("policy", arm.policy), ("estimator", arm.estimated_by)]
     facts = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(_one_line(value))}</dd>" for name, value in rows
+        f"<dt>{escape(name)}</dt><dd>{escape(one_line(value))}</dd>" for name, value in rows
     )
     head = "" if best is None else (
         f'<div class="big">{percent(best.mean)}</div>'
         f'<div class="quiet">at k = {best.k:,}; these problems: '
         f"{percent(best.low)} to {percent(best.high)}</div>"
     )  # fmt: skip
-    where = escape(_one_line(f"{arm.provider}, {arm.task}"))
+    where = escape(one_line(f"{arm.provider}, {arm.task}"))
     return (
         f'<article class="card" style="--own: var(--c{number % 7})">'
-        f"<h3>{escape(_one_line(arm.label))}</h3>"
+        f"<h3>{escape(one_line(arm.label))}</h3>"
         f'<div class="quiet">{where}</div>{head}<dl>{facts}</dl></article>'
     )
 
@@ -136,17 +138,6 @@ def _notes(report: ReportData) -> tuple[str, ...]:
         ahead = tuple(f"at k = {p.k:,}: {p.note}" for p in arm.forecasts if p.note)
         said += [f"{arm.label}: {note}" for note in (*arm.notes, *refused, *ahead)]
     return tuple(said)
-
-
-def _list(title: str, lines: tuple[str, ...]) -> str:
-    if not lines:
-        return ""
-    items = "".join(f"<li>{escape(_one_line(line))}</li>" for line in lines)
-    return f"<section><h2>{escape(title)}</h2><ul>{items}</ul></section>"
-
-
-def _one_line(text: str) -> str:
-    return visible(text).replace("\n", " ")
 
 
 def _json(value: dict[str, Any]) -> str:
@@ -186,7 +177,7 @@ _PAGE = """<!doctype html>
 sure it is of these problems; open marks ahead of a curve are forecasts.</p>
 <div class="panel"><div class="switch" id="switch"></div><div id="coverage"></div></div>
 </section>
-{sentences}
+{sections}
 <section>
 <h2>Selection against coverage</h2>
 <p class="quiet">How many problems a rule that must pick one answer gets right; the gap to coverage

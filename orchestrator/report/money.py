@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
 from budgets.money import usd
-from orchestrator.analysis.cost import Marginal, marginal, split_budget
-from orchestrator.analysis.unbiased import pass_at_k
+from orchestrator.analysis.cost import Marginal, marginal
+from orchestrator.analysis.split import Split, split_budget
 from orchestrator.report.data import ArmReport
+from orchestrator.report.describe import counts_of
 from orchestrator.report.text import dollars, percent
 
 
@@ -19,7 +19,7 @@ def marginals(arm: ArmReport) -> list[Marginal]:
 
     Empty where k cannot be bought afresh (attempts that stopped at a success), or costs nothing.
     """
-    if arm.policy != "uniform" or not all(point.at_k for point in arm.points):
+    if arm.fresh is None or not all(point.at_k for point in arm.points):
         return []
     return [
         marginal(arm.n, arm.c, low.k, high.k, (high.at_k or 0) - (low.at_k or 0))
@@ -43,40 +43,47 @@ def marginal_rows(arm: ArmReport) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def best_split(arms: Sequence[ArmReport], budget: int) -> str:
-    """One sentence: how many attempts of each arm cover most for `budget` picodollars together.
+@dataclass(frozen=True, slots=True)
+class ArmsSplit:
+    """A budget split over arms that share their problems."""
 
-    Over the largest group of uniform arms with prices that share all their problems; a problem is
-    solved if any arm solves it, and arms are taken as independent given the problem.
+    budget: int
+    arms: tuple[ArmReport, ...]
+    found: Split | None
+    """None where no arm has a price for fresh attempts."""
+
+    @property
+    def sentence(self) -> str:
+        if self.found is None:
+            return "No arm has a price for fresh attempts, so there is no budget to split."
+        bought = [
+            f"{k:,} of {arm.label}"
+            for k, arm in zip(self.found.attempts, self.arms, strict=True)
+            if k
+        ]
+        if not bought:
+            return f"{dollars(self.budget)} buys no round of any arm."
+        return (
+            f"For {dollars(self.budget)}, {' and '.join(bought)} per problem cover most: "
+            f"{percent(self.found.coverage)} ({percent(self.found.low)} to "
+            f"{percent(self.found.high)}) for {dollars(self.found.cost)}."
+        )
+
+
+def best_split(arms: Sequence[ArmReport], budget: int) -> ArmsSplit:
+    """How many attempts of each arm cover most for `budget` picodollars together.
+
+    Over the largest group of arms with prices for fresh attempts that share all their problems;
+    any k up to an arm's attempts may be chosen, whether the curve shows it or not.
     """
-    priced = [
-        arm
-        for arm in arms
-        if arm.policy == "uniform" and arm.points and all(point.at_k for point in arm.points)
-    ]
+    priced = [arm for arm in arms if arm.fresh and arm.points and all(p.at_k for p in arm.points)]
     groups: dict[tuple[str, tuple[str, ...]], list[ArmReport]] = {}
     for arm in priced:
         groups.setdefault((arm.task, tuple(sorted(arm.problem_ids))), []).append(arm)
     if not groups:
-        return "No arm has a price for fresh attempts, so there is no budget to split."
+        return ArmsSplit(budget, (), None)
     group = max(groups.values(), key=len)
     ids = sorted(group[0].problem_ids)
-    ks = [[point.k for point in arm.points] for arm in group]
-    failures = []
-    for arm, wanted in zip(group, ks, strict=True):
-        where = {name: i for i, name in enumerate(arm.problem_ids)}
-        order = [where[name] for name in ids]
-        n, c = np.array(arm.n)[order], np.array(arm.c)[order]
-        failures.append(1.0 - pass_at_k(n, c, np.array(wanted)[:, None]))
-    costs = [[point.at_k or 0 for point in arm.points] for arm in group]
-    try:
-        split = split_budget(failures, ks, costs, budget)
-    except ValueError as error:
-        return f"{dollars(budget)} cannot be split: {error}."
-    bought = [f"{k:,} of {arm.label}" for k, arm in zip(split.attempts, group, strict=True) if k]
-    if not bought:
-        return f"{dollars(budget)} buys no round of any arm."
-    return (
-        f"For {dollars(budget)}, {' and '.join(bought)} per problem cover most: "
-        f"{percent(split.coverage)} for {dollars(split.cost)}."
-    )
+    prices = [arm.fresh.usd_at_k for arm in group if arm.fresh]
+    found = split_budget([counts_of(arm, ids) for arm in group], prices, budget)
+    return ArmsSplit(budget, tuple(group), found)

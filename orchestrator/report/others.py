@@ -7,35 +7,21 @@ verifier accepted, which share is right by the gold one (precision), and which c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from orchestrator.analysis.coverage import coverage_curve
+from orchestrator.report.data import OtherVerdicts
 from orchestrator.report.text import percent
 from orchestrator.store.reader import ArmRow, RunReader
-from verifiers.trust import Agreement, agreement
+from verifiers.trust import agreement
 from verifiers.verdict import Verdict
 
 SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class OtherVerdicts:
-    """One other verifier's verdicts on an arm's samples."""
-
-    verifier: str
-    judged: int
-    passed: int
-    solved: int
-    against_run: Agreement
-    """The run's own verdicts as search, these as gold, over samples that both judged."""
-    coverage: tuple[tuple[int, float], ...]
-    """(k, coverage by these verdicts); empty unless every problem has judged samples that were
-    planned beforehand."""
-
-
-def other_verdicts(reader: RunReader, arm: ArmRow, own: str, ks: list[int]) -> list[OtherVerdicts]:
+def other_verdicts(
+    reader: RunReader, arm: ArmRow, own: str, ks: list[int], *, uniform: bool
+) -> list[OtherVerdicts]:
     """Every verifier with verdicts on the arm's samples but its own, by name."""
     names = sorted(set(reader.verdict_kinds(arm.number)) - {own})
     if not names:
@@ -51,7 +37,7 @@ def other_verdicts(reader: RunReader, arm: ArmRow, own: str, ks: list[int]) -> l
             if (problem, slot) in kinds
         )
         judged, passed = counts.judged, counts.passed
-        within = [k for k in ks if k <= judged.min()] if arm.policy == "uniform" else []
+        within = [k for k in ks if k <= judged.min()] if uniform else []
         means: list[float] = (
             coverage_curve(judged, passed, np.array(within)).mean.tolist() if within else []
         )

@@ -28,7 +28,7 @@ def to_csv(report: ReportData) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for arm in report.arms:
-        names = (arm.provider, arm.model, arm.task, arm.policy, arm.estimator, arm.verifier)
+        names = (arm.provider, arm.model, arm.task, arm.policy, arm.estimated_by, arm.verifier)
         who = [_plain(name) for name in names]
         counted = [arm.problems, arm.samples, arm.censored, arm.infra_errors, arm.solved]
         money = ["", "", ""]

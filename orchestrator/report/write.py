@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from orchestrator.errors import ConfigError
 from orchestrator.report.curves import draw_curves
 from orchestrator.report.data import ReportData
+from orchestrator.report.sections import sections
 from orchestrator.report.tables import to_csv, to_latex, to_markdown
 from orchestrator.report.text import percent, visible
+from verifiers.install import install_command
 
 
 def write_files(
@@ -62,8 +65,16 @@ def print_more(console: Console, report: ReportData) -> None:
                 f"{visible(arm.label)}: no forecast: {arm.forecast_refused}.",
                 highlight=False, markup=False,
             )  # fmt: skip
-    for sentence in report.sentences:
-        console.print(visible(sentence), highlight=False, markup=False)
+    for section in sections():
+        for part in () if section.leads else section.shown(report):
+            console.print(part, highlight=False, soft_wrap=isinstance(part, Text))
+
+
+def print_leading(console: Console, report: ReportData) -> None:
+    """What stands before the arms' own tables."""
+    for section in sections():
+        for part in section.shown(report) if section.leads else ():
+            console.print(part, highlight=False, soft_wrap=isinstance(part, Text))
 
 
 def _page(report: ReportData) -> str:
@@ -81,7 +92,7 @@ def _figures(report: ReportData, folder: Path) -> list[Path]:
         if error.name != "matplotlib":
             raise
         raise ConfigError(
-            "--figures needs matplotlib, which is not installed; install orch[figures]."
+            "--figures needs matplotlib, which is not installed: " + install_command("figures")
         ) from None
     except OSError as error:
         raise ConfigError(f"Figures cannot be written to {folder}: {error.strerror}.") from None

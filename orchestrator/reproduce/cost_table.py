@@ -21,7 +21,8 @@ from budgets.usage import Usage
 from orchestrator.analysis.compare import Difference, unpaired_difference
 from orchestrator.analysis.cost import CostPoint, Marginal, marginal, overtaken_at
 from orchestrator.analysis.coverage import mean_coverage
-from orchestrator.report.rows import Point, Row, read_rows
+from orchestrator.report.arms import read_arms
+from orchestrator.report.data import ArmReport, CoveragePoint
 from orchestrator.reproduce.published import Model, Published, load_published
 from orchestrator.reproduce.replaying import Replayed, run_replay, serving, write_inputs
 from orchestrator.store.reader import RunReader
@@ -34,8 +35,8 @@ class TableRow:
     """One model: what came out of the run, and what it cost."""
 
     model: Model
-    row: Row
-    point: Point
+    row: ArmReport
+    point: CoveragePoint
     """Coverage after all its attempts."""
     per_attempt: int
     """Picodollars of one attempt, from the ledger."""
@@ -106,7 +107,7 @@ def read_cost_table(run: Path, published: Published | None = None) -> CostTable:
     """The table of a run that reproduce_cost_table stored."""
     published = published or load_published()
     with closing(RunReader(run)) as reader:
-        found = {row.model: row for row in read_rows(reader)}
+        found = {arm.model: arm for arm in read_arms(reader)}
     rows = tuple(_row(model, found[model.name]) for model in published.models)
     first = rows[0]
     points = _every_k(first)
@@ -119,16 +120,16 @@ def read_cost_table(run: Path, published: Published | None = None) -> CostTable:
         overtaken=tuple((row.model.name, overtaken_at(points, _single(row))) for row in rows[1:]),
         curve=tuple(
             (point.k, 100 * point.mean, published.curve.percent[str(point.k)])
-            for point in first.row.coverage
+            for point in first.row.points
             if str(point.k) in published.curve.percent
         ),
     )
 
 
-def _row(model: Model, row: Row) -> TableRow:
+def _row(model: Model, row: ArmReport) -> TableRow:
     per_attempt = Fraction(row.spent + row.uncertain, row.samples)
     today, note = _today(model, row.samples)
-    return TableRow(model, row, row.coverage[-1], int(-(-per_attempt // 1)), today, note)
+    return TableRow(model, row, row.points[-1], int(-(-per_attempt // 1)), today, note)
 
 
 def _today(model: Model, samples: int) -> tuple[int | None, str]:
@@ -146,9 +147,8 @@ def _today(model: Model, samples: int) -> tuple[int | None, str]:
 
 def _every_k(first: TableRow) -> list[CostPoint]:
     """The cheapest model's coverage and cost at every k, not only at the reported ones."""
-    counts = first.row.counts
-    ks = range(1, int(counts.judged.min()) + 1)
-    means = mean_coverage(counts.judged, counts.passed, list(ks)).tolist()
+    ks = range(1, min(first.row.n) + 1)
+    means = mean_coverage(first.row.n, first.row.c, list(ks)).tolist()
     each = first.per_attempt * first.row.problems
     return [
         CostPoint(first.model.name, k, k * each, mean) for k, mean in zip(ks, means, strict=True)
@@ -168,9 +168,9 @@ def _difference(first: TableRow, other: TableRow) -> Difference:
 
 
 def _marginals(first: TableRow) -> tuple[Marginal, ...]:
-    counts, points = first.row.counts, {point.k: point for point in first.row.coverage}
+    points = {point.k: point for point in first.row.points}
     ks = [k for k in STEPS if k in points]
     return tuple(
-        marginal(counts.judged, counts.passed, a, b, points[b].usd_at_k - points[a].usd_at_k)
+        marginal(first.row.n, first.row.c, a, b, (points[b].at_k or 0) - (points[a].at_k or 0))
         for a, b in pairwise(ks)
     )

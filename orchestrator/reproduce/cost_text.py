@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
 from rich import box
@@ -11,7 +10,7 @@ from rich.table import Table
 
 from budgets.money import usd
 from orchestrator.report.collect import collect
-from orchestrator.report.document import add_analysis, document
+from orchestrator.report.document import document
 from orchestrator.report.text import dollars
 from orchestrator.reproduce.cost_table import CostTable, TableRow
 
@@ -28,11 +27,11 @@ def to_document(table: CostTable, whole_run: CostTable | None = None) -> dict[st
     `whole_run`: the same study with every recorded attempt, for the curve and what needs it.
     """
     curve = whole_run or table
-    whole = document(str(table.directory), [row.row for row in table.rows])
-    report = collect([table.directory])
-    places = {arm.model: arm for arm in report.arms}
-    ordered = replace(report, arms=tuple(places[row.row.model] for row in table.rows))
-    add_analysis([whole], ordered, compare=False)
+    places = {arm.model: arm for arm in collect([table.directory]).arms}
+    arms = [places[row.row.model] for row in table.rows]
+    whole = document(str(table.directory), arms, whole=True)
+    # Which outcome belongs to which problem is not known, so no pair of them means anything.
+    whole["differences"] = []
     whole["reproduction"] = {
         "of": table.published.paper.title,
         "source": table.published.paper.source,

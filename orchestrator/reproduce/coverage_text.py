@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.report.data import ReportData
+from orchestrator.report.data import ArmReport
 from orchestrator.report.text import percent, visible
 from orchestrator.reproduce.curves import printed_fit
 
 
-def print_fits(console: Console, report: ReportData) -> None:
+def print_fits(console: Console, arms: Sequence[ArmReport]) -> None:
     """Coverage at 1, 10, 100, ... and the law in both spaces, beside what the paper prints."""
     curves = Table(title="Coverage", box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("model", "k", "coverage", "these problems", "problems like these"):
@@ -22,7 +24,7 @@ def print_fits(console: Console, report: ReportData) -> None:
     )  # fmt: skip
     for name in ("model", "fitted in", "a", "b", "error on the curve"):
         fits.add_column(name, justify="left" if name in ("model", "fitted in") else "right")
-    for arm in report.arms:
+    for arm in arms:
         name = visible(arm.label)
         for point in arm.points:
             if str(point.k).strip("0") == "1" or point is arm.points[-1]:
@@ -46,6 +48,6 @@ def print_fits(console: Console, report: ReportData) -> None:
         console.print(curves)
     if fits.row_count:
         console.print(fits)
-    for arm in report.arms:
+    for arm in arms:
         for note in arm.notes:
             console.print(f"{visible(arm.label)}: {visible(note)}", highlight=False, markup=False)

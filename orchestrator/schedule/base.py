@@ -43,6 +43,9 @@ class ArmPlan:
 class Policy(Protocol):
     """Gives out the draws of one arm."""
 
+    estimators: tuple[str, ...]
+    """What estimates coverage from its draws, the preferred first: see analysis/pairing.py."""
+
     done: bool
     """Nothing will ever be given out again."""
 

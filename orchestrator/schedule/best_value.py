@@ -11,15 +11,16 @@ from __future__ import annotations
 import numpy as np
 
 from orchestrator.analysis.beta import BetaPosterior
-from orchestrator.analysis.value import hazard_table
+from orchestrator.analysis.value import expected_cost, hazard_table, value_index
 from orchestrator.schedule.base import ArmPlan, Draw
 
 GROWTH = 1.2
-PRIOR_ATTEMPTS = 2.0
 
 
 class BestValue:
     """The unsolved problems of one arm by value of their next attempt."""
+
+    estimators = ("survival", "model")
 
     def __init__(self, plan: ArmPlan) -> None:
         self._plan = plan
@@ -77,10 +78,13 @@ class BestValue:
         mean = self._spent.sum() / bought if bought else 0.0
         if not mean:
             return hazard * self._tie
-        cost = (self._spent + PRIOR_ATTEMPTS * mean) / (self._attempts + PRIOR_ATTEMPTS)
-        return hazard / cost * self._tie
+        cost = expected_cost(self._spent, self._attempts, prior_cost=mean)
+        return value_index(hazard, cost) * self._tie
 
     def _fit(self) -> None:
         posterior = BetaPosterior.from_first_successes(self._failures, self._solved)
         self._hazard = hazard_table(posterior, self._plan.samples)
         self._fit_at = float(self._failures.sum()) * GROWTH
+
+
+POLICY = BestValue

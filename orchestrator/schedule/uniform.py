@@ -11,6 +11,8 @@ from orchestrator.schedule.base import ArmPlan, Draw
 class Uniform:
     """Breadth-first rounds over the problems of one arm."""
 
+    estimators = ("unbiased",)
+
     def __init__(self, plan: ArmPlan) -> None:
         self._plan = plan
         self._points = list(plan.planned)
@@ -47,3 +49,6 @@ class Uniform:
 
     def paid(self, problem: int, n: int, cost: int) -> None:
         """Nor at costs."""
+
+
+POLICY = Uniform

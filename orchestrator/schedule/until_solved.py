@@ -21,6 +21,8 @@ class UntilSolved:
     resolved yet gets its turn in the round once it is.
     """
 
+    estimators = ("survival",)
+
     def __init__(self, plan: ArmPlan) -> None:
         self._plan = plan
         self._points = list(plan.planned)
@@ -76,3 +78,6 @@ class UntilSolved:
         self._points[problem] = point + n
         self._open_slots[problem] += n
         return Draw(self._plan.number, problem, point, n)
+
+
+POLICY = UntilSolved

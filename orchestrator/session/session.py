@@ -32,7 +32,7 @@ from orchestrator.plan.identity import identity_of, problems_digest
 from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.plan.study import study_toml
-from orchestrator.schedule import ArmPlan, Schedule, make_policy
+from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
 from orchestrator.session.gc_pace import collecting_seldom
 from orchestrator.session.metering import (
     BudgetTooSmall,
@@ -401,6 +401,8 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
         spec = {
             **msgspec.to_builtins(arm.spec),
             "price": None if arm.price is None else arm.price.to_dict(),
+            # So that a run is reported where a policy of another package is not installed.
+            "estimators": estimators_of(arm.spec.policy),
             "verifier": arm.verifier.name,
             "problem_set": problem_set,
             "verifier_version": arm.verifier.version,

@@ -18,6 +18,7 @@ from typing import Any
 
 from orchestrator.tasks.base import TaskError, TaskOptions
 from orchestrator.tasks.lines import NumberText, kind_of, read_lines
+from verifiers.install import install_command
 
 Row = Mapping[str, Any]
 
@@ -180,7 +181,7 @@ def _table(where: str, paths: Sequence[Path]) -> Table:
         import_module("pyarrow.parquet")
     except ModuleNotFoundError:
         raise TaskError(
-            f"Reading {paths[0]} needs pyarrow: pip install 'orch[tasks]', or give JSON Lines."
+            f"Reading {paths[0]} needs pyarrow: {install_command('tasks')} (or give JSON Lines)."
         ) from None
     return _Parquet(where, paths)
 
@@ -192,7 +193,7 @@ def _hub(source: Source, split: str, revision: str) -> Table:
     except ModuleNotFoundError:
         raise TaskError(
             f"The task {source.task} loads its data through Hugging Face datasets, which is not "
-            f"installed: pip install 'orch[tasks]', or {source.remedy(revision)}."
+            f"installed: {install_command('tasks')} (or {source.remedy(revision)})."
         ) from None
     try:
         dataset = datasets.load_dataset(

@@ -1,6 +1,6 @@
 """Trains the bundled model and writes everything that is committed of it.
 
-    pip install 'orch[train]'
+    pip install 'torch>=2.8' 'safetensors>=0.5'
     OMP_NUM_THREADS=1 python -m providers.tiny.train
 
 writes `providers/tiny/model/` (Hugging Face files that this package, transformers and vLLM all

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.analysis_policies import by_arm, by_problem, equal_costs
-from orchestrator.analysis.backtest import (
+from benchmarks.analysis_backtest import (
     Arm,
     attempts_to_share,
     first_successes,
     replay_best_value,
     replay_rounds,
 )
+from benchmarks.analysis_policies import by_arm, by_problem, equal_costs
 from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.value import expected_cost, hazard_table, value_index
 from orchestrator.reproduce.outcomes import Outcomes
@@ -67,10 +67,10 @@ def test_expected_cost_is_shrunk_to_the_arms_mean() -> None:
 
 
 def test_the_index_prefers_cheap_and_likely_attempts() -> None:
-    index = value_index(one_posterior(0.5, 2.0), [0, 0, 9], [1.0, 2.0, 0.1])
+    index = value_index(one_posterior(0.5, 2.0).hazard([0, 0, 9]), [1.0, 2.0, 0.1])
     assert index == pytest.approx([0.2, 0.1, 0.5 / 11.5 / 0.1])
     with pytest.raises(ValueError, match="must be positive"):
-        value_index(one_posterior(0.5, 2.0), [0], [0.0])
+        value_index([0.5], [0.0])
 
 
 def test_first_successes_have_the_negative_hypergeometric_mean() -> None:

@@ -7,7 +7,9 @@ import pytest
 
 from orchestrator.analysis.compare import Difference, paired_difference, unpaired_difference
 from orchestrator.analysis.coverage import coverage_curve
-from orchestrator.analysis.pairing import WrongEstimator, check_pair, estimator_for
+from orchestrator.analysis.pairing import WrongEstimator, fitting, named
+from orchestrator.errors import ConfigError
+from orchestrator.schedule import estimators_of, policy_names
 
 
 def test_paired_differences_cancel_what_problems_share() -> None:
@@ -122,23 +124,26 @@ def test_problems_must_line_up() -> None:
         paired_difference(([5] * 3, [1] * 3), ([5] * 4, [1] * 4), (1, 1))
 
 
-def test_each_policy_has_its_estimator() -> None:
-    assert estimator_for("uniform") == "unbiased"
-    assert estimator_for("until-solved") == "survival"
-    assert estimator_for("best-value") == "survival"
-    assert estimator_for("best-value", contiguous=False) == "model"
+def test_the_first_estimator_that_the_attempts_allow_is_taken() -> None:
+    for contiguous in (True, False):
+        assert fitting(("unbiased",), contiguous=contiguous) == "unbiased"
+        assert fitting(("survival",), contiguous=contiguous) == "survival"
+        assert fitting("model", contiguous=contiguous) == "model"
+    assert fitting(("survival", "model"), contiguous=True) == "survival"
+    assert fitting(("survival", "model"), contiguous=False) == "model"
 
 
-def test_a_wrong_pair_is_refused_by_name() -> None:
-    check_pair("uniform", "unbiased")
-    check_pair("until-solved", "survival")
-    check_pair("best-value", "model")
-    check_pair("best-value", "survival", contiguous=True)
-    with pytest.raises(WrongEstimator, match=r"unbiased pass@k .* is biased .* until-solved"):
-        check_pair("until-solved", "unbiased")
-    with pytest.raises(WrongEstimator, match="use first success"):
-        check_pair("until-solved", "unbiased", contiguous=True)
-    with pytest.raises(WrongEstimator, match="best-value"):
-        check_pair("best-value", "survival")
-    with pytest.raises(WrongEstimator, match="known policies are uniform"):
-        estimator_for("greedy")
+def test_a_policy_without_an_estimator_that_exists_is_refused() -> None:
+    with pytest.raises(WrongEstimator, match="names no estimator"):
+        named(())
+    with pytest.raises(WrongEstimator, match="'median'; there are unbiased, survival, model"):
+        named(("median",))
+
+
+def test_every_policy_of_orch_names_its_estimator() -> None:
+    assert policy_names()[:3] == ["best-value", "uniform", "until-solved"]
+    assert estimators_of("uniform") == ("unbiased",)
+    assert estimators_of("until-solved") == ("survival",)
+    assert estimators_of("best-value") == ("survival", "model")
+    with pytest.raises(ConfigError, match="unknown policy 'greedy'; the known ones are best-value"):
+        estimators_of("greedy")

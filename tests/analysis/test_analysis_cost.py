@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,14 +11,13 @@ import pytest
 from budgets.money import picodollars
 from orchestrator.analysis.cost import (
     CostPoint,
+    Fresh,
     coverage_at_cost,
     frontier,
     marginal,
     overtaken_at,
-    split_budget,
     until_solved_cost,
     usd_as_bought,
-    usd_at_k,
     usd_per_solved,
 )
 from orchestrator.analysis.coverage import mean_coverage
@@ -30,20 +30,26 @@ def test_usd_per_solved_counts_uncertain_money_and_rounds_up() -> None:
 
 
 def test_usd_at_k_pays_the_prompt_once_per_request() -> None:
-    prompt, sample = [100, 200], [7, 11]
-    assert usd_at_k(1, prompt, sample, 4) == 318
-    assert usd_at_k(3, prompt, sample, 1) == 3 * 318
-    assert usd_at_k(4, prompt, sample, 4) == 300 + 4 * 18
-    assert usd_at_k(5, prompt, sample, 4) == 600 + 5 * 18
+    def at(k: int, batch: int) -> int:
+        return Fresh(first=300, later=300, each=18, batch=batch).usd_at_k(k)
+
+    assert at(1, 4) == 318
+    assert at(3, 1) == 3 * 318
+    assert at(4, 4) == 300 + 4 * 18
+    assert at(5, 4) == 600 + 5 * 18
     with pytest.raises(ValueError, match="at least 1"):
-        usd_at_k(0, prompt, sample, 4)
+        at(0, 4)
     with pytest.raises(ValueError, match="at least 1"):
-        usd_at_k(1, prompt, sample, 0)
+        at(1, 0)
+
+
+def test_only_the_first_request_finds_no_cache_and_fractions_round_up() -> None:
+    fresh = Fresh(first=1000, later=Fraction(100), each=Fraction(1, 3), batch=2)
+    assert [fresh.usd_at_k(k) for k in (1, 2, 3, 6)] == [1001, 1001, 1101, 1202]
 
 
 def test_usd_as_bought_takes_whole_requests() -> None:
-    assert usd_as_bought([0, 4, 0, 4], [10, 20, 30, 40], 4) == 40
-    assert usd_as_bought([0, 4, 0, 4], [10, 20, 30, 40], 5) == 100
+    assert usd_as_bought([0, 4, 0, 4], [10, 20, 30, 40], [4, 5, 1]) == [40, 100, 40]
 
 
 def test_until_solved_pays_up_to_the_first_success() -> None:
@@ -110,40 +116,3 @@ def test_the_k_at_which_a_dearer_arm_is_overtaken() -> None:
     assert overtaken is not None and overtaken.k == 5
     assert overtaken_at(cheap, points()[4]) is None
     assert overtaken_at(cheap, CostPoint("equal", 1, 1, 0.45)) is None
-
-
-def test_a_budget_is_split_where_the_arms_solve_different_problems() -> None:
-    first = np.array([[0.5, 1.0], [0.25, 1.0]])
-    second = np.array([[1.0, 0.5], [1.0, 0.25]])
-    split = split_budget([first, second], [[1, 2], [1, 2]], [[10, 20], [10, 20]], 30)
-    assert split.cost == 30
-    assert sorted(split.attempts) == [1, 2]
-    assert split.coverage == pytest.approx(1 - (0.5 + 0.25) / 2)
-    nothing = split_budget([first], [[1, 2]], [[10, 20]], 5)
-    assert (nothing.attempts, nothing.cost, nothing.coverage) == ((0,), 0, 0.0)
-    one_arm = split_budget([first, np.ones((2, 2))], [[1, 2], [1, 2]], [[10, 20], [10, 20]], 20)
-    assert (one_arm.attempts, one_arm.cost) == ((2, 0), 20)
-
-
-def test_equal_coverage_is_bought_the_cheaper_way() -> None:
-    same = np.array([[0.5], [0.5]])
-    assert split_budget([same], [[1, 2]], [[10, 20]], 100).attempts == (1,)
-
-
-def test_a_million_combinations_are_tried_and_not_one_more() -> None:
-    def split(*sizes: int) -> tuple[int, ...]:
-        none = [np.ones((size - 1, 1)) for size in sizes]
-        ks = [range(1, size) for size in sizes]
-        return split_budget(none, ks, ks, 0).attempts
-
-    assert split(1000, 1000) == (0, 0)
-    assert 101 * 9901 == 1_000_001
-    with pytest.raises(ValueError, match="name fewer k"):
-        split(101, 9901)
-
-
-def test_too_many_combinations_are_refused() -> None:
-    row = np.ones((1001, 1))
-    ks = list(range(1001))
-    with pytest.raises(ValueError, match="name fewer k"):
-        split_budget([row, row], [ks, ks], [ks, ks], 1)

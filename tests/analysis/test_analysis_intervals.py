@@ -188,3 +188,21 @@ def test_the_whole_table_of_simulated_coverage() -> None:
     assert min(these) >= 0.92 and max(these) <= 0.99
     assert sum(share > 0.98 for share in these) <= 4
     assert np.mean(these) == pytest.approx(0.955, abs=0.01)
+
+
+@pytest.mark.parametrize("right", [[10, 10, 10, 0], [20, 3, 0, 0], [1, 0, 0, 0], [20, 20, 19, 1]])
+def test_bounds_do_not_fall_as_k_rises(right: list[int]) -> None:
+    curve = coverage_curve([20] * 4, right)
+    for ends in (curve.low, curve.high, curve.low_like, curve.high_like):
+        assert np.all(np.diff(ends) >= 0.0)
+    assert np.all(curve.low_like <= curve.low) and np.all(curve.high <= curve.high_like)
+
+
+def test_bounds_do_not_hang_on_which_k_are_asked_for() -> None:
+    n, c = [20] * 4, [10, 10, 10, 0]
+    whole = coverage_curve(n, c)
+    for ks in ([20], [5, 20], [1, 2, 5, 10, 20]):
+        part = coverage_curve(n, c, ks)
+        for name in ("mean", "low", "high", "low_like", "high_like"):
+            few, every = getattr(part, name), getattr(whole, name)
+            assert few == pytest.approx(every[np.array(ks) - 1], abs=1e-9)

@@ -101,7 +101,59 @@ def test_censoring_leaves_the_interval_what_the_fewer_followed_are_worth() -> No
     middle = (0.4 + z * z / (2 * worth)) / (1 + z * z / worth)
     half = z * np.sqrt(0.24 / worth + z * z / (4 * worth**2)) / (1 + z * z / worth)
     assert curve.low[1] == pytest.approx(middle - half, abs=1e-6)
+    # Half of those at risk were left behind: so much of half an event is granted above.
+    worth = 0.24 / (variance + 0.5 * 0.5 * (0.6 / 40) ** 2)
+    middle = (0.4 + z * z / (2 * worth)) / (1 + z * z / worth)
+    half = z * np.sqrt(0.24 / worth + z * z / (4 * worth**2)) / (1 + z * z / worth)
     assert curve.high[1] == pytest.approx(middle + half, abs=1e-6)
+
+
+def wilson(right: float, of: float) -> tuple[float, float]:
+    z, share = 1.959964, right / of
+    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
+    half = z * np.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) / (1 + z * z / of)
+    return middle - half, middle + half
+
+
+@pytest.mark.parametrize("right", [1, 0])
+def test_a_cap_that_ends_after_eight_verdicts_leaves_what_eight_are_worth(right: int) -> None:
+    # 128 problems; the first 8 are all solved (all failed), the others were never asked.
+    curve = survival_curve(128, singles(*[[right]] * 8))
+    assert curve.mean.tolist() == [float(right)]
+    low, high = wilson(8 * right, 8)
+    assert curve.low[0] == pytest.approx(low, abs=1e-6)
+    assert curve.high[0] == pytest.approx(high, abs=1e-6)
+    assert (right, round(100 * low)) in ((1, 68), (0, 0))
+
+
+def test_a_few_followed_on_and_all_solved_are_worth_a_few() -> None:
+    # 10 of 128 are solved at once; three go on and are solved, nobody else is asked again.
+    curve = survival_curve(128, singles(*[[1]] * 10, *[[0, 1]] * 3, *[[0]] * 115))
+    assert curve.mean[1] == 1.0 and curve.high[1] == 1.0
+    assert curve.low[1] == pytest.approx(wilson(3, 3)[0], abs=1e-6)
+
+
+def test_a_few_followed_on_and_none_solved_leave_room_above() -> None:
+    curve = survival_curve(128, singles(*[[1]] * 10, *[[0, 0]] * 3, *[[0]] * 115))
+    assert curve.mean.tolist() == [10 / 128] * 2
+    assert curve.high[0] == pytest.approx(wilson(10, 128)[1], abs=1e-6)
+    # Nobody can say much of k = 2 from three problems.
+    assert curve.high[1] > 0.4
+    assert curve.low[1] == curve.low[0]
+
+
+def test_nothing_but_unknown_slots_gives_no_estimate() -> None:
+    curve = survival_curve(5, singles(*[[UNKNOWN]] * 5))
+    for part in (curve.k, curve.mean, curve.low, curve.high, curve.mean_low, curve.mean_high):
+        assert part.shape == (0,)
+
+
+def test_bounds_never_fall_as_k_rises() -> None:
+    draw = Random(4)
+    rows = [[int(draw.random() < 0.1) for _ in range(draw.randint(1, 30))] for _ in range(40)]
+    curve = survival_curve(40, singles(*rows))
+    for ends in (curve.low, curve.high):
+        assert np.all(np.diff(ends) >= 0.0)
 
 
 def test_nothing_is_learned_once_nobody_is_followed() -> None:

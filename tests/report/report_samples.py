@@ -44,7 +44,7 @@ def hostile() -> ReportData:
     """HOSTILE in every text that may come from a model, a file or a name."""
     one = arm(HOSTILE, 1)
     one = replace(
-        one, provider=HOSTILE, task=HOSTILE, policy="uniform", estimator=HOSTILE, verifier=HOSTILE,
+        one, provider=HOSTILE, task=HOSTILE, policy=HOSTILE, verifier=HOSTILE,
         problem_ids=tuple(f"{HOSTILE}{i}" for i in range(60)), notes=(HOSTILE,),
         forecast_refused=HOSTILE,
         selection=(SelectionSeries(HOSTILE, (1, 10), (0.1, 0.2)),),

@@ -13,10 +13,11 @@ from report_samples import hostile, ordinary
 from rich.console import Console
 
 from budgets.money import picodollars
+from orchestrator.analysis.grid import points_to
 from orchestrator.errors import ConfigError
 from orchestrator.report.curves import draw_curves
 from orchestrator.report.data import ArmReport, ReportData
-from orchestrator.report.describe import comparisons, difference, points_to, with_curve, with_law
+from orchestrator.report.describe import comparisons, difference, with_curve, with_law
 from orchestrator.report.tables import COLUMNS, to_csv, to_latex, to_markdown
 from orchestrator.report.write import write_files
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,11 @@ def test_marginal_dollars_and_a_split_of_the_budget(house: Path) -> None:
         if gained:
             assert float(one["usd"]) == pytest.approx(paid / gained, rel=1e-6)
     documents = report("a", "b", "--split", "1", cwd=house)
-    assert "8 of orch-tiny" in documents[0]["split"] and "cover most" in documents[0]["split"]
+    split = documents[0]["split"]
+    assert max(split["attempts"].values()) <= 8 and "cover most" in split["sentence"]
+    assert split["low"] < split["coverage"] < split["high"]
+    assert split["coverage"] >= max(d["rows"][0]["coverage"][-1]["mean"] for d in documents)
+    assert Decimal(split["usd"]) <= Decimal(split["budget_usd"]) == 1
     assert "buys no round" in orch("report", "a", "--split", "0", cwd=house).stdout
     refused = orch("report", "a", "--split", "much", cwd=house)
     assert refused.returncode == 2 and "--split" in refused.stderr

@@ -18,7 +18,7 @@ import pytest
 
 from budgets.money import picodollars
 from orchestrator.analysis.coverage import CoverageCurve, coverage_curve, mean_coverage, pass_at_k
-from orchestrator.report import rows as report_rows
+from orchestrator.report import estimate
 from orchestrator.reproduce.cost_table import CostTable, read_cost_table, reproduce_cost_table
 from orchestrator.reproduce.published import load_published
 
@@ -204,7 +204,7 @@ def test_the_plug_in_estimator_is_seen(whole_run: Path, monkeypatch: pytest.Monk
         mean = 1.0 - ((1.0 - rates) ** np.asarray(ks)[:, None]).mean(axis=1)
         return replace(curve, mean=mean, low=mean, high=mean, low_like=mean, high_like=mean)
 
-    monkeypatch.setattr(report_rows, "coverage_curve", plug_in)
+    monkeypatch.setattr(estimate, "coverage_curve", plug_in)
     assert not agrees(read_cost_table(whole_run))
 
 
@@ -217,7 +217,7 @@ def test_k_off_by_one_is_seen(whole_run: Path, monkeypatch: pytest.MonkeyPatch) 
         mean = pass_at_k(np.asarray(n), np.asarray(c), later[:, None]).mean(axis=1)
         return replace(curve, mean=mean, low=mean, high=mean, low_like=mean, high_like=mean)
 
-    monkeypatch.setattr(report_rows, "coverage_curve", off)
+    monkeypatch.setattr(estimate, "coverage_curve", off)
     assert not agrees(read_cost_table(whole_run))
 
 

@@ -8,6 +8,7 @@ import pty
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,17 @@ class Server:
         if not self.bill_path.exists():
             return []
         return [json.loads(line) for line in self.bill_path.read_text().splitlines()]
+
+    def final_bill(self, still_s: float = 1.0) -> list[dict[str, Any]]:
+        """The bill once it stands still: a server finishes what a killed client had in flight."""
+        deadline = time.monotonic() + 60
+        lines, since = len(self.bill()), time.monotonic()
+        while time.monotonic() - since < still_s:
+            assert time.monotonic() < deadline, "the bill goes on growing"
+            time.sleep(0.05)
+            if len(self.bill()) != lines:
+                lines, since = len(self.bill()), time.monotonic()
+        return self.bill()
 
     def billed(self, model: str = "orch-tiny") -> int:
         """The bill in picodollars at PRICES."""

@@ -42,7 +42,8 @@ def test_a_changed_study_is_refused_with_its_keys_and_nothing_is_written(
         process.wait()
     else:
         assert orch("run", *arguments(server, prices)).code == 0
-    before, accounts, billed = everything(run), events(run), len(server.bill())
+    billed = len(server.final_bill())
+    before, accounts = everything(run), events(run)
     assert accounts
     for change, keys in (
         (["--temperature", "0.25", "--max-tokens", "9"], ["temperature", "max_tokens"]),
@@ -55,7 +56,7 @@ def test_a_changed_study_is_refused_with_its_keys_and_nothing_is_written(
         assert all(key in ended.err for key in keys), ended.err
         assert everything(run) == before
         assert events(run) == accounts
-    assert len(server.bill()) == billed
+    assert len(server.final_bill()) == billed
 
 
 def test_the_bundled_server_is_not_started_for_a_resume_that_is_refused(orch, tmp_path):

@@ -1,0 +1,1 @@
+"""One of each thing that orch takes from other packages: see docs/extending.md of orch."""

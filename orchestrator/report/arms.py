@@ -1,0 +1,98 @@
+"""From a stored run to what its report says of each arm: counts, coverage, money.
+
+Dollars of a point on the curve are two numbers. `as_bought`: what this run had committed
+(settled and uncertain) through round k. `at_k`: what buying k attempts afresh costs at the run's
+mean usage, with the prompt paid once per request of the run's batch size, the first of them
+without a prompt cache. With a Repricing both, and all totals, are by other prices than those of
+the run. What needs more than counts (laws, forecasts, selection) is added by `collect`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from budgets.ledger import Ledger
+from orchestrator.analysis.flops import Shape
+from orchestrator.report.compute import gpu_hours, operations, shape_for
+from orchestrator.report.data import ArmReport, CoveragePoint
+from orchestrator.report.estimate import Curve, estimate
+from orchestrator.report.others import other_verdicts, said_of, said_of_excluded
+from orchestrator.report.paid import Money
+from orchestrator.report.reprice import Repricing, reprice, unrepriced
+from orchestrator.store.reader import ArmRow, RunReader
+
+
+def read_arms(
+    reader: RunReader,
+    shapes: Mapping[str, Shape] | None = None,
+    by: Repricing | None = None,
+) -> list[ArmReport]:
+    """Every arm of a run, in order; raises ConfigError.
+
+    `shapes` of models that orch does not know, by name. `by`: other prices than the run's own.
+    """
+    ledger = Ledger.read(reader.events())
+    return [_arm(reader, arm, ledger, shapes or {}, by) for arm in reader.arms()]
+
+
+def _arm(
+    reader: RunReader,
+    arm: ArmRow,
+    ledger: Ledger,
+    shapes: Mapping[str, Shape],
+    by: Repricing | None,
+) -> ArmReport:
+    verifier = str(arm.spec["verifier"])
+    problems = reader.problems(arm.problem_set)
+    counts = reader.slot_counts(arm.number, len(problems), verifier)
+    totals = ledger.totals(f"arm:{arm.number}")
+    # What a dead process left open is uncertain; a reader must not count it as free.
+    settled, uncertain = totals.settled, totals.uncertain + totals.reserved
+    repriced, notes = None, list[str]()
+    if by is not None and arm.spec.get("price") is not None:
+        repriced = reprice(reader, arm, ledger, by)
+        settled, uncertain, notes = repriced.settled, repriced.uncertain, repriced.notes
+    elif by is not None and settled + uncertain:
+        notes = [unrepriced(arm, by)]
+    money = Money(reader, arm, ledger, settled + uncertain, repriced)
+    curve = estimate(reader, arm, counts, verifier)
+    others = other_verdicts(reader, arm, verifier, curve.ks, uniform=curve.uniform)
+    said = [said_of(one, verifier, len(problems)) for one in others]
+    shape = shape_for(arm.model, shapes) if curve.uniform else None
+    work = operations(reader, arm, len(problems), shape, curve.ks)
+    return ArmReport(
+        provider=arm.provider,
+        model=arm.model,
+        task=_named(arm.task),
+        policy=arm.policy,
+        estimator=curve.estimator,
+        verifier=verifier,
+        problem_ids=tuple(problem.id for problem in problems),
+        n=tuple(counts.judged.tolist()),
+        c=tuple(counts.passed.tolist()),
+        censored=int(counts.censored.sum()),
+        infra_errors=int(counts.infra.sum()),
+        spent=settled,
+        uncertain=uncertain,
+        fresh=money.fresh() if curve.uniform else None,
+        gpu_hours=gpu_hours(reader, arm, settled + uncertain),
+        points=_points(curve, work, money),
+        others=tuple(others),
+        notes=(*notes, *curve.notes, *said_of_excluded(arm), *said),
+        repriced_on=by.day if by is not None and repriced is not None else "",
+    )
+
+
+def _points(curve: Curve, work: list[float | None], money: Money) -> tuple[CoveragePoint, ...]:
+    bought = money.as_bought(curve.ks)
+    fresh = money.fresh() if curve.uniform else None
+    return tuple(
+        CoveragePoint(k, *shares, spent, fresh.usd_at_k(k) if fresh else spent, flops)
+        for k, shares, spent, flops in zip(curve.ks, curve.shares, bought, work, strict=True)
+    )
+
+
+def _named(task: str) -> str:
+    """A task's name; of a person's own file, the file's."""
+    return Path(task).name if task.endswith(".jsonl") else task

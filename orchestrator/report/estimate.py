@@ -1,0 +1,160 @@
+"""Coverage of one stored arm by the estimator that fits how its attempts were chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+
+import numpy as np
+
+from orchestrator.analysis.band import posterior_band
+from orchestrator.analysis.beta import BetaPosterior
+from orchestrator.analysis.coverage import coverage_curve
+from orchestrator.analysis.grid import points_to
+from orchestrator.analysis.pairing import Estimator, WrongEstimator, fitting
+from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, Batch, survival_curve
+from orchestrator.analysis.unbiased import Floats
+from orchestrator.errors import ConfigError
+from orchestrator.schedule import estimators_of
+from orchestrator.store.reader import ArmRow, RunReader, SlotCounts
+
+Shares = tuple[float, float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Coverage at some k by the estimator that fits the arm's policy."""
+
+    estimator: Estimator
+    ks: list[int]
+    shares: list[Shares]
+    """mean, low, high, low_like, high_like at each k."""
+    notes: list[str]
+
+    @property
+    def uniform(self) -> bool:
+        return self.estimator == "unbiased"
+
+
+def estimate(reader: RunReader, arm: ArmRow, counts: SlotCounts, verifier: str) -> Curve:
+    """The curve of a stored arm, with notes where there is none or it deserves less trust."""
+    solved = counts.passed > 0
+    depth = counts.planned[~solved]
+    step = int(arm.spec["n_per_request"])
+    contiguous = not len(depth) or int(depth.max() - depth.min()) <= step
+    try:
+        estimator = fitting(_estimators(arm), contiguous=contiguous)
+    except WrongEstimator as error:
+        said = f"no coverage: of the policy {arm.policy}, {error}; its counts stand below"
+        return Curve("model", [], [], [said])
+    if estimator == "unbiased":
+        return _unbiased(arm, counts)
+    batches = slot_batches(reader, arm, verifier)
+    if not batches:
+        return Curve(estimator, [], [], ["no coverage yet"])
+    return _model(counts) if estimator == "model" else _survival(counts, batches)
+
+
+def _estimators(arm: ArmRow) -> tuple[str, ...]:
+    """What the arm's policy named when it bought; runs of old do not say, and ask it now."""
+    if "estimators" in arm.spec:
+        return tuple(arm.spec["estimators"])
+    try:
+        return estimators_of(arm.policy)
+    except ConfigError as error:
+        raise WrongEstimator(str(error).rstrip(".")) from None
+
+
+def _unbiased(arm: ArmRow, counts: SlotCounts) -> Curve:
+    """Attempts that were planned beforehand: pass@k up to the fewest of any problem."""
+    most = int(counts.judged.min())
+    notes = []
+    if not most:
+        notes.append("no coverage yet: some problem has no judged attempt")
+    elif most < arm.samples:
+        notes.append(
+            f"coverage is reported up to k = {most}, the fewest judged attempts of any problem"
+        )
+    ks = points_to(most)
+    if not ks:
+        return Curve("unbiased", [], [], notes)
+    curve = coverage_curve(counts.judged, counts.passed, np.array(ks))
+    low = curve.low
+    unknown = counts.censored + counts.infra
+    if unknown.any():
+        # Slots without a verdict widen the interval downwards: there they count as wrong.
+        wrong = coverage_curve(counts.judged + unknown, counts.passed, np.array(ks))
+        low = np.minimum(low, wrong.low)
+    if curve.note:
+        notes.append(curve.note)
+    table = np.stack([curve.mean, low, curve.high, curve.low_like, curve.high_like], axis=1)
+    return Curve("unbiased", ks, _shares(table), notes)
+
+
+def _model(counts: SlotCounts) -> Curve:
+    """Attempts in any order: the beta-binomial model."""
+    failures = counts.judged - counts.passed
+    posterior = BetaPosterior.from_first_successes(failures, counts.passed > 0)
+    ks = points_to(int(counts.planned.max()))
+    low, high = posterior_band(posterior, np.array(ks))
+    rows = np.stack([posterior.coverage(np.array(ks)), low, high, low, high], axis=1)
+    note = "problems were attempted unequally often: coverage is by the beta-binomial model"
+    return Curve("model", ks, _shares(rows), [note])
+
+
+def _survival(counts: SlotCounts, batches: list[Batch]) -> Curve:
+    """Attempts that stopped at a first success: survival by dispatch index."""
+    curve = survival_curve(len(counts.passed), batches)
+    ks = points_to(len(curve.k))
+    if not ks:
+        said = "no coverage yet: no problem's first attempt has a verdict"
+        return Curve("survival", [], [], [said])
+    at = np.array(ks) - 1
+    low, high = (
+        np.minimum(curve.low, curve.mean_low)[at],
+        np.maximum(curve.high, curve.mean_high)[at],
+    )
+    rows = np.stack([curve.mean[at], low, high, low, high], axis=1)
+    notes = []
+    if curve.complete < ks[-1]:
+        notes.append(f"above k = {curve.complete} not every unsolved problem was followed")
+    return Curve("survival", ks, _shares(rows), notes)
+
+
+def _shares(table: Floats) -> list[Shares]:
+    return [(a, b, c, d, e) for a, b, c, d, e in table.tolist()]
+
+
+def slot_batches(reader: RunReader, arm: ArmRow, verifier: str) -> list[Batch]:
+    """Every problem's slots in dispatch order, those of one request together."""
+    # Both come by problem and slot: one problem at a time is in memory.
+    judged = Matching(reader.verdicts(arm.number, verifier))
+    alike: dict[tuple[int, ...], tuple[int, ...]] = {}
+    batches: list[Batch] = []
+    for problem, slots in groupby(reader.slot_requests(arm.number), key=itemgetter(0)):
+        found = {
+            slot: PASSED if kind == "passed" else FAILED
+            for _, slot, kind, _ in judged.of(problem)
+            if kind != "infra_error"
+        }
+        for _, group in groupby(slots, key=itemgetter(2)):
+            outcomes = tuple(found.get(slot, UNKNOWN) for _, slot, _ in group)
+            batches.append(Batch(problem, alike.setdefault(outcomes, outcomes)))
+    return batches
+
+
+class Matching:
+    """Rows that come by ascending problem, handed out problem by problem."""
+
+    def __init__(self, rows: Iterator[tuple[int, int, str, str | None]]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+
+    def of(self, problem: int) -> Iterator[tuple[int, int, str, str | None]]:
+        """The rows of `problem`; those of lower ones are passed over."""
+        while self._next is not None and self._next[0] <= problem:
+            row, self._next = self._next, next(self._rows, None)
+            if row[0] == problem:
+                yield row

@@ -1,0 +1,38 @@
+"""Markup that sections and the page share: everything from outside is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from orchestrator.report.text import visible
+
+
+def one_line(text: str) -> str:
+    """Text from outside as one harmless line, not yet escaped."""
+    return visible(text).replace("\n", " ")
+
+
+def page_list(title: str, lines: Sequence[str]) -> str:
+    """A section of sentences; nothing where there are none."""
+    if not lines:
+        return ""
+    items = "".join(f"<li>{escape(one_line(line))}</li>" for line in lines)
+    return f"<section><h2>{escape(title)}</h2><ul>{items}</ul></section>"
+
+
+def page_table(title: str, said: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A section with a table, its first column words and the others figures."""
+    if not rows:
+        return ""
+    heads = "".join(f"<th>{escape(one_line(cell))}</th>" for cell in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(one_line(cell))}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    quiet = f'<p class="quiet">{escape(one_line(said))}</p>' if said else ""
+    return (
+        f"<section><h2>{escape(title)}</h2>{quiet}"
+        f'<div class="panel scroll"><table><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div></section>"
+    )

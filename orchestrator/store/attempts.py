@@ -1,0 +1,107 @@
+"""Attempts of agents in a run's database: written as they begin and end, with every call.
+
+A call's row commits with its settlement, since both are appended in one stretch. `ending` of an
+attempt is "" while it goes on; one that is still so in a run nobody holds was cut off with its
+process. Read by the session that resumes, by the report, and by whoever asks where money went.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from orchestrator.store.store import RunStore, storable
+from providers.gateway.accounts import Call
+
+PUT_ATTEMPT = "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+PUT_CALL = (
+    "INSERT OR ROLLBACK INTO calls VALUES"
+    " (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+class AttemptRow(NamedTuple):
+    """One attempt of an agent; several may have tried one request's slot."""
+
+    attempt: int
+    request: int
+    started_at: float
+    """Unix time."""
+    ended_at: float | None = None
+    ending: str = ""
+    """done, own_failure, timeout, censored, again; "" while it goes on."""
+    cut: str = ""
+    """The first cap that refused it a call."""
+    reason: str = ""
+    files: str = ""
+    """Where its trajectory and logs lie, below the run's directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptMoney:
+    """What an attempt's calls came to."""
+
+    calls: int
+    settled: int
+    """Picodollars."""
+    unknown: int
+    """Calls whose cost is uncertain."""
+    prompt_tokens: int
+    output_tokens: int
+
+
+class StoreBook:
+    """The gateway's book: calls beside the ledger's events, in one transaction with them."""
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+
+    def put_call(self, call: Call) -> None:
+        used = call.usage
+        tokens = (None,) * 6 if used is None else (
+            used.input_tokens, used.cached_input_tokens, used.cache_write_5m_tokens,
+            used.cache_write_1h_tokens, used.output_tokens, used.reasoning_tokens,
+        )  # fmt: skip
+        row = (
+            call.attempt, call.endpoint, storable(call.model)[:200], call.reservation,
+            call.sent_at, call.latency_s, call.status, call.outcome, int(call.streamed),
+            call.tries, storable(call.usage_raw.decode("utf-8", "replace")), *tokens, call.cost,
+            storable(call.provider_id)[:200],
+        )  # fmt: skip
+        self._store.writer.append(PUT_CALL, row)
+
+    async def durable(self) -> None:
+        await self._store.durable()
+
+
+def put_attempt(store: RunStore, row: AttemptRow) -> None:
+    """Append an attempt as it is now; the whole row each time."""
+    store.writer.append(PUT_ATTEMPT, row._replace(reason=storable(row.reason[:2000])))
+
+
+def highest_attempt(connection: sqlite3.Connection) -> int:
+    """The highest number of an attempt so far; 0 where there is none."""
+    found = connection.execute("SELECT coalesce(max(attempt), 0) FROM attempts").fetchone()
+    return int(found[0])
+
+
+def attempts(connection: sqlite3.Connection) -> Iterator[AttemptRow]:
+    """Every attempt, in the order of their starts."""
+    for row in connection.execute(
+        "SELECT attempt, request, started_at, ended_at, ending, cut, reason, files FROM attempts"
+        " ORDER BY attempt"
+    ):
+        yield AttemptRow(*row)
+
+
+def money_by_attempt(connection: sqlite3.Connection) -> dict[int, AttemptMoney]:
+    """What the calls of each attempt came to; refused calls do not count."""
+    rows = connection.execute(
+        "SELECT attempt, count(*), coalesce(sum(cost), 0), sum(cost IS NULL),"
+        " coalesce(sum(input_tokens + cached_input_tokens + cache_write_5m_tokens"
+        " + cache_write_1h_tokens), 0), coalesce(sum(output_tokens), 0)"
+        " FROM calls WHERE reservation > 0 GROUP BY attempt"
+    )
+    return {row[0]: AttemptMoney(*row[1:]) for row in rows}

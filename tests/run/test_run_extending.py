@@ -1,0 +1,65 @@
+"""The example package, installed from outside the tree: one task, provider, verifier and policy."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "orch_example"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the example as pip installs it, so that its entry points are found."""
+    target = tmp_path_factory.mktemp("installed")
+    # A copy, since building leaves files beside the source.
+    source = shutil.copytree(EXAMPLE, tmp_path_factory.mktemp("source") / "orch_example")
+    subprocess.run(
+        [
+            sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
+            "--no-index", "--target", target, source,
+        ],
+        check=True, timeout=120,
+    )  # fmt: skip
+    return target
+
+
+def asked(orch: Callable[..., Any], installed: Path, *arguments: object) -> Any:
+    root = Path(__file__).resolve().parents[2]
+    return orch(
+        "run", "--provider", "dice", "--model", "fair-die", "--gpu-hour", "0", *arguments,
+        PYTHONPATH=f"{root}:{installed}",
+    )  # fmt: skip
+
+
+def test_a_strangers_task_provider_verifier_and_policy_make_a_run(
+    orch: Callable[..., Any], installed: Path
+) -> None:
+    ran = asked(
+        orch, installed, "--task", "rounding", "--policy", "hardest-last", "--samples", 40, "--json"
+    )
+    assert ran.code == 0, ran.err
+    (row,) = ran.json["rows"]
+    assert (row["task"], row["verifier"], row["policy"]) == ("rounding", "nearest", "hardest-last")
+    assert row["samples"] == 240
+    assert row["estimator"] == "unbiased pass@k"
+    # A fair die: one throw in six is right, and all but one problem in a thousand is solved by 40.
+    assert row["solved"] == 6
+    assert 0.05 < row["coverage"][0]["mean"] < 0.35
+
+
+def test_a_policy_without_an_estimator_is_refused_before_anything_is_bought(
+    orch: Callable[..., Any], installed: Path, tmp_path: Path
+) -> None:
+    refused = asked(
+        orch, installed, "--task", "rounding", "--policy", "no-estimator", "--out", tmp_path / "x"
+    )
+    assert refused.code == 2
+    assert "no-estimator" in refused.err and "estimator" in refused.err
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,128 @@
+"""The house stays a house: arrows point down, no import runs in a circle, no room is too large."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("budgets", "verifiers", "providers", "orchestrator")
+MOST_LINES = 450
+MOST_FUNCTION_LINES = 60
+MOST_ROOMS = 14
+
+BELOW = {
+    "budgets": set(),
+    "verifiers": set(),
+    "providers": {"budgets"},
+    "orchestrator": {"budgets", "verifiers", "providers"},
+}
+"""What each package may import beside itself."""
+
+
+def product() -> dict[str, Path]:
+    """Every module of the product by its dotted name."""
+    modules = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            modules[name.removesuffix(".__init__")] = path
+    return modules
+
+
+MODULES = product()
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The modules of the product that a file imports when it is run, also inside functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for part in node.body
+        for inner in ast.walk(part)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in MODULES else node.module for name in inner]
+        else:
+            continue
+        yield from (name for name in names if name in MODULES)
+
+
+def test_arrows_between_packages_point_down() -> None:
+    wrong = [
+        f"{name} imports {other}"
+        for name, path in MODULES.items()
+        for other in imported(path)
+        if (here := name.partition(".")[0]) != (there := other.partition(".")[0])
+        and there not in BELOW[here]
+    ]
+    assert wrong == []
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    arrows = {name: set(imported(path)) - {name} for name, path in MODULES.items()}
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as circle:
+        pytest.fail(" <- ".join(circle.args[1]))
+
+
+def test_no_wing_of_the_orchestrator_is_part_of_a_circle() -> None:
+    def wing(name: str) -> str:
+        return ".".join(name.split(".")[:2])
+
+    arrows: dict[str, set[str]] = {}
+    for name, path in MODULES.items():
+        if name.startswith("orchestrator."):
+            others = {wing(other) for other in imported(path) if other.startswith("orchestrator.")}
+            arrows.setdefault(wing(name), set()).update(others - {wing(name)})
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as circle:
+        pytest.fail(" <- ".join(circle.args[1]))
+
+
+def test_the_orchestrator_is_seen_at_one_look() -> None:
+    rooms = [
+        path.name
+        for path in (ROOT / "orchestrator").iterdir()
+        if path.name not in ("__init__.py", "py.typed", "__pycache__")
+    ]
+    assert len(rooms) <= MOST_ROOMS, sorted(rooms)
+
+
+def test_no_file_is_too_long() -> None:
+    lines = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    long = {
+        f"{name}.{node.name}": node.end_lineno - node.lineno + 1
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno
+        if node.end_lineno - node.lineno + 1 > MOST_FUNCTION_LINES
+    }
+    assert long == {}
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [
+        name
+        for name, path in MODULES.items()
+        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert silent == []
