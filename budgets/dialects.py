@@ -187,6 +187,11 @@ def read_usage(raw: object, answer: Mapping[str, Any] | None = None, *, said: in
                     tuple(unread))  # fmt: skip
 
 
+def usage_of(raw: object) -> Usage | None:
+    """The least that a usage object can mean; None where it says nothing credible."""
+    return read_usage(raw).usage
+
+
 def _plain(raw: dict[str, Any], said: int) -> Reported:
     prompt, output = whole(raw.get("prompt_tokens")), whole(raw.get("completion_tokens"))
     total = whole(raw.get("total_tokens")) or 0

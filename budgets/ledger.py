@@ -315,6 +315,11 @@ class Ledger:
             for reservation, held in self._uncertain.items()
         ]
 
+    def worst_of(self, reservation: int) -> int:
+        """What is set aside, or counts as uncertain, for a reservation; 0: it is finished."""
+        held = self._open.get(reservation) or self._uncertain.get(reservation)
+        return 0 if held is None else held.amount
+
     @property
     def open_reservations(self) -> int:
         """How many reservations are under way."""

@@ -98,11 +98,12 @@ class BadResponse(ProviderError):
         message: str,
         *,
         sent: Sent,
+        status: int | None = None,
         body: bytes = b"",
         answer: SampleResponse | None = None,
         of_a_model: bool = True,
     ) -> None:
-        super().__init__(message, sent=sent)
+        super().__init__(message, sent=sent, status=status)
         self.body = body
         """What came, as it came."""
         self.answer = answer

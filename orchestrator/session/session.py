@@ -396,7 +396,7 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
     """Arms as they are in this session: the wanted samples and the price may have changed."""
     import msgspec
 
-    store.put_meta("prices", prepared.prices)
+    store.put_meta("prices", prepared.book.snapshot)
     for arm, problem_set in zip(arms, problem_sets(arms), strict=True):
         spec = {
             **msgspec.to_builtins(arm.spec),
