@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from providers.errors import BadResponse, ProviderError
-from providers.keys import Key
+from providers.keys import Key, KeyFilter, without_key
 from providers.lane import Lane
 from providers.refusals import Asked, refusal
 from providers.sample import Capabilities, Sending
@@ -36,6 +36,7 @@ class LaneProvider:
         self.capabilities = capabilities
         self._lane = lane
         self._key = key
+        self._filter = KeyFilter(key)
         self._key_variable = key_variable
         self._host = lane.base_url.host or ""
         self._where = f"{name} ({self._host}:{lane.base_url.port})"
@@ -45,7 +46,7 @@ class LaneProvider:
 
     async def models(self) -> list[str]:
         """The ids of the models that the server offers."""
-        answer = await self._lane.ask("GET", self.models_path, None, Sending())
+        answer = await self._ask("GET", self.models_path, None, Sending())
         if not 200 <= answer.status < 300:
             raise self._refusal(answer, "a list of models", self.models_path)
         return model_ids(answer.body, self._where)
@@ -58,7 +59,7 @@ class LaneProvider:
         self, path: str, body: Mapping[str, Any], model: str, sending: Sending
     ) -> Answer:
         """The answer to one request for a sample; raises ProviderError."""
-        answer = await self._lane.ask("POST", path, body, sending)
+        answer = await self._ask("POST", path, body, sending)
         if not 200 <= answer.status < 300:
             error = self._refusal(answer, model, path)
             sending.sent = error.sent
@@ -71,6 +72,20 @@ class LaneProvider:
 
     def _refusal(self, answer: Answer, model: str, path: str) -> ProviderError:
         return refusal(answer.status, answer.headers, answer.body, self._asked(model, path))
+
+    async def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
+    ) -> Answer:
+        """The lane's answer, without the key wherever the server echoes it."""
+        try:
+            answer = await self._lane.ask(method, path, body, sending)
+        except ProviderError as error:
+            error.args = (without_key(str(error), self._key), *error.args[1:])
+            raise
+        clean = self._filter.clean(answer.body)
+        if clean is not answer.body:
+            answer = Answer(answer.status, answer.headers, clean)
+        return answer
 
 
 class _Model(msgspec.Struct):

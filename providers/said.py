@@ -49,7 +49,7 @@ def read_error(body: bytes) -> Said:
     try:
         parsed, _ = read_json(body)
     except Unreadable:
-        return Said(body[:2000].decode("utf-8", "replace"))
+        return Said(body[:20_000].decode("utf-8", "replace"))
     return said_by(error_in(parsed) or parsed)
 
 

@@ -17,8 +17,11 @@ from budgets.dialects import NOTHING, Reported
 from budgets.usage import Usage
 from providers.errors import Sent
 
-FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "broken", "other"]
-"""What they mean: providers/finish.py."""
+FinishReason = Literal[
+    "stop", "length", "content_filter", "tool_calls", "broken", "other", "budget", "timeout"
+]
+"""What servers' words mean (providers/finish.py); the last two end agents only: a cap of the
+attempt's own, its time."""
 
 
 @dataclass(slots=True)

@@ -46,7 +46,7 @@ class UnknownRule(Exception):
 
 
 def rule_names() -> list[str]:
-    """Every rule that can be had by name: ours first, then those of other packages, sorted."""
+    """Every rule by name: ours first, then those of other packages, sorted."""
     others = {point.name for point in entry_points(group=GROUP)} - _RULES.keys()
     return [*_RULES, *sorted(others)]
 

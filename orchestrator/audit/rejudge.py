@@ -110,7 +110,7 @@ def task_of(arm: ArmRow, options: TaskOptions) -> Task:
     try:
         return load_task(arm.task, options)
     except TaskError as error:
-        raise ConfigError(f"The verifier of the arm {arm.key} cannot be had: {error}") from None
+        raise ConfigError(f"The verifier of the arm {arm.key} cannot be used: {error}") from None
 
 
 async def judge_again(

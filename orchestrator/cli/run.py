@@ -27,14 +27,17 @@ ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
     "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "batch", "prompt_style", "data",
     "verifier", "few_shot_file", "few_shot_count", "subset", "lean_project",
+    "agent", "agent_image", "agent_paths", "agent_time_s", "call_budget", "attempt_budget",
+    "attempt_calls", "problem_budget",
 )  # fmt: skip
 STUDY_KEYS = (
     "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
     "limits", "prices", "judge_jobs", "name",
-    "sandbox",
+    "sandbox", "agent_jobs",
 )  # fmt: skip
+DOLLARS = ("budget", "gpu_hour", "call_budget", "attempt_budget", "problem_budget")
 
-
+Last = Callable[[], int]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -87,8 +90,20 @@ def option(*names: str, **attributes: Any) -> Decorator:
         "and leave out the problems whose references fail.")  # fmt: skip
 @option("--lean-project", metavar="DIR", help="Lean project against which proofs are checked.")
 @option("--sandbox", metavar="NAME", help="Sandbox tier for judging; see `orch doctor`.")
-@option("--i-trust-this-code", is_flag=True,
-              help="With --sandbox none: judge without a sandbox.")  # fmt: skip
+@option("--agent", metavar="COMMAND", help="An attempt is a run of this command, with {problem}, "
+        "{workdir}, {output} and {model} filled in; see docs/agents.md.")  # fmt: skip
+@option("--agent-image", metavar="IMAGE", help="Container image in which agents run; without one "
+        "they run in the cell.")  # fmt: skip
+@option("--agent-path", "agent_paths", multiple=True, metavar="PATH",
+        help="A path of this machine that agents may read; repeatable.")  # fmt: skip
+@option("--agent-time-s", type=float, help="Seconds of one attempt.  [1800]")
+@option("--agent-jobs", type=click.IntRange(min=1), help="Agents at work at once.  [cores]")
+@option("--attempt-budget", metavar="USD", help="Dollars of one attempt; what it has then counts.")
+@option("--attempt-calls", type=click.IntRange(min=1), help="Calls of one attempt.")
+@option("--call-budget", metavar="USD", help="Dollars that one call may cost at worst.")
+@option("--problem-budget", metavar="USD", help="Dollars of all attempts at one problem.")
+@option("--i-trust-this-code", is_flag=True, help="With --sandbox none: judge without a sandbox; "
+        "with --agent: run it without.")  # fmt: skip
 @option("--judge-jobs", type=int, help="Verifiers at work at once.")
 @option("--dry-run", is_flag=True, help="Price the plan; nothing is bought.")
 @option("--pilot", type=click.IntRange(min=1), metavar="N",
@@ -108,7 +123,7 @@ def run(**given: Any) -> None:
 
     Settings come from the command line, then ORCH_ variables, then the STUDY.toml.
     """
-    from orchestrator.errors import ConfigError
+    from orchestrator.errors import ConfigError, OrchError
 
     given = {key: value for key, value in given.items() if value is not None and value != ()}
     how = How(
@@ -139,7 +154,16 @@ def run(**given: Any) -> None:
         study, said = asyncio.run(without_unsound(study))
         for sentence in said:
             click.echo(sentence, err=True)
-    sys.exit(asyncio.run(run_study(study, directory, how)))
+    try:
+        last = asyncio.run(run_study(study, directory, how))
+        code = last()
+    except (OrchError, click.ClickException, click.Abort):
+        raise
+    except Exception as error:
+        from orchestrator.cli.escaped import told
+
+        raise told(error, directory / "logs") from None
+    sys.exit(code)
 
 
 def what_was_typed(keys: tuple[str, ...], trust: bool) -> Typed:
@@ -179,8 +203,9 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
         document, source = read_study(study_file), str(study_file)
     arm_values = {key: given[key] for key in ARM_KEYS if key in given}
     study_values = {key: given[key] for key in STUDY_KEYS if key in given}
-    if "stop" in arm_values:
-        arm_values["stop"] = list(arm_values["stop"])
+    for name in ("stop", "agent_paths"):
+        if name in arm_values:
+            arm_values[name] = list(arm_values[name])
     if str(arm_values.get("n_per_request", "auto")).isdecimal():
         arm_values["n_per_request"] = int(arm_values.get("n_per_request", "auto"))
     if not isinstance(document["arms"], list) or not isinstance(document["study"], dict):
@@ -199,7 +224,7 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
                 raise ConfigError("No task is named; give --task NAME or --task FILE.jsonl.")
             arm["task"] = "arithmetic"
     for values in (*arms, document["study"], study_values):
-        for key in ("budget", "gpu_hour"):
+        for key in DOLLARS:
             if isinstance(values.get(key), int | float):
                 values[key] = str(values[key])
     whole = {"study": {**document["study"], **study_values}, "arms": arms}
@@ -249,14 +274,15 @@ class How(NamedTuple):
     yes: bool
 
 
-async def run_study(study: Study, directory: Path, how: How) -> int:
-    """Prepare, run, report; returns the exit code."""
+async def run_study(study: Study, directory: Path, how: How) -> Last:
+    """Prepare and run; returns what is left to say, which returns the exit code."""
     from rich.console import Console
 
     from orchestrator.cli.announce import announce
     from orchestrator.cli.quote import confirm
     from orchestrator.plan.prepare import amount, prepare
-    from orchestrator.session.session import RunOptions, refuse_used, run_session
+    from orchestrator.session.opening import refuse_used
+    from orchestrator.session.session import RunOptions, run_session
 
     console = Console(stderr=True)
     if not how.resume:
@@ -268,14 +294,13 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
         announce(console, first, directory, resume=how.resume)
         ending = await run_session(first, options)
         if ending.exit_code or not agreed(console, study, options, over, how):
-            finish(options, ending, how)
-            return ending.exit_code
+            return ended(options, ending, how)
         options = replace(options, resume=True)
     prepared = await prepare(study, how.typed)
     if how.dry_run:
         await close_providers(prepared)
         say_quote(console, prepared, how.as_json)
-        return 0
+        return lambda: 0
     if not how.pilot:
         try:
             confirm(prepared, over, yes=how.yes)
@@ -284,8 +309,18 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
             raise
     announce(console, prepared, directory, resume=options.resume)
     ending = await run_session(prepared, options)
-    finish(options, ending, how)
-    return ending.exit_code
+    return ended(options, ending, how)
+
+
+def ended(options: RunOptions, ending: Ending, how: How) -> Last:
+    """The last lines, to be said once the loop and all that it held are closed."""
+    from orchestrator.cli.ending import finish
+
+    def last() -> int:
+        finish(options.console, options.directory, ending, as_json=how.as_json, typed=how.typed)
+        return ending.exit_code
+
+    return last
 
 
 def with_samples(study: Study, most: int) -> Study:
@@ -319,6 +354,7 @@ def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
 
 def agreed(console: Console, study: Study, options: RunOptions, over: int, how: How) -> bool:
     """Say what the rest of the plan will cost by the pilot, and ask."""
+    from orchestrator.cli.ending import resume_command
     from orchestrator.cli.quote import ask, forecast_rest
     from orchestrator.errors import ConfigError
     from orchestrator.plan.prepare import DEFAULT_SAMPLES
@@ -340,66 +376,6 @@ def agreed(console: Console, study: Study, options: RunOptions, over: int, how: 
         return False
     except ConfigError as error:
         most = max(wanted)
-        again = f"{resume_command(options.directory, how)} --samples {most} --yes"
+        again = f"{resume_command(options.directory, how.typed)} --samples {most} --yes"
         raise ConfigError(f"{error} The pilot is kept; go on with: {again}") from None
     return True
-
-
-def finish(options: RunOptions, ending: Ending, how: How) -> None:
-    """Print and keep the report, where the run is, and what to type next."""
-    from contextlib import closing
-
-    from rich.console import Console
-
-    from orchestrator.cli.flags import with_flags
-    from orchestrator.report.arms import read_arms
-    from orchestrator.report.document import document, print_arms
-    from orchestrator.report.text import visible
-    from orchestrator.session.session import replace_text
-    from orchestrator.store.reader import RunReader
-
-    with closing(RunReader(options.directory)) as reader:
-        arms = read_arms(reader)
-    report = document(str(options.directory), arms)
-    report["exit_code"] = ending.exit_code
-    report["reasons"] = ending.reasons
-    text = json.dumps(report, indent=2) + "\n"
-    try:
-        replace_text(options.directory / "summary.json", text)
-    except OSError as error:
-        ending.notes.append(f"summary.json cannot be written: {error.strerror}")
-    console = options.console
-    if how.as_json:
-        click.echo(text, nl=False)
-    else:
-        print_arms(Console(), arms)
-    for note in ending.notes:
-        console.print(
-            f"note: {visible(with_flags(note))}", highlight=False, markup=False, soft_wrap=True
-        )
-    for reason in ending.reasons:
-        said = f"Ended early: {visible(with_flags(reason)).rstrip('.')}."
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"The run is in {options.directory}", highlight=False, markup=False)
-    nexts = [f"orch report {_shell(options.directory)}"]
-    if ending.exit_code:
-        nexts.insert(0, resume_command(options.directory, how))
-    console.print("Next: " + "   or: ".join(nexts), highlight=False, markup=False, soft_wrap=True)
-
-
-def resume_command(directory: Path, how: How) -> str:
-    """What continues the run. Keys and prices are no part of it, so that they are typed again."""
-    import shlex
-
-    words = ["orch", "run", "--resume", str(directory)]
-    for key in how.typed.keys:
-        words += ["--api-key-env", f"{key.variable}@{key.host}" if key.host else key.variable]
-    if how.typed.prices:
-        words += ["--prices", how.typed.prices]
-    return shlex.join(words)
-
-
-def _shell(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))

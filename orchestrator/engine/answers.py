@@ -94,7 +94,7 @@ class Answers:
         for choice in choices:
             slot = ticket.first_slot + choice
             self._store.put_censored(
-                arm.number, ticket.problem, slot, ticket.request, choice, why, raw, text
+                arm.number, ticket.problem, slot, ticket.request, choice, why, text, raw
             )
             self._schedule.resolved(arm.number, ticket.problem, slot, None)
 

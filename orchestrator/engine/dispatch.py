@@ -15,6 +15,7 @@ import time
 from msgspec import structs
 
 from budgets.ledger import RUN, DoesNotFit, LedgerFault
+from orchestrator.engine.agents import Agents
 from orchestrator.engine.seeds import request_seed
 from orchestrator.engine.shared import Shared
 from orchestrator.engine.ticket import Ticket
@@ -35,7 +36,9 @@ class Dispatch:
         *,
         study_seed: int,
         unfinished: list[Ticket],
+        agents: Agents | None,
     ) -> None:
+        self._agents = agents
         self._arms = shared.arms
         self._schedule = shared.schedule
         self._store = shared.store
@@ -187,6 +190,8 @@ class Dispatch:
     def _reserve(self, arm: ReadyArm, problem: int, n: int, request: int) -> int:
         if arm.meter is not None and arm.meter.exhausted:
             raise DoesNotFit(arm.scopes[0] if arm.spec.budget else RUN, 0, 0)
+        if arm.agent is not None and self._agents is not None:
+            self._agents.check_room(arm)
         return self._ledger.reserve(arm.worst(problem, n), arm.scopes, f"request {request}")
 
     def _in_flight(self, arm: ReadyArm, scope: str) -> int:

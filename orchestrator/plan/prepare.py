@@ -23,6 +23,7 @@ from budgets.prices import PriceBook, Unpriced
 from budgets.profile import ProfileError
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems as problem_sets
+from orchestrator.plan.agents import AgentSetting, agents_at_once, one_slot_each, setting_of
 from orchestrator.plan.openfiles import connections_allowed
 from orchestrator.plan.ready import ReadyArm, other_price
 from orchestrator.plan.request import (
@@ -86,6 +87,7 @@ class PreparedArm:
     """None for the bundled model until its server runs."""
     batches: tuple[BatchLane, Exchange] | None = None
     """The batch API, and what to close after it."""
+    agent: AgentSetting | None = None
 
     async def aclose(self) -> None:
         """Close whatever was opened to the arm's provider."""
@@ -196,7 +198,8 @@ def _prepare_arm(
 ) -> PreparedArm:
     if spec.budget:
         amount(spec.budget, "an arm's budget")
-    spec = chat_where_needed(spec, spec.model, notes)
+    agent = setting_of(spec, trust=trust)
+    spec = chat_where_needed(spec, spec.model, notes) if agent is None else one_slot_each(spec)
     task = problem_sets.load(spec, study, trust=trust)
     problems = problem_sets.select(task, spec, study)
     bundled = spec.provider == "local" and not spec.model and not spec.base_url
@@ -225,7 +228,9 @@ def _prepare_arm(
     if hasattr(verifier, "start"):
         # What judges in processes of its own is worth asking once per distinct text.
         verifier = Deduplicating(verifier)
-    return PreparedArm(spec, task, problems, endpoint, price, base, limiters[endpoint], verifier)
+    return PreparedArm(
+        spec, task, problems, endpoint, price, base, limiters[endpoint], verifier, agent=agent
+    )
 
 
 def replace_arm(spec: Arm, **changes: object) -> Arm:
@@ -383,8 +388,10 @@ def make_limiter(study: Study, endpoint: Endpoint, notes: list[str]) -> Limiter:
         if fit != wanted.most:
             text = f"{min(wanted.least, fit)}-{fit}"
         if study.limits:
-            return Limiter.from_profile(study.limits, model=endpoint.model, concurrency=text)
-        return Limiter(concurrency=text)
+            return Limiter.from_profile(
+                study.limits, model=endpoint.model, concurrency=text, timeout_s=study.timeout_s
+            )
+        return Limiter(concurrency=text, timeout_s=study.timeout_s)
     except ProfileError as error:
         raise ConfigError(f"--limits: {error}.") from None
     except ValueError as error:
@@ -408,7 +415,8 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                 model=arm.endpoint.model,
                 problems=arm.problems,
                 provider=arm.provider,
-                limiter=arm.limiter,
+                limiter=arm.limiter if arm.agent is None else agents_at_once(prepared.study),
+                agent=arm.agent,
                 verifier=arm.verifier,
                 price=arm.price,
                 price_stated=prepared.book.stated(*priced) is not None,
@@ -418,6 +426,7 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                     # All requests of a batch run at once: none can go ahead.
                     enabled=arm.price is not None
                     and arm.batches is None
+                    and arm.agent is None
                     and arm.provider.capabilities.prompt_cache != "none"
                 ),
                 base=arm.base,

@@ -10,6 +10,7 @@ from budgets.limits import Limiter
 from budgets.meter import TimeMeter
 from budgets.price import Price
 from budgets.prices import PriceBook
+from orchestrator.plan.agents import AgentSetting
 from orchestrator.plan.study import Arm
 from orchestrator.tasks.base import Problem
 from providers.affinity import CacheWarmer
@@ -48,6 +49,8 @@ class ReadyArm:
     scopes: tuple[str, ...] = ()
     lane: BatchLane | None = None
     """The provider's batch API, through which the arm is bought; None: request by request."""
+    agent: AgentSetting | None = None
+    """How an attempt is made where it is an agent's whole work; None: it is one request."""
     closed: bool = False
     answered: bool = False
     """Whether anything was answered in this session."""
@@ -73,7 +76,8 @@ class ReadyArm:
 
     def worst(self, problem: int, n: int) -> int:
         """The most that one request can cost, in picodollars."""
-        if self.price is None:
+        if self.price is None or self.agent is not None:
+            # An agent's calls are reserved one by one.
             return 0
         bound = self.prompt_bounds[problem]
         worst = self._worst.get((bound, n))

@@ -51,6 +51,21 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     few_shot_count: int | None = None
     """Examples in a prompt; None: the task's own count."""
     lean_project: str = ""
+    agent: str = ""
+    """The command whose run is one attempt: see orchestrator/plan/agents.py; "": plain sampling."""
+    agent_image: str = ""
+    """The container image in which it runs; "": the cell."""
+    agent_paths: list[str] = []
+    """Paths of this machine that it may read."""
+    agent_time_s: float = 1800.0
+    call_budget: str = ""
+    """Dollars that one of its calls may cost at worst."""
+    attempt_budget: str = ""
+    """Dollars of one attempt."""
+    attempt_calls: int = 0
+    """Calls of one attempt; 0: any number."""
+    problem_budget: str = ""
+    """Dollars of all attempts at one problem."""
     exclude: list[str] = []
     """Ids of problems left out, for example those whose reference fails its own verifier."""
 
@@ -76,6 +91,8 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     prices: str = ""
     launch: bool = False
     judge_jobs: int = 0
+    agent_jobs: int = 0
+    """Agents at work at once; 0: one per core."""
     sandbox: str = ""
 
 
@@ -121,6 +138,8 @@ def whole_paths(document: dict[str, Any], study_file: Path | None) -> None:
 
     for arm in document["arms"]:
         arm.update({key: whole(arm[key]) for key in ARM_PATHS if key in arm})
+        if isinstance(arm.get("agent_paths"), list):
+            arm["agent_paths"] = [whole(path) for path in arm["agent_paths"]]
         if str(arm.get("task", "")).endswith(".jsonl"):
             arm["task"] = whole(arm["task"])
     study = document["study"]

@@ -21,6 +21,7 @@ from orchestrator.report.others import other_verdicts, said_of, said_of_excluded
 from orchestrator.report.paid import Money
 from orchestrator.report.reprice import Repricing, reprice, unrepriced
 from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.store.schema import NOTE_KEY
 
 
 def read_arms(
@@ -79,7 +80,7 @@ def _arm(
         gpu_hours=gpu_hours(reader, arm, settled + uncertain),
         points=_points(curve, work, money),
         others=tuple(others),
-        notes=(*notes, *curve.notes, *said_of_excluded(arm), *said),
+        notes=(*notes, *curve.notes, *said_of_excluded(arm), *said, *reader.metas(NOTE_KEY)),
         repriced_on=by.day if by is not None and repriced is not None else "",
     )
 

@@ -1,7 +1,7 @@
 """Servers that are paid by the hour: their meters, and what a crash left unwatched.
 
-A meter runs from before its server starts until the server is let go. A server whose money ends
-while it is still starting is let go as well.
+A meter runs from before its server starts until the server is given up. A server whose money ends
+while it is still starting is given up as well.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from budgets.clock import mark
 from budgets.ledger import RUN, DoesNotFit, Ledger, LedgerFault
 from budgets.meter import TimeMeter, count_gaps
 from budgets.money import usd
@@ -91,7 +92,7 @@ def unwatched(ledger: Ledger, directory: Path) -> list[str]:
 
     For a ledger that was just opened.
     """
-    gap = count_gaps(ledger, time.time())
+    gap = count_gaps(ledger, time.time(), mark())
     if not gap:
         return []
     return [
@@ -103,7 +104,7 @@ def unwatched(ledger: Ledger, directory: Path) -> list[str]:
 
 
 async def tick(meters: list[TimeMeter]) -> None:
-    """Keep the meters paid, from before a server starts until it is let go."""
+    """Keep the meters paid, from before a server starts until it is given up."""
     while True:
         for meter in meters:
             meter.tick()
@@ -111,7 +112,7 @@ async def tick(meters: list[TimeMeter]) -> None:
 
 
 async def while_paid(start: asyncio.Task[T], meters: list[TimeMeter]) -> T:
-    """A server that is starting; given up, and let go, where its money ends before it is up."""
+    """A server that is starting; ended where its money ends before it is up."""
     try:
         while not start.done():
             if any(near_the_end(meter) for meter in meters):

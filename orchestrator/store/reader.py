@@ -231,6 +231,11 @@ class RunReader:
         ):
             yield PlannedRequest(*(*row[:6], bool(row[6]), row[7]))
 
+    def highest_attempt(self) -> int:
+        """The highest number of an agent's attempt; 0 where there is none."""
+        row = self._db.execute("SELECT coalesce(max(attempt), 0) FROM attempts").fetchone()
+        return int(row[0])
+
     def open_batches(self) -> list[BatchRow]:
         """The batches of which more may come, in order."""
         found: list[BatchRow] = []
@@ -412,7 +417,8 @@ class RunReader:
             "SELECT coalesce(sum(s.amount), 0) FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
             " AND r.reservation = s.reservation WHERE s.kind = 'resolve'"
             " AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %'"
-            " AND s.reservation NOT IN (SELECT reservation FROM answers)",
+            " AND s.reservation NOT IN (SELECT reservation FROM answers)"
+            " AND s.reservation NOT IN (SELECT reservation FROM calls)",
             (scope,),
         ).fetchone()
         return int(row[0])
@@ -423,7 +429,9 @@ class RunReader:
             "SELECT coalesce(sum(s.amount), 0) FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
             " AND r.reservation = s.reservation WHERE s.kind IN ('settle', 'part', 'resolve')"
             " AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %' AND s.reservation NOT IN"
-            " (SELECT reservation FROM answers WHERE input_tokens IS NOT NULL)",
+            " (SELECT reservation FROM answers WHERE input_tokens IS NOT NULL)"
+            " AND s.reservation NOT IN (SELECT reservation FROM calls WHERE output_tokens"
+            " IS NOT NULL)",
             (scope,),
         ).fetchone()
         return int(row[0])

@@ -23,6 +23,9 @@ from __future__ import annotations
 SPEED_KEY = "speed "
 """How the keys of `meta` begin under which sessions' speeds stand; the rest sorts by time."""
 
+NOTE_KEY = "note "
+"""The same of what sessions said of themselves for reports to come."""
+
 
 def insert(table: str, columns: str, otherwise: str = "ROLLBACK") -> str:
     """The statement that stores one row; `columns` are names with spaces between."""

@@ -21,7 +21,7 @@ import msgspec
 from budgets.journal import Event
 from orchestrator.errors import StoreError
 from orchestrator.store import migrations, schema
-from orchestrator.store.writer import Writer
+from orchestrator.store.writer import Writer, locked
 from providers.sample import Choice, SampleResponse
 from verifiers.verdict import Verdict
 
@@ -32,6 +32,9 @@ written back less often. 16 MiB of write-ahead log."""
 
 MOST_BODY_BYTES = 16 * 2**20
 """Of an answer that could not be read, at most so much is kept."""
+OPENING_PATIENCE_S = 30.0
+LOCK_SAID_EVERY_MS = 1000
+"""How often a wait for another program's lock is looked at (writer.py)."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -42,7 +45,9 @@ lost: looked for and not found. done: nothing more will come of it."""
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     """A connection for writing: write-ahead log, every commit synced."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=OPENING_PATIENCE_S
+    )
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
@@ -51,8 +56,11 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     if create:
         migrations.create(connection)
+        # A copy of the file alone is a whole run from the beginning.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     else:
         migrations.version_of(connection, path)
+    connection.execute(f"PRAGMA busy_timeout={LOCK_SAID_EVERY_MS}")
     return connection
 
 
@@ -77,6 +85,10 @@ class RunStore:
         try:
             self.connection = connect(path, create=create)
         except sqlite3.Error as error:
+            if locked(error):
+                raise StoreError(
+                    f"{path} is held locked by another program; end it, then try again."
+                ) from None
             raise StoreError(f"{path} cannot be opened: {error}.") from None
         self._next_event = self._highest("ledger", "event") + 1
         self._next_request = self._highest("requests", "request") + 1
@@ -96,6 +108,14 @@ class RunStore:
     @property
     def fault(self) -> StoreError | None:
         return self._writer.fault if self._writer else None
+
+    def on_lock(self, said: Callable[[], None]) -> None:
+        """Call `said` on the loop while another program's lock is waited for."""
+        self.writer.on_lock = said
+
+    def checkpoint(self) -> None:
+        """Soon, bring what was committed into the database file itself."""
+        self.writer.checkpoint()
 
     # The ledger's Journal.
 
@@ -128,6 +148,10 @@ class RunStore:
 
     def put_meta(self, key: str, value: str) -> None:
         self.writer.append(schema.PUT_META, (key, value))
+
+    def put_note(self, now: float, text: str) -> None:
+        """What a person should know of a session, as every later report says."""
+        self.put_meta(f"{schema.NOTE_KEY}{now:017.6f}", text)
 
     def put_speed(self, now: float, document: str) -> None:
         """What limited the speed of a session that ends at Unix time `now`."""
@@ -191,14 +215,14 @@ class RunStore:
 
     def put_censored(
         self, arm: int, problem: int, slot: int, request: int, choice: int,
-        why: str = "timeout", raw: str = "", text: str = "",
+        reason: str = "timeout", text: str = "", raw: str = "",
     ) -> None:  # fmt: skip
         """A slot whose draw was cut by something that is not the model: it counts as unknown.
 
-        `text`: what had come of it, which nobody judges.
+        `text`: what had come of it, which nobody judges. `raw`: the server's word for it.
         """
         row = (
-            arm, problem, slot, request, choice, "censored", why, storable(text), None,
+            arm, problem, slot, request, choice, "censored", reason, storable(text), None,
             storable(raw),
         )  # fmt: skip
         self.writer.append(schema.PUT_SAMPLE, row)

@@ -16,7 +16,7 @@ from yarl import URL
 
 from providers.batch.lane import Batch
 from providers.errors import BadResponse, ProviderError
-from providers.keys import Key
+from providers.keys import Key, KeyFilter
 from providers.refusals import Asked, refusal
 from providers.tolerant import Unreadable, read_json
 from providers.transport import Route, Timeouts, Transport, proxy_from_environment
@@ -43,6 +43,7 @@ class Exchange:
         self.base_url = base_url
         self.where = f"{name} ({base_url.host})"
         self._key, self._key_variable = key, key_variable
+        self._filter = KeyFilter(key)
         self._own = transport is None
         self._transport = transport or Transport()
         self._timeouts = timeouts
@@ -86,9 +87,10 @@ class Exchange:
             body,
             timeouts=self._timeouts,
         )
+        said = self._filter.clean(answer.body)
         if not 200 <= answer.status < 300:
-            raise error_from(answer.status, answer.body, self, "batches", answer.headers)
-        return answer.body
+            raise error_from(answer.status, said, self, "batches", answer.headers)
+        return said
 
     def path_of(self, url: str) -> str:
         """The path of a URL that the API gave, if it is on the API's own host."""

@@ -82,7 +82,7 @@ class Server:
         )
 
     async def start(self) -> int:
-        """Listen; returns the port. Raises OSError where the address cannot be had."""
+        """Listen; returns the port. Raises OSError where the address is taken or not ours."""
         await self._runner.setup()
         address = (self._settings.host, self._settings.port)
         site = web.TCPSite(self._runner, *address, backlog=1024)

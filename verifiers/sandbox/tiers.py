@@ -25,7 +25,7 @@ _LIMITS_ONLY = ("memory", "processes", "files", "descriptors", "cpu", "watch")
 
 
 def candidates(wanted: str | None, trust: bool) -> tuple[str, ...]:
-    """The tiers to try, in order. NoSandbox where what was asked for cannot be had."""
+    """The tiers to try, in order. NoSandbox where this machine cannot give what was asked for."""
     if wanted is None:
         if not sys.platform.startswith("linux"):
             raise NoSandbox(

@@ -63,7 +63,7 @@ class Gathering:
             gathered.timer = loop.call_later(SILENCE_S, self._flush, key)
 
     def stop(self) -> None:
-        """Nothing more is handed over: what was only gathered is let go."""
+        """Nothing more is handed over: what was only gathered is released."""
         waiting, self._gathered = self._gathered, {}
         for gathered in waiting.values():
             if gathered.timer is not None:

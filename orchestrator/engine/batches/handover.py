@@ -244,7 +244,7 @@ class Batching:
             self._attempts.give_up(ticket)
         running.phase = "closed"
         self._state.note(
-            f"The results of {running.name} cannot be had ({error}): what it may cost is held as "
+            f"The results of {running.name} cannot be read ({error}): what it may cost is held as "
             "uncertain; --resume asks for them again."
         )
 
