@@ -99,6 +99,7 @@ PUT_FAILURE = insert("failures", "request reservation at kind sent final message
 PUT_VERDICT = insert(
     "verdicts", "arm problem slot verifier kind detail answer tier wall_s cpu_s", "REPLACE"
 )
+RENAME_VERDICTS = "UPDATE OR REPLACE verdicts SET verifier = ? WHERE arm = ? AND verifier = ?"
 PUT_REWARD = insert("rewards", "arm problem slot model reward", "REPLACE")
 PUT_BATCH = insert("batches", "batch arm tag provider_id state at", "REPLACE")
 PUT_BATCHED = insert("batched", "batch place request reservation")

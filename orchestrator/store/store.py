@@ -243,6 +243,10 @@ class RunStore:
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)
 
+    def rename_verdicts(self, arm: int, verifier: str, name: str) -> None:
+        """Keep an arm's verdicts by one verifier under another name."""
+        self.writer.append(schema.RENAME_VERDICTS, (name, arm, verifier))
+
     def put_reward(
         self, arm: int, problem: int, slot: int, model: str, reward: float | None
     ) -> None:
