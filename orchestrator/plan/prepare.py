@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from budgets.bounds import prompt_token_bound
@@ -24,7 +25,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.plan import problems as problem_sets
 from orchestrator.plan.agents import AgentSetting, agents_at_once, one_slot_each, setting_of
 from orchestrator.plan.openfiles import connections_allowed
-from orchestrator.plan.ready import ReadyArm
+from orchestrator.plan.ready import ReadyArm, other_price
 from orchestrator.plan.request import (
     askable,
     chat_where_needed,
@@ -106,8 +107,8 @@ class Prepared:
 
     study: Study
     arms: list[PreparedArm]
-    prices: str
-    """Snapshot id of the prices in force."""
+    book: PriceBook
+    """The prices in force."""
     cap: int | None
     notes: list[str]
     """What a person should know before it starts."""
@@ -140,7 +141,7 @@ async def prepare(study: Study, typed: Typed) -> Prepared:
     except BaseException:
         await close(arms)
         raise
-    return Prepared(study, arms, book.snapshot, cap, notes)
+    return Prepared(study, arms, book, cap, notes)
 
 
 def _settle_keys_and_prices(
@@ -405,6 +406,7 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
         assert arm.provider is not None
         keys[arm.key] = keys.get(arm.key, 0) + 1
         key = arm.key if keys[arm.key] == 1 else f"{arm.key}#{keys[arm.key]}"
+        priced = (arm.endpoint.model, arm.spec.provider, datetime.now(UTC))
         arms.append(
             ReadyArm(
                 number=number,
@@ -417,6 +419,8 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                 agent=arm.agent,
                 verifier=arm.verifier,
                 price=arm.price,
+                price_stated=prepared.book.stated(*priced) is not None,
+                other_price=partial(other_price, prepared.book, *priced),
                 meter=None,
                 warmer=CacheWarmer(
                     # All requests of a batch run at once: none can go ahead.

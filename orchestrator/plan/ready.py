@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from budgets.limits import Limiter
 from budgets.meter import TimeMeter
 from budgets.price import Price
+from budgets.prices import PriceBook
 from orchestrator.plan.agents import AgentSetting
 from orchestrator.plan.study import Arm
 from orchestrator.tasks.base import Problem
@@ -49,8 +52,22 @@ class ReadyArm:
     agent: AgentSetting | None = None
     """How an attempt is made where it is an agent's whole work; None: it is one request."""
     closed: bool = False
+    answered: bool = False
+    """Whether anything was answered in this session."""
+    price_stated: bool = False
+    """Whether a person's own file states the price of what is asked, whatever answers."""
+    other_price: Callable[[str], Price | None] = lambda _: None
+    """The price of another model at the same provider, where one is known."""
     _worst: dict[tuple[int, int], int] = field(default_factory=dict)
     """By prompt bound and n: a plan asks for the same few again and again."""
+    _prices: dict[str, Price | None] = field(default_factory=dict)
+    """By the name of a model that answered."""
+
+    def price_of(self, model: str) -> Price | None:
+        """The price of the model that answered, where it is not the one that was asked."""
+        if model not in self._prices:
+            self._prices[model] = self.other_price(model)
+        return self._prices[model]
 
     @property
     def batch(self) -> bool:
@@ -73,3 +90,16 @@ class ReadyArm:
                 cache_write=self.provider.capabilities.prompt_cache == "explicit",
             )
         return worst
+
+
+def other_price(
+    book: PriceBook, asked: str, provider: str, on: datetime, answered: str
+) -> Price | None:
+    """The price of the model that answered in place of `asked`; None where none is known.
+
+    Where a person's own file states the price of what was asked, only that file may state another.
+    """
+    stated = book.stated(answered, provider, on)
+    if stated is not None or book.stated(asked, provider, on) is not None:
+        return stated
+    return book.listed(answered, provider, on)
