@@ -10,7 +10,8 @@ from __future__ import annotations
 from providers.keys import Key
 from providers.lane import Lane
 from providers.laned import LaneProvider
-from providers.openai_wire import Dialect, read_response, request_body
+from providers.openai_answer import read_response
+from providers.openai_wire import Dialect, request_body
 from providers.sample import Capabilities, SampleRequest, SampleResponse
 
 
@@ -47,4 +48,4 @@ class OpenAIProvider(LaneProvider):
         body = request_body(request, self.capabilities, self._dialect)
         path = "/chat/completions" if request.messages is not None else "/completions"
         answer = await self._post(path, body, request.model, request.sending)
-        return read_response(answer.body, request, answer.headers, self._where)
+        return read_response(answer.body, request, answer.headers, self._asked(request.model, path))

@@ -167,6 +167,10 @@ def run(**given: Any) -> None:
         study_file = directory / "study.toml"
     study = build_study(given, study_file)
     directory = directory or out / run_name(study)
+    if how.resume:
+        from orchestrator.session.stamps import keep_verifiers
+
+        study = keep_verifiers(study, directory)
     # A resumed run's own study already names what it leaves out.
     if exclude_unsound and not how.resume:
         from orchestrator.audit.rejudge import without_unsound

@@ -118,8 +118,8 @@ class Prepared:
 
     study: Study
     arms: list[PreparedArm]
-    prices: str
-    """Snapshot id of the prices in force."""
+    book: PriceBook
+    """The prices in force."""
     cap: int | None
     notes: list[str]
     """What a person should know before it starts."""
@@ -148,7 +148,7 @@ async def prepare(study: Study, typed: Typed) -> Prepared:
     except BaseException:
         await close(arms)
         raise
-    return Prepared(study, arms, book.snapshot, cap, notes)
+    return Prepared(study, arms, book, cap, notes)
 
 
 async def _open(

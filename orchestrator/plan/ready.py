@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 
 from budgets.bounds import prompt_token_bound
 from budgets.limits import Limiter
 from budgets.meter import Meter
 from budgets.price import Price
+from budgets.prices import PriceBook
 from orchestrator.plan.agents import AgentSetting, agents_at_once
 from orchestrator.plan.prepare import Prepared
 from orchestrator.plan.request import requests_per_draw
@@ -53,8 +57,22 @@ class ReadyArm:
     agent: AgentSetting | None = None
     """How an attempt is made where it is an agent's whole work; None: it is one request."""
     closed: bool = False
+    answered: bool = False
+    """Whether anything was answered in this session."""
+    price_stated: bool = False
+    """Whether a person's own file states the price of what is asked, whatever answers."""
+    other_price: Callable[[str], Price | None] = lambda _: None
+    """The price of another model at the same provider, where one is known."""
     _worst: dict[tuple[int, int], int] = field(default_factory=dict)
     """By prompt bound and n: a plan asks for the same few again and again."""
+    _prices: dict[str, Price | None] = field(default_factory=dict)
+    """By the name of a model that answered."""
+
+    def price_of(self, model: str) -> Price | None:
+        """The price of the model that answered, where it is not the one that was asked."""
+        if model not in self._prices:
+            self._prices[model] = self.other_price(model)
+        return self._prices[model]
 
     @property
     def batch(self) -> bool:
@@ -79,6 +97,19 @@ class ReadyArm:
         return worst
 
 
+def other_price(
+    book: PriceBook, asked: str, provider: str, on: datetime, answered: str
+) -> Price | None:
+    """The price of the model that answered in place of `asked`; None where none is known.
+
+    Where a person's own file states the price of what was asked, only that file may state another.
+    """
+    stated = book.stated(answered, provider, on)
+    if stated is not None or book.stated(asked, provider, on) is not None:
+        return stated
+    return book.listed(answered, provider, on)
+
+
 def ready(prepared: Prepared) -> list[ReadyArm]:
     """The arms as the engine uses them, once every provider is open."""
     keys: dict[str, int] = {}
@@ -87,6 +118,7 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
         assert arm.provider is not None
         keys[arm.key] = keys.get(arm.key, 0) + 1
         key = arm.key if keys[arm.key] == 1 else f"{arm.key}#{keys[arm.key]}"
+        priced = (arm.endpoint.model, arm.spec.provider, datetime.now(UTC))
         arms.append(
             ReadyArm(
                 number=number,
@@ -99,6 +131,8 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                 agent=arm.agent,
                 verifier=arm.verifier,
                 price=arm.price,
+                price_stated=prepared.book.stated(*priced) is not None,
+                other_price=partial(other_price, prepared.book, *priced),
                 meter=None,
                 warmer=CacheWarmer(
                     # All requests of a batch run at once: none can go ahead.

@@ -48,6 +48,7 @@ from orchestrator.session.opening import open_store, write_study
 from orchestrator.session.progress import Display, Progress
 from orchestrator.session.resume import Owed, owed, recount, refuse_unresumable, resolved_slots
 from orchestrator.session.speed import session_document
+from orchestrator.session.stamps import set_aside_other_versions
 from orchestrator.session.watch import Watch
 from orchestrator.store.reader import RunReader
 from orchestrator.store.store import RunStore
@@ -131,6 +132,9 @@ async def _session(
             say=lambda text: options.console.print(text, markup=False),
         )
     )
+    if options.resume:
+        aside = await set_aside_other_versions(prepared.arms, store, options.directory)
+        prepared.notes.extend(aside)
     ledger = Ledger.open(store, _caps(prepared))
     resolve_ended(ledger)
     prepared.notes.extend(unwatched(ledger, options.directory))
@@ -343,7 +347,7 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
     """Arms as they are in this session: the wanted samples and the price may have changed."""
     import msgspec
 
-    store.put_meta("prices", prepared.prices)
+    store.put_meta("prices", prepared.book.snapshot)
     for arm, problem_set in zip(arms, problem_sets(arms), strict=True):
         spec = {
             **msgspec.to_builtins(arm.spec),
