@@ -32,10 +32,8 @@ from zlib import crc32
 import msgspec
 
 from budgets.ledger import DamagedJournal
+from orchestrator.store import schema
 from orchestrator.store.directory import SEAL
-
-LEFT_OUT = {"failures": ("failure",)}
-"""Columns that SQLite fills in by itself."""
 
 NOT_COUNTED = {"seal"}
 FIRST = b"\0" * 16
@@ -81,6 +79,7 @@ class Seal:
 
     tables: dict[str, Sums]
     mark: Mark
+    _defaults: dict[tuple[str, str], Any] = field(default_factory=dict)
     _takers: dict[str, Callable[[list[tuple[Any, ...]]], None]] = field(default_factory=dict)
     _reserved: int = 0
 
@@ -121,15 +120,16 @@ class Seal:
             return lambda _: None
         table, columns = found[1], tuple(found[2].split(", "))
         sums = self.tables[table]
-        kept = tuple(name for name in columns if name in sums.columns)
-        missing = set(sums.columns) - set(columns)
-        if missing:
-            raise TypeError(f"{statement!r} leaves out {', '.join(sorted(missing))}")
-        order = [columns.index(name) for name in sums.columns]
-        same = kept == sums.columns == columns
+        same = sums.columns == columns
+        place = {name: index for index, name in enumerate(columns)}
+        left_out = tuple(self._defaults.get((table, name)) for name in sums.columns)
+        order = [place.get(name, len(columns) + i) for i, name in enumerate(sums.columns)]
 
         def take(rows: list[tuple[Any, ...]]) -> None:
-            whole = rows if same else [tuple(row[i] for i in order) for row in rows]
+            whole: Iterable[Row] = rows
+            if not same:
+                longer = ((*row, *left_out) for row in rows)
+                whole = (tuple([row[i] for i in order]) for row in longer)
             sums.rows += len(rows)
             sums.total += sum(map(crc32, map(_encoder.encode, whole)))
 
@@ -174,6 +174,7 @@ def open_seal(connection: sqlite3.Connection) -> Seal:
         _store_new(connection, seal)
     else:
         seal = Seal(*stored)
+    seal._defaults = _defaults(connection)
     _watch_changes(connection, seal)
     return seal
 
@@ -252,23 +253,32 @@ def in_order(rows: Iterable[Any]) -> Iterator[Row]:
 
 
 def counted_columns(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
-    """The columns of every table that is counted."""
-    tables = [
-        name
-        for (name,) in connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-            " ORDER BY name"
-        )
-        if name not in NOT_COUNTED
-    ]
-    return {
-        table: tuple(
-            row[1]
-            for row in connection.execute(f"PRAGMA table_info({table})")
-            if row[1] not in LEFT_OUT.get(table, ())
-        )
-        for table in tables
-    }
+    """The columns of every table that are counted: those that some statement of ours gives."""
+    given: dict[str, set[str]] = {}
+    for statement in vars(schema).values():
+        if isinstance(statement, str) and (found := _PUT.match(statement)):
+            given.setdefault(found[1], set()).update(found[2].split(", "))
+    counted = {}
+    for (table,) in connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        " ORDER BY name"
+    ).fetchall():
+        if table not in NOT_COUNTED:
+            names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            ours = given.get(table, set(names))
+            counted[table] = tuple(name for name in names if name in ours)
+    return counted
+
+
+def _defaults(connection: sqlite3.Connection) -> dict[tuple[str, str], Any]:
+    """By table and column, what SQLite stores where a statement gives nothing."""
+    found = {}
+    for table, names in counted_columns(connection).items():
+        for row in connection.execute(f"PRAGMA table_info({table})").fetchall():
+            if row[1] in names:
+                default = "NULL" if row[4] is None else row[4]
+                (found[table, row[1]],) = connection.execute(f"SELECT {default}").fetchone()
+    return found
 
 
 def recount(connection: sqlite3.Connection, columns: dict[str, tuple[str, ...]]) -> dict[str, Sums]:
