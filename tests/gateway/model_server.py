@@ -75,6 +75,9 @@ class ModelServer:
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
+    def billed(self, line: Line) -> None:
+        """A line is on the bill; for servers that keep it elsewhere too."""
+
     async def _models(self, _: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "scripted"}]})
 
@@ -102,6 +105,7 @@ class ModelServer:
         key = request.headers.get("Authorization", "") or request.headers.get("x-api-key", "")
         billed = fault not in ("429", "503", "500", "401")
         self.lines.append(Line(request.path, key, len(raw) // 4, output, billed, body))
+        self.billed(self.lines[-1])
         if fault in ("429", "503", "500", "401"):
             text = {"429": "rate_limit_exceeded", "401": "invalid_api_key"}.get(fault, "api_error")
             headers = {"retry-after": "0"} if fault == "429" else {}
