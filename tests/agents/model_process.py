@@ -38,8 +38,10 @@ class BilledServer(ModelServer):
     path: Path
 
     def billed(self, line: Line) -> None:
-        row = {"key": line.key, "prompt": line.prompt_tokens, "output": line.output_tokens,
-               "pico": line.pico if line.billed else 0, "text": str(line.body)[-300:]}  # fmt: skip
+        row = {
+            "number": line.number, "prompt": line.prompt_tokens, "output": line.output_tokens,
+            "pico": line.pico if line.billed else 0, "body": line.body,
+        }  # fmt: skip
         with self.path.open("ab") as file:
             os.write(file.fileno(), json.dumps(row).encode() + b"\n")
 
@@ -52,8 +54,22 @@ def play(seed: int, body: dict[str, Any], number: int) -> dict[str, Any] | None:
         if json.dumps(title, ensure_ascii=False)[1:-1] in text:
             draw = random.Random(f"{seed} {number}").random()
             right = (folder / "solution" / "patch.diff").read_text()
-            return {"content": right if draw < 0.5 else WRONG if draw < 0.8 else "I do not know."}
+            said = right if draw < 0.5 else WRONG if draw < 0.8 else "I do not know."
+            return with_tool(body, said) if body.get("tools") else {"content": said}
     return None
+
+
+def with_tool(body: dict[str, Any], said: str) -> dict[str, Any]:
+    """The same by a call of the agent's `bash`; in the next turn the agent is told to submit."""
+    before = [message for message in body.get("messages", ()) if message.get("role") == "tool"]
+    command = f"git apply -p1 <<'END'\n{said}END\n" if said.startswith("---") else "ls"
+    if before:
+        command = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+    call = {"name": "bash", "arguments": json.dumps({"command": command})}
+    return {
+        "content": "Let me see.",
+        "tool_calls": [{"id": f"call_{len(before)}", "type": "function", "function": call}],
+    }
 
 
 async def main() -> None:

@@ -75,6 +75,7 @@ def test_agents_under_a_cap_of_the_run_never_pass_it(book: Book) -> None:
     assert book.rows("SELECT count(*) FROM verdicts WHERE verifier = 'patch'") == [(0,)]
 
 
+@pytest.mark.slow
 def test_agents_with_a_budget_of_their_own_start_only_where_all_of_it_is_free(book: Book) -> None:
     options = book.options("endless", budget="0.05", attempt_budget="0.012", samples=4)
     code, said = book.run(*options)
@@ -86,12 +87,13 @@ def test_agents_with_a_budget_of_their_own_start_only_where_all_of_it_is_free(bo
     even(book)
 
 
+@pytest.mark.slow
 def test_agents_timeouts_crashes_and_floods_are_their_own_failures(book: Book) -> None:
-    for way, ending, reason in (
-        ("sleep", "timeout", "timeout"), ("crash", "own_failure", "stop"),
-        ("flood", "own_failure", "stop"),
+    for way, time_s, ending, reason in (
+        ("sleep", 8, "timeout", "timeout"), ("crash", 90, "own_failure", "stop"),
+        ("flood", 90, "own_failure", "stop"),
     ):  # fmt: skip
-        options = book.options(way, samples=1, filter="ranges", agent_time_s=6, name=way)
+        options = book.options(way, samples=1, filter="ranges", agent_time_s=time_s, name=way)
         code, said = book.run(*options)
         assert code == 0, said
         directory = book.folder / "runs" / way

@@ -27,6 +27,7 @@ PICO_PER_INPUT, PICO_PER_OUTPUT = 3_000_000, 15_000_000
 class Line:
     """One request on the bill."""
 
+    number: int
     path: str
     key: str
     prompt_tokens: int
@@ -104,7 +105,7 @@ class ModelServer:
             output = most + 1000
         key = request.headers.get("Authorization", "") or request.headers.get("x-api-key", "")
         billed = fault not in ("429", "503", "500", "401")
-        self.lines.append(Line(request.path, key, len(raw) // 4, output, billed, body))
+        self.lines.append(Line(number, request.path, key, len(raw) // 4, output, billed, body))
         self.billed(self.lines[-1])
         if fault in ("429", "503", "500", "401"):
             text = {"429": "rate_limit_exceeded", "401": "invalid_api_key"}.get(fault, "api_error")
@@ -162,7 +163,7 @@ def _chat(line: Line, said: dict[str, Any]) -> dict[str, Any]:
         for i in range(line.body.get("n", 1))
     ]
     return {
-        "id": f"chatcmpl-{line.prompt_tokens}", "object": "chat.completion", "created": 1,
+        "id": f"chatcmpl-{line.number}", "object": "chat.completion", "created": 1,
         "model": line.body["model"], "choices": choices, "usage": _openai_usage(line),
     }  # fmt: skip
 
