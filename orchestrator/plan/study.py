@@ -148,8 +148,11 @@ def whole_paths(document: dict[str, Any], study_file: Path | None) -> None:
         arm.update({key: whole(arm[key]) for key in ARM_PATHS if key in arm})
         if isinstance(arm.get("agent_paths"), list):
             arm["agent_paths"] = [whole(path) for path in arm["agent_paths"]]
-        if str(arm.get("task", "")).endswith(".jsonl"):
-            arm["task"] = whole(arm["task"])
+        task = str(arm.get("task", ""))
+        if task.endswith(".jsonl"):
+            arm["task"] = whole(task)
+        elif task.startswith("harbor:"):
+            arm["task"] = f"harbor:{whole(task.removeprefix('harbor:'))}"
     study = document["study"]
     study.update({key: whole(study[key]) for key in STUDY_PATHS if key in study})
 
