@@ -1,9 +1,15 @@
-"""How many requests may be in flight: a fixed number, or one that is found out.
+"""What one server holds: how many sequences may be in flight, as set by a person or found out.
 
-`auto` starts small and doubles with each round of successes (slow start) until the first
-congestion; then it grows by about one a round. It grows only while the limit was really in use,
-since an idle limit proves nothing. One congestion event cuts it once: signals of requests sent
-before the last cut tell of a state that is over, and neither cut again nor let it grow.
+A sequence is one choice of one request, since that is what a server has places for: a request with
+n = 13 fills thirteen. `auto` starts small and doubles while throughput grows with it; where it
+does not, the server is full, and what is sent beyond that waits in its queue (levels.py decides).
+Throughput is measured in rounds, each of answers to requests that were sent after the last change.
+A server that tells how many sequences run and how many wait (`observe`) is believed over that.
+
+A failure alone is no congestion. A burst of them (`Bursts`) cuts the limit once; answers to
+requests sent before the cut tell of a state that is over.
+
+Times are seconds of any one clock. Nothing here waits or knows of requests a minute: see limits.py.
 """
 
 from __future__ import annotations
@@ -12,12 +18,33 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
+from budgets.levels import STEP, UNSLOWED, Level, Levels
+
 CUT = 0.7
+NEAR_A_REFUSAL = 1.04
+"""How far it grows at once near to where it was refused: a limit that nobody tells is met again."""
+WELL_ABOVE = 1.4
+"""So far above, the refusal had another reason."""
 START = 8
+"""Requests that `auto` starts with, as far as they are no more than START_SEQUENCES."""
+START_SEQUENCES = 32
 MOST = 1024
+"""Requests that `auto` has in flight at most."""
 HISTORY = 1_000
 GROWTH = "all in use and answered"
 """The reason that the history gives for every growth."""
+
+LEAST_ROUND = 16
+"""Sequences that a round measures at least."""
+IN_USE = 0.7
+"""A round that had less of its limit in flight proves nothing about it."""
+OF_TIMEOUT = 0.9
+"""Growth stops where a queue could make the longest answer so much of the timeout."""
+QUEUE = 0.5
+"""Of what runs, how much may wait in the server's queue: enough that no place is ever empty, since
+requests of many sequences come and go in lumps. Twice as much is cut."""
+NEWEST = 0.4
+"""The weight of the newest reading of a server's queue."""
 
 _FIXED = re.compile(r"\d+$")
 _RANGE = re.compile(r"(\d+)-(\d+)$")
@@ -33,36 +60,126 @@ class Change:
     why: str
 
 
-class Concurrency:
-    """The present limit, and how it moves between `least` and `most`."""
+@dataclass(frozen=True, slots=True)
+class ServerLoad:
+    """What a server says of itself, over all its clients; counters since it started."""
 
-    def __init__(self, least: int, most: int, start: int | None = None) -> None:
+    running: float
+    """Sequences that it works on."""
+    waiting: float
+    """Sequences in its queue."""
+    preemptions: float = 0.0
+    """Sequences that it began and put back for want of memory."""
+    generated_tokens: float | None = None
+    """None where it does not count them."""
+    kv_usage: float | None = None
+    """Share of its key-value cache in use, 0 to 1."""
+    prefix_queries: float = 0.0
+    prefix_hits: float = 0.0
+    """Prompt tokens looked up in its prefix cache, and found there."""
+
+
+class Bursts:
+    """The share of failures among what was sent lately: a few are no burst.
+
+    Counted against what was sent and not what came back, since refusals come back first.
+    """
+
+    __slots__ = ("failures", "limit", "memory", "sent")
+
+    def __init__(self, limit: float, memory: int = 150) -> None:
+        self.limit = limit
+        self.memory = memory
+        self.sent = self.failures = 0.0
+
+    def send(self) -> None:
+        """One more was sent."""
+        self.sent += 1 - self.sent / self.memory
+        self.failures -= self.failures / self.memory
+
+    def fail(self) -> bool:
+        """One failed; whether failures are a burst now."""
+        self.failures += 1
+        return self.failures >= self.limit * self.sent
+
+    def forgive(self) -> None:
+        """Something was done about it: what fails from now on is judged afresh."""
+        self.failures = 0.0
+
+
+class _Round:
+    """Answers to requests sent after one moment."""
+
+    __slots__ = ("area", "longest_s", "requests", "sequence_s", "sequences", "since", "tokens")
+
+    def __init__(self, now: float, area: float) -> None:
+        self.since = now
+        self.area = area
+        self.requests = self.sequences = 0
+        self.tokens = self.sequence_s = self.longest_s = 0.0
+
+    def add(self, sequences: int, tokens: float, latency_s: float) -> None:
+        self.requests += 1
+        self.sequences += sequences
+        self.tokens += tokens
+        self.sequence_s += sequences * latency_s
+        self.longest_s = max(self.longest_s, latency_s)
+
+    @property
+    def speed(self) -> float:
+        """Tokens a second of one sequence."""
+        return self.tokens / max(self.sequence_s, 1e-9)
+
+
+class Concurrency:
+    """The present limit in sequences, and how it moves; `least` and `most` count requests."""
+
+    def __init__(self, least: int, most: int, *, timeout_s: float | None = None) -> None:
         if not 1 <= least <= most:
             raise ValueError(f"concurrency {least}-{most}: it must be 1 <= MIN <= MAX")
         self.least = least
         self.most = most
-        self._limit = float(min(max(start or START, least), most))
-        self._slow_start = True
+        self._timeout_s = timeout_s or float("inf")
+        self._limit = 0.0
+        """0: nothing was asked for yet."""
+        self._levels = Levels()
+        self._before: Level | None = None
+        """From where the limit last grew."""
+        self._last: Level | None = None
+        """What was measured last, since the last cut."""
+        self._refused_at = 0.0
+        """The limit at the last cut: growth is slow only near to it."""
+        self._most_step = 2.0
+        """Smaller once there was a sign of too much."""
+        self._room = True
+        """Whether the server, if it tells of its queue, has room for more."""
+        self._running = self._waiting = 0.0
+        """As the server told them lately."""
+        self._preemptions = 0.0
         self._last_cut = float("-inf")
-        self.last_full = float("-inf")
-        """When a request last had to wait for the limit."""
+        self._last_full = float("-inf")
+        self._area = 0.0
+        self._area_at = 0.0
+        self._in_flight = self._asked = 0
+        self._began = False
+        self._round = _Round(0.0, 0.0)
         self.history: deque[Change] = deque(maxlen=HISTORY)
         """The latest changes, oldest first."""
 
     @classmethod
-    def parse(cls, text: str, most: int = MOST) -> Concurrency:
-        """From "auto", "N" or "MIN-MAX"; raises ValueError with a sentence.
+    def parse(cls, text: str, most: int = MOST, *, timeout_s: float | None = None) -> Concurrency:
+        """From "auto", "N" or "MIN-MAX" requests; raises ValueError with a sentence.
 
-        `most` bounds "auto" only.
+        `most` bounds "auto" only. `timeout_s`: how long a request may take at most.
         """
         text = text.strip()
         if text == "auto":
-            return cls(1, most)
+            return cls(1, most, timeout_s=timeout_s)
         if _FIXED.match(text) and int(text) >= 1:
-            return cls(int(text), int(text))
+            return cls(int(text), int(text), timeout_s=timeout_s)
         match = _RANGE.match(text)
         if match and 1 <= int(match[1]) <= int(match[2]):
-            return cls(int(match[1]), int(match[2]), start=int(match[1]))
+            return cls(int(match[1]), int(match[2]), timeout_s=timeout_s)
         raise ValueError(
             f"{text!r} is not a concurrency: write auto, a number such as 64, or a range such as"
             " 8-256"
@@ -70,27 +187,132 @@ class Concurrency:
 
     @property
     def limit(self) -> int:
-        return int(self._limit)
+        """Sequences that may be in flight; where the number of requests is fixed, requests."""
+        return self.most if self.fixed else int(self._limit)
 
     @property
     def fixed(self) -> bool:
         return self.least == self.most
 
-    def succeeded(self, sent_at: float, now: float) -> None:
-        """A request came back well."""
-        if sent_at < self._last_cut or sent_at > self.last_full or self._limit >= self.most:
+    def start_at(self, limit: int) -> None:
+        """Begin with a limit that was found before, in sequences."""
+        if not self.fixed and limit > 0:
+            self._limit = float(limit)
+            self._most_step = STEP
+
+    def full(self, requests: int, sequences: int, n: int, now: float) -> bool:
+        """Whether a request of `n` sequences must wait for some of what is in flight."""
+        self._asked = n
+        if not self._limit:
+            self._limit = float(max(self.least * n, min(START * n, START_SEQUENCES), n))
+        if not self._began:
+            self._began = True
+            self._begin(now)
+        if requests < self.least:
+            return False
+        is_full = requests >= self.most or (sequences > 0 and sequences + n > self._limit)
+        if is_full:
+            self._last_full = now
+        return is_full
+
+    def moved(self, sequences: int, now: float) -> None:
+        """So many sequences are in flight from now on."""
+        self._area += self._in_flight * (now - self._area_at)
+        self._area_at = now
+        self._in_flight = sequences
+
+    def answered(self, sequences: int, tokens: float, sent_at: float, now: float) -> None:
+        """A request came back well, with so many output tokens over all its sequences."""
+        if self.fixed or sent_at < self._round.since or sent_at < self._last_cut:
             return
-        before = self.limit
-        self._limit = min(self._limit + (1.0 if self._slow_start else 1.0 / self._limit), self.most)
-        if self.limit != before:
-            self.history.append(Change(now, self.limit, GROWTH))
+        self._round.add(sequences, tokens or sequences, now - sent_at)
+        whole = self._round.sequences >= max(self._limit, LEAST_ROUND)
+        if (whole and self._round.requests > 1) or self._early():
+            self._judge(now)
 
     def congested(self, sent_at: float, now: float, why: str) -> None:
-        """A request came back with a sign that there were too many."""
-        if sent_at < self._last_cut:
+        """So much came back refused that there must be too much in flight."""
+        if self.fixed or sent_at < self._last_cut:
             return
-        self._slow_start = False
         self._last_cut = now
-        if self._limit > self.least:
-            self._limit = max(self._limit * CUT, float(self.least))
+        self._last = None
+        self._refused_at = self._limit
+        self._most_step = min(self._most_step, STEP)
+        self._set(self._limit * CUT, now, why)
+
+    @property
+    def slowed(self) -> bool:
+        """Whether a sequence may be slower for what else is in flight; in doubt once a cut."""
+        measured = self._last is None or self._round.sequences >= LEAST_ROUND
+        speed = self._round.speed if measured or self._last is None else self._last.speed
+        slowed = self._levels.slowed(float(self._in_flight), speed)
+        if slowed is None:
+            return self._last is not None or not self._round.requests
+        return slowed
+
+    def observe(self, load: ServerLoad, now: float) -> None:
+        """The server says how much runs and how much waits."""
+        preempted = load.preemptions > self._preemptions > 0
+        self._preemptions = load.preemptions
+        # A reading in the moment of sending tells of a queue that is gone with the next step.
+        self._waiting += NEWEST * (load.waiting - self._waiting)
+        self._running += NEWEST * (load.running - self._running)
+        self._room = self._waiting <= QUEUE * self._running and not preempted
+        if self.fixed or self._waiting <= 2 * QUEUE * self._running + 1 or not load.running:
+            return
+        fits = self._in_flight - self._waiting + QUEUE * self._running
+        if fits < self._limit:
+            self._most_step = min(self._most_step, STEP)
+            self._waiting = QUEUE * self._running
+            self._set(fits, now, "the server's queue")
+
+    def _early(self) -> bool:
+        """Whether a few answers show already that the last doubling has slowed nothing down."""
+        if self._before is None or not self._room or self._most_step < 2.0:
+            return False
+        enough = self._round.sequences >= max(START, self._limit / 2)
+        return enough and self._round.speed >= UNSLOWED * self._before.speed
+
+    def _judge(self, now: float) -> None:
+        """A round is over: by what it measured the limit grows, stays or shrinks."""
+        done = self._round
+        self.moved(self._in_flight, now)
+        span_s = now - done.since
+        in_flight = (self._area - done.area) / span_s if span_s > 0 else float(self._in_flight)
+        if self._last_full < done.since or in_flight + self._asked < IN_USE * self._limit:
+            self._begin(now)
+            return
+        self._last = level = self._levels.see(
+            Level(max(in_flight, 1.0), done.tokens, done.sequence_s)
+        )
+        ratio = self._levels.next(level, self._step())
+        if ratio > 1:
+            self._before = level
+            if done.longest_s > 0:
+                ratio = min(ratio, max(1.0, OF_TIMEOUT * self._timeout_s / done.longest_s))
+            ratio = ratio if self._room else 1.0
+        else:
+            self._before = None
+            self._most_step = min(self._most_step, STEP)
+        self._set(self._limit * ratio, now, GROWTH if ratio > 1 else "as fast with less in flight")
+
+    def _step(self) -> float:
+        """The largest step up from here."""
+        if not self._refused_at:
+            return self._most_step
+        if self._limit > WELL_ABOVE * self._refused_at:
+            self._refused_at = 0.0
+            return self._most_step
+        return STEP if self._limit * STEP < self._refused_at else NEAR_A_REFUSAL
+
+    def _set(self, limit: float, now: float, why: str) -> None:
+        before = self.limit
+        self._limit = max(limit, float(self.least))
+        if self.limit != before:
             self.history.append(Change(now, self.limit, why))
+        self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        """Measure anew from now on."""
+        self.moved(self._in_flight, now)
+        self._round = _Round(now, self._area)

@@ -1,4 +1,4 @@
-"""How fast one key may be used: requests and tokens a minute, concurrency, pauses.
+"""How fast one key or server may be used: requests and tokens a minute, concurrency, pauses.
 
 One dispatcher awaits `admit` before each request; thousands of workers report back with `done`.
 Waiting therefore costs one timer, however many requests are under way. Several may await `admit`,
@@ -6,8 +6,9 @@ each then pays for its own wake-ups.
 
 What a provider says is believed over what was assumed: its rate-limit headers, its Retry-After,
 its 429s. Limits given by hand are ceilings that headers only lower. One 429 pauses everything on
-the key; 429s of requests sent before a pause belong to it and do not prolong it. A pause longer
-than `patience_s` cannot be waited for: `admit` raises CannotClear with the reason.
+the key; 429s of requests sent before a pause belong to it and do not prolong it. One among many
+answers that are well is that request's own affair: it alone waits. A pause longer than
+`patience_s` cannot be waited for: `admit` raises CannotClear with the reason.
 
 All times are seconds of `clock` (monotonic); `sent_at` is such a time.
 """
@@ -22,7 +23,7 @@ from typing import Literal
 import msgspec
 
 from budgets.bucket import Bucket
-from budgets.concurrency import MOST, Change, Concurrency
+from budgets.concurrency import MOST, Bursts, Change, Concurrency, ServerLoad
 from budgets.headers import MINUTE_S, Reading, read_limits
 from budgets.profile import Profile
 from budgets.usage import Usage
@@ -32,7 +33,10 @@ Outcome = Literal["ok", "rate_limited", "overloaded", "timeout", "connection", "
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 PATIENCE_S = 900.0
-_CONGESTION = frozenset({"rate_limited", "overloaded", "timeout"})
+BURST: Mapping[Outcome, float] = {"rate_limited": 0.1, "overloaded": 0.2, "timeout": 0.0}
+"""The share of each kind among what was sent lately that is a sign of too much in flight."""
+PROOF = 20
+"""Answers that are well, without which one 429 is believed to be meant for everything."""
 _LEARNING = 0.05
 """Weight of the newest answer in the running share of `max_tokens` that is really used."""
 _MARGIN = 1.2
@@ -53,6 +57,8 @@ class Permit(msgspec.Struct, frozen=True):
     output_tokens: float
     """What was counted against the limits: the tokens asked for, or the share that comes."""
     asked_tokens: float
+    sequences: int = 1
+    """Choices of the request: what it takes up of the server."""
 
 
 class Limiter:
@@ -75,8 +81,10 @@ class Limiter:
         cached_input_counts: bool = True,
         learn_above: bool = False,
         patience_s: float = PATIENCE_S,
+        timeout_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`timeout_s`: how long a request may take, which concurrency must leave room for."""
         self._clock = clock
         self._buckets: dict[str, Bucket] = {}
         self._ceilings: dict[str, float] = {}
@@ -89,19 +97,22 @@ class Limiter:
             if limit is not None:
                 self._buckets[kind] = Bucket(kind, limit, clock())
                 self._ceilings[kind] = _FOREVER if learn_above else limit
-        self._concurrency = Concurrency.parse(concurrency, max_concurrent)
+        self._concurrency = Concurrency.parse(concurrency, max_concurrent, timeout_s=timeout_s)
+        self._bursts = {kind: Bursts(share) for kind, share in BURST.items()}
         self._output_counts = output_counts
         self._cached_input_counts = cached_input_counts
         self._used_share = 1.0
         self._patience_s = patience_s
-        self._paused_at = self._paused_until = float("-inf")
+        self._paused_at = self._paused_until = self._cut_at = float("-inf")
         self._read_at = float("-inf")
-        self._pauses = 0
+        self._pauses = self._well = 0
         self._why_paused = ""
         self._changed = asyncio.Event()
         self._limited_by = ""
         self.in_flight = 0
         """Requests admitted and not yet reported done."""
+        self.sequences = 0
+        """Choices of those requests."""
         self.waited_s: dict[str, float] = {}
         """Seconds that admission waited, by what it waited for."""
 
@@ -113,6 +124,7 @@ class Limiter:
         model: str = "",
         concurrency: str = "auto",
         patience_s: float = PATIENCE_S,
+        timeout_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Limiter:
         """The limits of a named tier, where to start from; raises profile.ProfileError."""
@@ -129,13 +141,28 @@ class Limiter:
             cached_input_counts=profile.cached_input_counts,
             learn_above=True,
             patience_s=patience_s,
+            timeout_s=timeout_s,
             clock=clock,
         )
 
     @property
     def concurrency(self) -> int:
-        """How many requests may be in flight now."""
+        """How many sequences may be in flight now; where it is fixed, how many requests."""
         return self._concurrency.limit
+
+    def start_at(self, sequences: int) -> None:
+        """Begin with a concurrency that was found before, unless it is fixed."""
+        self._concurrency.start_at(sequences)
+
+    def observe(self, load: ServerLoad) -> None:
+        """Believe what the server says of its queue."""
+        self._concurrency.observe(load, self._clock())
+        self._changed.set()
+
+    @property
+    def fixed(self) -> bool:
+        """Whether a person set the concurrency to one number."""
+        return self._concurrency.fixed
 
     @property
     def history(self) -> list[Change]:
@@ -151,21 +178,36 @@ class Limiter:
         """What limits the speed now, in plain words; empty: nothing here does."""
         return self._limited_by
 
-    async def admit(self, input_tokens: int, output_tokens: int) -> Permit:
+    async def admit(self, input_tokens: int, output_tokens: int, sequences: int = 1) -> Permit:
         """Return when a request of this size may be sent; it then counts as in flight.
 
-        `output_tokens` is what is asked for: max_tokens times n. Raises CannotClear.
+        `output_tokens` is what is asked for: max_tokens times `sequences`, its n. Raises
+        CannotClear.
         """
         while True:
             now = self._clock()
-            permit = self._permit(input_tokens, output_tokens)
-            wait_s, why = self._wait(permit, now)
+            wait_s, why = self.room(input_tokens, output_tokens, sequences)
             self._limited_by = why
             if not wait_s:
                 break
             await self._sleep(wait_s)
             self.waited_s[why] = self.waited_s.get(why, 0.0) + self._clock() - now
-        self.in_flight += 1
+        return self.enter(input_tokens, output_tokens, sequences)
+
+    def room(self, input_tokens: int, output_tokens: int, sequences: int = 1) -> tuple[float, str]:
+        """How long a request of this size must wait now (0: it may go), and what for.
+
+        Infinite where it waits for something to come back. Raises CannotClear.
+        """
+        permit = self._permit(input_tokens, output_tokens, sequences)
+        return self._wait(permit, self._clock())
+
+    def enter(self, input_tokens: int, output_tokens: int, sequences: int = 1) -> Permit:
+        """Count a request as in flight from now on, whether there is room for it or not."""
+        permit = self._permit(input_tokens, output_tokens, sequences)
+        self._move(1, sequences)
+        for bursts in self._bursts.values():
+            bursts.send()
         for bucket, amount in self._amounts(permit):
             bucket.take(amount)
         return permit
@@ -185,22 +227,44 @@ class Limiter:
         `permit`, where given, lets the limits count what was used instead of the estimate.
         """
         now = self._clock()
-        self.in_flight -= 1
+        sequences = 1 if permit is None else permit.sequences
+        self._move(-1, -sequences)
         if outcome == "ok":
+            self._well += 1
             if sent_at > self._paused_at:
                 self._pauses = 0
-            self._concurrency.succeeded(sent_at, now)
-        elif outcome in _CONGESTION:
-            self._concurrency.congested(sent_at, now, outcome.replace("_", " "))
+            tokens = 0 if usage is None else usage.output_tokens
+            self._concurrency.answered(sequences, tokens, sent_at, now)
+        burst = self._burst(outcome, sent_at, now)
         if usage is not None and permit is not None:
             self._correct(permit, usage)
         if headers and (now - self._read_at > _READ_EVERY_S or outcome != "ok"):
             self._read_at = now
             for reading in read_limits(headers):
                 self._learn(reading, now)
-        if outcome == "rate_limited":
+        if outcome == "rate_limited" and burst:
             self._pause(now, sent_at, retry_after_s)
         self._changed.set()
+
+    def _move(self, requests: int, sequences: int) -> None:
+        self.in_flight += requests
+        self.sequences += sequences
+        self._concurrency.moved(self.sequences, self._clock())
+
+    def _burst(self, outcome: Outcome, sent_at: float, now: float) -> bool:
+        """Whether a failure may be meant for all; one of many cuts the concurrency."""
+        if sent_at < self._cut_at:
+            # An echo of what was answered by a cut.
+            return True
+        bursts = self._bursts.get(outcome)
+        many = bursts is not None and bursts.fail()
+        # Where a sequence is as fast as with less in flight, a timeout is a long answer, no queue.
+        if many and (outcome != "timeout" or self._concurrency.slowed):
+            self._concurrency.congested(sent_at, now, outcome.replace("_", " "))
+            self._cut_at = now
+            for burst in self._bursts.values():
+                burst.forgive()
+        return many or self._well < PROOF
 
     async def _sleep(self, wait_s: float) -> None:
         self._changed.clear()
@@ -210,9 +274,10 @@ class Limiter:
         except TimeoutError:
             pass
 
-    def _permit(self, input_tokens: int, output_tokens: int) -> Permit:
+    def _permit(self, input_tokens: int, output_tokens: int, sequences: int) -> Permit:
         share = min(1.0, self._used_share * _MARGIN) if self._output_counts == "used" else 1.0
-        return Permit(float(input_tokens), output_tokens * share, float(output_tokens))
+        asked = float(output_tokens)
+        return Permit(float(input_tokens), asked * share, asked, sequences)
 
     def _amounts(self, permit: Permit) -> list[tuple[Bucket, float]]:
         return [(bucket, _amount(kind, permit)) for kind, bucket in self._buckets.items()]
@@ -227,10 +292,10 @@ class Limiter:
                     f" {self._patience_s:.0f} s that are waited for; resume when it is over"
                 )
             return pause, self._why_paused
-        if self.in_flight >= self._concurrency.limit:
-            self._concurrency.last_full = now
-            kind = "as set" if self._concurrency.fixed else "found so far"
-            return _FOREVER, f"concurrency ({self._concurrency.limit}, {kind})"
+        held = self._concurrency
+        if held.full(self.in_flight, self.sequences, permit.sequences, now):
+            kind = ", as set" if held.fixed else " sequences, found so far"
+            return _FOREVER, f"concurrency ({held.limit}{kind})"
         longest, why = 0.0, ""
         for bucket, amount in self._amounts(permit):
             wait_s = bucket.wait_s(amount, now)
@@ -280,6 +345,7 @@ class Limiter:
             self._pause_until(now, wait_s, f"a 429 without Retry-After (pause of {wait_s:g} s)")
 
     def _pause_until(self, now: float, wait_s: float, why: str) -> None:
+        self._well = 0
         if now + wait_s > self._paused_until:
             self._paused_at, self._paused_until, self._why_paused = now, now + wait_s, why
 

@@ -11,6 +11,10 @@ within that time. A borrowed server does not: nobody let it go, so the time from
 reservation until somebody looks again (`count_gaps`) may have been paid for as well, and is
 uncertain too. Its owner's bill, or a person who knows that it was not held, clears that up.
 
+Time is counted by a clock that nobody can set (clock.py). The wall clock stands only in the notes,
+beside that clock's own reading: after a crash the gap is counted by the latter where the machine
+was not started anew meanwhile, else by the wall clock.
+
 Ticks must come at least every slice; a tick later than slice and drain together has spent more
 than was reserved, which the ledger reports as a fault.
 """
@@ -20,7 +24,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
+from budgets.clock import Mark, held_s, mark
 from budgets.ledger import Ledger, Uncertain
 
 PREFIX = "meter:"
@@ -29,7 +35,9 @@ PREFIX = "meter:"
 _NANO = 10**9
 _HOUR = 3600 * _NANO
 _BORROWED = "borrowed "
-_COVERED = re.compile(r" paid until (\d+\.\d+) at (\d+) picodollars an hour$")
+_COVERED = re.compile(
+    r" paid until (\d+\.\d+) at (\d+) picodollars an hour(?: \(boot (\S+), (\d+\.\d+) s\))?$"
+)
 
 
 def time_cost(usd_per_hour: int, nanoseconds: int) -> int:
@@ -37,12 +45,26 @@ def time_cost(usd_per_hour: int, nanoseconds: int) -> int:
     return -(-usd_per_hour * nanoseconds // _HOUR)
 
 
+class Meter(Protocol):
+    """What a run needs of a server's time: a TimeMeter's, or of several as one (meters.py)."""
+
+    @property
+    def exhausted(self) -> bool: ...
+    def near_the_end(self, margin_s: float) -> bool: ...
+    @property
+    def running(self) -> bool: ...
+    @property
+    def held_s(self) -> float: ...
+    def tick(self) -> None: ...
+    def stop(self) -> None: ...
+
+
 class TimeMeter:
     """Charges the time between `start` and `stop` to a ledger.
 
-    `usd_per_hour` is in picodollars an hour (times the number of GPUs); `clock` gives seconds of
-    wall-clock time, so that notes can be compared after a crash. `borrowed`: somebody else runs the
-    server, and it goes on when this process dies.
+    `usd_per_hour` is in picodollars an hour (times the number of GPUs); `clock` gives the seconds
+    that are counted, `wall` the Unix time of the notes. `borrowed`: somebody else runs the server,
+    and it goes on when this process dies.
     """
 
     def __init__(
@@ -53,7 +75,8 @@ class TimeMeter:
         *,
         slice_s: float = 2.0,
         drain_s: float = 15.0,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = held_s,
+        wall: Callable[[], float] = time.time,
         note: str = "",
         borrowed: bool = False,
     ) -> None:
@@ -63,6 +86,8 @@ class TimeMeter:
         self._slice = _nanoseconds(slice_s)
         self._drain = _nanoseconds(drain_s)
         self._clock = clock
+        self._wall = wall
+        self._boot = mark().boot
         self._note = f"{_BORROWED}{note}" if borrowed else note
         self._started = 0.0
         self._reservation: int | None = None
@@ -79,6 +104,10 @@ class TimeMeter:
         if not self.exhausted:
             return None
         return self._started + self._covered / _NANO
+
+    def near_the_end(self, margin_s: float) -> bool:
+        """Whether the server is paid for less than `margin_s` more, and nothing pays for longer."""
+        return self.deadline is not None and self._clock() >= self.deadline - margin_s
 
     @property
     def running(self) -> bool:
@@ -139,10 +168,13 @@ class TimeMeter:
     def _reserve(self, until: int) -> None:
         """Pay for the time from what is settled until `until`, in nanoseconds since the start."""
         worst = time_cost(self._rate, until) - self.settled
+        end = self._started + until / _NANO
         note = (
-            f"{PREFIX}{self._note} paid until {self._started + until / _NANO:.3f}"
+            f"{PREFIX}{self._note} paid until {self._wall() + end - self._clock():.3f}"
             f" at {self._rate} picodollars an hour"
         )
+        if self._boot:
+            note += f" (boot {self._boot}, {end:.3f} s)"
         self._reservation = self._ledger.reserve(worst, self._scopes, note)
         self._covered = until
 
@@ -152,21 +184,24 @@ def metered(uncertain: Uncertain) -> bool:
     return uncertain.request.startswith(PREFIX)
 
 
-def count_gaps(ledger: Ledger, seen: float) -> int:
+def count_gaps(ledger: Ledger, seen: float, seen_mark: Mark | None = None) -> int:
     """Count the time that borrowed servers were not watched; returns picodollars.
 
     To be called once on a ledger that was just opened, before anything else is appended to its
-    journal. `seen` is the clock time at which somebody looked again. The slices that the dead
+    journal. `seen` is the Unix time at which somebody looked again, `seen_mark` the same moment by
+    the clock that counts. The slices that the dead
     process had reserved are counted already; only time beyond them is added.
     """
     return sum(
-        hold_gap(ledger, item, seen)
+        hold_gap(ledger, item, seen, seen_mark)
         for item in ledger.left_open
         if item.request.startswith(PREFIX + _BORROWED)
     )
 
 
-def hold_gap(ledger: Ledger, uncertain: Uncertain, seen: float) -> int:
+def hold_gap(
+    ledger: Ledger, uncertain: Uncertain, seen: float, seen_mark: Mark | None = None
+) -> int:
     """Count the time from the end of a meter's last slice until `seen`; returns picodollars.
 
     `uncertain` is that slice, as `Ledger.left_open` lists it after reopening. For a server that
@@ -175,8 +210,13 @@ def hold_gap(ledger: Ledger, uncertain: Uncertain, seen: float) -> int:
     match = _COVERED.search(uncertain.request)
     if match is None:
         raise ValueError(f"reservation {uncertain.reservation} is not a meter's")
-    gap = _nanoseconds(max(0.0, seen - float(match[1])))
-    amount = time_cost(int(match[2]), gap)
+    until, rate, boot, held = match.groups()
+    if seen_mark is not None and boot == seen_mark.boot:
+        unwatched_s = seen_mark.held_s - float(held)
+    else:
+        unwatched_s = seen - float(until)
+    gap = _nanoseconds(max(0.0, unwatched_s))
+    amount = time_cost(int(rate), gap)
     if amount:
         ledger.charge_uncertain(
             amount,
@@ -185,6 +225,18 @@ def hold_gap(ledger: Ledger, uncertain: Uncertain, seen: float) -> int:
             f" (after reservation {uncertain.reservation})",
         )
     return amount
+
+
+def resolve_until(ledger: Ledger, uncertain: Uncertain, ended: float) -> None:
+    """Settle a dead process's last slice up to `ended`, when its server was certainly gone."""
+    match = _COVERED.search(uncertain.request)
+    if match is None:
+        raise ValueError(f"reservation {uncertain.reservation} is not a meter's")
+    unused = _nanoseconds(max(0.0, float(match[1]) - ended))
+    # Rounded down, so that what is settled is rounded up.
+    saved = int(match[2]) * unused // _HOUR
+    actual = max(0, uncertain.amount - saved)
+    ledger.resolve(uncertain.reservation, actual, "its guard saw the last of it gone")
 
 
 def _nanoseconds(seconds: float) -> int:

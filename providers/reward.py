@@ -164,6 +164,6 @@ class RewardServer:
         except msgspec.DecodeError:
             found = None
         if not isinstance(found, dict):
-            said = scrubbed(answer.body[:200].decode("utf-8", "replace"), self._key)
+            said = scrubbed(answer.body[:20_000].decode("utf-8", "replace"), self._key)
             raise BadResponse(f"{self.root} did not answer in JSON: {said}", sent="maybe_billed")
         return found

@@ -7,12 +7,17 @@ its exit code. Usage errors exit with 2, as click does.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from orchestrator.errors import OrchError
 
 COMMANDS = {
     "run": "Buy attempts under a budget, judge them, report coverage per dollar.",
@@ -23,6 +28,8 @@ COMMANDS = {
     "prices": "What a model costs, on which date, from which source.",
     "verify": "Judge stored samples again, or a task's reference solutions.",
     "judge": "Judge samples from a file, without any run.",
+    "check": "Is everything of a run there and whole? --repair mends what can be mended.",
+    "backup": "A copy of a run as it is now, also while it goes on.",
     "doctor": "What works on this machine: sandbox level, servers, keys, tools.",
     "serve": "Serve the bundled model over an OpenAI-compatible API.",
     "gateway": "Meter an agent's calls under a dollar cap: orch gateway --budget 5 -- COMMAND.",
@@ -67,10 +74,11 @@ def main() -> None:
     try:
         from orchestrator.cli.neighbour import refuse_shadowed_packages
 
+        end_by_sigterm()
         refuse_shadowed_packages()
         load_dotenv(Path.cwd())
         code = orch.main(standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         code = 130
     except click.exceptions.Exit as leaving:
@@ -79,13 +87,32 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except OrchError as error:
-        from orchestrator.cli.flags import with_flags
-        from orchestrator.report.text import visible
-
-        click.echo(f"orch: {visible(with_flags(str(error)))}", err=True)
-        code = error.exit_code
+        code = say_fault(error)
     except BrokenPipeError:
         # The reader of our output left; nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except Exception as error:
+        from orchestrator.cli.escaped import told
+
+        code = say_fault(told(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def say_fault(error: OrchError) -> int:
+    """Print why a command ended; returns its exit code."""
+    from orchestrator.cli.flags import with_flags
+    from orchestrator.report.text import visible
+
+    click.echo(f"orch: {visible(with_flags(str(error)))}", err=True)
+    return error.exit_code
+
+
+def end_by_sigterm() -> None:
+    """SIGTERM ends a command as Ctrl-C does, with 130, wherever nothing else heeds it."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, interrupt)

@@ -132,6 +132,7 @@ def accept(run: str, out: Path, why: str) -> None:
 @asynccontextmanager
 async def _opened(directory: Path) -> AsyncIterator[tuple[RunStore, Ledger]]:
     """The run's store and ledger for writing, held by this process alone."""
+    from budgets.clock import mark
     from budgets.ledger import Ledger
     from budgets.meter import count_gaps
     from orchestrator.store.directory import RunLock
@@ -142,7 +143,7 @@ async def _opened(directory: Path) -> AsyncIterator[tuple[RunStore, Ledger]]:
         store = RunStore(directory / "run.db")
         try:
             ledger = Ledger.open(store, {})
-            count_gaps(ledger, time.time())
+            count_gaps(ledger, time.time(), mark())
             yield store, ledger
             await store.durable()
         finally:

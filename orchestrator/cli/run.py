@@ -26,15 +26,19 @@ if TYPE_CHECKING:
 ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
     "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "batch", "prompt_style", "data",
-    "verifier", "few_shot_file", "few_shot_count", "subset", "lean_project",
+    "verifier", "few_shot_file", "few_shot_count", "subset", "lean_project", "servers", "launch",
+    "gpu_ids", "tensor_parallel", "data_parallel",
+    "agent", "agent_image", "agent_paths", "agent_time_s", "call_budget", "attempt_budget",
+    "attempt_calls", "problem_budget",
 )  # fmt: skip
 STUDY_KEYS = (
     "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
     "limits", "prices", "judge_jobs", "name",
-    "sandbox",
+    "sandbox", "agent_jobs",
 )  # fmt: skip
+DOLLARS = ("budget", "gpu_hour", "call_budget", "attempt_budget", "problem_budget")
 
-
+Last = Callable[[], int]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -52,7 +56,20 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--task", help="Task name or your own FILE.jsonl (id, prompt or messages, answer).")
 @option("--samples", "-n", type=int, help="Attempts per problem.")
 @option("--budget", metavar="USD", help="The most that this run may spend.")
-@option("--base-url", metavar="URL", help="Address of an OpenAI-compatible server.")
+@option("--base-url", metavar="URL", multiple=True,
+        help="Address of an OpenAI-compatible server; repeatable: several of a model.")  # fmt: skip
+@option("--servers", metavar="FILE", help="Addresses of servers, one a line; read again when it "
+        "changes.")  # fmt: skip
+@option("--launch", metavar="auto|N", help="Start local servers: one for each GPU group, or N.")
+@option("--gpu-ids", metavar="0,1,...", help="GPUs for --launch.  [default: all]")
+@option("--tensor-parallel", type=int, metavar="T", help="GPUs that one copy of the model takes.")
+@option("--data-parallel", type=int, metavar="D", help="Copies of the model in one server.")
+@option("--server-arg", "server_args", multiple=True, metavar="ARGS",
+        help="Further arguments of launched servers; never read from a study file.")  # fmt: skip
+@option("--vllm", metavar="PATH", help="The vLLM to launch: its command, its Python or its "
+        "environment.  [default: the one here, or on PATH]")  # fmt: skip
+@option("--lease", "lease_s", type=click.FloatRange(min=5), metavar="S",
+        help="A launched server ends when orch is silent for so long.  [default: 60]")  # fmt: skip
 @option("--api-key-env", multiple=True, metavar="VAR[@HOST]", help="Variable with the key for a "
         "host, such as CORP_KEY@https://llm.example; repeatable. Without @HOST: for --base-url, or "
         "the provider's own host.")  # fmt: skip
@@ -87,8 +104,20 @@ def option(*names: str, **attributes: Any) -> Decorator:
         "and leave out the problems whose references fail.")  # fmt: skip
 @option("--lean-project", metavar="DIR", help="Lean project against which proofs are checked.")
 @option("--sandbox", metavar="NAME", help="Sandbox tier for judging; see `orch doctor`.")
-@option("--i-trust-this-code", is_flag=True,
-              help="With --sandbox none: judge without a sandbox.")  # fmt: skip
+@option("--agent", metavar="COMMAND", help="An attempt is a run of this command, with {problem}, "
+        "{workdir}, {output} and {model} filled in; see docs/agents.md.")  # fmt: skip
+@option("--agent-image", metavar="IMAGE", help="Container image in which agents run; without one "
+        "they run in the cell.")  # fmt: skip
+@option("--agent-path", "agent_paths", multiple=True, metavar="PATH",
+        help="A path of this machine that agents may read; repeatable.")  # fmt: skip
+@option("--agent-time-s", type=float, help="Seconds of one attempt.  [1800]")
+@option("--agent-jobs", type=click.IntRange(min=1), help="Agents at work at once.  [cores]")
+@option("--attempt-budget", metavar="USD", help="Dollars of one attempt; what it has then counts.")
+@option("--attempt-calls", type=click.IntRange(min=1), help="Calls of one attempt.")
+@option("--call-budget", metavar="USD", help="Dollars that one call may cost at worst.")
+@option("--problem-budget", metavar="USD", help="Dollars of all attempts at one problem.")
+@option("--i-trust-this-code", is_flag=True, help="With --sandbox none: judge without a sandbox; "
+        "with --agent: run it without.")  # fmt: skip
 @option("--judge-jobs", type=int, help="Verifiers at work at once.")
 @option("--dry-run", is_flag=True, help="Price the plan; nothing is bought.")
 @option("--pilot", type=click.IntRange(min=1), metavar="N",
@@ -108,13 +137,19 @@ def run(**given: Any) -> None:
 
     Settings come from the command line, then ORCH_ variables, then the STUDY.toml.
     """
-    from orchestrator.errors import ConfigError
+    from orchestrator.errors import ConfigError, OrchError
 
     given = {key: value for key, value in given.items() if value is not None and value != ()}
     how = How(
         resume="resume" in given,
         display=given.pop("display"),
-        typed=what_was_typed(given.pop("api_key_env", ()), given.pop("i_trust_this_code")),
+        typed=what_was_typed(
+            given.pop("api_key_env", ()), trust=given.pop("i_trust_this_code")
+        )._replace(
+            vllm=given.pop("vllm", ""),
+            server_args=server_arguments(given.pop("server_args", ())),
+            lease_s=given.pop("lease_s", 0.0),
+        ),
         as_json=given.pop("as_json"),
         dry_run=given.pop("dry_run"),
         pilot=given.pop("pilot", 0),
@@ -132,6 +167,10 @@ def run(**given: Any) -> None:
         study_file = directory / "study.toml"
     study = build_study(given, study_file)
     directory = directory or out / run_name(study)
+    if how.resume:
+        from orchestrator.session.stamps import keep_verifiers
+
+        study = keep_verifiers(study, directory)
     # A resumed run's own study already names what it leaves out.
     if exclude_unsound and not how.resume:
         from orchestrator.audit.rejudge import without_unsound
@@ -139,10 +178,31 @@ def run(**given: Any) -> None:
         study, said = asyncio.run(without_unsound(study))
         for sentence in said:
             click.echo(sentence, err=True)
-    sys.exit(asyncio.run(run_study(study, directory, how)))
+    try:
+        last = asyncio.run(run_study(study, directory, how))
+        code = last()
+    except (OrchError, click.ClickException, click.Abort):
+        raise
+    except Exception as error:
+        from orchestrator.cli.escaped import told
+
+        raise told(error, directory / "logs") from None
+    sys.exit(code)
 
 
-def what_was_typed(keys: tuple[str, ...], trust: bool) -> Typed:
+def server_arguments(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """--server-arg as words, as a shell would split them; raises ConfigError."""
+    import shlex
+
+    from orchestrator.errors import ConfigError
+
+    try:
+        return tuple(word for text in texts for word in shlex.split(text))
+    except ValueError as error:
+        raise ConfigError(f"--server-arg {texts[-1]!r} cannot be split: {error}.") from None
+
+
+def what_was_typed(keys: tuple[str, ...], *, trust: bool) -> Typed:
     """What stood on the command line itself; raises ConfigError."""
     from click.core import ParameterSource
 
@@ -179,8 +239,11 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
         document, source = read_study(study_file), str(study_file)
     arm_values = {key: given[key] for key in ARM_KEYS if key in given}
     study_values = {key: given[key] for key in STUDY_KEYS if key in given}
-    if "stop" in arm_values:
-        arm_values["stop"] = list(arm_values["stop"])
+    if "base_url" in arm_values:
+        arm_values["base_url"] = ",".join(arm_values["base_url"])
+    for name in ("stop", "agent_paths"):
+        if name in arm_values:
+            arm_values[name] = list(arm_values[name])
     if str(arm_values.get("n_per_request", "auto")).isdecimal():
         arm_values["n_per_request"] = int(arm_values.get("n_per_request", "auto"))
     if not isinstance(document["arms"], list) or not isinstance(document["study"], dict):
@@ -199,7 +262,7 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
                 raise ConfigError("No task is named; give --task NAME or --task FILE.jsonl.")
             arm["task"] = "arithmetic"
     for values in (*arms, document["study"], study_values):
-        for key in ("budget", "gpu_hour"):
+        for key in DOLLARS:
             if isinstance(values.get(key), int | float):
                 values[key] = str(values[key])
     whole = {"study": {**document["study"], **study_values}, "arms": arms}
@@ -249,14 +312,15 @@ class How(NamedTuple):
     yes: bool
 
 
-async def run_study(study: Study, directory: Path, how: How) -> int:
-    """Prepare, run, report; returns the exit code."""
+async def run_study(study: Study, directory: Path, how: How) -> Last:
+    """Prepare and run; returns what is left to say, which returns the exit code."""
     from rich.console import Console
 
     from orchestrator.cli.announce import announce
     from orchestrator.cli.quote import confirm
     from orchestrator.plan.prepare import amount, prepare
-    from orchestrator.session.session import RunOptions, refuse_used, run_session
+    from orchestrator.session.opening import refuse_used
+    from orchestrator.session.session import RunOptions, run_session
 
     console = Console(stderr=True)
     if not how.resume:
@@ -268,14 +332,13 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
         announce(console, first, directory, resume=how.resume)
         ending = await run_session(first, options)
         if ending.exit_code or not agreed(console, study, options, over, how):
-            finish(options, ending, how)
-            return ending.exit_code
+            return ended(options, ending, how)
         options = replace(options, resume=True)
     prepared = await prepare(study, how.typed)
     if how.dry_run:
         await close_providers(prepared)
         say_quote(console, prepared, how.as_json)
-        return 0
+        return lambda: 0
     if not how.pilot:
         try:
             confirm(prepared, over, yes=how.yes)
@@ -284,8 +347,18 @@ async def run_study(study: Study, directory: Path, how: How) -> int:
             raise
     announce(console, prepared, directory, resume=options.resume)
     ending = await run_session(prepared, options)
-    finish(options, ending, how)
-    return ending.exit_code
+    return ended(options, ending, how)
+
+
+def ended(options: RunOptions, ending: Ending, how: How) -> Last:
+    """The last lines, to be said once the loop and all that it held are closed."""
+    from orchestrator.cli.ending import finish
+
+    def last() -> int:
+        finish(options.console, options.directory, ending, as_json=how.as_json, typed=how.typed)
+        return ending.exit_code
+
+    return last
 
 
 def with_samples(study: Study, most: int) -> Study:
@@ -319,6 +392,7 @@ def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
 
 def agreed(console: Console, study: Study, options: RunOptions, over: int, how: How) -> bool:
     """Say what the rest of the plan will cost by the pilot, and ask."""
+    from orchestrator.cli.ending import resume_command
     from orchestrator.cli.quote import ask, forecast_rest
     from orchestrator.errors import ConfigError
     from orchestrator.plan.prepare import DEFAULT_SAMPLES
@@ -340,66 +414,6 @@ def agreed(console: Console, study: Study, options: RunOptions, over: int, how: 
         return False
     except ConfigError as error:
         most = max(wanted)
-        again = f"{resume_command(options.directory, how)} --samples {most} --yes"
+        again = f"{resume_command(options.directory, how.typed)} --samples {most} --yes"
         raise ConfigError(f"{error} The pilot is kept; go on with: {again}") from None
     return True
-
-
-def finish(options: RunOptions, ending: Ending, how: How) -> None:
-    """Print and keep the report, where the run is, and what to type next."""
-    from contextlib import closing
-
-    from rich.console import Console
-
-    from orchestrator.cli.flags import with_flags
-    from orchestrator.report.arms import read_arms
-    from orchestrator.report.document import document, print_arms
-    from orchestrator.report.text import visible
-    from orchestrator.session.session import replace_text
-    from orchestrator.store.reader import RunReader
-
-    with closing(RunReader(options.directory)) as reader:
-        arms = read_arms(reader)
-    report = document(str(options.directory), arms)
-    report["exit_code"] = ending.exit_code
-    report["reasons"] = ending.reasons
-    text = json.dumps(report, indent=2) + "\n"
-    try:
-        replace_text(options.directory / "summary.json", text)
-    except OSError as error:
-        ending.notes.append(f"summary.json cannot be written: {error.strerror}")
-    console = options.console
-    if how.as_json:
-        click.echo(text, nl=False)
-    else:
-        print_arms(Console(), arms)
-    for note in ending.notes:
-        console.print(
-            f"note: {visible(with_flags(note))}", highlight=False, markup=False, soft_wrap=True
-        )
-    for reason in ending.reasons:
-        said = f"Ended early: {visible(with_flags(reason)).rstrip('.')}."
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"The run is in {options.directory}", highlight=False, markup=False)
-    nexts = [f"orch report {_shell(options.directory)}"]
-    if ending.exit_code:
-        nexts.insert(0, resume_command(options.directory, how))
-    console.print("Next: " + "   or: ".join(nexts), highlight=False, markup=False, soft_wrap=True)
-
-
-def resume_command(directory: Path, how: How) -> str:
-    """What continues the run. Keys and prices are no part of it, so that they are typed again."""
-    import shlex
-
-    words = ["orch", "run", "--resume", str(directory)]
-    for key in how.typed.keys:
-        words += ["--api-key-env", f"{key.variable}@{key.host}" if key.host else key.variable]
-    if how.typed.prices:
-        words += ["--prices", how.typed.prices]
-    return shlex.join(words)
-
-
-def _shell(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))

@@ -22,6 +22,7 @@ from orchestrator.report.others import other_verdicts, said_of, said_of_excluded
 from orchestrator.report.paid import Money
 from orchestrator.report.reprice import Repricing, reprice, unrepriced
 from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.store.schema import NOTE_KEY
 
 SETTINGS = ("temperature", "top_p", "max_tokens", "n_per_request", "prompt_style", "samples",
             "few_shot_count", "verifier_version", "batch", "gpu_hour", "gpus")  # fmt: skip
@@ -85,7 +86,7 @@ def _arm(
         gpu_hours=gpu_hours(reader, arm, settled + uncertain),
         points=_points(curve, work, money),
         others=tuple(others),
-        notes=(*notes, *curve.notes, *said_of_excluded(arm), *said),
+        notes=(*notes, *curve.notes, *said_of_excluded(arm), *said, *reader.metas(NOTE_KEY)),
         name=str(arm.spec.get("name", "")),
         settings={
             **{name: arm.spec.get(name) for name in SETTINGS},

@@ -128,7 +128,8 @@ async def run_replay(
     from orchestrator.plan.prepare import prepare
     from orchestrator.plan.study import make_study
     from orchestrator.plan.typed import Typed
-    from orchestrator.session.session import RunOptions, refuse_used, run_session
+    from orchestrator.session.opening import refuse_used
+    from orchestrator.session.session import RunOptions, run_session
 
     refuse_used(directory)
     arms = [

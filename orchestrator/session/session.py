@@ -12,7 +12,6 @@ import contextlib
 import json
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from budgets.ledger import Ledger
-from budgets.meter import TimeMeter
+from budgets.meter import Meter
 from budgets.money import usd
 from orchestrator import errors
 from orchestrator.engine.control import Control
@@ -31,14 +30,16 @@ from orchestrator.engine.engine import Engine
 from orchestrator.engine.judging import Judging
 from orchestrator.engine.rounds import Rounds
 from orchestrator.engine.shared import Shared
-from orchestrator.errors import ConfigError, OrchError, RunFault
+from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
 from orchestrator.plan.names import arm_names
-from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
-from orchestrator.plan.ready import ReadyArm
-from orchestrator.plan.study import study_toml
+from orchestrator.plan.prepare import Prepared, amount, open_provider
+from orchestrator.plan.ready import ReadyArm, ready
 from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
+from orchestrator.session.agents import open_agents
+from orchestrator.session.fleets import Fleets, end_leftovers, resolve_ended
 from orchestrator.session.gc_pace import collecting_seldom
+from orchestrator.session.interrupts import Interrupts
 from orchestrator.session.metering import (
     BudgetTooSmall,
     Meters,
@@ -48,10 +49,12 @@ from orchestrator.session.metering import (
     unwatched,
     while_paid,
 )
+from orchestrator.session.opening import open_store, write_study
 from orchestrator.session.progress import Display, Progress
 from orchestrator.session.resume import Owed, owed, recount, refuse_unresumable, resolved_slots
 from orchestrator.session.speed import session_document
-from orchestrator.store.directory import RunLock, refuse_network_file_system
+from orchestrator.session.stamps import set_aside_other_versions
+from orchestrator.session.watch import Watch
 from orchestrator.store.reader import RunReader
 from orchestrator.store.store import RunStore
 from verifiers.dedupe import Deduplicating
@@ -78,31 +81,8 @@ class Ending:
     exit_code: int
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-class Interrupts:
-    """First signal: drain. Second: leave fast. Both leave a resumable run."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._actions: list[Callable[[], None]] = []
-
-    def on_signal(self, console: Console) -> None:
-        self.count += 1
-        if self.count <= len(self._actions):
-            self._actions[self.count - 1]()
-        if self.count == 1:
-            # The terminal may be what has gone away.
-            with contextlib.suppress(OSError):
-                console.print(
-                    "Draining: waiting for what is in flight; Ctrl-C again leaves at once."
-                )
-
-    def follow(self, first: Callable[[], None], second: Callable[[], None]) -> None:
-        """Say what the signals do from now on; a signal that came before is acted on."""
-        self._actions = [first, second]
-        for action in self._actions[: self.count]:
-            action()
+    cause: BaseException | None = None
+    """What escaped every rule, where a fault of orch itself ended the session."""
 
 
 async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
@@ -148,15 +128,33 @@ async def _session(
 ) -> Ending:
     if options.resume:
         refuse_unresumable(options.directory, prepared)
-    store = await stack.enter_async_context(_open_store(prepared, options))
+        prepared.notes.extend(await asyncio.to_thread(end_leftovers, options.directory))
+    store = await stack.enter_async_context(
+        open_store(
+            prepared,
+            options.directory,
+            resume=options.resume,
+            say=lambda text: options.console.print(text, markup=False),
+        )
+    )
+    if options.resume:
+        aside = await set_aside_other_versions(prepared.arms, store, options.directory)
+        prepared.notes.extend(aside)
     ledger = Ledger.open(store, _caps(prepared))
+    resolve_ended(ledger)
     prepared.notes.extend(unwatched(ledger, options.directory))
     state = RunState([], notes=list(prepared.notes))
+    watch = Watch(options.directory, store, state.notes)
+    watching = asyncio.create_task(watch.run())
+    stack.callback(watching.cancel)
     meters = start_meters(prepared, ledger)
     stack.callback(meters.stop)
     ticking = asyncio.create_task(tick(list(meters.running.values())))
     stack.callback(ticking.cancel)
     children = await _start_servers(prepared, options, stack, meters)
+    fleets = Fleets(prepared, options.directory, meters, state)
+    stack.push_async_callback(fleets.stop)
+    await while_paid(asyncio.create_task(fleets.start()), list(meters.running.values()))
     arms, names = ready(prepared), arm_names(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
         arm.meter = meters.running.get(spec.endpoint)
@@ -165,42 +163,52 @@ async def _session(
     await store.durable()
     watches: list[asyncio.Task[None]] = []
 
-    async def let_go(meter: TimeMeter) -> None:
+    async def let_go(meter: Meter) -> None:
         """The server of one meter is needed no more, though the run goes on."""
         endpoint = next(place for place, one in meters.running.items() if one is meter)
         if endpoint.bundled and not meters.needs(True, meter):
-            for watch in watches:
-                watch.cancel()
+            for task in watches:
+                task.cancel()
             for child in children:
                 await child.stop(grace_s(meters))
+        await fleets.let_go(endpoint)
         meter.stop()
 
+    shared = Shared(arms, schedule, store, ledger, state, Control(state))
+    bundled_url = children[0].base_url if children else ""
+    agents = await open_agents(prepared, shared, options.directory, stack, bundled_url)
     engine = Engine(
-        Shared(arms, schedule, store, ledger, state, Control(state)),
+        shared,
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
         unfinished=rest.unfinished, batches=rest.batches,
-        judge_jobs=prepared.study.judge_jobs or default_jobs(), let_go=let_go,
+        judge_jobs=prepared.study.judge_jobs or default_jobs(), let_go=let_go, agents=agents,
     )  # fmt: skip
     for number in meters.unpaid:
         engine.close_arm(arms[number])
     judging = engine.judging
     stack.push_async_callback(judging.close)
     interrupts.follow(engine.stop, engine.leave)
+    store.checkpoint()
+    watch.follow(engine.stop)
     watches += [asyncio.create_task(_watch(child, engine)) for child in children]
+    fleets.watch(engine.stop)
     progress = Progress(state, ledger, arms, options.display, options.console)
     shown = asyncio.create_task(progress.show())
     stack.enter_context(collecting_seldom())
     try:
         leftovers = asyncio.create_task(_judge_leftovers(arms, judging, options))
         await engine.run()
-        for watch in watches:
-            watch.cancel()
+        for task in watches:
+            task.cancel()
         for child in children:
             await child.stop(grace_s(meters))
+        await fleets.stop()
         meters.stop()
         state.phase = "judging what is left"
         await leftovers
         await judging.finish()
+        if agents is not None:
+            await agents.finish()
         await store.durable()
     except OrchError as error:
         engine.stop(error)
@@ -210,64 +218,6 @@ async def _session(
         await asyncio.gather(shown, *watches, return_exceptions=True)
         store.put_speed(time.time(), session_document(arms, state.started))
     return _ending(engine, ledger, state, interrupts, store)
-
-
-@contextlib.asynccontextmanager
-async def _open_store(prepared: Prepared, options: RunOptions) -> AsyncIterator[RunStore]:
-    directory = options.directory
-    refuse_network_file_system(directory if directory.exists() else directory.parent)
-    if not options.resume:
-        refuse_used(directory)
-    try:
-        (directory / "logs").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{directory} cannot be made: {error.strerror}.") from None
-    lock = RunLock(directory)
-    if not options.resume:
-        _write_study(directory, prepared)
-    store = RunStore(directory / "run.db", create=not options.resume)
-    try:
-        yield store
-    finally:
-        with contextlib.suppress(errors.StoreError):
-            await store.close()
-        lock.release()
-
-
-def refuse_used(directory: Path) -> None:
-    """Raise ConfigError where a new run would go into a directory that holds something."""
-    if directory.is_dir() and any(directory.iterdir()):
-        raise ConfigError(
-            f"The run directory {directory} is not empty; "
-            f"continue that run with --resume {directory}, or give another --name."
-        )
-    if directory.exists() and not directory.is_dir():
-        raise ConfigError(f"{directory} is a file; give another --name or --out.")
-
-
-def _write_study(directory: Path, prepared: Prepared) -> None:
-    import msgspec
-
-    study = msgspec.structs.replace(prepared.study, arms=[arm.spec for arm in prepared.arms])
-    text = "# Written by orch: the resolved study. `orch run` accepts this file.\n"
-    try:
-        replace_text(directory / "study.toml", text + study_toml(study))
-    except UnicodeEncodeError as error:
-        raise ConfigError(
-            f"The study cannot be written as UTF-8: {error.object[error.start : error.end]!a} is "
-            "half of a character; correct that name or setting."
-        ) from None
-    except OSError as error:
-        raise errors.StoreError(
-            f"{directory / 'study.toml'} cannot be written: {error.strerror}."
-        ) from None
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing; raises OSError, UnicodeEncodeError."""
-    scratch = path.with_name(path.name + ".new")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
 
 
 def _caps(prepared: Prepared) -> dict[str, int | None]:
@@ -286,7 +236,8 @@ async def _start_servers(
     meters: Meters,
 ) -> list[Child]:
     """Start the bundled model's server where an arm needs it, and open its provider."""
-    users = [number for number, arm in enumerate(prepared.arms) if arm.endpoint.bundled]
+    places = [arm.endpoint for arm in prepared.arms]
+    users = [n for n, place in enumerate(places) if place.bundled and place.launch is None]
     bundled = [prepared.arms[number] for number in users]
     if users and set(users) <= set(meters.unpaid):
         for arm in bundled:
@@ -333,7 +284,7 @@ def _plan(
             stored = bool(reader.meta("identity"))
             if stored:
                 # What may change on resume (more samples, another budget) is the study from now on.
-                _write_study(options.directory, prepared)
+                write_study(options.directory, prepared)
                 rest = owed(reader, arms, {item.reservation for item in ledger.uncertain()})
                 recount(reader, arms, state)
     else:
@@ -401,7 +352,7 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
     """Arms as they are in this session: the wanted samples and the price may have changed."""
     import msgspec
 
-    store.put_meta("prices", prepared.prices)
+    store.put_meta("prices", prepared.book.snapshot)
     store.put_meta("orch", _version())
     for arm, problem_set in zip(arms, problem_sets(arms), strict=True):
         spec = {
@@ -469,7 +420,7 @@ def _ending(
                 "to one judged before, and were not judged again"
             )
     if fault is not None:
-        ending.exit_code = fault.exit_code
+        ending.exit_code, ending.cause = fault.exit_code, fault.__cause__
         ending.reasons.insert(0, str(fault))
     if interrupts.count:
         ending.exit_code = errors.INTERRUPTED

@@ -11,10 +11,20 @@ import contextlib
 import fcntl
 import os
 import re
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Literal, TextIO
 
 from orchestrator.errors import ConfigError
 from orchestrator.store.migrations import migrate
+
+SEAL = "run.seal"
+"""The small second file that says how far the database had come (seal.py)."""
+
+LOCK_PATIENCE_S = 3.0
 
 NETWORK_FILE_SYSTEMS = {
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ncpfs", "afs", "ceph", "lustre", "gpfs",
@@ -56,13 +66,53 @@ def refuse_network_file_system(path: Path) -> None:
         )
 
 
+State = Literal["free", "cut", "begun", "used"]
+"""What a directory is to a new run. free: absent or empty. cut: a creation that was killed, with
+nothing in it. begun: one that may hold money already, but no study yet. used: anything else."""
+
+_FIRST_FILES = {"lock", "logs", "study.toml", "study.toml.new", "run.db"}
+_DATABASE = ("run.db", "run.db-wal", "run.db-shm", "run.db-journal")
+
+
+def state_of(directory: Path) -> State:
+    """What `directory` is to a new run; reads only."""
+    if not directory.is_dir():
+        return "used" if directory.exists() else "free"
+    names = {path.name for path in directory.iterdir()}
+    if not names:
+        return "free"
+    if names - _FIRST_FILES - set(_DATABASE) - {SEAL}:
+        return "used"
+    path = directory / "run.db"
+    if not path.exists():
+        return "cut"
+    try:
+        with closing(sqlite3.connect(path)) as db:
+            if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
+                return "cut"
+            if db.execute("SELECT 1 FROM meta WHERE key = 'identity'").fetchone() is None:
+                return "begun"
+    except sqlite3.Error:
+        pass
+    return "used"
+
+
+def clear_cut(directory: Path) -> None:
+    """Take away the database that a killed creation began; under the run's lock."""
+    for name in (*_DATABASE, SEAL):
+        (directory / name).unlink(missing_ok=True)
+
+
 class RunLock:
     """The exclusive hold on a run directory, for as long as this process lives.
 
-    Whoever holds a run finds its database at the newest schema.
+    Whoever holds a run finds its database at the newest schema. Somebody else's hold is waited out
+    for a few seconds; `say` gets a line then.
     """
 
-    def __init__(self, directory: Path) -> None:
+    _file: TextIO
+
+    def __init__(self, directory: Path, say: Callable[[str], None] = lambda _: None) -> None:
         try:
             self._file = (directory / "lock").open("a+")
         except OSError as error:
@@ -70,24 +120,41 @@ class RunLock:
                 f"{directory} cannot be written ({error.strerror}); correct its owner or "
                 "permissions, or give another --out."
             ) from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.seek(0)
-            holder = self._file.read().strip()
+        if not self._held_within(LOCK_PATIENCE_S, directory, say):
+            holder = self._holder
             self._file.close()
             raise ConfigError(
-                f"{directory} is held by another orch{f' (process {holder})' if holder else ''}; "
-                "wait for it to end, or end it, then try again."
-            ) from None
+                f"{directory} is held by {holder}; wait for it to end, or end it, then try again."
+            )
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
-        if (directory / "run.db").exists():
+        if (directory / "run.db").exists() and state_of(directory) != "cut":
             with contextlib.ExitStack() as unless_migrated:
                 unless_migrated.callback(self.release)
                 migrate(directory / "run.db")
                 unless_migrated.pop_all()
+
+    def _held_within(self, patience_s: float, directory: Path, say: Callable[[str], None]) -> bool:
+        until, said = time.monotonic() + patience_s, False
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() > until:
+                    return False
+            else:
+                return True
+            if not said:
+                said = True
+                say(f"{directory} is held by {self._holder}; waiting for it.")
+            time.sleep(0.1)
+
+    @property
+    def _holder(self) -> str:
+        self._file.seek(0)
+        number = self._file.read(20).strip()
+        return f"another orch{f' (process {number})' if number else ''}"
 
     def release(self) -> None:
         self._file.close()

@@ -11,6 +11,7 @@ import asyncio
 import json
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,8 @@ import msgspec
 from budgets.journal import Event
 from orchestrator.errors import StoreError
 from orchestrator.store import migrations, schema
-from orchestrator.store.writer import Writer
+from orchestrator.store.seal import SealFile, in_order, open_seal, quick_look, read_file
+from orchestrator.store.writer import Writer, locked
 from providers.sample import Choice, SampleResponse
 from verifiers.verdict import Verdict
 
@@ -28,6 +30,12 @@ CACHE_KIB = 3072
 CHECKPOINT_PAGES = 4000
 """Rounds over the problems write the same pages again and again: what is checkpointed later is
 written back less often. 16 MiB of write-ahead log."""
+
+MOST_BODY_BYTES = 16 * 2**20
+"""Of an answer that could not be read, at most so much is kept."""
+OPENING_PATIENCE_S = 30.0
+LOCK_SAID_EVERY_MS = 1000
+"""How often a wait for another program's lock is looked at (writer.py)."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -38,7 +46,9 @@ lost: looked for and not found. done: nothing more will come of it."""
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     """A connection for writing: write-ahead log, every commit synced."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=OPENING_PATIENCE_S
+    )
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
@@ -47,8 +57,11 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     if create:
         migrations.create(connection)
+        # A copy of the file alone is a whole run from the beginning.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     else:
         migrations.version_of(connection, path)
+    connection.execute(f"PRAGMA busy_timeout={LOCK_SAID_EVERY_MS}")
     return connection
 
 
@@ -57,9 +70,12 @@ def storable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def plain_json(value: Mapping[str, Any]) -> str:
-    """JSON text of what came as JSON."""
-    return _encoder.encode(value).decode()
+def plain_json(value: Any) -> str:
+    """JSON text of what came as JSON, also where it holds what JSON does not have."""
+    try:
+        return _encoder.encode(value).decode()
+    except UnicodeEncodeError:
+        return json.dumps(value)
 
 
 class RunStore:
@@ -67,13 +83,26 @@ class RunStore:
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
+        before = None if create else read_file(path.parent)
         try:
             self.connection = connect(path, create=create)
+            if wrong := quick_look(self.connection, before):
+                self.connection.close()
+                raise StoreError(
+                    f"{path} is damaged: {wrong}. See what is whole with: orch check {path.parent}"
+                )
+            self._seal = open_seal(self.connection)
         except sqlite3.Error as error:
+            if locked(error):
+                raise StoreError(
+                    f"{path} is held locked by another program; end it, then try again."
+                ) from None
             raise StoreError(f"{path} cannot be opened: {error}.") from None
         self._next_event = self._highest("ledger", "event") + 1
         self._next_request = self._highest("requests", "request") + 1
         self._next_batch = self._highest("batches", "batch") + 1
+        self._second = SealFile(path.parent)
+        self._second.write(self._seal.mark)
         self._writer: Writer | None = None
 
     def _highest(self, table: str, column: str) -> int:
@@ -83,12 +112,22 @@ class RunStore:
     @property
     def writer(self) -> Writer:
         if self._writer is None:
-            self._writer = Writer(self.connection, asyncio.get_running_loop())
+            self._writer = Writer(
+                self.connection, asyncio.get_running_loop(), (self._seal, self._second)
+            )
         return self._writer
 
     @property
     def fault(self) -> StoreError | None:
         return self._writer.fault if self._writer else None
+
+    def on_lock(self, said: Callable[[], None]) -> None:
+        """Call `said` on the loop while another program's lock is waited for."""
+        self.writer.on_lock = said
+
+    def checkpoint(self) -> None:
+        """Soon, bring what was committed into the database file itself."""
+        self.writer.checkpoint()
 
     # The ledger's Journal.
 
@@ -104,9 +143,8 @@ class RunStore:
         await self.writer.durable()
 
     def events(self) -> Iterable[Event]:
-        for kind, reservation, amount, scopes, note in self.connection.execute(
-            "SELECT kind, reservation, amount, scopes, note FROM ledger ORDER BY event"
-        ):
+        rows = self.connection.execute(schema.GET_EVENTS)
+        for kind, reservation, amount, scopes, note in in_order(rows):
             yield Event(kind, reservation, amount, tuple(scopes.split()), note)
 
     # What a run writes.
@@ -121,6 +159,10 @@ class RunStore:
 
     def put_meta(self, key: str, value: str) -> None:
         self.writer.append(schema.PUT_META, (key, value))
+
+    def put_note(self, now: float, text: str) -> None:
+        """What a person should know of a session, as every later report says."""
+        self.put_meta(f"{schema.NOTE_KEY}{now:017.6f}", text)
 
     def put_speed(self, now: float, document: str) -> None:
         """What limited the speed of a session that ends at Unix time `now`."""
@@ -149,8 +191,9 @@ class RunStore:
 
     def put_answer(
         self, request: int, reservation: int, response: SampleResponse, cost: int | None,
-        sent_at: float, latency_s: float,
+        sent_at: float, latency_s: float, doubt: str = "",
     ) -> None:  # fmt: skip
+        """`doubt`: why not all of its cost is certain."""
         usage = None if response.usage_raw is None else plain_json(response.usage_raw)
         used = response.usage
         tokens = (None,) * 6 if used is None else (
@@ -159,9 +202,16 @@ class RunStore:
         )  # fmt: skip
         row = (
             request, reservation, response.model, response.request_id, usage, *tokens, cost,
-            sent_at, latency_s, time.time(),
+            sent_at, latency_s, time.time(), response.reported.tier, storable(doubt[:2000]),
         )  # fmt: skip
         self.writer.append(schema.PUT_ANSWER, row)
+        if response.body:
+            self.put_body(request, response.odd, response.body)
+
+    def put_body(self, request: int, odd: str, body: bytes) -> None:
+        """Keep an answer as it came, because something of it could not be read."""
+        packed = zlib.compress(body[:MOST_BODY_BYTES])
+        self.writer.append(schema.PUT_BODY, (request, time.time(), storable(odd[:2000]), packed))
 
     def put_cost(self, request: int, cost: int) -> None:
         """What an answer of unknown size turned out to cost."""
@@ -170,12 +220,22 @@ class RunStore:
     def put_sample(self, arm: int, problem: int, slot: int, request: int, choice: Choice) -> None:
         row = (
             arm, problem, slot, request, choice.index, "ok", choice.finish_reason,
-            storable(choice.text), choice.output_tokens,
+            storable(choice.text), choice.output_tokens, storable(choice.finish_raw),
         )  # fmt: skip
         self.writer.append(schema.PUT_SAMPLE, row)
 
-    def put_censored(self, arm: int, problem: int, slot: int, request: int, choice: int) -> None:
-        row = (arm, problem, slot, request, choice, "censored", "timeout", "", None)
+    def put_censored(
+        self, arm: int, problem: int, slot: int, request: int, choice: int,
+        reason: str = "timeout", text: str = "", raw: str = "",
+    ) -> None:  # fmt: skip
+        """A slot whose draw was cut by something that is not the model: it counts as unknown.
+
+        `text`: what had come of it, which nobody judges. `raw`: the server's word for it.
+        """
+        row = (
+            arm, problem, slot, request, choice, "censored", reason, storable(text), None,
+            storable(raw),
+        )  # fmt: skip
         self.writer.append(schema.PUT_SAMPLE, row)
 
     def put_failure(
@@ -183,6 +243,10 @@ class RunStore:
     ) -> None:
         row = (request, reservation, time.time(), kind, sent, int(final), storable(message[:2000]))
         self.writer.append(schema.PUT_FAILURE, row)
+
+    def put_served(self, request: int, server: str, ending: str) -> None:
+        """A try at a request went to this server of a fleet last, and ended so."""
+        self.writer.append(schema.PUT_SERVED, (request, server, time.time(), ending))
 
     def put_verdict(
         self, arm: int, problem: int, slot: int, verifier: str, verdict: Verdict
@@ -193,6 +257,10 @@ class RunStore:
             verdict.tier, verdict.wall_s, verdict.cpu_s,
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)
+
+    def rename_verdicts(self, arm: int, verifier: str, name: str) -> None:
+        """Keep an arm's verdicts by one verifier under another name."""
+        self.writer.append(schema.RENAME_VERDICTS, (name, arm, verifier))
 
     def put_reward(
         self, arm: int, problem: int, slot: int, model: str, reward: float | None
@@ -221,4 +289,5 @@ class RunStore:
             if self._writer is not None:
                 await self._writer.close()
         finally:
+            self._second.close()
             self.connection.close()

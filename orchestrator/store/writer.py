@@ -3,22 +3,28 @@
 `append` and `when_durable` are called from the event loop and only queue. What is queued in one
 turn of the loop, and all that is queued while the previous group commits, becomes the next
 group: one transaction, synced to disk. A failed commit is final: from then on every wait raises,
-since memory and disk no longer agree.
+since memory and disk no longer agree. A database that another program holds locked is waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from itertools import chain
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.errors import StoreError
+from orchestrator.store.seal import Seal, SealFile
 
 Rows = dict[str, list[tuple[Any, ...]]]
+
+LOCK_PATIENCE_S = 120.0
+"""How long another program's lock on the database is waited for before the run stops."""
 
 AT_ONCE = (64, 8)
 """Rows of one statement, most first. Every statement hands the interpreter's lock to the event
@@ -28,15 +34,24 @@ loop and waits to get it back, which a row alone is not worth."""
 class Writer:
     """Commits rows in groups on a thread of its own, in the order in which they came."""
 
-    def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        loop: asyncio.AbstractEventLoop,
+        sealed: tuple[Seal, SealFile] | None = None,
+    ) -> None:
+        """`sealed`: what counts the rows of every group, and where it says how far it came."""
         self._connection = connection
+        self._sealed = sealed
         self._loop = loop
         self._rows: Rows = {}
         self._callbacks: list[Callable[[], None]] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._scheduled = False
         self._busy = False
-        self._groups: SimpleQueue[Rows | None] = SimpleQueue()
+        self._groups: SimpleQueue[Rows | Literal["checkpoint"] | None] = SimpleQueue()
+        self.on_lock: Callable[[], None] = lambda: None
+        """Called on the loop, about once a second, while another program's lock is waited for."""
         self.fault: StoreError | None = None
         self._in_commit: tuple[list[Callable[[], None]], list[asyncio.Future[None]]] = ([], [])
         self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
@@ -57,6 +72,10 @@ class Writer:
         self._callbacks.append(callback)
         if not self._scheduled:
             self._schedule()
+
+    def checkpoint(self) -> None:
+        """Soon, bring what the write-ahead log holds into the database itself."""
+        self._groups.put("checkpoint")
 
     async def durable(self) -> None:
         """Return once all that was appended so far is on disk; raises StoreError."""
@@ -117,17 +136,47 @@ class Writer:
 
     def _write(self) -> None:
         while (rows := self._groups.get()) is not None:
+            if rows == "checkpoint":
+                # What is not brought over now is brought over the next time.
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                continue
             fault = self._commit(rows)
             self._loop.call_soon_threadsafe(self._finish_group, fault)
+
+    def _begin(self) -> None:
+        """Begin to write, once nobody else does; raises StoreError where that takes too long."""
+        until = time.monotonic() + LOCK_PATIENCE_S
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if not locked(error):
+                    raise
+            if time.monotonic() > until:
+                raise StoreError(
+                    f"Another program has held the run database locked for {LOCK_PATIENCE_S:.0f} "
+                    "s; end it, then use --resume."
+                )
+            self._loop.call_soon_threadsafe(self.on_lock)
 
     def _commit(self, rows: Rows) -> StoreError | None:
         if not rows:
             return None
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             for statement, group in rows.items():
+                if self._sealed is not None:
+                    self._sealed[0].add(statement, group)
                 execute_many(self._connection, statement, group)
+            if self._sealed is not None:
+                self._sealed[0].commit(self._connection)
             self._connection.execute("COMMIT")
+            if self._sealed is not None:
+                self._sealed[1].write(self._sealed[0].mark)
+        except StoreError as error:
+            return error
         except sqlite3.Error as error:
             # Left open, the transaction is rolled back when the connection closes.
             return StoreError(
@@ -140,6 +189,15 @@ class Writer:
                 "stored before it is kept."
             )
         return None
+
+
+def locked(error: sqlite3.Error) -> bool:
+    """Whether another program's lock is all that is in the way."""
+    # Extended codes keep the primary one in their low byte.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )
 
 
 def execute_many(

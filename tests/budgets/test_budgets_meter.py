@@ -6,6 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from budgets.clock import mark
 from budgets.journal import MemoryJournal
 from budgets.ledger import DoesNotFit, Ledger, LedgerFault
 from budgets.meter import TimeMeter, count_gaps, hold_gap, metered, time_cost
@@ -181,7 +182,7 @@ def test_a_free_server_never_runs_out() -> None:
 def test_after_a_crash_the_slice_the_drain_and_the_gap_are_uncertain() -> None:
     journal, clock = MemoryJournal(), Clock()
     book = Ledger.open(journal, {"run": DOLLAR})
-    meter = TimeMeter(book, DOLLAR, ["arm:0"], clock=clock, note="launched server 0")
+    meter = TimeMeter(book, DOLLAR, ["arm:0"], clock=clock, wall=clock, note="launched server 0")
     meter.start()
     for _ in range(5):
         clock.now += 2
@@ -206,7 +207,12 @@ def test_only_a_borrowed_server_has_a_gap_and_it_is_counted_once() -> None:
     for borrowed in (False, True):
         journal, clock = MemoryJournal(), Clock()
         meter = TimeMeter(
-            Ledger.open(journal, {"run": DOLLAR}), DOLLAR, clock=clock, note="m", borrowed=borrowed
+            Ledger.open(journal, {"run": DOLLAR}),
+            DOLLAR,
+            clock=clock,
+            wall=clock,
+            note="m",
+            borrowed=borrowed,
         )
         meter.start()
         after = clock.now + 17 + 360
@@ -222,7 +228,9 @@ def test_only_a_borrowed_server_has_a_gap_and_it_is_counted_once() -> None:
 @pytest.mark.parametrize("how", ["resolved", "a higher cap"])
 def test_a_gap_beyond_the_cap_stops_until_it_is_cleared_up(how: str) -> None:
     journal, clock = MemoryJournal(), Clock()
-    meter = TimeMeter(Ledger.open(journal, {"run": DOLLAR}), DOLLAR, clock=clock, borrowed=True)
+    meter = TimeMeter(
+        Ledger.open(journal, {"run": DOLLAR}), DOLLAR, clock=clock, wall=clock, borrowed=True
+    )
     meter.start()
     book = Ledger.open(journal, {"run": DOLLAR})
     count_gaps(book, clock.now + 2 * HOUR)
@@ -284,3 +292,34 @@ def test_time_cost_is_rounded_up_and_grows() -> None:
     assert costs[0] == 0 and costs[1] == 1
     assert all(later >= earlier for earlier, later in pairwise(costs))
     assert time_cost(DOLLAR, HOUR * 10**9) == DOLLAR
+
+
+@pytest.mark.parametrize("step", [-HOUR, HOUR])
+def test_a_wall_clock_that_is_set_changes_neither_the_time_nor_the_deadline(step: int) -> None:
+    book, clock, wall = open_ledger("0.01"), Clock(50.0), Clock()
+    meter = TimeMeter(book, DOLLAR, clock=clock, wall=wall)
+    meter.start()
+    for second in range(36):
+        clock.now += 1
+        wall.now += step if second == 3 else 1
+        meter.tick()
+        assert book.totals().settled == time_cost(DOLLAR, (second + 1) * 10**9) or meter.exhausted
+    meter.stop()
+    assert book.totals().settled == picodollars("0.01") and book.fault is None
+    assert meter.deadline == 50 + 36 and meter.near_the_end(0)
+
+
+@pytest.mark.parametrize("step", [-HOUR, HOUR])
+def test_the_gap_after_a_crash_is_that_of_the_machine_unless_it_was_started_anew(step: int) -> None:
+    journal, clock, wall = MemoryJournal(), Clock(50.0), Clock()
+    meter = TimeMeter(
+        Ledger.open(journal, {"run": DOLLAR}), DOLLAR, clock=clock, wall=wall, borrowed=True
+    )
+    meter.start()
+    seen = wall.now + 17 + 42 + step
+    same = Ledger.open(MemoryJournal(journal.events()), {"run": DOLLAR})
+    here = mark()._replace(held_s=50.0 + 17 + 42)
+    assert count_gaps(same, seen, here) == time_cost(DOLLAR, 42 * 10**9)
+    later = Ledger.open(MemoryJournal(journal.events()), {"run": DOLLAR})
+    gap = count_gaps(later, seen, here._replace(boot="another"))
+    assert gap == pytest.approx(max(0, time_cost(DOLLAR, (42 + step) * 10**9)), abs=DOLLAR // 10**6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import pickle
 import ssl
 
@@ -265,3 +266,42 @@ async def test_other_packages_may_add_providers(monkeypatch, tmp_path):
     await made.aclose()
     assert "more" in provider_names()
     await asyncio.sleep(0)
+
+
+LONG = "sk-test-" + "Q7vN2xLpT9aZ4cHs8KdW1mRy6BfG3jUe"
+
+
+def echoes() -> dict[str, str]:
+    coded = base64.b64encode(f"Authorization: Bearer {LONG}".encode()).decode()
+    return {
+        "whole": f"your key {LONG} is odd",
+        "cut": f"your key {LONG[:20]}",
+        "its end": f"your key ...{LONG[-12:]}.",
+        "in base64": f"you sent {coded}",
+        "cut where a message is cut": "x" * 285 + LONG,
+        "cut where a body was cut": "x" * 1990 + LONG,
+        "shifted base64": base64.urlsafe_b64encode(f"??>{LONG}".encode()).decode(),
+    }
+
+
+@pytest.mark.parametrize("how", list(echoes()))
+@pytest.mark.parametrize("status", [200, 400, 401, 500])
+async def test_a_key_that_a_server_echoes_is_taken_out(how, status):
+    said = echoes()[how]
+    body = chat_answer()
+    body["choices"][0]["message"]["content"] = body["usage"]["said"] = said
+    body = body if status == 200 else said.encode()
+    forms = {LONG, base64.b64encode(LONG.encode()).decode()}
+    async with serving(always(status, body)) as server:
+        made = make_provider(
+            "compatible", base_url=server.url, api_key_env="MINE", environ={"MINE": LONG}
+        )
+        try:
+            answer = await made.sample(SampleRequest("m", messages=ASK))
+            text = answer.choices[0].text + str(answer.usage_raw)
+        except errors.ProviderError as error:
+            text = str(error)
+        await made.aclose()
+    for form in forms:
+        for start in range(len(form) - 12):
+            assert form[start : start + 12] not in text, text

@@ -81,7 +81,7 @@ def _cost(equal: Equal, amount: float) -> str:
 def _cell(one: Bought) -> str:
     if not one.k:
         return "-"
-    return f"{percent(one.mean)} ({percent(one.low)} to {percent(one.high)}), {_attempts(one)}"
+    return f"{percent(one.mean)} ({100 * one.low:.0f} to {100 * one.high:.0f})\n{_attempts(one)}"
 
 
 def _gap(equal: Equal, line: Line) -> str:
@@ -95,7 +95,7 @@ def _gap(equal: Equal, line: Line) -> str:
         return ""
     against = "" if len(equal.arms) == 2 else f" over {equal.arms[others[0]].label}"
     ahead = equal.arms[line.best].label if found.separable else "not separable"
-    return f"{ahead}{against if found.separable else ''}: {found.points}"
+    return f"{ahead}{against if found.separable else ''}\n{found.points}"
 
 
 def _table(equal: Equal) -> tuple[list[str], list[list[str]]]:

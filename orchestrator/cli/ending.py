@@ -1,0 +1,135 @@
+"""The last lines of a run: its table, why it ended, where it is, and what to type next.
+
+The run is closed before any of this, so that none of it can lose anything. After Ctrl-C the table
+comes only if it is quick; what cannot be read is said in place of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.plan.typed import Typed
+    from orchestrator.report.data import ArmReport
+    from orchestrator.session.session import Ending
+
+PATIENCE_S = 3.0
+"""How long a person who pressed Ctrl-C is kept for the table."""
+
+
+class TooSlow(Exception):
+    """The table would take longer than a person wants to wait."""
+
+
+def finish(
+    console: Console, directory: Path, ending: Ending, *, as_json: bool, typed: Typed
+) -> None:
+    """Print and keep the report, where the run is, and what to type next."""
+    from orchestrator import errors
+    from orchestrator.cli.escaped import keep, without_keys
+    from orchestrator.cli.flags import with_flags
+    from orchestrator.report.text import visible
+
+    def say(text: str) -> None:
+        console.print(visible(with_flags(text)), highlight=False, markup=False, soft_wrap=True)
+
+    if ending.cause is not None:
+        ending.reasons = [without_keys(reason) for reason in ending.reasons]
+        kept = keep(ending.cause, directory / "logs")
+        ending.notes.append(f"the traceback is in {kept}" if kept else "no traceback could be kept")
+    rows: list[ArmReport] | None = None
+    try:
+        interrupted = ending.exit_code == errors.INTERRUPTED
+        with within(PATIENCE_S) if interrupted else contextlib.nullcontext():
+            rows = _rows(directory)
+    except TooSlow:
+        ending.notes.append("the table takes a while; the command below prints it")
+    except (errors.OrchError, sqlite3.Error, OSError) as error:
+        ending.notes.append(f"no table: {error}")
+        ending.exit_code = ending.exit_code or errors.FAULT
+    report = _document(directory, ending, rows)
+    if rows is not None:
+        _keep(directory, report, ending)
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    elif rows is not None:
+        _print(rows)
+    for note in ending.notes:
+        say(f"note: {note}")
+    for reason in ending.reasons:
+        say(f"Ended early: {reason.rstrip('.')}.")
+    say(f"The run is in {directory}")
+    nexts = [f"orch report {shlex.quote(str(directory))}"]
+    if ending.exit_code:
+        nexts.insert(0, resume_command(directory, typed))
+    say("Next: " + "   or: ".join(nexts))
+
+
+def resume_command(directory: Path, typed: Typed) -> str:
+    """What continues the run. Keys and prices are no part of it, so that they are typed again."""
+    words = ["orch", "run", "--resume", str(directory)]
+    for key in typed.keys:
+        words += ["--api-key-env", f"{key.variable}@{key.host}" if key.host else key.variable]
+    if typed.prices:
+        words += ["--prices", typed.prices]
+    return shlex.join(words)
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Raise TooSlow in the body once it has taken so long. For the main thread."""
+
+    def ring(_number: int, _frame: object) -> None:
+        raise TooSlow
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _rows(directory: Path) -> list[ArmReport]:
+    from orchestrator.report.arms import read_arms
+    from orchestrator.store.reader import RunReader
+
+    with closing(RunReader(directory)) as reader:
+        return read_arms(reader)
+
+
+def _document(directory: Path, ending: Ending, rows: list[ArmReport] | None) -> dict[str, Any]:
+    from orchestrator.report.document import document
+
+    report = {"run": str(directory)} if rows is None else document(str(directory), rows)
+    return {**report, "exit_code": ending.exit_code, "reasons": ending.reasons}
+
+
+def _keep(directory: Path, report: dict[str, Any], ending: Ending) -> None:
+    from orchestrator.session.opening import replace_text
+
+    try:
+        replace_text(directory / "summary.json", json.dumps(report, indent=2) + "\n")
+    except OSError as error:
+        ending.notes.append(f"summary.json cannot be written: {error.strerror}")
+
+
+def _print(rows: list[ArmReport]) -> None:
+    from rich.console import Console
+
+    from orchestrator.report.document import print_arms
+
+    print_arms(Console(), rows)

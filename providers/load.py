@@ -1,0 +1,68 @@
+"""What a server says of itself under /metrics: names as data, one row an engine.
+
+The text is Prometheus's: one sample a line, with labels that are summed over (an engine a label).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from budgets.concurrency import ServerLoad
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How one engine calls what a ServerLoad holds; "" for what it does not count."""
+
+    running: str
+    waiting: str
+    preemptions: str = ""
+    generated_tokens: str = ""
+    kv_usage: str = ""
+    prefix_queries: str = ""
+    prefix_hits: str = ""
+
+
+ENGINES = (
+    Names(
+        "vllm:num_requests_running",
+        "vllm:num_requests_waiting",
+        "vllm:num_preemptions_total",
+        "vllm:generation_tokens_total",
+        "vllm:kv_cache_usage_perc",
+        "vllm:prefix_cache_queries_total",
+        "vllm:prefix_cache_hits_total",
+    ),
+    Names(
+        "sglang:num_running_reqs",
+        "sglang:num_queue_reqs",
+        "sglang:num_retracted_reqs",
+        "sglang:generation_tokens_total",
+        "sglang:token_usage",
+    ),
+)
+
+_SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
+
+
+def read_load(text: str) -> ServerLoad | None:
+    """The load in a /metrics page; None where no engine of the table writes there."""
+    sums: dict[str, float] = {}
+    for name, value in _SAMPLE.findall(text):
+        try:
+            sums[name] = sums.get(name, 0.0) + float(value)
+        except ValueError:
+            continue
+    for names in ENGINES:
+        if names.running in sums and names.waiting in sums:
+            return ServerLoad(
+                running=sums[names.running],
+                waiting=sums[names.waiting],
+                preemptions=sums.get(names.preemptions, 0.0),
+                generated_tokens=sums.get(names.generated_tokens),
+                kv_usage=sums.get(names.kv_usage),
+                prefix_queries=sums.get(names.prefix_queries, 0.0),
+                prefix_hits=sums.get(names.prefix_hits, 0.0),
+            )
+    return None
