@@ -96,13 +96,21 @@ class Attempts:
             request.sending.sent = "maybe_billed"
             response = await arm.provider.sample(request)
         except asyncio.CancelledError:
+            self._served(ticket, request, "cancelled")
             self._account(ticket, "cancelled", request.sending.sent, None, "cancelled")
             arm.limiter.done(outcome="other", sent_at=sent_at, permit=ticket.permit)
             raise
         except ProviderError as error:
+            self._served(ticket, request, type(error).__name__)
             self._failed(ticket, error, sent_at)
         else:
+            self._served(ticket, request, "answered")
             self._answered(ticket, response, sent_at)
+
+    def _served(self, ticket: Ticket, request: SampleRequest, ending: str) -> None:
+        """Keep which server of a fleet a try went to last, beside what came of it."""
+        if request.sending.server:
+            self._store.put_served(ticket.request, request.sending.server, ending)
 
     def _answered(self, ticket: Ticket, response: SampleResponse, sent_at: float) -> None:
         latency_s = time.monotonic() - sent_at
