@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from orchestrator.analysis.cost import Fresh, usd_per_solved
 from orchestrator.analysis.pairing import NAMES, Estimator
+from orchestrator.store.refusals import Refusal
 from verifiers.trust import Agreement
 
 
@@ -114,6 +115,8 @@ class ArmReport:
     forecasts: tuple[ForecastPoint, ...] = ()
     forecast_refused: str = ""
     selection: tuple[SelectionSeries, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    """What its servers refused or broke off, the commonest first."""
     notes: tuple[str, ...] = ()
     name: str = ""
     """Set where provider and model do not tell arms apart."""
