@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from yarl import URL
 
 from providers.errors import BadResponse, ProviderError
 from providers.keys import Key, KeyFilter, without_key
@@ -43,6 +44,11 @@ class LaneProvider:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {str(self._lane.base_url)!r})"
+
+    @property
+    def base_url(self) -> URL:
+        """Where it is asked."""
+        return self._lane.base_url
 
     async def models(self) -> list[str]:
         """The ids of the models that the server offers."""

@@ -163,7 +163,8 @@ async def _session(
         Shared(arms, schedule, store, ledger, state, Control(state)),
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
         unfinished=rest.unfinished, batches=rest.batches,
-        judge_jobs=prepared.study.judge_jobs or default_jobs(), let_go=let_go,
+        judge_jobs=prepared.study.judge_jobs or default_jobs(),
+        server_patience_s=prepared.study.server_patience, let_go=let_go,
     )  # fmt: skip
     for number in meters.unpaid:
         engine.close_arm(arms[number])
@@ -173,7 +174,9 @@ async def _session(
     store.checkpoint()
     watch.follow(engine.stop)
     watches += [asyncio.create_task(_watch(child, engine)) for child in children]
-    progress = Progress(state, ledger, arms, options.display, options.console)
+    progress = Progress(
+        state, ledger, arms, options.display, options.console, engine.outages.sentence
+    )
     shown = asyncio.create_task(progress.show())
     stack.enter_context(collecting_seldom())
     try:
