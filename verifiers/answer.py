@@ -1,13 +1,16 @@
 """Judges final answers of maths problems, by the paper's rules or by a modern one.
 
+    math-verify           a stated answer (verifiers.stated) that reads whole, equal by exact
+                          arithmetic or by sympy's algebra on trees of plain data
+    math-verify-package   the same statement, read and compared by the package math-verify alone:
+                          a second opinion on what the first rule accepted
     paper (gsm8k, math)   answer_paper's reading; equal texts, or sympy simplifies the difference
                           of both parsed LaTeX expressions to zero
-    math-verify           answer_find's reading; equal texts, equal integers, or math-verify
 
-sympy's parsers evaluate, so text meets them only inside the cell: once to be read into a tree of
-plain data, in a process that holds nothing else, and then compared, as data, in another. Lengths
-are bounded before that. Each distinct answer of a problem is read and compared once; an answer
-whose reading or comparison runs into the cell's limits is a verdict of its own.
+sympy evaluates, so it runs inside the cell alone. Where its parsers are used (the last two), text
+meets them once, to be read into a tree of plain data, in a process that holds nothing else, and
+the trees are compared in another. Lengths are bounded before that. Each distinct answer of a
+problem is compared once; one that runs into the cell's limits is a verdict of its own.
 
 A verdict's `answer` is the reference's own text for every answer that passed, and a canonical
 form for the others, so that equal answers vote together.
@@ -22,7 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from verifiers import answer_find, answer_forms, answer_paper
+from verifiers import answer_paper
 from verifiers.exact import bounded
 from verifiers.install import install_command
 from verifiers.sandbox import (
@@ -34,15 +37,25 @@ from verifiers.sandbox import (
     package_paths,
 )
 from verifiers.shared import Shared
+from verifiers.stated.asking import (
+    Comparison,
+    as_data,
+    canonical,
+    found_for,
+    reading,
+    same_text,
+    voting_tree,
+)
+from verifiers.stated.clauses import NotStated
+from verifiers.stated.rule import LONGEST_TEXT, stated_in
+from verifiers.stated.tokens import NotWhole
+from verifiers.stated.whole import integer
 from verifiers.verdict import Verdict, VerdictKind
 
-LONGEST_TEXT = 10_000_000
-"""Outputs of more characters are not searched for an answer."""
 LONGEST_ANSWER = 1_000
 """Longer answers that are no plain integers are not parsed."""
 DEEPEST_ANSWER = 60
 """Deeper nested brackets are not parsed."""
-_LONG_FOR_THE_LOOP = 50_000
 LIMITS = Limits(wall_s=5, cpu_s=5, memory_mb=1024, output_mb=4, processes=8)
 _HERE = Path(__file__).parent
 
@@ -61,6 +74,10 @@ class _Ended(Exception):
         self.verdict = verdict
 
 
+class _Unread(Exception):
+    """An answer is not put to a parser; says why."""
+
+
 class MissingPackage(Exception):
     """A package that the rule is built on is not there; says which and how to get it."""
 
@@ -71,6 +88,12 @@ class AnswerVerifier(ABC):
     name: str
     version = "1"
     deterministic = True
+    built_on = "math-verify"
+    """The distribution without which the rule cannot judge."""
+    in_the_cell: tuple[str, ...] = ("answer_cell.py", "answer_warm.py")
+    """The files of ours that work inside the cell."""
+    preload: tuple[str, ...] = ("answer_warm",)
+    warm: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -90,10 +113,10 @@ class AnswerVerifier(ABC):
     def packages(self) -> tuple[Path, ...]:
         """Where the packages lie that the rule is built on; raises MissingPackage."""
         try:
-            return package_paths("math-verify")
+            return package_paths(self.built_on)
         except SandboxFault:
             raise MissingPackage(
-                f"The rule {self.name} is built on math-verify, which is not installed: "
+                f"The rule {self.name} is built on {self.built_on}, which is not installed: "
                 f"{install_command('tasks')}"
             ) from None
 
@@ -104,10 +127,11 @@ class AnswerVerifier(ABC):
         """
         tier, jobs, trust, limits = self._arguments
         if self._box is None:
-            paths = [*self.packages(), _HERE / "answer_cell.py", _HERE / "answer_warm.py"]
+            paths = [*self.packages(), *(_HERE / name for name in self.in_the_cell)]
             self._box = Sandbox(
-                limits, tier, jobs=jobs, trust=trust, paths=paths, preload=("answer_warm",)
-            )
+                limits, tier, jobs=jobs, trust=trust, paths=paths,
+                preload=self.preload, warm=self.warm,
+            )  # fmt: skip
         await self._box.start()
 
     async def aclose(self) -> None:
@@ -120,14 +144,10 @@ class AnswerVerifier(ABC):
 
     async def verify(self, text: str, reference: Mapping[str, Any]) -> Verdict:
         """Judge an output against the reference's `answer`. NoSandbox if there is no cell."""
-        if len(text) > LONGEST_TEXT:
-            return Verdict("failed", f"the output has {len(text)} characters: too many to search")
-        if len(text) > _LONG_FOR_THE_LOOP:
-            found = await asyncio.to_thread(self._find, text)
-        else:
-            found = self._find(text)
-        if found is None:
-            return Verdict("no_answer", "the output states no final answer")
+        try:
+            found = await self._find(text)
+        except NotStated as reason:
+            return Verdict("no_answer", str(reason))
         gold = str(reference["answer"])
         key = (gold, found)
         verdict = await self._verdicts.get(key, lambda: self._judge(gold, found))
@@ -136,41 +156,35 @@ class AnswerVerifier(ABC):
         return verdict
 
     @abstractmethod
-    def _find(self, text: str) -> str | None:
-        """The answer that an output states, or None."""
-
-    def _text(self, found: str) -> str:
-        """The form in which an answer votes that is not read."""
-        return found
-
-    @abstractmethod
-    def _equal_texts(self, gold: str, found: str) -> bool | None:
-        """Whether the texts alone decide, and how."""
+    async def _find(self, text: str) -> str:
+        """The answer that an output states; raises NotStated."""
 
     @abstractmethod
     async def _compare(self, gold: str, found: str) -> tuple[bool, str]:
-        """Whether the two are equal, and the form in which the answer votes."""
+        """Whether the two are equal, and the form in which the answer votes.
+
+        Raises NotWhole where what was found is no answer.
+        """
 
     async def _judge(self, gold: str, found: str) -> Verdict:
         self.comparisons += 1
-        equal, canonical = self._equal_texts(gold, found), self._text(found)
-        if equal is None:
-            refusal = _unreadable(found)
-            if refusal:
-                return Verdict("failed", refusal, answer=bounded(found))
-            try:
-                equal, canonical = await self._compare(gold, found)
-            except _Ended as ended:
-                return ended.verdict
-            except NoSandbox:
-                raise
-            except SandboxFault as fault:
-                return Verdict("infra_error", str(fault))
+        try:
+            equal, form = await self._compare(gold, found)
+        except NotWhole as reason:
+            return Verdict("no_answer", f"{bounded(found)} is no answer as a whole: {reason}")
+        except _Unread as refusal:
+            return Verdict("failed", str(refusal), answer=bounded(found))
+        except _Ended as ended:
+            return ended.verdict
+        except NoSandbox:
+            raise
+        except SandboxFault as fault:
+            return Verdict("infra_error", str(fault))
         tier = self._box.tier if self._box is not None else ""
         if equal:
             return Verdict("passed", answer=bounded(gold), tier=tier)
         detail = f"{bounded(found)} instead of {bounded(gold)}"
-        return Verdict("failed", detail, answer=bounded(canonical or found), tier=tier)
+        return Verdict("failed", detail, answer=bounded(form or found), tier=tier)
 
     async def _read(self, entry: str, text: str) -> tuple[list[Any], str]:
         """The trees of a text, and its canonical form; each text is read once."""
@@ -200,21 +214,6 @@ class AnswerVerifier(ABC):
         kind = _ENDINGS.get(ended, "crashed")
         detail = f"comparing the answer: {outcome.whole.detail or ended}"
         raise _Ended(Verdict(kind, detail, answer=answer, tier=outcome.whole.tier))
-
-
-def _unreadable(found: str) -> str:
-    if any(character < " " for character in found if character not in "\n\t\r"):
-        return "the answer holds control characters"
-    if len(found) > LONGEST_ANSWER:
-        return f"the answer has {len(found)} characters: too many to be parsed"
-    depth = deepest = 0
-    for character in found:
-        if character in "([{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in ")]}":
-            depth -= 1
-    return f"the answer nests {deepest} brackets: too deep" if deepest > DEEPEST_ANSWER else ""
 
 
 class PaperAnswer(AnswerVerifier):
@@ -250,7 +249,17 @@ class PaperAnswer(AnswerVerifier):
             )
         return super().packages()
 
-    def _find(self, text: str) -> str | None:
+    async def _find(self, text: str) -> str:
+        if len(text) > LONGEST_TEXT:
+            raise NotStated(f"the output has {len(text)} characters: too many to search")
+        found = (
+            await asyncio.to_thread(self._found, text) if len(text) > 50_000 else self._found(text)
+        )
+        if found is None:
+            raise NotStated("the output states no final answer")
+        return found
+
+    def _found(self, text: str) -> str | None:
         if self._form == "gsm8k":
             return answer_paper.gsm8k_answer(text)
         found = answer_paper.math_answer(text)
@@ -261,10 +270,10 @@ class PaperAnswer(AnswerVerifier):
     def _reference(self, gold: str) -> str:
         return gold if self._form == "gsm8k" else answer_paper.normalised(gold)
 
-    def _equal_texts(self, gold: str, found: str) -> bool | None:
-        return True if found == self._reference(gold) else None
-
     async def _compare(self, gold: str, found: str) -> tuple[bool, str]:
+        if found == self._reference(gold):
+            return True, found
+        _refuse_unreadable(found)
         wanted, _ = await self._read("read_latex", self._reference(gold))
         trees, _ = await self._read("read_latex", found)
         if not wanted or not trees:
@@ -273,34 +282,91 @@ class PaperAnswer(AnswerVerifier):
 
 
 class ModernAnswer(AnswerVerifier):
-    """The rule on math-verify."""
+    """The rule of today: what is stated, whole, and equal beyond doubt."""
 
     name = "math-verify"
-    version = "2"
+    version = "3"
+    built_on = "sympy"
+    in_the_cell = ("stated/algebra.py",)
+    preload, warm = ("algebra",), ("algebra:warm",)
 
-    def _find(self, text: str) -> str | None:
-        found = answer_find.answer(text)
-        return None if found is None else answer_forms.common(found)
-
-    def _text(self, found: str) -> str:
-        return answer_find.integer(found) or answer_find.plain(found)
-
-    def _equal_texts(self, gold: str, found: str) -> bool | None:
-        gold = answer_forms.common(gold)
-        whole, wanted = answer_find.integer(found), answer_find.integer(gold)
-        if whole is not None and wanted is not None:
-            return whole == wanted
-        if answer_forms.other_brackets(gold, found):
-            return False
-        based = answer_forms.same_base(gold, found)
-        if based is not None:
-            return based
-        return True if answer_find.plain(found) == answer_find.plain(gold) else None
+    async def _find(self, text: str) -> str:
+        return await stated_in(text)
 
     async def _compare(self, gold: str, found: str) -> tuple[bool, str]:
-        gold, found = (one.replace("\\$", "") for one in (answer_forms.common(gold), found))
-        wanted, _ = await self._read("read", gold if "$" in gold else f"${gold}$")
-        trees, canonical = await self._read("read", found)
+        whole, wanted = integer(found), integer(gold)
+        if whole is not None and wanted is not None:
+            return whole == wanted, whole
+        if same_text(gold, found):
+            return True, found
+        _refuse_deep(found)
+        expected = reading(gold)
+        answer = found_for(expected, found)
+        if expected is None:
+            return False, canonical(answer, found)
+        comparison = Comparison(expected, answer)
+        settled = comparison.by_arithmetic()
+        if settled is not None:
+            return settled, canonical(answer, found)
+        said = await self._settle(comparison, found)
+        return comparison.with_answers(said[0]), canonical(answer, found, said[1])
+
+    async def _settle(self, comparison: Comparison, found: str) -> tuple[list[bool], str]:
+        """Answers to what exact arithmetic left open, and the form in which the answer votes."""
+        questions = [[asked, as_data(a), as_data(b)] for asked, a, b in comparison.asked]
+        tree = voting_tree(comparison.found)
+        voting = None if tree is None else as_data(tree)
+        value = await self._call("algebra:settle", [questions, voting], about=found)
+        answers, key = (
+            (value.get("answers"), value.get("key")) if isinstance(value, dict) else (0, 0)
+        )
+        if (
+            not isinstance(answers, list)
+            or len(answers) != len(questions)
+            or not isinstance(key, str)
+        ):
+            raise _Ended(Verdict("crashed", "its comparison ended oddly", answer=bounded(found)))
+        return [one is True for one in answers], key
+
+
+class PackageAnswer(AnswerVerifier):
+    """What the package math-verify says of the stated answer, by its own parser and comparison."""
+
+    name = "math-verify-package"
+
+    async def _find(self, text: str) -> str:
+        return await stated_in(text)
+
+    async def _compare(self, gold: str, found: str) -> tuple[bool, str]:
+        _refuse_unreadable(found)
+        wanted, _ = await self._read("read", _as_formula(gold))
+        trees, form = await self._read("read", _as_formula(found))
         if not wanted or not trees:
-            return False, canonical or answer_find.plain(found)
-        return await self._same("compare", wanted, trees, found), canonical
+            return same_text(gold, found), form or found
+        return await self._same("compare", wanted, trees, found), form
+
+
+def _as_formula(text: str) -> str:
+    text = text.replace("\\$", "")
+    return text if "$" in text else f"${text}$"
+
+
+def _refuse_unreadable(found: str) -> None:
+    """Raise _Unread for what no parser is to see."""
+    if any(character < " " for character in found if character not in "\n\t\r"):
+        raise _Unread("the answer holds control characters")
+    if len(found) > LONGEST_ANSWER:
+        raise _Unread(f"the answer has {len(found)} characters: too many to be parsed")
+    _refuse_deep(found)
+
+
+def _refuse_deep(found: str) -> None:
+    depth = deepest = 0
+    for character in found:
+        if character in "([{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in ")]}":
+            depth -= 1
+    if deepest > DEEPEST_ANSWER:
+        raise _Unread(f"the answer nests {deepest} brackets: too deep")

@@ -1,15 +1,15 @@
 """Whether what a program produced is what was expected; runs in the parent, never in the cell.
 
 Outputs (text):
-    lines   line by line, ignoring white space at line ends and blank lines at the end (default)
+    lines   line by line, ignoring white space around lines and blank lines around them (default)
     tokens  as sequences of words, however they are spread over lines
     exact   byte for byte
 With a tolerance above zero, words that are numbers on both sides may differ by
 tolerance x max(1, |expected|).
 
-Values (of calls): Python's equality over exact builtin types, and because JSON has only lists and
-string keys: a tuple may stand for a list, a set for a list of distinct items, a number for the
-string of it as a key. NaN equals NaN. The same tolerance for floats.
+Values (of calls): Python's equality, and because JSON has only lists and string keys: a tuple may
+stand for a list, and a number for the string of it as a key. NaN equals NaN. The same tolerance
+for numbers, where one is asked for.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def same_output(got: bytes, expected: str, rule: str = "lines", tolerance: float
         return False
     if rule == "tokens":
         return _same_words(got.split(), wanted.split(), tolerance)
-    left = [line.rstrip() for line in got.rstrip().split(b"\n")]
-    right = [line.rstrip() for line in wanted.rstrip().split(b"\n")]
+    left = [line.strip() for line in got.strip().split(b"\n")]
+    right = [line.strip() for line in wanted.strip().split(b"\n")]
     if left == right:
         return True
     return (
@@ -55,7 +55,7 @@ def _same_words(got: list[bytes], expected: list[bytes], tolerance: float) -> bo
 
 def _near_text(got: bytes, expected: bytes, tolerance: float) -> bool:
     try:
-        return _near(float(got), float(expected), tolerance)
+        return b"_" not in got + expected and _near(float(got), float(expected), tolerance)
     except (ValueError, OverflowError):
         return False
 
@@ -63,8 +63,8 @@ def _near_text(got: bytes, expected: bytes, tolerance: float) -> bool:
 def _near(got: float, expected: float, tolerance: float) -> bool:
     if got != got or expected != expected:
         return got != got and expected != expected
-    if got == expected:
-        return True
+    if got == expected or not tolerance:
+        return got == expected
     try:
         return abs(got - expected) <= tolerance * max(1.0, abs(expected))
     except OverflowError:
@@ -74,40 +74,26 @@ def _near(got: float, expected: float, tolerance: float) -> bool:
 def same_value(got: Any, expected: Any, tolerance: float = 0.0) -> bool:
     """Whether a value of exact builtin types is `expected`, a value read from JSON."""
     if isinstance(expected, list | tuple):
-        if isinstance(got, set | frozenset):
-            return _same_set(got, expected)
         if not isinstance(got, list | tuple) or len(got) != len(expected):
             return False
         return all(same_value(a, b, tolerance) for a, b in zip(got, expected, strict=True))
     if isinstance(expected, dict):
         return isinstance(got, dict) and _same_dict(got, expected, tolerance)
-    if isinstance(got, Decimal | Fraction):
-        got = _as_plain_number(got)
-    if isinstance(got, float) or isinstance(expected, float):
-        if isinstance(got, int | float) and isinstance(expected, int | float):
-            return _near(got, expected, tolerance)
-        return False
-    if isinstance(got, bytes | bytearray | complex | range):
-        return bool(type(got) is type(expected) and got == expected)
+    if isinstance(expected, int | float) and isinstance(got, int | float | Decimal | Fraction):
+        return _same_number(got, expected, tolerance)
     return bool(got == expected)
 
 
-def _as_plain_number(value: Decimal | Fraction) -> int | float:
-    """The integer, or else the nearest float: JSON has no other numbers to compare with."""
-    try:
-        if -(1 << 53) < value < 1 << 53 and value == int(value):
-            return int(value)
-        return float(value)
-    except (ArithmeticError, ValueError):
-        return float("nan")
-
-
-def _same_set(got: set[Any] | frozenset[Any], expected: list[Any] | tuple[Any, ...]) -> bool:
-    items = [tuple(item) if isinstance(item, list) else item for item in expected]
-    try:
-        return len(set(items)) == len(items) and set(got) == set(items)
-    except TypeError:
-        return False
+def _same_number(got: float | Decimal | Fraction, expected: float, tolerance: float) -> bool:
+    """Python compares numbers of different types exactly; only a tolerance makes them floats."""
+    if isinstance(got, Decimal | Fraction):
+        if got == expected or not tolerance:
+            return got == expected
+        try:
+            got = float(got)
+        except (ArithmeticError, ValueError):
+            return False
+    return _near(got, expected, tolerance)
 
 
 def _same_dict(got: dict[Any, Any], expected: dict[Any, Any], tolerance: float) -> bool:
@@ -156,10 +142,10 @@ def show(value: Any, limit: int = 200) -> str:
 
 def first_difference(got: bytes, expected: str) -> str:
     """The first line in which two outputs differ, for a person."""
-    left = got.decode("utf-8", "replace").rstrip().split("\n")
-    right = expected.rstrip().split("\n")
+    left = got.decode("utf-8", "replace").strip().split("\n")
+    right = expected.strip().split("\n")
     for number, (a, b) in enumerate(zip_longest(left, right), 1):
-        if (a or "").rstrip() != (b or "").rstrip() or a is None or b is None:
+        if (a or "").strip() != (b or "").strip() or a is None or b is None:
             mine = "nothing" if a is None else show(a, 80)
             return f"line {number}: {mine} instead of {'nothing' if b is None else show(b, 80)}"
     return "the outputs differ in white space"

@@ -1,9 +1,7 @@
 """Judges a task's outputs that hold programs: finds the program, sets its limits, compares.
 
-A reference holds `tests` (see program.py), `code` (how the program is found, see
-program_rules.py) and may hold `time_limit_s` and a `language`. Tests of kind stdio may hold a
-`checker`: trusted Python source whose `check(input, expected, output)` says whether an output is
-right, for problems with several right outputs; it runs in a cell as well, apart from the program.
+A reference holds `tests` (see program_tests.py), `code` (how the program is found, see
+program_rules.py) and may hold `time_limit_s` and a `language`.
 
 Comparison of outputs, where the tests do not name one:
     paper    as "Large Language Monkeys" mimics CodeContests' own: split at blanks, lower case,
@@ -17,13 +15,12 @@ is wrong here; memory is limited; text that is no program is `no_answer` and end
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from verifiers import compare
-from verifiers.program import BadTests, ProgramVerifier
+from verifiers.program import ProgramVerifier
 from verifiers.program_rules import program
-from verifiers.sandbox import Limits, Outcome, Sandbox, SandboxFault
+from verifiers.sandbox.limits import Limits
 from verifiers.verdict import Verdict
 
 MEMORY_MB = 1024
@@ -68,7 +65,7 @@ def paper_checker(_given: str, expected: str, output: bytes) -> bool:
 class TaskProgramVerifier:
     """Judges outputs that hold programs, in the cell."""
 
-    version = "1"
+    version = "2"
     deterministic = False
 
     def __init__(
@@ -81,109 +78,44 @@ class TaskProgramVerifier:
         run_all: bool = False,
     ) -> None:
         self.name = "program-paper" if rule == "paper" else "program"
-        self._checker = paper_checker if rule == "paper" else None
-        self._run_all = run_all
+        checker = paper_checker if rule == "paper" else None
         limits = Limits(memory_mb=MEMORY_MB)
-        self._box = Sandbox(limits, sandbox, jobs=jobs, trust=trust)
+        self._judge = ProgramVerifier(
+            limits=limits, tier=sandbox, jobs=jobs, trust=trust, run_all=run_all, checker=checker
+        )
 
     async def start(self) -> None:
         """Open the cell; raises NoSandbox."""
-        await self._box.start()
+        await self._judge.sandbox.start()
 
     async def aclose(self) -> None:
         """End the cell and every process in it."""
-        await self._box.aclose()
+        await self._judge.aclose()
 
     async def verify(self, text: str, reference: Mapping[str, Any]) -> Verdict:
         """Judge the program in an output. NoSandbox if there is no cell; BadTests on bad tests."""
-        found = program(text, reference["code"])
-        if found is None:
-            return Verdict("no_answer", "the output holds no program")
         seconds = float(reference.get("time_limit_s", DEFAULT_LIMIT_S))
         limits = Limits(wall_s=seconds, cpu_s=seconds, memory_mb=MEMORY_MB)
-        tests, language = reference["tests"], str(reference.get("language", "python"))
-        if "checker" in tests:
-            verdict = await self._judge_with_checker(found.source, tests, language, limits)
-        else:
-            box = cast(Sandbox, _Timed(self._box, limits))
-            judge = ProgramVerifier(box, run_all=self._run_all, checker=self._checker)
-            verdict = await judge.judge(found.source, tests, language)
-        if any(name in verdict.detail for name in _NO_PROGRAM) and verdict.kind == "crashed":
-            kind: Literal["failed", "no_answer"] = "failed" if found.fenced else "no_answer"
-            return Verdict(kind, verdict.detail, None, verdict.tier, verdict.wall_s, verdict.cpu_s)
-        return verdict
-
-    async def _judge_with_checker(
-        self, source: str, tests: Mapping[str, Any], language: str, limits: Limits
-    ) -> Verdict:
-        if not isinstance(tests["checker"], str):
-            raise BadTests(
-                "`checker` must be the source of a function check(input, expected, output)"
-            )
-        await self._box.start()
-        wall_s = cpu_s = 0.0
-        try:
-            ready = await self._box.program(source, language)
-            for number, case in enumerate(tests["cases"]):
-                given = case["input"].encode("utf-8", "surrogatepass")
-                (outcome,) = await self._box.run_many(ready, [given], limits=limits)
-                wall_s, cpu_s = wall_s + outcome.wall_s, cpu_s + outcome.cpu_s
-                kind, detail = await self._ask(tests["checker"], case, outcome)
-                if kind != "passed":
-                    where = f"case {number}: {detail}"
-                    return Verdict(kind, where, None, self._box.tier, wall_s, cpu_s)
-        except SandboxFault as fault:
-            return Verdict("infra_error", str(fault), tier=self._box.tier)
-        return Verdict(
-            "passed", f"{len(tests['cases'])} cases", None, self._box.tier, wall_s, cpu_s
-        )
-
-    async def _ask(self, checker: str, case: Mapping[str, Any], outcome: Outcome) -> _Judged:
-        if outcome.status != "ok":
-            return _KINDS.get(outcome.status, "crashed"), outcome.detail
-        output = outcome.stdout.decode("utf-8", "replace")
-        arguments = [case["input"], case["output"], output]
-        (said,) = await self._box.tool(source=checker, entry="checker:check", args=[arguments])
-        if said.status != "returned" or not isinstance(said.value, bool):
-            return "infra_error", f"the problem's checker gave no answer: {said.detail}"
-        if said.value:
-            return "passed", ""
-        return "failed", f"the checker refuses {compare.show(output, 80)}"
+        how = {"language": str(reference.get("language", "python")), **reference["code"]}
+        return await judge_text(self._judge, text, how, reference["tests"], limits)
 
 
-_Judged = tuple[
-    Literal["passed", "failed", "timeout", "memory", "crashed", "no_answer", "infra_error"], str
-]
-_KINDS: dict[str, Literal["failed", "timeout", "memory", "crashed", "infra_error"]] = {
-    "timeout": "timeout",
-    "memory": "memory",
-    "output": "failed",
-    "disk": "failed",
-    "fault": "infra_error",
-}
+async def judge_text(
+    judge: ProgramVerifier,
+    text: str,
+    how: Mapping[str, Any],
+    tests: Mapping[str, Any],
+    limits: Limits | None = None,
+) -> Verdict:
+    """Judge the program that `text` holds by the rule of `how` (program_rules.py).
 
-
-class _Timed:
-    """A sandbox whose samples have the limits of one problem."""
-
-    def __init__(self, box: Sandbox, limits: Limits) -> None:
-        self._box, self._limits = box, limits
-
-    @property
-    def tier(self) -> str:
-        return self._box.tier
-
-    async def start(self) -> None:
-        await self._box.start()
-
-    async def program(self, source: str, language: str = "python") -> Any:
-        return await self._box.program(source, language)
-
-    async def run_many(self, source: Any, inputs: Sequence[bytes]) -> list[Outcome]:
-        return await self._box.run_many(source, inputs, limits=self._limits)
-
-    async def call(self, source: str, *, entry: str, args: Sequence[Sequence[Any]]) -> Any:
-        return await self._box.call(source, entry=entry, args=args, limits=self._limits)
-
-    async def check(self, source: str, *, entry: str, test: str) -> tuple[Outcome, Outcome]:
-        return await self._box.check(source, entry=entry, test=test, limits=self._limits)
+    What no fence marked as a program and is none by its syntax was no answer.
+    """
+    found = program(text, how)
+    if found is None:
+        return Verdict("no_answer", "the output holds no program")
+    verdict = await judge.judge(found.source, tests, how.get("language", "python"), limits)
+    if any(name in verdict.detail for name in _NO_PROGRAM) and verdict.kind == "crashed":
+        kind: Literal["failed", "no_answer"] = "failed" if found.fenced else "no_answer"
+        return Verdict(kind, verdict.detail, None, verdict.tier, verdict.wall_s, verdict.cpu_s)
+    return verdict

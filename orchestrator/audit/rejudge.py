@@ -19,6 +19,7 @@ from pathlib import Path
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems
 from orchestrator.plan.study import Arm, Study
+from orchestrator.session.stamps import beside
 from orchestrator.store.directory import RunLock
 from orchestrator.store.reader import ArmRow, RunReader
 from orchestrator.store.store import RunStore
@@ -165,6 +166,10 @@ class _Arm:
         self._own, self._verifier, self._times = own, verifier, times
         self._seats = asyncio.Semaphore(jobs)
         name = verifier.name if times == 1 else f"{verifier.name}-majority-of-{times}"
+        version = arm.spec.get("verifier_version", verifier.version)
+        if name == own and version != verifier.version:
+            # The run's own verdicts are all of one version.
+            name = beside(name, verifier.version)
         self._report = ArmReport(arm.key, verifier.name, name, repeats=times)
         self._pairs: Counter[tuple[str, str]] = Counter()
 

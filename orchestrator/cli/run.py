@@ -26,15 +26,18 @@ if TYPE_CHECKING:
 ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
     "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "batch", "prompt_style", "data",
-    "verifier", "few_shot_file", "few_shot_count", "subset", "lean_project",
+    "verifier", "few_shot_file", "few_shot_count", "subset", "lean_project", "servers", "launch",
+    "gpu_ids", "tensor_parallel", "data_parallel",
+    "agent", "agent_image", "agent_paths", "agent_time_s", "call_budget", "attempt_budget",
+    "attempt_calls", "problem_budget",
 )  # fmt: skip
 STUDY_KEYS = (
     "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
     "server_patience",
     "limits", "prices", "judge_jobs", "name",
-    "sandbox",
+    "sandbox", "agent_jobs",
 )  # fmt: skip
-
+DOLLARS = ("budget", "gpu_hour", "call_budget", "attempt_budget", "problem_budget")
 
 Last = Callable[[], int]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -54,7 +57,20 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--task", help="Task name or your own FILE.jsonl (id, prompt or messages, answer).")
 @option("--samples", "-n", type=int, help="Attempts per problem.")
 @option("--budget", metavar="USD", help="The most that this run may spend.")
-@option("--base-url", metavar="URL", help="Address of an OpenAI-compatible server.")
+@option("--base-url", metavar="URL", multiple=True,
+        help="Address of an OpenAI-compatible server; repeatable: several of a model.")  # fmt: skip
+@option("--servers", metavar="FILE", help="Addresses of servers, one a line; read again when it "
+        "changes.")  # fmt: skip
+@option("--launch", metavar="auto|N", help="Start local servers: one for each GPU group, or N.")
+@option("--gpu-ids", metavar="0,1,...", help="GPUs for --launch.  [default: all]")
+@option("--tensor-parallel", type=int, metavar="T", help="GPUs that one copy of the model takes.")
+@option("--data-parallel", type=int, metavar="D", help="Copies of the model in one server.")
+@option("--server-arg", "server_args", multiple=True, metavar="ARGS",
+        help="Further arguments of launched servers; never read from a study file.")  # fmt: skip
+@option("--vllm", metavar="PATH", help="The vLLM to launch: its command, its Python or its "
+        "environment.  [default: the one here, or on PATH]")  # fmt: skip
+@option("--lease", "lease_s", type=click.FloatRange(min=5), metavar="S",
+        help="A launched server ends when orch is silent for so long.  [default: 60]")  # fmt: skip
 @option("--api-key-env", multiple=True, metavar="VAR[@HOST]", help="Variable with the key for a "
         "host, such as CORP_KEY@https://llm.example; repeatable. Without @HOST: for --base-url, or "
         "the provider's own host.")  # fmt: skip
@@ -91,8 +107,20 @@ def option(*names: str, **attributes: Any) -> Decorator:
         "and leave out the problems whose references fail.")  # fmt: skip
 @option("--lean-project", metavar="DIR", help="Lean project against which proofs are checked.")
 @option("--sandbox", metavar="NAME", help="Sandbox tier for judging; see `orch doctor`.")
-@option("--i-trust-this-code", is_flag=True,
-              help="With --sandbox none: judge without a sandbox.")  # fmt: skip
+@option("--agent", metavar="COMMAND", help="An attempt is a run of this command, with {problem}, "
+        "{workdir}, {output} and {model} filled in; see docs/agents.md.")  # fmt: skip
+@option("--agent-image", metavar="IMAGE", help="Container image in which agents run; without one "
+        "they run in the cell.")  # fmt: skip
+@option("--agent-path", "agent_paths", multiple=True, metavar="PATH",
+        help="A path of this machine that agents may read; repeatable.")  # fmt: skip
+@option("--agent-time-s", type=float, help="Seconds of one attempt.  [1800]")
+@option("--agent-jobs", type=click.IntRange(min=1), help="Agents at work at once.  [cores]")
+@option("--attempt-budget", metavar="USD", help="Dollars of one attempt; what it has then counts.")
+@option("--attempt-calls", type=click.IntRange(min=1), help="Calls of one attempt.")
+@option("--call-budget", metavar="USD", help="Dollars that one call may cost at worst.")
+@option("--problem-budget", metavar="USD", help="Dollars of all attempts at one problem.")
+@option("--i-trust-this-code", is_flag=True, help="With --sandbox none: judge without a sandbox; "
+        "with --agent: run it without.")  # fmt: skip
 @option("--judge-jobs", type=int, help="Verifiers at work at once.")
 @option("--dry-run", is_flag=True, help="Price the plan; nothing is bought.")
 @option("--pilot", type=click.IntRange(min=1), metavar="N",
@@ -118,7 +146,13 @@ def run(**given: Any) -> None:
     how = How(
         resume="resume" in given,
         display=given.pop("display"),
-        typed=what_was_typed(given.pop("api_key_env", ()), given.pop("i_trust_this_code")),
+        typed=what_was_typed(
+            given.pop("api_key_env", ()), trust=given.pop("i_trust_this_code")
+        )._replace(
+            vllm=given.pop("vllm", ""),
+            server_args=server_arguments(given.pop("server_args", ())),
+            lease_s=given.pop("lease_s", 0.0),
+        ),
         as_json=given.pop("as_json"),
         dry_run=given.pop("dry_run"),
         pilot=given.pop("pilot", 0),
@@ -136,6 +170,10 @@ def run(**given: Any) -> None:
         study_file = directory / "study.toml"
     study = build_study(given, study_file)
     directory = directory or out / run_name(study)
+    if how.resume:
+        from orchestrator.session.stamps import keep_verifiers
+
+        study = keep_verifiers(study, directory)
     # A resumed run's own study already names what it leaves out.
     if exclude_unsound and not how.resume:
         from orchestrator.audit.rejudge import without_unsound
@@ -155,7 +193,19 @@ def run(**given: Any) -> None:
     sys.exit(code)
 
 
-def what_was_typed(keys: tuple[str, ...], trust: bool) -> Typed:
+def server_arguments(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """--server-arg as words, as a shell would split them; raises ConfigError."""
+    import shlex
+
+    from orchestrator.errors import ConfigError
+
+    try:
+        return tuple(word for text in texts for word in shlex.split(text))
+    except ValueError as error:
+        raise ConfigError(f"--server-arg {texts[-1]!r} cannot be split: {error}.") from None
+
+
+def what_was_typed(keys: tuple[str, ...], *, trust: bool) -> Typed:
     """What stood on the command line itself; raises ConfigError."""
     from click.core import ParameterSource
 
@@ -192,8 +242,11 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
         document, source = read_study(study_file), str(study_file)
     arm_values = {key: given[key] for key in ARM_KEYS if key in given}
     study_values = {key: given[key] for key in STUDY_KEYS if key in given}
-    if "stop" in arm_values:
-        arm_values["stop"] = list(arm_values["stop"])
+    if "base_url" in arm_values:
+        arm_values["base_url"] = ",".join(arm_values["base_url"])
+    for name in ("stop", "agent_paths"):
+        if name in arm_values:
+            arm_values[name] = list(arm_values[name])
     if str(arm_values.get("n_per_request", "auto")).isdecimal():
         arm_values["n_per_request"] = int(arm_values.get("n_per_request", "auto"))
     if not isinstance(document["arms"], list) or not isinstance(document["study"], dict):
@@ -212,7 +265,7 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
                 raise ConfigError("No task is named; give --task NAME or --task FILE.jsonl.")
             arm["task"] = "arithmetic"
     for values in (*arms, document["study"], study_values):
-        for key in ("budget", "gpu_hour"):
+        for key in DOLLARS:
             if isinstance(values.get(key), int | float):
                 values[key] = str(values[key])
     whole = {"study": {**document["study"], **study_values}, "arms": arms}

@@ -15,8 +15,10 @@ import time
 from msgspec import structs
 
 from budgets.ledger import RUN, DoesNotFit, LedgerFault
+from orchestrator.engine.agents import Agents
 from orchestrator.engine.seeds import request_seed
 from orchestrator.engine.shared import Shared
+from orchestrator.engine.tail import Tail
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
 from orchestrator.plan.ready import ReadyArm
@@ -35,9 +37,12 @@ class Dispatch:
         *,
         study_seed: int,
         unfinished: list[Ticket],
+        agents: Agents | None,
     ) -> None:
+        self._agents = agents
         self._arms = shared.arms
         self._schedule = shared.schedule
+        self._tail = Tail(shared.schedule, shared.arms)
         self._store = shared.store
         self._ledger = shared.ledger
         self._state = shared.state
@@ -141,7 +146,7 @@ class Dispatch:
     def _next_draw(self) -> Draw | None:
         """The schedule's next draw whose prompt cache is warm, or that goes ahead to warm it."""
         while len(self._cold) < MOST_COLD:
-            draw = self._schedule.next()
+            draw = self._tail.next()
             if draw is None:
                 return None
             arm = self._arms[draw.arm]
@@ -214,6 +219,8 @@ class Dispatch:
     def _reserve(self, arm: ReadyArm, problem: int, n: int, request: int) -> int:
         if arm.meter is not None and arm.meter.exhausted:
             raise DoesNotFit(arm.scopes[0] if arm.spec.budget else RUN, 0, 0)
+        if arm.agent is not None and self._agents is not None:
+            self._agents.check_room(arm)
         return self._ledger.reserve(arm.worst(problem, n), arm.scopes, f"request {request}")
 
     def _in_flight(self, arm: ReadyArm, scope: str) -> int:

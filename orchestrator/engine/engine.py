@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 
 from budgets.limits import CannotClear, Shut
-from budgets.meter import TimeMeter
+from budgets.meter import Meter
+from orchestrator.engine.agents import Agents
 from orchestrator.engine.attempt import Attempts
 from orchestrator.engine.batches.handover import Batching
 from orchestrator.engine.batches.running import Running
@@ -26,11 +28,12 @@ from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.ready import ReadyArm
 
 METER_TICK_S = 0.25
+REDRAW_AFTER_S = 1.0
 DEADLINE_MARGIN_S = 4.0
 """How long before a server's money ends what is in flight is cancelled, and the server ended."""
 
 
-def near_the_end(meter: TimeMeter) -> bool:
+def near_the_end(meter: Meter) -> bool:
     """Whether a server's money ends now, so that it must be given up."""
     return meter.near_the_end(DEADLINE_MARGIN_S)
 
@@ -48,9 +51,11 @@ class Engine:
         batches: list[Running],
         judge_jobs: int,
         server_patience_s: float,
-        let_go: Callable[[TimeMeter], Awaitable[None]],
+        let_go: Callable[[Meter], Awaitable[None]],
+        agents: Agents | None = None,
     ) -> None:
-        """`let_go` ends the server that a meter counts, and the meter."""
+        """`let_go` ends the server that a meter counts, and the meter. `agents` makes the attempts
+        of arms that have an agent."""
         self.arms = shared.arms
         self._schedule = shared.schedule
         self._ledger = shared.ledger
@@ -60,7 +65,12 @@ class Engine:
         self.judging = Judging(
             shared.store, shared.state, jobs=judge_jobs, resolved=self._judged, failed=self._failed
         )
-        self._dispatch = Dispatch(shared, study_seed=study_seed, unfinished=unfinished)
+        self._agents = agents
+        if agents is not None:
+            agents.judged_by(self.judging)
+        self._dispatch = Dispatch(
+            shared, study_seed=study_seed, unfinished=unfinished, agents=agents
+        )
         self.outages = Outages(
             shared.arms, server_patience_s, aside=self._dispatch.put_aside, back=self._back,
             give_up=self._given_up, note=shared.state.note,
@@ -203,11 +213,22 @@ class Engine:
             self._idle -= 1
             self._doing[ticket] = worker
             try:
-                await self._attempts.attempt(ticket)
+                await self._make(ticket)
             finally:
                 del self._doing[ticket]
                 self._state.back(ticket.arm.number)
                 self.control.changed.set()
+
+    async def _make(self, ticket: Ticket) -> None:
+        if ticket.arm.agent is None or self._agents is None:
+            await self._attempts.attempt(ticket)
+            return
+        started = time.monotonic()
+        try:
+            if await self._agents.attempt(ticket):
+                self._dispatch.retry_at(time.monotonic() + REDRAW_AFTER_S, ticket)
+        finally:
+            ticket.arm.limiter.done(outcome="ok", sent_at=started, permit=ticket.permit)
 
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
@@ -225,7 +246,7 @@ class Engine:
         self._schedule.resolved(arm, problem, slot, passed)
         self.control.changed.set()
 
-    async def _keep_meter(self, meter: TimeMeter) -> None:
+    async def _keep_meter(self, meter: Meter) -> None:
         """Let a server go when its money ends, or when its arms need it no more."""
         users = [arm for arm in self.arms if arm.meter is meter]
         alone = len(users) == len(self.arms)
@@ -252,7 +273,7 @@ class Engine:
             self._schedule.finished(arm.number) and self._dispatch.idle(arm.number)
         )
 
-    async def _give_up(self, arms: list[ReadyArm], meter: TimeMeter) -> None:
+    async def _give_up(self, arms: list[ReadyArm], meter: Meter) -> None:
         """End the arms whose server has no more money; the others go on."""
         numbers = {arm.number for arm in arms}
         for arm in arms:

@@ -77,34 +77,39 @@ class Outages:
     note: Callable[[str], None]
     hangs_s: float = HANGS_S
     clock: Callable[[], float] = time.monotonic
-    _servers: dict[Limiter, Server] = field(default_factory=dict)
+    _by_arm: dict[int, Server] = field(default_factory=dict)
+    """A fleet's servers are its own affair, and a recording is always there."""
+    _servers: list[Server] = field(default_factory=list)
     _looks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        servers: dict[Limiter, Server] = {}
         for arm in self.arms:
-            if arm.batch or not isinstance(arm.limiter, Limiter) or arm.provider.name == "replay":
+            limiter = arm.limiter
+            if arm.batch or not isinstance(limiter, Limiter) or arm.provider.name == "replay":
                 continue
-            server = self._servers.get(arm.limiter)
-            if server is None:
-                server = Server(arm.limiter, [], probe_of(arm.provider), moved_at=self.clock())
-                self._servers[arm.limiter] = server
-            server.arms.append(arm)
+            if limiter not in servers:
+                probe = probe_of(arm.provider)
+                servers[limiter] = Server(limiter, [], probe, moved_at=self.clock())
+            self._by_arm[arm.number] = servers[limiter]
+            servers[limiter].arms.append(arm)
+        self._servers = list(servers.values())
 
     def down(self, arm: ReadyArm) -> bool:
         """Whether an arm's server is aside."""
-        server = self._servers.get(arm.limiter)
+        server = self._by_arm.get(arm.number)
         return server is not None and bool(server.why)
 
     def answered(self, arm: ReadyArm) -> None:
         """Its server answered a request."""
-        server = self._servers.get(arm.limiter)
+        server = self._by_arm.get(arm.number)
         if server is not None and server.failures:
             server.failures = 0
             self._well(server)
 
     def failed(self, arm: ReadyArm, error: ProviderError) -> bool:
         """A request failed; whether that is the server's outage and says nothing of the request."""
-        server = self._servers.get(arm.limiter)
+        server = self._by_arm.get(arm.number)
         if server is None or not _unanswered(error):
             return False
         if not server.failures:
@@ -123,7 +128,7 @@ class Outages:
         return "; ".join(
             f"the server {server.probe.name}: {server.why}; looked for since "
             f"{now - server.since:.0f} s, for {self.patience_s:.0f} s at most (--server-patience)"
-            for server in self._servers.values()
+            for server in self._servers
             if server.why
         )
 
@@ -133,7 +138,7 @@ class Outages:
         try:
             while True:
                 await pace.acquire()
-                for server in self._servers.values():
+                for server in self._servers:
                     self._look_now(server)
                     if server.why and self.clock() - server.since > self.patience_s:
                         self.give_up(self._fault(server))
@@ -141,7 +146,7 @@ class Outages:
             for look in self._looks:
                 look.cancel()
             await asyncio.gather(*self._looks, return_exceptions=True)
-            for server in self._servers.values():
+            for server in self._servers:
                 await server.probe.aclose()
 
     def _look_now(self, server: Server) -> None:
@@ -193,8 +198,8 @@ class Outages:
             f"{server.probe.name} cannot be asked ({why}); nothing is sent there and no sample is "
             "given up until it is back."
         )
+        server.limiter.shut(why)
         for arm in server.arms:
-            arm.limiter.shut(why)
             self.aside(arm)
 
     def _well(self, server: Server) -> None:
@@ -205,8 +210,8 @@ class Outages:
         # Not `failures`: only an answer shows that it is well, and ends the patience's count.
         server.failures = min(server.failures, IN_A_ROW - 1)
         server.moved_at = server.told_at = self.clock()
+        server.limiter.open()
         for arm in server.arms:
-            arm.limiter.open()
             self.back(arm)
 
     def _fault(self, server: Server) -> RunFault:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.errors import ConfigError
+from orchestrator.plan.agents import identity_of_agent
 from orchestrator.plan.prepare import Prepared
 from orchestrator.tasks import Problem
 
@@ -35,6 +36,7 @@ def identity_of(prepared: Prepared) -> Identity:
             "max_tokens": base.max_tokens,
             "stop": list(base.stop),
             "verifier": arm.verifier.name,
+            **identity_of_agent(arm.spec),
         }
         for name, value in values.items():
             found[f"arms[{number}].{name}"] = json.dumps(value)

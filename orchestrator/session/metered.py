@@ -29,10 +29,10 @@ from orchestrator.store.directory import RunLock, refuse_network_file_system
 from orchestrator.store.store import RunStore
 from providers.errors import ProviderConfigError
 from providers.gateway.attempts import Attempt, Caps
+from providers.gateway.environment import environment
 from providers.gateway.errors import Refusal
 from providers.gateway.server import Gateway
 from providers.gateway.upstream import Upstream
-from providers.known import KNOWN
 from providers.registry import Door, make_door
 
 SETTLING_S = 130.0
@@ -81,26 +81,6 @@ class Opened:
     url: str
     ledger: Ledger
     faults: list[str]
-
-
-def environment(opened: Opened, own: Mapping[str, str]) -> dict[str, str]:
-    """The command's environment: the gateway's addresses and key, and no provider's."""
-    kept = {name: text for name, text in own.items() if name not in PROVIDER_VARIABLES}
-    return {
-        **kept,
-        "OPENAI_BASE_URL": f"{opened.url}/v1",
-        "OPENAI_API_BASE": f"{opened.url}/v1",
-        "OPENAI_API_KEY": opened.key,
-        "ANTHROPIC_BASE_URL": opened.url,
-        "ANTHROPIC_API_KEY": opened.key,
-        "ORCH_GATEWAY_URL": opened.url,
-        "ORCH_GATEWAY_KEY": opened.key,
-    }
-
-
-PROVIDER_VARIABLES = frozenset(
-    name for row in KNOWN for name in (row.key_variable, row.url_variable) if name
-)
 
 
 def upstream_of(asked: Metered, notes: list[str]) -> Upstream:
@@ -192,7 +172,7 @@ async def run_command(asked: Metered, directory: Path, command: Sequence[str]) -
     """Run a command under the gateway; its exit code, or 3 where a cap refused a call."""
     notes: list[str] = []
     async with opened(asked, directory, notes) as door:
-        code = await _child(command, environment(door, os.environ))
+        code = await _child(command, environment(door.url, door.key, os.environ))
         attempt, ledger = door.attempt, door.ledger
     return _spent(code, attempt, ledger, door.faults, notes)
 

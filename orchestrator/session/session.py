@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from budgets.ledger import Ledger
-from budgets.meter import TimeMeter
+from budgets.meter import Meter
 from orchestrator import errors
 from orchestrator.engine.control import Control
 from orchestrator.engine.counters import RunState, arm_counts
@@ -28,9 +28,11 @@ from orchestrator.engine.judging import Judging
 from orchestrator.engine.shared import Shared
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
-from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
-from orchestrator.plan.ready import ReadyArm
+from orchestrator.plan.prepare import Prepared, amount, open_provider
+from orchestrator.plan.ready import ReadyArm, ready
 from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
+from orchestrator.session.agents import open_agents
+from orchestrator.session.fleets import Fleets, end_leftovers, resolve_ended
 from orchestrator.session.gc_pace import collecting_seldom
 from orchestrator.session.interrupts import Interrupts
 from orchestrator.session.metering import (
@@ -46,6 +48,7 @@ from orchestrator.session.opening import open_store, write_study
 from orchestrator.session.progress import Display, Progress
 from orchestrator.session.resume import Owed, owed, recount, refuse_unresumable, resolved_slots
 from orchestrator.session.speed import session_document
+from orchestrator.session.stamps import set_aside_other_versions
 from orchestrator.session.watch import Watch
 from orchestrator.store.reader import RunReader
 from orchestrator.store.store import RunStore
@@ -120,6 +123,7 @@ async def _session(
 ) -> Ending:
     if options.resume:
         refuse_unresumable(options.directory, prepared)
+        prepared.notes.extend(await asyncio.to_thread(end_leftovers, options.directory))
     store = await stack.enter_async_context(
         open_store(
             prepared,
@@ -128,7 +132,11 @@ async def _session(
             say=lambda text: options.console.print(text, markup=False),
         )
     )
+    if options.resume:
+        aside = await set_aside_other_versions(prepared.arms, store, options.directory)
+        prepared.notes.extend(aside)
     ledger = Ledger.open(store, _caps(prepared))
+    resolve_ended(ledger)
     prepared.notes.extend(unwatched(ledger, options.directory))
     state = RunState([], notes=list(prepared.notes))
     watch = Watch(options.directory, store, state.notes)
@@ -139,6 +147,9 @@ async def _session(
     ticking = asyncio.create_task(tick(list(meters.running.values())))
     stack.callback(ticking.cancel)
     children = await _start_servers(prepared, options, stack, meters)
+    fleets = Fleets(prepared, options.directory, meters, state)
+    stack.push_async_callback(fleets.stop)
+    await while_paid(asyncio.create_task(fleets.start()), list(meters.running.values()))
     arms = ready(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
         arm.meter = meters.running.get(spec.endpoint)
@@ -149,7 +160,7 @@ async def _session(
     await store.durable()
     watches: list[asyncio.Task[None]] = []
 
-    async def let_go(meter: TimeMeter) -> None:
+    async def let_go(meter: Meter) -> None:
         """The server of one meter is needed no more, though the run goes on."""
         endpoint = next(place for place, one in meters.running.items() if one is meter)
         if endpoint.bundled and not meters.needs(True, meter):
@@ -157,14 +168,18 @@ async def _session(
                 task.cancel()
             for child in children:
                 await child.stop(grace_s(meters))
+        await fleets.let_go(endpoint)
         meter.stop()
 
+    shared = Shared(arms, schedule, store, ledger, state, Control(state))
+    bundled_url = children[0].base_url if children else ""
+    agents = await open_agents(prepared, shared, options.directory, stack, bundled_url)
     engine = Engine(
-        Shared(arms, schedule, store, ledger, state, Control(state)),
+        shared,
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
         unfinished=rest.unfinished, batches=rest.batches,
         judge_jobs=prepared.study.judge_jobs or default_jobs(),
-        server_patience_s=prepared.study.server_patience, let_go=let_go,
+        server_patience_s=prepared.study.server_patience, let_go=let_go, agents=agents,
     )  # fmt: skip
     for number in meters.unpaid:
         engine.close_arm(arms[number])
@@ -174,6 +189,7 @@ async def _session(
     store.checkpoint()
     watch.follow(engine.stop)
     watches += [asyncio.create_task(_watch(child, engine)) for child in children]
+    fleets.watch(engine.stop)
     progress = Progress(
         state, ledger, arms, options.display, options.console, engine.outages.sentence
     )
@@ -186,10 +202,13 @@ async def _session(
             task.cancel()
         for child in children:
             await child.stop(grace_s(meters))
+        await fleets.stop()
         meters.stop()
         state.phase = "judging what is left"
         await leftovers
         await judging.finish()
+        if agents is not None:
+            await agents.finish()
         await store.durable()
     except OrchError as error:
         engine.stop(error)
@@ -217,7 +236,8 @@ async def _start_servers(
     meters: Meters,
 ) -> list[Child]:
     """Start the bundled model's server where an arm needs it, and open its provider."""
-    users = [number for number, arm in enumerate(prepared.arms) if arm.endpoint.bundled]
+    places = [arm.endpoint for arm in prepared.arms]
+    users = [n for n, place in enumerate(places) if place.bundled and place.launch is None]
     bundled = [prepared.arms[number] for number in users]
     if users and set(users) <= set(meters.unpaid):
         for arm in bundled:
@@ -330,7 +350,7 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
     """Arms as they are in this session: the wanted samples and the price may have changed."""
     import msgspec
 
-    store.put_meta("prices", prepared.prices)
+    store.put_meta("prices", prepared.book.snapshot)
     for arm, problem_set in zip(arms, problem_sets(arms), strict=True):
         spec = {
             **msgspec.to_builtins(arm.spec),

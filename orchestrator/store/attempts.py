@@ -22,6 +22,12 @@ PUT_CALL = (
 )
 
 
+END_CUT_OFF = (
+    "UPDATE attempts SET ending = 'again', ended_at = ?, reason = 'orch ended before it did'"
+    " WHERE ending = ''"
+)
+
+
 class AttemptRow(NamedTuple):
     """One attempt of an agent; several may have tried one request's slot."""
 
@@ -79,6 +85,11 @@ class StoreBook:
 def put_attempt(store: RunStore, row: AttemptRow) -> None:
     """Append an attempt as it is now; the whole row each time."""
     store.writer.append(PUT_ATTEMPT, row._replace(reason=storable(row.reason[:2000])))
+
+
+def end_cut_off(store: RunStore, now: float) -> None:
+    """Attempts that an earlier session was making when it ended are over; `now` is Unix time."""
+    store.writer.append(END_CUT_OFF, (now,))
 
 
 def highest_attempt(connection: sqlite3.Connection) -> int:

@@ -18,6 +18,7 @@ from budgets.usage import Usage
 from orchestrator.errors import ConfigError
 from orchestrator.store import migrations
 from orchestrator.store.directory import RunLock
+from orchestrator.store.refusals import Refusal, Refusals
 from orchestrator.store.store import BatchState
 
 if TYPE_CHECKING:
@@ -230,6 +231,11 @@ class RunReader:
         ):
             yield PlannedRequest(*(*row[:6], bool(row[6]), row[7]))
 
+    def highest_attempt(self) -> int:
+        """The highest number of an agent's attempt; 0 where there is none."""
+        row = self._db.execute("SELECT coalesce(max(attempt), 0) FROM attempts").fetchone()
+        return int(row[0])
+
     def open_batches(self) -> list[BatchRow]:
         """The batches of which more may come, in order."""
         found: list[BatchRow] = []
@@ -399,7 +405,7 @@ class RunReader:
         """Time and amount of every settlement of one scope that was not nothing, in order."""
         return self._db.execute(
             "SELECT s.at, s.amount FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
-            " AND r.reservation = s.reservation WHERE s.kind = 'settle'"
+            " AND r.reservation = s.reservation WHERE s.kind IN ('settle', 'part')"
             " AND s.amount > 0 AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %'"
             " ORDER BY s.event",
             (scope,),
@@ -411,7 +417,8 @@ class RunReader:
             "SELECT coalesce(sum(s.amount), 0) FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
             " AND r.reservation = s.reservation WHERE s.kind = 'resolve'"
             " AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %'"
-            " AND s.reservation NOT IN (SELECT reservation FROM answers)",
+            " AND s.reservation NOT IN (SELECT reservation FROM answers)"
+            " AND s.reservation NOT IN (SELECT reservation FROM calls)",
             (scope,),
         ).fetchone()
         return int(row[0])
@@ -420,12 +427,36 @@ class RunReader:
         """Picodollars of one scope that were settled for anything but an answer with usage."""
         row = self._db.execute(
             "SELECT coalesce(sum(s.amount), 0) FROM ledger s JOIN ledger r ON r.kind = 'reserve'"
-            " AND r.reservation = s.reservation WHERE s.kind IN ('settle', 'resolve')"
+            " AND r.reservation = s.reservation WHERE s.kind IN ('settle', 'part', 'resolve')"
             " AND (' ' || r.scopes || ' ') LIKE '% ' || ? || ' %' AND s.reservation NOT IN"
-            " (SELECT reservation FROM answers WHERE input_tokens IS NOT NULL)",
+            " (SELECT reservation FROM answers WHERE input_tokens IS NOT NULL)"
+            " AND s.reservation NOT IN (SELECT reservation FROM calls WHERE output_tokens"
+            " IS NOT NULL)",
             (scope,),
         ).fetchone()
         return int(row[0])
+
+    def refusals(self, arm: int | None = None) -> list[Refusal]:
+        """What servers refused or broke off, of one arm or of all, the commonest first."""
+        found = Refusals()
+        of_arm = "" if arm is None else " WHERE r.arm = ?"
+        values = () if arm is None else (arm,)
+        for kind, said, count in self._db.execute(
+            "SELECT f.kind, f.message, count(*) FROM failures f JOIN requests r USING (request)"
+            f"{of_arm} GROUP BY f.kind, f.message",
+            values,
+        ):
+            found.add(kind, said, count)
+        return found.most_common()
+
+    def served_models(self, arm: int) -> dict[str, int]:
+        """By the model that answered, how many requests of an arm it did."""
+        rows = self._db.execute(
+            "SELECT a.model, count(*) FROM answers a JOIN requests r USING (request)"
+            " WHERE r.arm = ? GROUP BY a.model ORDER BY 2 DESC",
+            (arm,),
+        )
+        return dict(rows.fetchall())
 
     def failures(self) -> dict[str, int]:
         """How many tries failed, by kind."""

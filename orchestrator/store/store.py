@@ -11,6 +11,7 @@ import asyncio
 import json
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,8 @@ CHECKPOINT_PAGES = 4000
 """Rounds over the problems write the same pages again and again: what is checkpointed later is
 written back less often. 16 MiB of write-ahead log."""
 
+MOST_BODY_BYTES = 16 * 2**20
+"""Of an answer that could not be read, at most so much is kept."""
 OPENING_PATIENCE_S = 30.0
 LOCK_SAID_EVERY_MS = 1000
 """How often a wait for another program's lock is looked at (writer.py)."""
@@ -66,9 +69,12 @@ def storable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def plain_json(value: Mapping[str, Any]) -> str:
-    """JSON text of what came as JSON."""
-    return _encoder.encode(value).decode()
+def plain_json(value: Any) -> str:
+    """JSON text of what came as JSON, also where it holds what JSON does not have."""
+    try:
+        return _encoder.encode(value).decode()
+    except UnicodeEncodeError:
+        return json.dumps(value)
 
 
 class RunStore:
@@ -174,8 +180,9 @@ class RunStore:
 
     def put_answer(
         self, request: int, reservation: int, response: SampleResponse, cost: int | None,
-        sent_at: float, latency_s: float,
+        sent_at: float, latency_s: float, doubt: str = "",
     ) -> None:  # fmt: skip
+        """`doubt`: why not all of its cost is certain."""
         usage = None if response.usage_raw is None else plain_json(response.usage_raw)
         used = response.usage
         tokens = (None,) * 6 if used is None else (
@@ -184,9 +191,16 @@ class RunStore:
         )  # fmt: skip
         row = (
             request, reservation, response.model, response.request_id, usage, *tokens, cost,
-            sent_at, latency_s, time.time(),
+            sent_at, latency_s, time.time(), response.reported.tier, storable(doubt[:2000]),
         )  # fmt: skip
         self.writer.append(schema.PUT_ANSWER, row)
+        if response.body:
+            self.put_body(request, response.odd, response.body)
+
+    def put_body(self, request: int, odd: str, body: bytes) -> None:
+        """Keep an answer as it came, because something of it could not be read."""
+        packed = zlib.compress(body[:MOST_BODY_BYTES])
+        self.writer.append(schema.PUT_BODY, (request, time.time(), storable(odd[:2000]), packed))
 
     def put_cost(self, request: int, cost: int) -> None:
         """What an answer of unknown size turned out to cost."""
@@ -195,12 +209,22 @@ class RunStore:
     def put_sample(self, arm: int, problem: int, slot: int, request: int, choice: Choice) -> None:
         row = (
             arm, problem, slot, request, choice.index, "ok", choice.finish_reason,
-            storable(choice.text), choice.output_tokens,
+            storable(choice.text), choice.output_tokens, storable(choice.finish_raw),
         )  # fmt: skip
         self.writer.append(schema.PUT_SAMPLE, row)
 
-    def put_censored(self, arm: int, problem: int, slot: int, request: int, choice: int) -> None:
-        row = (arm, problem, slot, request, choice, "censored", "timeout", "", None)
+    def put_censored(
+        self, arm: int, problem: int, slot: int, request: int, choice: int,
+        reason: str = "timeout", text: str = "", raw: str = "",
+    ) -> None:  # fmt: skip
+        """A slot whose draw was cut by something that is not the model: it counts as unknown.
+
+        `text`: what had come of it, which nobody judges. `raw`: the server's word for it.
+        """
+        row = (
+            arm, problem, slot, request, choice, "censored", reason, storable(text), None,
+            storable(raw),
+        )  # fmt: skip
         self.writer.append(schema.PUT_SAMPLE, row)
 
     def put_failure(
@@ -208,6 +232,10 @@ class RunStore:
     ) -> None:
         row = (request, reservation, time.time(), kind, sent, int(final), storable(message[:2000]))
         self.writer.append(schema.PUT_FAILURE, row)
+
+    def put_served(self, request: int, server: str, ending: str) -> None:
+        """A try at a request went to this server of a fleet last, and ended so."""
+        self.writer.append(schema.PUT_SERVED, (request, server, time.time(), ending))
 
     def put_verdict(
         self, arm: int, problem: int, slot: int, verifier: str, verdict: Verdict
@@ -218,6 +246,10 @@ class RunStore:
             verdict.tier, verdict.wall_s, verdict.cpu_s,
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)
+
+    def rename_verdicts(self, arm: int, verifier: str, name: str) -> None:
+        """Keep an arm's verdicts by one verifier under another name."""
+        self.writer.append(schema.RENAME_VERDICTS, (name, arm, verifier))
 
     def put_reward(
         self, arm: int, problem: int, slot: int, model: str, reward: float | None

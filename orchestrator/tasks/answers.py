@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.tasks.base import TaskError, TaskOptions
+from verifiers.stated import StatedAnswer
 from verifiers.verdict import Verifier
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def answer_verifiers(
             PaperAnswer(form, sandbox=options.sandbox, jobs=options.jobs, trust=options.trust)
         )
 
-    return {"math-verify": modern, "paper": paper}
+    return {"math-verify": modern, "paper": paper, "stated": StatedAnswer}
 
 
 def _complete(verifier: AnswerVerifier) -> Verifier:

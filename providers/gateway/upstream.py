@@ -46,10 +46,6 @@ class Upstream:
     def name(self) -> str:
         return self.door.row.name
 
-    @property
-    def explicit_cache(self) -> bool:
-        return self.door.row.capabilities.prompt_cache == "explicit"
-
     def output_field(self, model: str) -> str:
         """Where this provider wants to be told how long an answer may be."""
         return self.door.row.dialect_of(model).max_tokens_field

@@ -1,10 +1,10 @@
-"""Where answers stand in outputs, and the common form of the paper's rule: text work alone."""
+"""Where the paper's rule finds answers, and its common form of them: text work alone."""
 
 from __future__ import annotations
 
 import pytest
 
-from verifiers import answer_find, answer_paper
+from verifiers import answer_paper
 
 
 @pytest.mark.parametrize(
@@ -108,62 +108,6 @@ def test_the_papers_common_form(answer: str, form: str) -> None:
     assert answer_paper.normalised(answer) == form
 
 
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("so \\boxed{5}", "$5$"),
-        ("so \\boxed{\\frac{1}{2}} it is", "$\\frac{1}{2}$"),
-        ("\\boxed{1} and \\boxed{2}", "$1$, $2$"),
-        ("$\\boxed{1}$, $\\boxed{2}$.", "$1$, $2$"),
-        ("\\boxed{1} is not \\boxed{2}", "$2$"),
-        ("\\boxed{\\left\\{1,2\\right\\}}", "$\\left\\{1,2\\right\\}$"),
-        ("\\boxed{1} so \\boxed{5", "$1$"),
-        ("x\n#### 1,000\n", "1,000"),
-        ("\\boxed{3} #### 4", "4"),
-        ("#### 4 \\boxed{3}", "$3$"),
-        ("The answer is 3.5 meters. Then we", "3.5 meters"),
-        ("The final answer is $5$. I hope it is correct.", "$5$"),
-        ("**Answer:** 7", "7"),
-        ("The answer is $\\boxed{3}$.", "$3$"),
-        ("answer is 1\nno, the answer is 2", "2"),
-        ("x = 5.", "x = 5"),
-        ("$$x = 5$$", None),
-        ("\\[x=3\\]", "\\[x=3\\]"),
-        ("-3/4", "-3/4"),
-        ("words\n\n$5$\n", "$5$"),
-        ("there are 5", None),
-        ("5 apples and 6 pears", None),
-        ("", None),
-        ("\n\n", None),
-    ],
-)
-def test_where_the_modern_rule_finds_the_answer(text: str, answer: str | None) -> None:
-    assert answer_find.answer(text) == answer
-
-
-@pytest.mark.parametrize(
-    ("found", "digits"),
-    [
-        ("5", "5"),
-        ("$5$", "5"),
-        ("\\$5", "5"),
-        ("-05", "-5"),
-        ("+5.000", "5"),
-        ("1,000", "1000"),
-        ("1,00", None),
-        ("0", "0"),
-        ("-0", "-0"),
-        ("5.5", None),
-        ("٥", None),
-        ("x", None),
-        ("", None),
-    ],
-)
-def test_integers_are_known_without_parsing(found: str, digits: str | None) -> None:
-    expected = "0" if digits == "-0" else digits
-    assert answer_find.integer(found) == expected
-
-
 def test_searching_hostile_outputs_takes_a_time_in_proportion() -> None:
     # Each of these once took quadratic time; at this length that would be hours.
     for text in (
@@ -178,7 +122,6 @@ def test_searching_hostile_outputs_takes_a_time_in_proportion() -> None:
         "Final Answer: The final answer is" * 20_000,
         "\\text{" * 100_000,
     ):
-        answer_find.answer(text)
         answer_paper.math_answer(text)
         answer_paper.gsm8k_answer(text)
         answer_paper.boxed(text)

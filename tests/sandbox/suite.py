@@ -296,10 +296,19 @@ async def one(kind: str, case: dict, tight: Sandbox, fair: Sandbox, host: Host) 
     if kind in ("resource", "escape"):
         return await attack(case, tight, host)
     if kind == "cheating":
-        verdict = await ProgramVerifier(tight).judge(case["code"], TESTS[case["tests"]])
-        return ["it passed"] if verdict.kind in ("passed", "infra_error") else []
+        tests = TESTS[case["tests"]]
+        verdict = await ProgramVerifier(tight).judge(case["code"], tests)
+        found = ["it passed"] if verdict.kind in ("passed", "infra_error") else []
+        if tests["kind"] == "assert" and case["name"] not in FORGES_FROM_INSIDE:
+            inside = await ProgramVerifier(tight).judge(case["code"], {**tests, "forgeable": True})
+            found += ["it passed from inside"] if inside.passed else []
+        return found
     verdict = await ProgramVerifier(fair).judge(case["code"], correct_tests(case))
     return [] if verdict.passed else [f"{verdict.kind}: {verdict.detail}"]
+
+
+FORGES_FROM_INSIDE: tuple[str, ...] = ()
+"""Cheats that succeed where program and test share a process, as docs/sandbox.md says."""
 
 
 async def still_right(box: Sandbox) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -126,8 +128,11 @@ async def test_assert_tests_see_exceptions_and_changed_arguments(verifier: Progr
 
 async def test_what_cannot_cross_is_no_wrong_answer(verifier: ProgramVerifier) -> None:
     test = "class Odd:\n    pass\n\ndef check(candidate):\n    assert candidate(Odd())\n"
-    verdict = await verifier.judge("def f(g): return True", asserting("f", test))
-    assert verdict.kind == "infra_error" and "type Odd" in verdict.detail
+    tests = asserting("f", test)
+    across = await verifier.judge("def f(g): return True", {**tests, "forgeable": False})
+    assert across.kind == "infra_error" and "type Odd" in across.detail
+    inside = await verifier.judge("def f(g): return True", tests)
+    assert inside.passed and inside.forgeable
 
 
 async def test_assert_tests_pass_functions_that_the_candidate_calls(
@@ -175,7 +180,10 @@ async def test_bad_tests_are_named(verifier: ProgramVerifier, tests: Any) -> Non
         (b"1\r\n2\r\n", "1\n2\n", "lines", 0, True),
         (b"1 2\n", "1\n2\n", "lines", 0, False),
         (b"1 2\n", "1\n2\n", "tokens", 0, True),
-        (b" 1\n", "1\n", "lines", 0, False),
+        (b" 1\n", "1\n", "lines", 0, True),
+        (b"\n1\n", "1\n", "lines", 0, True),
+        (b"1  2\n", "1 2\n", "lines", 0, False),
+        (b"1_0\n", "10.0\n", "lines", 1e-6, False),
         (b"1\n", "1", "exact", 0, False),
         (b"0.3000001\n", "0.3\n", "lines", 1e-6, True),
         (b"0.30001\n", "0.3\n", "lines", 1e-6, False),
@@ -196,7 +204,9 @@ def test_outputs(got: bytes, expected: str, rule: str, tolerance: float, same: b
     ("got", "expected", "tolerance", "same"),
     [
         ((1, 2), [1, 2], 0, True),
-        ({1, 2}, [2, 1], 0, True),
+        ({1, 2}, [2, 1], 0, False),
+        ({1, 2}, [1, 2], 0, False),
+        (frozenset([1]), [1], 0, False),
         ({1}, [1, 1], 0, False),
         ({1: "a"}, {"1": "a"}, 0, True),
         ({True: 1}, {"true": 1}, 0, True),
@@ -205,6 +215,16 @@ def test_outputs(got: bytes, expected: str, rule: str, tolerance: float, same: b
         (0.1 + 0.2, 0.3, 0, False),
         (float("nan"), float("nan"), 0, True),
         (2, 2.0, 0, True),
+        (9007199254740993, 9007199254740992.0, 0, False),
+        (9007199254740992.0, 9007199254740993, 0, False),
+        (9007199254740993, 9007199254740992.0, 1e-9, True),
+        ([2**60 + 1], [float(2**60)], 0, False),
+        (Decimal("0.1"), 0.1, 0, False),
+        (Decimal("0.5"), 0.5, 0, True),
+        (Decimal("0.1"), 0.1, 1e-9, True),
+        (Fraction(1, 3), 1 / 3, 0, False),
+        (Fraction(10**400), 10**400, 0, True),
+        (True, 1, 0, True),
         ("1", 1, 0, False),
         (None, False, 0, False),
         ([[1]], [[1, 2]], 0, False),

@@ -202,6 +202,7 @@ async def test_a_hang_is_noticed_by_tokens_that_do_not_move(tmp_path: Path) -> N
 
     class Arm:
         batch = False
+        number = 0
 
     with batching_server(step_s=0.01) as server:
         assert find("vllm") is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,15 +19,23 @@ from typing import Any
 from verifiers.sandbox import attacks, layout, native, tagged, tiers
 from verifiers.sandbox.cell import Cell, bounded, memory_file, read_file
 from verifiers.sandbox.child import pack_job
-from verifiers.sandbox.claims import cases_done, read_claims
+from verifiers.sandbox.claims import cases_before_the_last, read_claims
 from verifiers.sandbox.confine import LAYERS, Plan
 from verifiers.sandbox.flavour import Flavour, for_source, make_plan, shows_a_jail
-from verifiers.sandbox.limits import CallOutcome, Limits, Outcome, SandboxFault, default_jobs
+from verifiers.sandbox.limits import (
+    SHARED,
+    CallOutcome,
+    Limits,
+    Outcome,
+    SandboxFault,
+    default_jobs,
+)
 from verifiers.sandbox.native import Compiler, Program
 from verifiers.sandbox.slots import Slots
 
 _RECYCLE_AFTER = 2000
 _CELLS_PER_SEAT = 6
+_GRACE_S = 0.5
 
 
 class _Seat:
@@ -240,10 +249,12 @@ class Sandbox:
         argv: Sequence[str] = (),
         limits: Limits | None = None,
     ) -> list[Outcome]:
-        """Run a program over several inputs in ONE process, which shares the limits.
+        """Run a program over several inputs in ONE process, as far as that is as good as many.
 
-        Quick, and only good for accepting: a case that is not `ok` here, and every case after
-        it, must be judged again by `run`. Returns an outcome for each case.
+        Returns outcomes of the first one or more inputs. Those that are missing need processes of
+        their own: the limits, which all inputs share here, were reached; the program left
+        something behind that acts at its end (a thread, an exit handler, an open file); or it
+        ended the process.
         """
         limits = limits or self.limits
         if isinstance(source, Program):
@@ -254,15 +265,16 @@ class Sandbox:
         handles = [memory_file(data) if n % 2 == 0 else memory_file()
                    for data in inputs for n in range(2)]  # fmt: skip
         try:
-            whole = await self._do(self._for_source(source), job, handles, limits)
+            flavour = self._for_source(source)
+            whole = await self._do(flavour, job, handles, limits, handles[1::2])
             if len(inputs) == 1:
                 return [whole]
-            done = cases_done(whole.claims)
+            before, left = cases_before_the_last(whole.claims, len(inputs))
+            shared = before > 0 and (left or whole.status in SHARED)
             outcomes = []
-            for number in range(len(inputs)):
+            for number in range(before if shared else before + 1):
                 stdout = read_file(handles[2 * number + 1], limits.output_mb)
-                last = number == done or number == len(inputs) - 1
-                one = whole if last or number > done else replace(whole, status="ok", detail="")
+                one = replace(whole, status="ok", detail="") if number < before else whole
                 status, detail = bounded(one.status, one.detail, stdout, limits)
                 outcomes.append(replace(one, stdout=stdout, status=status, detail=detail))
             return outcomes
@@ -303,18 +315,50 @@ class Sandbox:
         one JSON line {"end": passed | failed | gone | cannot, "detail"}, and the source's.
         """
         limits = limits or self.limits
-        slower = replace(limits, wall_s=2 * limits.wall_s + 1)
+        # A test waits for its candidate, and ends soon after it.
+        longer = replace(limits, wall_s=limits.wall_s + _GRACE_S, cpu_s=limits.cpu_s + _GRACE_S)
         serve = pack_job("serve", {"entry": entry}, [_as_bytes(source)])
         check = pack_job("check", {"entry": entry}, [_as_bytes(test)])
-        judge = Flavour("test", ("ast",), paths=self._flavour.paths, limits=self._flavour.limits)
+        plain = Flavour("test", ("ast",), paths=self._flavour.paths, limits=self._flavour.limits)
+        judge = for_source(plain, _as_bytes(test))
         for attempt in range(2):
             async with self._seat() as seat:
                 candidate_cell = await self._cell(seat, self._for_source(source))
                 test_cell = await self._cell(seat, judge)
-                outcomes = await _converse(test_cell, check, slower, candidate_cell, serve, limits)
+                outcomes = await _converse(test_cell, check, longer, candidate_cell, serve, limits)
             if attempt or all(outcome.status != "fault" for outcome in outcomes):
                 break
         return outcomes
+
+    async def check_inside(
+        self,
+        source: str | bytes,
+        *,
+        entry: str,
+        test: str | bytes,
+        modules: Sequence[str] = (),
+        limits: Limits | None = None,
+    ) -> Outcome:
+        """Run an assert-style test in the same process as the source that it tests.
+
+        For tests that look at what cannot cross between two processes; a source that sets out to
+        can forge the outcome. Its claims are those of `check`; `modules` are what the test imports.
+        """
+        word = secrets.token_hex(16)
+        header = {"entry": entry, "word": word, "modules": list(modules)}
+        job = pack_job("whole", header, [_as_bytes(source)])
+        flavour = self._for_source(_as_bytes(source) + b"\n" + _as_bytes(test))
+        if "ast" not in flavour.preload:
+            flavour = replace(flavour, preload=(*flavour.preload, "ast"))
+        handles = [memory_file(), memory_file(), memory_file(_as_bytes(test))]
+        try:
+            outcome = await self._do(flavour, job, handles, limits or self.limits)
+        finally:
+            for handle in handles:
+                os.close(handle)
+        told = f', "word": "{word}"}}\n'.encode()
+        said = outcome.claims.removesuffix(told) + b"}" if outcome.claims.endswith(told) else b""
+        return replace(outcome, claims=said)
 
     async def tool(
         self,
@@ -369,8 +413,9 @@ class Sandbox:
                 os.close(handle)
 
     async def _do(
-        self, flavour: Flavour, job: bytes, handles: Sequence[int], limits: Limits
-    ) -> Outcome:
+        self, flavour: Flavour, job: bytes, handles: Sequence[int], limits: Limits,
+        written: Sequence[int] = (),
+    ) -> Outcome:  # fmt: skip
         """Run a job in a cell of this flavour; a cell that dies is replaced, once."""
         if limits != self.limits and _sizes(limits) != _sizes(self.limits):
             flavour = replace(flavour, limits=limits)
@@ -378,7 +423,7 @@ class Sandbox:
         async with self._seat() as seat:
             for _ in range(2):
                 cell = await self._cell(seat, flavour)
-                outcome = await cell.run(job, handles, limits)
+                outcome = await cell.run(job, handles, limits, written)
                 if outcome.status != "fault":
                     break
         return outcome
@@ -387,7 +432,7 @@ class Sandbox:
 async def _converse(
     test_cell: Cell,
     check: bytes,
-    slower: Limits,
+    longer: Limits,
     candidate_cell: Cell,
     serve: bytes,
     limits: Limits,
@@ -402,7 +447,7 @@ async def _converse(
             candidate = group.create_task(
                 candidate_cell.run(serve, [*streams[:2], questions, answer], limits)
             )
-            test = group.create_task(test_cell.run(check, [*streams[2:], answers, ask], slower))
+            test = group.create_task(test_cell.run(check, [*streams[2:], answers, ask], longer))
             await asyncio.sleep(0)  # both have been handed over now
             while pipes:
                 os.close(pipes.pop())

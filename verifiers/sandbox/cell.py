@@ -61,7 +61,7 @@ class Cell:
         self._abandoned = False
         self._detail = ""
         self._starved_s = 0.0
-        self._files: list[int] = []
+        self._written: list[int] = []
         self._free: Free | None = None
         self.facts: dict[str, Any] = {}
 
@@ -146,13 +146,17 @@ class Cell:
         if self._control is not None:
             asyncio.get_running_loop().remove_reader(self._control.fileno())
 
-    async def run(self, job: bytes, files: Sequence[int], limits: Limits) -> Outcome:
+    async def run(
+        self, job: bytes, files: Sequence[int], limits: Limits, written: Sequence[int] = ()
+    ) -> Outcome:
         """Run one job; `files` are handed over after job, claims and errors (and stay ours).
 
-        The first two are its standard input and output. Cancelling kills the sample.
+        The first two are its standard input and output. `written` are those whose size counts as
+        output (default: the second); they must stay open until this returns. Cancelling kills the
+        sample.
         """
         own = [memory_file(job), memory_file(), memory_file()]
-        self._files = [*own[1:], *files]
+        self._written = [*own[1:], *(written or files[1:2])]
         try:
             reply = await self._send_and_wait([*own, *files], limits)
             if len(reply) != zygote.REPLY.size:
@@ -231,7 +235,7 @@ class Cell:
             )
         elif self._free is not None and self._too_many_files(use.pids, self._free, limits):
             self.kill("disk", f"more than {limits.disk_mb} MiB of files")
-        elif (written := _size_mb(self._files)) > 2 * limits.output_mb:
+        elif (written := _size_mb(self._written)) > 2 * limits.output_mb:
             self.kill("output", f"{written:.0f} MiB of output, more than {limits.output_mb}")
         elif elapsed_s > limits.wall_s:
             # Time before the fork and after the end is ours: the zygote waits for a processor too.
@@ -402,7 +406,7 @@ def bounded(status: Status, detail: str, stdout: bytes, limits: Limits) -> tuple
 
 
 def _size_mb(handles: Sequence[int]) -> float:
-    """What files hold; a pipe holds no blocks."""
+    """What memory files hold."""
     return sum(os.fstat(handle).st_blocks for handle in handles) * 512 / MEBIBYTE
 
 

@@ -10,10 +10,13 @@ needs no parser, and nothing tidied that ends with the process anyway.
 
 from __future__ import annotations
 
+import _thread
+import atexit
 import builtins
-import io
+import gc
 import json
 import os
+import re
 import resource
 import sys
 import traceback
@@ -21,7 +24,7 @@ from collections.abc import Callable, Sequence
 from types import CodeType, ModuleType
 from typing import Any
 
-from verifiers.sandbox import tagged
+from verifiers.sandbox import streams, tagged
 from verifiers.sandbox.confine import Plan
 
 ENVIRONMENT = {
@@ -73,7 +76,7 @@ def main(handles: list[int], cpu_s: float, plan: Plan) -> None:
     os.dup2(errors, 2)
     os.close(errors)
     if job.mode == "run":
-        finish(run_cases(job, claims, rest))
+        finish(run_cases(job, claims, rest), job.blobs[0])
     elif job.mode == "call":
         answer_calls(job, claims, rest)
         os._exit(0)
@@ -83,61 +86,6 @@ def main(handles: list[int], cpu_s: float, plan: Plan) -> None:
 
 MODES: dict[str, Callable[[Job, int, list[int], Plan], None]] = {}
 """The less common modes, put here by `modes`."""
-
-
-def set_streams(stdin: int, stdout: int) -> None:
-    """Put two descriptors in the place of standard input and output, and make Python's streams."""
-    os.dup2(stdin, 0)
-    os.dup2(stdout, 1)
-    os.close(stdin)
-    os.close(stdout)
-    if _FRESH:
-        _FRESH.clear()
-        return
-    make_streams()
-
-
-_FRESH: list[bool] = []
-"""Not empty while the streams on descriptors 0 to 2 have not been used yet."""
-
-
-def prepare_streams() -> None:
-    """Make the streams beforehand that the next `set_streams` would have to make."""
-    make_streams()
-    _FRESH[:] = [True]
-
-
-def make_streams() -> None:
-    """Make Python's three streams anew."""
-    module: Any = sys
-    module.stdin = module.__stdin__ = _text(0, "r")
-    module.stdout = module.__stdout__ = _text(1, "w")
-    module.stderr = module.__stderr__ = _text(2, "w", "backslashreplace", True)
-
-
-def _text(handle: int, mode: str, errors: str = "surrogateescape", lines: bool = False) -> Any:
-    """A stream as the interpreter makes it at its start, its name and its mode included."""
-    raw: Any = io.FileIO(handle, mode, closefd=False)
-    raw.name = ("<stdin>", "<stdout>", "<stderr>")[handle]
-    buffered: Any = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
-    made: Any = io.TextIOWrapper(buffered, encoding="utf-8", errors=errors, line_buffering=lines)
-    made.mode = mode
-    return made
-
-
-def _open_streams_by_path() -> None:
-    """Let programs open /dev/stdin and its like: a cell shows no such files."""
-    real = io.open
-    handles = {f"/dev/{name}": n for n, name in enumerate(("stdin", "stdout", "stderr"))}
-    handles |= {f"/dev/fd/{n}": n for n in range(3)} | {f"/proc/self/fd/{n}": n for n in range(3)}
-
-    def open(file: Any, *arguments: Any, **keywords: Any) -> Any:
-        handle = handles.get(os.fspath(file)) if not isinstance(file, int) else None
-        if handle is None:
-            return real(file, *arguments, **keywords)
-        return real(os.dup(handle), *arguments, **keywords)
-
-    builtins.open = io.open = open
 
 
 def new_module(name: str) -> ModuleType:
@@ -188,7 +136,7 @@ def report(fault: BaseException) -> int:
         os.write(2, b"MemoryError\n")
         return _MEMORY_EXIT
     try:
-        if isinstance(sys.stdout, io.TextIOWrapper):
+        if isinstance(sys.stdout, streams.Text):
             sys.stdout.flush()
         trace = fault.__traceback__
         while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
@@ -202,19 +150,11 @@ def report(fault: BaseException) -> int:
     return 1
 
 
-def flush() -> bool:
-    """Flush the program's streams; False where its output could not be written."""
-    try:
-        for stream in (sys.stdout, sys.stderr, sys.__stdout__):
-            if stream is not None and not stream.closed:
-                stream.flush()
-        return True
-    except BaseException:
-        return False
+def finish(status: int, source: bytes | None = None) -> None:
+    """End as an interpreter does: wait for threads, run exit handlers, flush; never returns.
 
-
-def finish(status: int) -> None:
-    """End as an interpreter does: wait for threads, run exit handlers, flush; never returns."""
+    With the `source` of a program its objects are destroyed too, where that could write something.
+    """
     try:
         threading = sys.modules.get("threading")
         if threading is not None:
@@ -222,17 +162,30 @@ def finish(status: int) -> None:
         atexit = sys.modules.get("atexit")
         if atexit is not None:
             atexit._run_exitfuncs()
+        if source is not None and WRITES_AT_ITS_END.search(source):
+            streams.flush()
+            _destroy(sys.modules["__main__"])
     except BaseException as fault:
         status = status or report(fault)
-    if not flush():
+    if not streams.flush():
         status = status or 1
     os._exit(status)
 
 
-def run_cases(job: Job, claims: int, rest: list[int]) -> int:
-    """A program over one or more inputs, up to the first that does not end well; its exit status.
+def _destroy(module: ModuleType) -> None:
+    """Drop what a module holds in the interpreter's order: files that it left open are flushed."""
+    names = sorted(module.__dict__, key=lambda name: not (name[:1] == "_" and name[:2] != "__"))
+    for name in names:
+        if name != "__builtins__":
+            module.__dict__[name] = None
+    gc.collect()
 
-    The claim is the list of cases that ended cleanly.
+
+def run_cases(job: Job, claims: int, rest: list[int]) -> int:
+    """A program over one or more inputs; the exit status of the last that was begun.
+
+    It is not begun on another input once it did not end well, or left something behind that would
+    write or act later. One claim for every input before the last begun, then what was left behind.
     """
     owner = os.getpid()
     source: Any = job.blobs[0]
@@ -240,28 +193,71 @@ def run_cases(job: Job, claims: int, rest: list[int]) -> int:
     sys.argv = [FILE, *job.header.get("argv", [])]
     prepare_for(source)
     if cases > 1:
+        handlers, names = atexit._ncallbacks(), dict(vars(builtins))
         try:
             source = compile_source(job.blobs[0])
         except BaseException as fault:
             return report(fault)
     for case in range(cases):
-        set_streams(rest[2 * case], rest[2 * case + 1])
+        streams.put(rest[2 * case], rest[2 * case + 1])
         status = execute(source, new_module("__main__"))
-        if os.getpid() != owner:
+        if os.getpid() != owner or case == cases - 1 or status != 0:
             return status
-        last = case == cases - 1 or status != 0
-        if not last and not flush():
+        if left := _left_behind(job.blobs[0], handlers, names):
+            os.write(claims, b'{"left":"%s"}\n' % left)
+            return status
+        if not streams.flush():
             return 1
         os.write(claims, b'{"case":%d}\n' % case)
-        if last:
-            return status
     return 0
+
+
+WRITES_AT_ITS_END = re.compile(
+    rb"\bopen\((?!0\b)|\bfdopen\(|\bTextIOWrapper\b|\bBufferedWriter\b|\bFileIO\b|__del__|\bfinalize\b"
+)
+"""In a program's text: objects that may write when they are destroyed."""
+
+
+def _left_behind(source: bytes, handlers: int, names: dict[str, Any]) -> bytes:
+    """What a program left that its end would deal with, and the next input's run must not meet."""
+    if _thread._count():
+        return b"a live thread"
+    if atexit._ncallbacks() != handlers:
+        return b"an exit handler"
+    if WRITES_AT_ITS_END.search(source):
+        return b"an open file"
+    if vars(builtins) != names:
+        return b"changed builtins"
+    sys.setrecursionlimit(_RECURSION)
+    return b""
+
+
+_RECURSION = sys.getrecursionlimit()
 
 
 def prepare_for(source: bytes) -> None:
     """Offer what only some programs need, seen by their text."""
     if b"/dev/" in source or b"/proc/self/fd" in source:
-        _open_streams_by_path()
+        streams.open_by_path()
+    if b"stack_size" in source:
+        _bound_thread_stacks()
+
+
+def _bound_thread_stacks() -> None:
+    """Let programs ask for thread stacks larger than their address space, and get smaller ones.
+
+    A stack is reserved whole; what a program touches of it counts as its memory in any case.
+    """
+    real = _thread.stack_size
+    space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    most = space // 4 & ~0xFFFF if space != resource.RLIM_INFINITY else sys.maxsize
+
+    def stack_size(size: int = 0, /) -> int:
+        return real(min(size, most))
+
+    _thread.stack_size = stack_size
+    if "threading" in sys.modules:
+        sys.modules["threading"].stack_size = stack_size  # type: ignore[attr-defined]
 
 
 def resolve(module: ModuleType, entry: str) -> Any:
@@ -280,25 +276,55 @@ def answer_calls(job: Job, claims: int, rest: list[int]) -> None:
     Ends the process where the source or a call leaves nothing to go on with.
     """
     owner = os.getpid()
-    set_streams(rest[0], rest[1])
+    streams.put(rest[0], rest[1])
     prepare_for(job.blobs[0])
     module = new_module("solution")
+    if PRELOADED:
+        module.__dict__["__builtins__"] = PRELOADED
     sys.argv = [FILE]
     status = execute(job.blobs[0], module)
     if status or os.getpid() != owner:
         finish(status)
-    try:
-        function = resolve(module, job.header["entry"])
-    except (KeyError, AttributeError):
-        os.write(2, f"there is no {job.header['entry']} in the source\n".encode())
-        os._exit(1)
     for number, line in enumerate(job.blobs[1:]):
+        function = _resolved(module, job.header["entry"])
         arguments = tagged.decode(line)
         answer = one_call(function, arguments)
         if os.getpid() != owner:
             finish(0)
-        flush()
+        streams.flush()
         write_all(claims, f'{{"n":{number},{answer}}}\n'.encode())
+
+
+def _resolved(module: ModuleType, entry: str) -> Any:
+    """The callable of a call, of an instance of its own; ends the process where there is none."""
+    try:
+        return resolve(module, entry)
+    except (KeyError, AttributeError):
+        os.write(2, f"there is no {entry} in the source\n".encode())
+        os._exit(1)
+    except BaseException as fault:
+        os._exit(report(fault))
+
+
+PRELOADED: dict[str, Any] = {}
+"""The builtins and what contest sites import beforehand; made by `preload_names`, in the zygote."""
+
+
+def preload_names() -> None:
+    """Fill PRELOADED: the usual modules, and the names of those that are imported whole."""
+    for name in ("typing", "collections", "heapq", "bisect", "itertools", "functools", "math"):
+        module = sys.modules[name]
+        public = getattr(module, "__all__", None) or [n for n in vars(module) if n[0] != "_"]
+        PRELOADED.update((n, getattr(module, n)) for n in public)
+    for name in (*_SITE_MODULES, "sys", "os"):
+        PRELOADED[name] = sys.modules[name]
+    PRELOADED.update(vars(builtins))
+
+
+_SITE_MODULES = (
+    "typing", "collections", "heapq", "bisect", "itertools", "functools", "math", "re", "operator",
+    "copy", "random", "string",
+)  # fmt: skip
 
 
 def one_call(

@@ -11,12 +11,16 @@ from verifiers.sandbox import tagged
 from verifiers.sandbox.limits import CallOutcome, Outcome
 
 
-def cases_done(claims: bytes) -> int:
-    """Number of the last case that claims to have ended; -1 for none, or where claims are bent."""
+def cases_before_the_last(claims: bytes, count: int) -> tuple[int, bool]:
+    """How many cases claim to have ended with another begun after them, and whether the one begun
+    last left something behind. None where the claims are bent.
+    """
     lines = claims.splitlines()
-    if lines != [b'{"case":%d}' % n for n in range(len(lines))]:
-        return -1
-    return len(lines) - 1
+    left = bool(lines) and lines[-1].startswith(b'{"left":')
+    whole = lines[:-1] if left else lines
+    if len(whole) >= count or whole != [b'{"case":%d}' % n for n in range(len(whole))]:
+        return 0, True
+    return len(whole), left
 
 
 def read_claims(whole: Outcome, count: int) -> list[CallOutcome]:

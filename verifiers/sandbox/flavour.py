@@ -14,10 +14,10 @@ from verifiers.sandbox.limits import Limits
 from verifiers.sandbox.policy import Form, compile_filter
 from verifiers.sandbox.staging import staged
 
-_SCIENTIFIC = re.compile(rb"^[ \t]*(?:import|from)[ \t]+(numpy|scipy|pandas|sympy)\b", re.MULTILINE)
+_SCIENTIFIC = re.compile(rb"\b(numpy|scipy|pandas|sympy)\b")
 _PRELOAD = (
     "typing", "collections", "re", "math", "heapq", "bisect", "itertools", "functools",
-    "operator", "copy", "random", "atexit",
+    "operator", "copy", "random", "string", "atexit",
 )  # fmt: skip
 
 
@@ -35,7 +35,7 @@ class Flavour:
 
 
 def for_source(own: Flavour, source: bytes) -> Flavour:
-    """The flavour that a Python source needs: with numpy and its kin where it imports them."""
+    """The flavour that a Python source needs: with numpy and its kin where it names them."""
     names = {m.decode() for m in _SCIENTIFIC.findall(source)}
     if not names:
         return own

@@ -10,6 +10,9 @@ Status = Literal[
     "ok", "error", "crashed", "timeout", "memory", "output", "processes", "disk", "fault"
 ]
 
+SHARED: frozenset[Status] = frozenset({"timeout", "memory", "output", "processes", "disk", "fault"})
+"""Ends that several inputs in one process can bring about together."""
+
 
 def cores() -> int:
     """How many processor cores this process may use."""

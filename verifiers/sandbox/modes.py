@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import importlib
 import os
+import resource
 import signal
 from typing import Any
 
-from verifiers.sandbox import child, tagged
-from verifiers.sandbox.confine import Plan
+from verifiers.sandbox import child, streams, tagged
+from verifiers.sandbox.confine import MEBIBYTE, Plan
 from verifiers.sandbox.kernel import Kernel
 
 
 def _tool(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
     """Trusted functions on untrusted arguments; one claim line a call."""
-    child.set_streams(rest[0], rest[1])
+    streams.put(rest[0], rest[1])
     module_name, _, entry = job.header["entry"].partition(":")
     if len(job.blobs) and job.header.get("source"):
         module: Any = child.new_module(module_name)
@@ -51,6 +52,8 @@ def _exec(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
         if header.get("collect"):
             _collect(header, claims, environment)
         elif len(rest) > 2:
+            _, most = resource.getrlimit(resource.RLIMIT_STACK)
+            resource.setrlimit(resource.RLIMIT_STACK, (_stack(most, plan), most))
             variables = [f"{k}={v}" for k, v in environment.items()]
             Kernel().execute_descriptor(rest[2], header["argv"], variables)
         else:
@@ -58,6 +61,12 @@ def _exec(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
     except OSError as fault:
         os.write(2, f"{header['argv'][0]}: {fault}\n".encode())
         os._exit(127)
+
+
+def _stack(most: int, plan: Plan) -> int:
+    """As large as the memory of a sample, which bounds it anyway."""
+    wanted = plan.memory_mb * MEBIBYTE
+    return wanted if most == resource.RLIM_INFINITY else min(wanted, most)
 
 
 def _collect(header: dict[str, Any], claims: int, environment: dict[str, str]) -> None:

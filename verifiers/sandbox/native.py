@@ -3,6 +3,10 @@
 The compiler reads untrusted text (`#include "/etc/..."`, `.incbin`), so it sees only its own
 files. <bits/stdc++.h> is compiled once per compiler into the user's cache, inside a cell as well,
 and shown read-only to later compilations: that is most of a small program's compile time.
+
+As contest sites do: optimised, ONLINE_JUDGE defined, and a stack as large as the memory. They let
+people choose the language's level, which a text does not tell: a source that does not compile by
+one is tried by the others.
 """
 
 from __future__ import annotations
@@ -22,7 +26,8 @@ from verifiers.sandbox.limits import Limits, Outcome, SandboxFault
 if TYPE_CHECKING:
     from verifiers.sandbox.box import Sandbox
 
-FLAGS = ("-O2", "-std=gnu++17", "-w", "-fmax-errors=5")
+FLAGS = ("-O2", "-DONLINE_JUDGE", "-w", "-fmax-errors=5")
+LEVELS = ("gnu++17", "gnu++20", "gnu++14")
 _COMPILING = Limits(wall_s=30, cpu_s=30, memory_mb=1024, output_mb=128, processes=32, disk_mb=256)
 _KEPT = 64
 _HEADER = "bits/stdc++.h"
@@ -42,49 +47,61 @@ class Compiler:
     def __init__(self, box: Sandbox) -> None:
         self._box = box
         self._programs: OrderedDict[str, asyncio.Task[Program]] = OrderedDict()
-        self._header: asyncio.Task[str | None] | None = None
+        self._headers: dict[str, asyncio.Task[str | None]] = {}
 
     async def compile(self, source: str) -> Program:
-        """The program of a source. SandboxFault where there is no compiler."""
+        """The program of a source. SandboxFault where there is no compiler, or it found no end."""
         key = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
         if key not in self._programs:
             self._programs[key] = asyncio.create_task(self._compile(source))
             while len(self._programs) > _KEPT:
                 self._programs.popitem(last=False)
-        return await asyncio.shield(self._programs[key])
+        try:
+            return await asyncio.shield(self._programs[key])
+        except SandboxFault:
+            self._programs.pop(key, None)  # to be tried again when it is next asked for
+            raise
 
     async def aclose(self) -> None:
-        tasks = [*self._programs.values(), *([self._header] if self._header else [])]
+        tasks = [*self._programs.values(), *self._headers.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._programs.clear()
-        self._header = None
+        self._headers.clear()
 
     async def _compile(self, source: str) -> Program:
         compiler = find_compiler()
-        if self._header is None:
-            self._header = asyncio.create_task(self._precompiled(compiler))
-        headers = await asyncio.shield(self._header)
-        argv = [compiler, *FLAGS, *([f"-I{headers}"] if headers else [])]
+        first: Outcome | None = None
+        for level in LEVELS:
+            outcome = await self._compile_by(compiler, level, source)
+            if outcome.status == "ok" and outcome.claims:
+                return Program(outcome.claims)
+            if outcome.status not in ("ok", "error"):
+                raise SandboxFault(f"the compiler did not come to an end: {outcome.detail}")
+            first = first or outcome
+        return Program(failure=first)
+
+    async def _compile_by(self, compiler: str, level: str, source: str) -> Outcome:
+        if level not in self._headers:
+            self._headers[level] = asyncio.create_task(self._precompiled(compiler, level))
+        headers = await asyncio.shield(self._headers[level])
+        argv = [compiler, *FLAGS, f"-std={level}", *([f"-I{headers}"] if headers else [])]
         argv += ["-x", "c++", "-", "-o", "a.out"]
         data = source.encode("utf-8", "surrogatepass")
         shown = (headers,) if headers else ()
-        outcome = await self._box.collect(argv, "a.out", data, shown, _COMPILING)
-        if outcome.status == "ok" and outcome.claims:
-            return Program(outcome.claims)
-        return Program(failure=outcome)
+        return await self._box.collect(argv, "a.out", data, shown, _COMPILING)
 
-    async def _precompiled(self, compiler: str) -> str | None:
+    async def _precompiled(self, compiler: str, level: str) -> str | None:
         """The directory of the precompiled header, made if need be; None where it cannot be."""
         held = Path(compiler).resolve().stat()
-        mark = f"{compiler} {held.st_mtime_ns} {held.st_size} {' '.join(FLAGS)}"
+        mark = f"{compiler} {held.st_mtime_ns} {held.st_size} {' '.join(FLAGS)} {level}"
         name = "headers-" + hashlib.sha256(mark.encode()).hexdigest()[:20]
         cache = _cache_directory() / name
         made = cache / f"{_HEADER}.gch"
         if made.exists():
             return str(cache)
-        argv = [compiler, *FLAGS, "-x", "c++-header", "-", "-o", "header.gch"]
+        argv = [compiler, *FLAGS, f"-std={level}", "-x", "c++-header", "-", "-o", "header.gch"]
         outcome = await self._box.collect(
             argv, "header.gch", f"#include <{_HEADER}>\n".encode(), (), _COMPILING
         )

@@ -12,7 +12,7 @@ import os
 import sys
 from _sitebuiltins import Quitter
 
-from verifiers.sandbox import child
+from verifiers.sandbox import child, streams
 
 _ROUNDS = 12
 """CPython rewrites a function's instructions within its first dozen or so runs."""
@@ -58,14 +58,15 @@ def rehearse() -> None:
     for name in sys.modules.keys() - modules.keys():
         del sys.modules[name]
     sys.modules.update(modules)
-    child.prepare_streams()
+    child.preload_names()
+    streams.prepare()
 
 
 def _perform(mode: str, header: dict[str, str], blobs: list[bytes], given: bytes) -> None:
     """One job as a sample's process does it, but for its end."""
     job, stdin = _file(child.pack_job(mode, header, blobs)), _file(given)
     claims, stdout, errors = _file(b""), _file(b""), _file(b"")
-    child.prepare_streams()
+    streams.prepare()
     os.dup2(errors, 2)
     os.close(errors)
     work = child.Job(job)
@@ -73,7 +74,7 @@ def _perform(mode: str, header: dict[str, str], blobs: list[bytes], given: bytes
         child.run_cases(work, claims, [stdin, stdout])
     else:
         child.answer_calls(work, claims, [stdin, stdout])
-    child.flush()
+    streams.flush()
     os.close(job)
     os.close(claims)
 

@@ -4,7 +4,9 @@ Lists are JSON arrays; everything that JSON has no word for is an object with on
 the type: t tuple, d dict, s set, z frozenset, b bytes, B bytearray, i int (hexadecimal, beyond
 53 bits, so that no decimal limit applies), f float that JSON cannot write, c complex, r range,
 n a value to be read once (generators, iterators), written as the list of its items; D Decimal,
-F Fraction, q deque, and T a date, time, datetime or timedelta, by its name and arguments.
+F Fraction, q deque, T a date, time, datetime or timedelta, by its name and arguments; O an
+OrderedDict, C Counter, E defaultdict with the name of its factory. Between a test and its candidate
+also: N named tuple, K V I the views of a dictionary, and what both say of what is not plain.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 _SAFE = 1 << 53
@@ -29,6 +32,7 @@ MAX_NODES = 3_000_000
 
 
 Foreign = Callable[[Any], Any]
+"""The form of a value that stays on its own side, or None where it has none."""
 Local = Callable[[str, Any], Any]
 
 
@@ -49,9 +53,9 @@ def _number(value: Any) -> Any:
 def to_json(value: Any, foreign: Foreign | None = None) -> Any:
     """The JSON form of `value`; NotPlain names the type that has none.
 
-    Subclasses of builtin types are written as the builtin, numpy scalars and arrays as numbers
+    Subclasses of builtin types are written as the builtin, numpy's scalars and arrays as numbers
     and lists: this side runs with the sample and can be lied to anyway. `foreign` gives the form
-    of what has none here, or raises NotPlain.
+    of what has none here, and of arrays, which are no lists to a test.
     """
     if value is None or value is True or value is False or type(value) is str:
         return value
@@ -61,11 +65,14 @@ def to_json(value: Any, foreign: Foreign | None = None) -> Any:
         return str.__str__(value)
     if isinstance(value, list):
         return [to_json(item, foreign) for item in value]
+    if foreign is not None and (form := _between_sides(value, foreign)) is not None:
+        return form
     for kind, tag in ((tuple, "t"), (set, "s"), (frozenset, "z")):
         if isinstance(value, kind):
             return {tag: [to_json(item, foreign) for item in value]}
     if isinstance(value, dict):
-        return {"d": [[to_json(k, foreign), to_json(v, foreign)] for k, v in value.items()]}
+        items = [[to_json(k, foreign), to_json(v, foreign)] for k, v in value.items()]
+        return {"d": items} if type(value) is dict else _special_dictionary(value, items)
     if isinstance(value, bytes | bytearray):
         return {"b" if isinstance(value, bytes) else "B": bytes(value).hex()}
     if isinstance(value, complex):
@@ -75,11 +82,43 @@ def to_json(value: Any, foreign: Foreign | None = None) -> Any:
     return _unusual(value, foreign)
 
 
+def _between_sides(value: Any, foreign: Foreign) -> Any:
+    kind = type(value)
+    if isinstance(value, tuple) and kind is not tuple:
+        fields = getattr(kind, "_fields", None)
+        if isinstance(fields, tuple) and len(fields) == len(value):
+            return {"N": [kind.__name__, list(fields), [to_json(i, foreign) for i in value]]}
+    elif kind in _VIEWS:
+        return {_VIEWS[kind]: [to_json(item, foreign) for item in value]}
+    return None
+
+
+_VIEWS: dict[type, str] = {type({}.keys()): "K", type({}.values()): "V", type({}.items()): "I"}
+_FACTORIES = {f.__name__: f for f in (int, float, str, bool, list, dict, set, tuple)}
+
+
+def _special_dictionary(value: Any, items: list[Any]) -> Any:
+    """Dictionaries whose equality or look-up is another than that of a plain one."""
+    known = sys.modules.get("collections")
+    kind = type(value)
+    if known is None or kind.__module__ != "collections":
+        return {"d": items}
+    if kind is known.OrderedDict:
+        return {"O": items}
+    if kind is known.Counter:
+        return {"C": items}
+    if kind is known.defaultdict and value.default_factory in _FACTORIES.values():
+        return {"E": [value.default_factory.__name__, items]}
+    return {"d": items}
+
+
 def _unusual(value: Any, foreign: Foreign | None) -> Any:
     module = type(value).__module__
-    if module == "numpy":
+    if module == "numpy" and (foreign is None or getattr(value, "shape", None) == ()):
         return to_json(value.tolist())
     if module in _NUMBERS_AND_TIMES and (form := _of_standard_library(value, module)) is not None:
+        return form
+    if foreign is not None and (form := foreign(value)) is not None:
         return form
     if isinstance(value, Iterator):
         items = []
@@ -88,8 +127,6 @@ def _unusual(value: Any, foreign: Foreign | None) -> Any:
             if len(items) > _ITERATOR_LIMIT:
                 raise NotPlain("an iterator of more than a million items")
         return {"n": items}
-    if foreign is not None:
-        return foreign(value)
     raise NotPlain(f"a value of type {type(value).__name__}, which is not a plain value")
 
 
@@ -152,10 +189,11 @@ def from_json(node: Any, local: Local | None = None) -> Any:
         if tag != "t":
             _refuse_collisions(items)
         return tuple(items) if tag == "t" else set(items) if tag == "s" else frozenset(items)
-    if tag == "d":
-        pairs = [(from_json(key, local), from_json(item, local)) for key, item in body]
+    if tag in ("d", "O", "C", "E"):
+        factory, items = body if tag == "E" else (None, body)
+        pairs = [(from_json(key, local), from_json(item, local)) for key, item in items]
         _refuse_collisions([key for key, _ in pairs])
-        return dict(pairs)
+        return dict(pairs) if tag == "d" else _made_dictionary(tag, factory, pairs)
     if tag == "i":
         return int(body, 16)
     if tag == "f":
@@ -169,8 +207,38 @@ def from_json(node: Any, local: Local | None = None) -> Any:
     if tag == "r":
         return range(*(from_json(item, local) for item in body))
     if local is not None:
+        if tag in ("N", "K", "V", "I"):
+            return _from_the_other_side(tag, body, local)
         return local(tag, body)
     raise ValueError(f"unknown tag {tag!r}")
+
+
+def _made_dictionary(tag: str, factory: Any, pairs: list[Any]) -> Any:
+    import collections
+
+    if tag == "O":
+        return collections.OrderedDict(pairs)
+    if tag == "C":
+        return collections.Counter(dict(pairs))
+    return collections.defaultdict(_FACTORIES[factory], pairs)
+
+
+def _from_the_other_side(tag: str, body: Any, local: Local) -> Any:
+    if tag == "N":
+        name, fields, items = body
+        return _named_tuple(name, tuple(fields))(*(from_json(item, local) for item in items))
+    items = [from_json(item, local) for item in body]
+    if tag == "V":
+        return dict(enumerate(items)).values()
+    _refuse_collisions(items)
+    return dict.fromkeys(items).keys() if tag == "K" else dict(items).items()
+
+
+@lru_cache(maxsize=256)
+def _named_tuple(name: str, fields: tuple[str, ...]) -> Any:
+    import collections
+
+    return collections.namedtuple(name, fields)
 
 
 def _refuse_collisions(keys: list[Any]) -> None:

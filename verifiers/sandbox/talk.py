@@ -1,42 +1,35 @@
 """An assert-style test and the candidate that it tests, each in a cell of its own.
 
-    serve   the candidate's side: answers calls over a pipe
-    check   the test's side: `candidate` is a stub that asks the first
+    serve   the candidate's side, here: answers over a pipe
+    check   the test's side, in `asking`: `candidate` is a stub that asks the first
 
-Frames are lines of tagged JSON. Plain values cross as copies. What is not plain stays where it is
-and crosses as a number: the candidate's objects (tag o), of which the test can read attributes,
-call methods and hand them back; and the test's functions (tag u), which the candidate can call.
-The test's side believes only values: an object of the candidate's is equal to nothing but itself.
+Frames are lines of tagged JSON. Plain values cross as copies; what a call changed in them is
+changed on the test's side too. What is not plain stays where it is and crosses as a number: the
+candidate's objects (tag o, iterators g) and the test's functions (tag u), which the candidate can
+call. Of an object the test can read and set attributes, call methods, take length, text, truth and
+items: all of them values that the test compares itself. What would let the candidate judge (an
+object's own equality, order or arithmetic) does not cross.
 """
 
 from __future__ import annotations
 
-import builtins
-import importlib
 import json
+import operator
 import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from verifiers.sandbox import child, tagged
+from verifiers.sandbox import child, streams, tagged
 from verifiers.sandbox.confine import Plan
 
-if TYPE_CHECKING:
-    import ast
-
-_BENT = (TypeError, KeyError, IndexError, AttributeError, ValueError, RecursionError)
+MUTABLE = (list, dict, set, bytearray, deque)
 
 
-class CandidateGone(BaseException):
-    """The candidate's process ended, or answered what is no answer."""
+class Lines:
+    """Lines over two descriptors. EOFError once the other side has ended."""
 
-
-class CannotCross(BaseException):
-    """The test passes the candidate something that only exists in its own process."""
-
-
-class _Lines:
     def __init__(self, reading: int, writing: int) -> None:
         self.reading, self.writing, self.held = reading, writing, bytearray()
 
@@ -55,59 +48,142 @@ class _Lines:
             self.held += more
 
 
+def containers(value: Any) -> list[Any]:
+    """The containers in a value that a call could change, outermost first; both sides agree."""
+    found: list[Any] = []
+    wanted = [value]
+    while wanted:
+        one = wanted.pop()
+        if isinstance(one, MUTABLE):
+            found.append(one)
+        if isinstance(one, list | tuple | deque):
+            wanted += reversed(one)
+        elif isinstance(one, dict):
+            wanted += reversed(one.values())
+    return found
+
+
+def _several(iterator: Iterator[Any], most: int) -> list[Any]:
+    """Up to so many items: each in a list of its own, so that fewer say that there are no more."""
+    items: list[Any] = []
+    for item in iterator:
+        items.append(item)
+        if len(items) == most:
+            break
+    return items
+
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "get": getattr,
+    "set": setattr,
+    "len": len,
+    "str": str,
+    "repr": repr,
+    "bool": bool,
+    "iter": iter,
+    "next": _several,
+    "item": operator.getitem,
+    "put": operator.setitem,
+    "del": operator.delitem,
+}
+"""What a test may do with an object beside calling it."""
+
+
 class _Server:
     """The candidate's side. Everything here can be undone by the candidate."""
 
-    def __init__(self, lines: _Lines, module: Any) -> None:
+    def __init__(self, lines: Lines, module: Any) -> None:
         self.lines, self.module, self.owner = lines, module, os.getpid()
         self.objects: list[Any] = []
+        self._numbers: dict[int, int] = {}
 
     def serve(self) -> None:
         try:
             while True:
                 self._answer(json.loads(self.lines.receive()))
-        except EOFError:
-            os._exit(0)
+        except (EOFError, BrokenPipeError):
+            os._exit(0)  # the test has ended
 
     def _answer(self, request: dict[str, Any]) -> None:
         answer = self._look_up(request)
         if os.getpid() != self.owner:
             os._exit(0)
-        child.flush()
+        streams.flush()
         self.lines.send(answer)
 
     def _look_up(self, request: dict[str, Any]) -> str:
         if "names" in request:
             names = [n for n in request["names"] if n in self.module.__dict__]
             return json.dumps({n: _describe_name(self.module.__dict__[n]) for n in names})
+        arguments = tagged.from_json(request["a"], self._local)
+        keywords = tagged.from_json(request["k"], self._local)
+        held = containers([arguments, keywords])
+        before = [list(c.items()) if isinstance(c, dict) else list(c) for c in held]
         try:
-            if "o" in request:
-                function: Any = self.objects[request["o"]]
-                if "get" in request:
-                    read = child.one_call(getattr, [function, request["get"]], None, self._foreign)
-                    return f"{{{read}}}"
+            if "op" in request:
+                function: Any = OPERATIONS[request["op"]]
+                arguments = [self.objects[request["o"]], *arguments]
+            elif "o" in request:
+                function = self.objects[request["o"]]
             else:
                 function = child.resolve(self.module, request["entry"])
         except (KeyError, AttributeError):
-            return json.dumps({"x": [f"there is no {request['entry']} in the source", "NameError"]})
-        arguments = tagged.from_json(request["a"], self._local)
-        keywords = tagged.from_json(request["k"], self._local)
-        claim = child.one_call(function, arguments, keywords, self._foreign)
-        after = [a if isinstance(a, list | dict | set | bytearray) else None for a in arguments]
+            there = request.get("entry", "such object")
+            return json.dumps({"x": [f"there is no {there} in the source", "NameError"]})
+        except Exception as fault:
+            return f'{{"x":{json.dumps(child.describe(fault))}}}'
+        claim = self._call(function, arguments, keywords)
         try:
-            return f'{{{claim},"after":{tagged.encode(after)}}}'
+            changed = [self._change(held, n, before[n]) for n in range(len(held))]
         except (tagged.NotPlain, ValueError, RecursionError):
             return f"{{{claim}}}"
+        told = ",".join(one for one in changed if one)
+        return f'{{{claim},"after":[{told}]}}' if told else f"{{{claim}}}"
+
+    def _call(self, function: Any, arguments: list[Any], keywords: dict[str, Any]) -> str:
+        """The claim of a call; an exception comes with its arguments where they are plain."""
+        try:
+            return f'"v":{tagged.encode(function(*arguments, **keywords), self._foreign)}'
+        except MemoryError:
+            return '"x":["","MemoryError"]'
+        except (Exception, SystemExit, KeyboardInterrupt) as fault:
+            claim = f'"x":{json.dumps(child.describe(fault))}'
+            try:
+                return f'{claim},"args":{tagged.encode(list(fault.args))}'
+            except (tagged.NotPlain, ValueError, RecursionError, AttributeError, TypeError):
+                return claim
+
+    def _change(self, held: list[Any], number: int, before: list[Any]) -> str:
+        """What became of one container, containers of the arguments by their number; "" if same."""
+        now = held[number]
+        items = list(now.items()) if isinstance(now, dict) else list(now)
+        if isinstance(now, dict):
+            same = [(id(k), id(v)) for k, v in items] == [(id(k), id(v)) for k, v in before]
+        else:
+            same = list(map(id, items)) == list(map(id, before))
+        if same:
+            return ""
+        by_id = {id(one): n for n, one in enumerate(held)}
+
+        def form(value: Any) -> Any:
+            if id(value) in by_id:
+                return {"m": by_id[id(value)]}
+            if type(value) is tuple:
+                return {"t": [form(item) for item in value]}
+            return tagged.to_json(value, self._foreign)
+
+        if isinstance(now, dict):
+            return json.dumps([number, [[tagged.to_json(k), form(v)] for k, v in items]])
+        return json.dumps([number, [form(item) for item in items]])
 
     def _foreign(self, value: Any) -> Any:
-        for number, held in enumerate(self.objects):
-            if held is value:
-                return {"o": number}
-        self.objects.append(value)
-        return {"o": len(self.objects) - 1}
+        number = self._numbers.setdefault(id(value), len(self.objects))
+        if number == len(self.objects):
+            self.objects.append(value)  # which also keeps its id its own
+        return {"g" if isinstance(value, Iterator) else "o": number}
 
     def _local(self, tag: str, body: Any) -> Any:
-        if tag == "o":
+        if tag in ("o", "g"):
             return self.objects[body]
         if tag != "u":
             raise ValueError(f"unknown tag {tag!r}")
@@ -121,7 +197,7 @@ class _Server:
         while True:
             answer = json.loads(self.lines.receive())
             if "x" in answer:
-                raise _exception(answer["x"], {})
+                raise exception(answer["x"], {}, answer.get("args"))
             if "v" in answer:
                 return tagged.from_json(answer["v"], self._local)
             self._answer(answer)
@@ -129,8 +205,8 @@ class _Server:
 
 def _serve(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
     owner = os.getpid()
-    lines = _Lines(rest[2], rest[3])
-    child.set_streams(rest[0], rest[1])
+    lines = Lines(rest[2], rest[3])
+    streams.put(rest[0], rest[1])
     child.prepare_for(job.blobs[0])
     module = child.new_module("solution")
     sys.argv = [child.FILE]
@@ -151,218 +227,31 @@ def _describe_name(value: Any) -> Any:
         return {}
 
 
-class _Client:
-    """The test's side."""
+def exception(
+    names: list[str], known: dict[str, type[BaseException]], arguments: Any = None
+) -> BaseException:
+    """An exception of the named classes: message, its own class's name, then its bases' names.
 
-    def __init__(self, lines: _Lines) -> None:
-        self.lines = lines
-        self.exceptions: dict[str, type[BaseException]] = {}
-        self._functions: list[Callable[..., Any]] = []
-        self._objects: dict[int, _Object] = {}
+    With the arguments that it was made with where the other side told them.
+    """
+    import builtins
 
-    def ask(self, what: dict[str, Any], arguments: Any = (), keywords: Any = None) -> Any:
-        """The candidate's value, or its exception raised. CandidateGone for what is neither."""
-        try:
-            packed = tagged.encode(list(arguments), self._foreign)
-            named = tagged.encode(keywords or {}, self._foreign)
-        except tagged.NotPlain as fault:
-            raise CannotCross(f"the test passes the candidate {fault}") from None
-        try:
-            self.lines.send(f'{{"a":{packed},"k":{named},{json.dumps(what)[1:]}')
-            answer = json.loads(self.lines.receive())
-            while isinstance(answer, dict) and "u" in answer:
-                self.lines.send(self._called(answer))
-                answer = json.loads(self.lines.receive())
-        except (EOFError, OSError, ValueError, RecursionError):
-            raise CandidateGone from None
-        if not isinstance(answer, dict) or ("v" in answer) == ("x" in answer):
-            raise CandidateGone
-        try:
-            _copy_back(arguments, tagged.from_json(answer.get("after", [])))
-            if "v" in answer:
-                return tagged.from_json(answer["v"], self._local)
-            raised = _exception(answer["x"], self.exceptions)
-        except _BENT:
-            raise CandidateGone from None
-        raise raised
-
-    def _called(self, request: dict[str, Any]) -> str:
-        """Run a function of the test's for the candidate."""
-        try:
-            function = self._functions[request["u"]]
-            arguments = tagged.from_json(request["a"], self._local)
-            keywords = tagged.from_json(request["k"], self._local)
-        except _BENT:
-            raise CandidateGone from None
-        return f"{{{child.one_call(function, arguments, keywords, self._foreign)}}}"
-
-    def _foreign(self, value: Any) -> Any:
-        if isinstance(value, _Object):
-            return {"o": object.__getattribute__(value, "_number")}
-        if not callable(value):
-            raise tagged.NotPlain(f"a value of type {type(value).__name__}")
-        self._functions.append(value)
-        return {"u": len(self._functions) - 1}
-
-    def _local(self, tag: str, body: Any) -> Any:
-        if tag != "o" or type(body) is not int:
-            raise ValueError(f"unknown tag {tag!r}")
-        return self._objects.setdefault(body, _Object(self, body))
-
-    def borrow(self, module: Any, names: list[str], entry: str, candidate: _Stub) -> None:
-        """Give the test stubs or copies of the names that it takes from the candidate's source."""
-        wanted = [n for n in names if n not in (entry, "candidate")]
-        for name in [n for n in wanted if n in sys.stdlib_module_names]:
-            # A test may count on the source's imports; a module is never the candidate's.
-            module.__dict__[name] = importlib.import_module(name)
-            wanted.remove(name)
-        if entry in names:
-            module.__dict__[entry] = candidate
-        if not wanted:
-            return
-        try:
-            self.lines.send(json.dumps({"names": wanted}))
-            kinds = json.loads(self.lines.receive())
-            for name in wanted:
-                kind = kinds.get(name) or {}
-                if "raises" in kind:
-                    made = type(_exception(["", *kind["raises"]], self.exceptions))
-                    module.__dict__[name] = self.exceptions[name] = made
-                elif "call" in kind:
-                    module.__dict__[name] = _Stub(self, name)
-                elif "value" in kind:
-                    module.__dict__[name] = tagged.from_json(kind["value"])
-        except (EOFError, OSError, *_BENT):
-            raise CandidateGone from None
-
-
-class _Stub:
-    """Stands for a function of the candidate's process."""
-
-    def __init__(self, client: _Client, entry: str) -> None:
-        self._client, self._entry = client, entry
-        self.__name__ = entry
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return self._client.ask({"entry": self._entry}, arguments, keywords)
-
-
-class _Object:
-    """Stands for an object of the candidate's that is not plain: equal to itself alone."""
-
-    def __init__(self, client: _Client, number: int) -> None:
-        object.__setattr__(self, "_client", client)
-        object.__setattr__(self, "_number", number)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        client, number = _parts(self)
-        return client.ask({"o": number, "get": name})
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        client, number = _parts(self)
-        return client.ask({"o": number}, arguments, keywords)
-
-
-def _parts(held: _Object) -> tuple[_Client, int]:
-    return object.__getattribute__(held, "_client"), object.__getattribute__(held, "_number")
-
-
-def _copy_back(arguments: tuple[Any, ...], after: Any) -> None:
-    """What the candidate changed in its arguments, changed in the test's own."""
-    if not isinstance(after, list) or len(after) != len(arguments):
-        return
-    for mine, new in zip(arguments, after, strict=True):
-        if new is None or type(mine) is not type(new) or mine == new:
-            continue
-        if isinstance(mine, list | bytearray):
-            mine[:] = new
-        else:
-            mine.clear()
-            mine.update(new)
-
-
-def _exception(names: list[str], known: dict[str, type[BaseException]]) -> BaseException:
-    """An exception of the named classes: message, its own class's name, then its bases' names."""
-    message = str(names[0])
-    if names[1] in known:
-        return known[names[1]](message)
+    message, first = str(names[0]), str(names[1])
+    made_with = tagged.from_json(arguments) if arguments is not None else [message]
     for name in map(str, names[1:]):
         kind = known.get(name) or getattr(builtins, name, None)
-        if isinstance(kind, type) and issubclass(kind, Exception):
-            first = str(names[1])
+        if kind is SystemExit or (isinstance(kind, type) and issubclass(kind, Exception)):
             if first != name:
                 kind = type(first, (kind,), {"__init__": Exception.__init__})
             try:
-                made: BaseException = kind(message)
-                return made
+                made: BaseException = kind(*made_with)
             except TypeError:
                 return RuntimeError(message)
+            if str(made) != message and message != "(its message cannot be shown)":
+                kind = type(first, (kind,), {"__str__": lambda self: message})
+                made = kind(*made_with)
+            return made
     return Exception(message)
 
 
-def _free_names(tree: ast.Module) -> list[str]:
-    """Names that a test reads, never binds, and no builtin has: the candidate may have them."""
-    import ast
-
-    read: set[str] = set()
-    bound: set[str] = set(dir(builtins)) | {"__name__", "__file__"}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            bound.add(node.name)
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-        elif isinstance(node, ast.alias):
-            bound.add((node.asname or node.name).split(".")[0])
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            bound.add(node.name)
-    return sorted(read - bound)
-
-
-def _check(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
-    """Run the test's code; the claim says how it ended. Only test code runs in this process."""
-    import ast
-
-    client = _Client(_Lines(rest[2], rest[3]))
-    child.set_streams(rest[0], rest[1])
-    module = child.new_module("test")
-    entry = job.header["entry"]
-    said: dict[str, str]
-    try:
-        tree = ast.parse(job.blobs[0], child.FILE)
-        candidate = _Stub(client, entry)
-        module.__dict__["candidate"] = candidate
-        client.borrow(module, _free_names(tree), entry, candidate)
-        exec(compile(tree, child.FILE, "exec"), module.__dict__)
-        check = module.__dict__.get("check")
-        if callable(check) and not job.header.get("script"):
-            check(candidate)
-        said = {"end": "passed"}
-    except AssertionError as fault:
-        said = {"end": "failed", "detail": _where(fault)}
-    except CandidateGone:
-        said = {"end": "gone"}
-    except CannotCross as fault:
-        said = {"end": "cannot", "detail": str(fault)}
-    except BaseException as fault:
-        said = {"end": "failed", "detail": _where(fault)}
-    child.write_all(claims, json.dumps(said).encode() + b"\n")
-    child.flush()
-    os._exit(0)
-
-
-def _where(fault: BaseException) -> str:
-    line = None
-    trace = fault.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == child.FILE:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    text = f"{type(fault).__name__}: {fault}" if str(fault) else type(fault).__name__
-    return text[:1000] + (f" (line {line} of the test)" if line is not None else "")
-
-
-child.MODES.update(serve=_serve, check=_check)
+child.MODES.update(serve=_serve)

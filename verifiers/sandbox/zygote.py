@@ -26,7 +26,7 @@ from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from verifiers.sandbox import child, hugepages, jail, memory, modes, rehearsal, talk  # noqa: F401
+from verifiers.sandbox import asking, child, hugepages, jail, memory, modes, rehearsal, whole  # noqa: F401
 from verifiers.sandbox.confine import (
     CONTAINERS,
     Plan,

@@ -1,0 +1,113 @@
+"""Arms whose attempts are agents: how each is run, and what one attempt may use.
+
+What one attempt may use (calls, dollars, minutes, the length of an answer) is how it is sampled,
+so it is part of a study's identity, like max_tokens; the budget of a problem is operational, like
+that of an arm or a run.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec import structs
+
+from budgets.limits import Limiter
+from budgets.money import MoneyError, picodollars
+from orchestrator.errors import ConfigError
+from orchestrator.plan.study import Arm, Study
+from providers.gateway.attempts import Caps
+
+OUTPUT_TOKENS = 16_384
+"""How long an answer to one of an agent's calls may be, unless the study says otherwise."""
+TIME_S = 1800.0
+MOST_REDRAWS = 2
+"""How often a slot is drawn again after failures that had nothing to do with the agent."""
+FIELDS = ("{problem}", "{workdir}", "{output}", "{model}")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSetting:
+    """How the attempts of one arm are made."""
+
+    command: tuple[str, ...]
+    """A program and its arguments, with FIELDS in them."""
+    image: str
+    """The container image to run it in; "": the cell."""
+    paths: tuple[str, ...]
+    """Paths of this machine that the agent may read."""
+    caps: Caps
+    time_s: float
+    problem_usd: int | None
+    """Picodollars that all attempts at one problem may cost."""
+    trust: bool
+    """A person agreed to run it without any container or cell."""
+
+
+def setting_of(arm: Arm, *, trust: bool) -> AgentSetting | None:
+    """How the arm's agent is run, None for an arm without; raises ConfigError."""
+    if not arm.agent:
+        return None
+    try:
+        command = tuple(shlex.split(arm.agent))
+    except ValueError as error:
+        raise ConfigError(f"--agent {arm.agent!r} cannot be read as a command: {error}.") from None
+    if not command:
+        raise ConfigError("--agent is empty; give a command, such as 'my-agent {problem}'.")
+    for name, wanted in (("--batch", arm.batch), ("--stop", arm.stop)):
+        if wanted:
+            raise ConfigError(f"{name} says nothing to an agent; leave it out with --agent.")
+    if arm.n_per_request not in ("auto", 1):
+        raise ConfigError("--n-per-request says nothing to an agent: each attempt is one slot.")
+    if not 0 < arm.agent_time_s < 1e7:
+        raise ConfigError(f"--agent-time-s is {arm.agent_time_s}; it must be above 0.")
+    if arm.attempt_calls < 0:
+        raise ConfigError(f"--attempt-calls is {arm.attempt_calls}; it must be at least 1.")
+    caps = Caps(
+        call_usd=_usd(arm.call_budget, "--call-budget"),
+        attempt_usd=_usd(arm.attempt_budget, "--attempt-budget"),
+        calls=arm.attempt_calls or None,
+        output_tokens=arm.max_tokens or OUTPUT_TOKENS,
+    )
+    missing = [path for path in arm.agent_paths if not Path(path).exists()]
+    if missing:
+        raise ConfigError(f"--agent-path {missing[0]} is not there.")
+    return AgentSetting(
+        command, arm.agent_image, tuple(arm.agent_paths), caps, arm.agent_time_s,
+        _usd(arm.problem_budget, "--problem-budget"), trust,
+    )  # fmt: skip
+
+
+def _usd(text: str, flag: str) -> int | None:
+    if not text:
+        return None
+    try:
+        pico = picodollars(text)
+    except MoneyError as error:
+        raise ConfigError(f"{flag}: {error}; give dollars, for example {flag} 0.50.") from None
+    if pico <= 0:
+        raise ConfigError(f"{flag} is {text}; it must be above 0 dollars.")
+    return pico
+
+
+def one_slot_each(arm: Arm) -> Arm:
+    """The arm as an agent is sampled: an attempt is one slot, with answers of a stated length."""
+    return structs.replace(
+        arm, n_per_request=1, max_tokens=arm.max_tokens or OUTPUT_TOKENS, prompt_style="chat"
+    )
+
+
+def agents_at_once(study: Study) -> Limiter:
+    """How many attempts go on at once; their calls have the provider's own limits."""
+    return Limiter(concurrency=str(study.agent_jobs or max(1, len(os.sched_getaffinity(0)))))
+
+
+def identity_of_agent(arm: Arm) -> dict[str, object]:
+    """What of an agent's setting identifies a study."""
+    if not arm.agent:
+        return {}
+    names = ("agent", "agent_image", "agent_time_s", "attempt_budget", "attempt_calls",
+             "call_budget")  # fmt: skip
+    return {name: getattr(arm, name) for name in names}

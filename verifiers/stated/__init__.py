@@ -1,0 +1,14 @@
+"""Stated answers: where an output states one, what it denotes, and whether it is the expected one.
+
+In this order: `cut` leaves out what is not the solution; `find` (with `boxes` and `clauses`) finds
+the statement; `notation`, `tokens`, `expression`, `units` and `whole` read it as a whole into one
+of the `forms`; `number` and `equal` compare exactly, `asking` gathers what exact arithmetic cannot
+say, and `algebra` answers that inside the cell. `rule` is the verifier of the base install. When
+in doubt, nothing is stated. The grammar is written down in docs/tasks.md.
+"""
+
+from __future__ import annotations
+
+from verifiers.stated.rule import StatedAnswer
+
+__all__ = ["StatedAnswer"]

@@ -1,0 +1,98 @@
+r"""Where the answer in a sentence ends, and what comments on it.
+
+"5 because 2 + 3 = 5 and not 6", "5, since ...", "5 (see above)", "5. Then we ..." state 5. "5 if n
+is odd", "5 or 6", "not 5", "either 5 or 6", "5?" are left as they stand: they do not read whole.
+"""
+
+from __future__ import annotations
+
+import re
+
+_COMMENT = re.compile(
+    r"[\s,;(*]*(?:\b(?:because|since|hence|thus|therefore|so|which|namely|i\.e\.|that is)\b"
+    r"|\bas (?:we|the|it|there|this|that|shown|required|desired|expected|above|they|each|he|she|all"
+    r"|given|stated|calculated|computed|found)\b)"
+    r"|\s*[,;]\s*(?:and\s+)?not\b|\s+and not\b|\s+(?:rather than|instead of)\b"
+    r"|\s+--+\s+|\s*—\s*(?=[A-Za-z])|\s+–\s+(?=[A-Za-z])",
+    re.IGNORECASE,
+)
+_HOPE = re.compile(r"I hope (?:it|this) is correct", re.IGNORECASE)
+_END = re.compile(r"[.!?](?=\s|$|\*|\")")
+_HALF_OF_DAY = re.compile(r"\b([ap])\.\s?m\.", re.IGNORECASE)
+_ASIDE = re.compile(r"\s+\([A-Za-z][^()\d$\\]*\)$")
+_CHANGES = re.compile(
+    r"\b(?:not|negative|million|billion|thousand|hundred|dozen|percent|or|and|approx\w*|about|half|"
+    r"mod\w*|base|minus)\b",
+    re.IGNORECASE,
+)
+_NEXT_TAKES_BACK = re.compile(
+    r"\s*(?:wait|no\b[,.]|actually|but|however|hmm|oops|sorry|correction|or\b|alternatively|unless|if\b)",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(
+    r"[\d$\\+\-−–(\[{|<>=≈√±.∞∅½⅓⅔¼¾€£\"'`*]|[A-Za-z](?![A-Za-z])|(?:negative|minus|sqrt|pi|option|choice|no"
+    r"|none|either|not|about|approximately|exactly|positive|infinity)\b",
+    re.IGNORECASE,
+)  # fmt: skip
+
+
+LONGEST_CLAUSE = 1_200
+
+
+class NotStated(Exception):
+    """An output states no answer; says why, for a person."""
+
+
+def looks_like_a_value(text: str) -> bool:
+    """Whether a statement means to give a value, well formed or not, rather than words."""
+    found = _VALUE.match(text)
+    return found is not None and not (found[0] in ("a", "A", "I") and text[1:2] == " ")
+
+
+def first_clause(line: str) -> str:
+    """The answer at the start of a line of any length; raises NotStated."""
+    start = line[:LONGEST_CLAUSE]
+    found = clause(start)
+    # A long line without any end is stated as a whole: never the part that fits.
+    return line.strip() if len(line) > len(start) and len(found) > LONGEST_CLAUSE // 2 else found
+
+
+def clause(line: str) -> str:
+    """The answer at the start of a line, without what comments on it; raises NotStated."""
+    line = _HALF_OF_DAY.sub(r"\1m", _HOPE.split(line, maxsplit=1)[0])
+    place, inside = 0, False
+    while place < len(line):
+        character = line[place]
+        if character == "\\" and line[place + 1 : place + 2] == "$":
+            place += 2
+            continue
+        if character == "$":
+            inside = not inside and "$" in line[place + 1 :]
+        elif not inside:
+            ended = _END.match(line, place)
+            if ended is not None:
+                return _closed(line, place)
+            if _COMMENT.match(line, place) and place and not line[place].isalnum():
+                return _bare(line[:place])
+        place += 1
+    return _bare(line)
+
+
+def _closed(line: str, place: int) -> str:
+    """A line whose first sentence ends at a place."""
+    mark, before, after = line[place], line[:place], line[place + 1 :]
+    if mark == "?":
+        raise NotStated("a question about the answer")
+    if mark == "!" and before[-1:].isdigit():
+        raise NotStated("a factorial, or a number that is called out")
+    if _NEXT_TAKES_BACK.match(after.lstrip('*" ')):
+        raise NotStated("an answer that is taken back at once")
+    return _bare(before)
+
+
+def _bare(text: str) -> str:
+    text = text.strip()
+    aside = _ASIDE.search(text)
+    if aside is not None and not _CHANGES.search(aside[0]):
+        text = text[: aside.start()]
+    return text.strip().rstrip(",;")
