@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-import signal
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,10 +32,6 @@ MOST_REFUSALS = 3
 """Refusals that are told in the last lines; summary.json and logs/ have all."""
 
 
-class TooSlow(Exception):
-    """The table would take longer than a person wants to wait."""
-
-
 def finish(
     console: Console, directory: Path, ending: Ending, *, as_json: bool, typed: Typed
 ) -> None:
@@ -45,6 +39,7 @@ def finish(
     from orchestrator import errors
     from orchestrator.cli.escaped import keep, without_keys
     from orchestrator.cli.flags import with_flags
+    from orchestrator.plan.patience import TooSlow, within
     from orchestrator.report.text import visible
 
     def say(text: str) -> None:
@@ -93,22 +88,6 @@ def resume_command(directory: Path, typed: Typed) -> str:
     if typed.prices:
         words += ["--prices", typed.prices]
     return shlex.join(words)
-
-
-@contextlib.contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Raise TooSlow in the body once it has taken so long. For the main thread."""
-
-    def ring(_number: int, _frame: object) -> None:
-        raise TooSlow
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _rows(directory: Path) -> list[ArmReport]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 from rich.console import Console, Group
@@ -41,11 +42,14 @@ class Progress:
         arms: list[ReadyArm],
         display: Display,
         console: Console,
+        waits_for_servers: Callable[[], str],
     ) -> None:
+        """`waits_for_servers`: which servers are looked for, in words; empty: none."""
         self._state = state
         self._ledger = ledger
         self._arms = arms
         self._console = console
+        self._waits_for_servers = waits_for_servers
         self._live = display == "live" or (display == "auto" and console.is_terminal)
         self._silent = display == "none"
         self._marks: deque[tuple[float, int]] = deque()
@@ -162,6 +166,8 @@ class Progress:
         state = self._state
         if state.phase != "sampling":
             return state.phase
+        if gone := self._waits_for_servers():
+            return gone
         if state.waiting_for in ("budget", "answers") and state.batched == state.in_flight > 0:
             return f"batch: {state.batched} requests at the provider, which takes up to a day"
         if state.waiting_for == "budget":
