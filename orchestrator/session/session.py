@@ -21,6 +21,7 @@ from rich.console import Console
 from budgets.ledger import Ledger
 from budgets.meter import TimeMeter
 from orchestrator import errors
+from orchestrator.audit.accepted import SHARE, START_S, audit_at_the_end
 from orchestrator.engine.control import Control
 from orchestrator.engine.counters import RunState, arm_counts
 from orchestrator.engine.engine import Engine
@@ -29,6 +30,7 @@ from orchestrator.engine.shared import Shared
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
 from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
+from orchestrator.plan.problems import options_of
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
 from orchestrator.session.agents import open_agents
@@ -49,8 +51,9 @@ from orchestrator.session.resume import Owed, owed, recount, refuse_unresumable,
 from orchestrator.session.speed import session_document
 from orchestrator.session.stamps import set_aside_other_versions
 from orchestrator.session.watch import Watch
-from orchestrator.store.reader import RunReader
+from orchestrator.store.reader import ArmRow, RunReader
 from orchestrator.store.store import RunStore
+from orchestrator.tasks import TaskOptions
 from verifiers.dedupe import Deduplicating
 from verifiers.sandbox.limits import default_jobs
 
@@ -198,6 +201,7 @@ async def _session(
         if agents is not None:
             await agents.finish()
         await store.durable()
+        await _audited(prepared, options, store, judging, interrupts)
     except OrchError as error:
         engine.stop(error)
     finally:
@@ -354,6 +358,24 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
             arm.number, arm.key, arm.spec.provider, arm.model, arm.spec.task, arm.spec.policy,
             arm.spec.samples, spec,
         )  # fmt: skip
+
+
+async def _audited(
+    prepared: Prepared,
+    options: RunOptions,
+    store: RunStore,
+    judging: Judging,
+    interrupts: Interrupts,
+) -> None:
+    """A second rule on what was accepted, where that takes a small share of the judging."""
+    judging_s = judging.busy_s / judging.jobs
+    if interrupts.count or SHARE * judging_s < START_S:
+        return
+
+    def how(arm: ArmRow) -> TaskOptions:
+        return options_of(prepared.arms[arm.number].spec, prepared.study)
+
+    await audit_at_the_end(options.directory, store, how, judging.jobs, judging_s)
 
 
 async def _judge_leftovers(arms: list[ReadyArm], judging: Judging, options: RunOptions) -> None:

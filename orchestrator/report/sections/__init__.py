@@ -33,7 +33,8 @@ class Section:
 
 def sections() -> tuple[Section, ...]:
     """Every section, in order."""
+    from orchestrator.report.sections.audit import AUDIT
     from orchestrator.report.sections.differences import DIFFERENCES
     from orchestrator.report.sections.split import SPLIT
 
-    return (DIFFERENCES, SPLIT)
+    return (AUDIT, DIFFERENCES, SPLIT)
