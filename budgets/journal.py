@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-EventKind = Literal["cap", "reserve", "settle", "release", "hold", "resolve"]
+EventKind = Literal["cap", "reserve", "settle", "part", "release", "hold", "resolve"]
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -23,7 +23,8 @@ class Event(msgspec.Struct, frozen=True):
     reservation: int
     """The reservation concerned; 0 for `cap`."""
     amount: int
-    """cap: the new cap. reserve: the worst case. settle: the actual cost. release: 0.
+    """cap: the new cap. reserve: the worst case. settle: the actual cost. part: what of
+    it is certain, while the rest stays reserved until it is held. release: 0.
     hold: the uncertain amount. resolve: what turned out to be true of an uncertain amount."""
     scopes: tuple[str, ...] = ()
     """cap: the one scope capped. reserve: every scope that the reservation counts against."""

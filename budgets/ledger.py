@@ -1,6 +1,7 @@
 """The ledger: reserve, then settle, release, or hold as uncertain; the cap is never passed.
 
     reserve(worst) ──┬── settle(actual)         billed, and the bill is known
+                     ├── settle(actual, held)   billed so much at least; `held` more is uncertain
                      ├── release()              certainly not billed
                      └── hold(note) ── resolve(actual)
                          may have been billed: counts as spent until somebody looks it up
@@ -24,7 +25,8 @@ them take it or none does. Scopes are kept for ever, so they should be few.
     LedgerError
     ├── DoesNotFit            a cap has no room: wait for settlements, ask for less, or stop
     ├── LedgerFault           a bill was above its bound: nothing more may be reserved
-    └── UnknownReservation    the id is not open (or not uncertain): a mistake of the caller
+    ├── UnknownReservation    the id is not open (or not uncertain): a mistake of the caller
+    └── DamagedJournal        what was read back cannot have been written
 """
 
 from __future__ import annotations
@@ -75,6 +77,10 @@ class UnknownReservation(LedgerError):
     """The reservation was never made, or is finished already."""
 
 
+class DamagedJournal(LedgerError):
+    """The journal holds an event that no ledger wrote, or lacks one that it wrote."""
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """One scope's money, in picodollars."""
@@ -111,6 +117,8 @@ class Uncertain:
     request: str
     """The note given with the reservation: which request it was."""
     scopes: tuple[str, ...]
+    paid: int = 0
+    """What of the same request is settled already."""
 
 
 class _Scope:
@@ -131,7 +139,7 @@ class _Scope:
 class _Held:
     """A reservation, open or uncertain."""
 
-    __slots__ = ("amount", "names", "note", "request", "scopes")
+    __slots__ = ("amount", "names", "note", "paid", "request", "scopes")
 
     def __init__(
         self, amount: int, names: tuple[str, ...], scopes: tuple[_Scope, ...], request: str
@@ -141,6 +149,7 @@ class _Held:
         self.scopes = scopes
         self.request = request
         self.note = ""
+        self.paid = 0
 
 
 class Ledger:
@@ -172,6 +181,7 @@ class Ledger:
             "cap": self._apply_cap,
             "reserve": self._apply_reserve,
             "settle": self._apply_settle,
+            "part": self._apply_part,
             "release": self._apply_release,
             "hold": self._apply_hold,
             "resolve": self._apply_resolve,
@@ -200,7 +210,13 @@ class Ledger:
         """The accounts as `events` left them, for looking only: open reservations stay open."""
         ledger = cls(None)
         for event in events:
-            ledger._apply[event.kind](event)
+            try:
+                ledger._apply[event.kind](event)
+            except (KeyError, TypeError, ValueError):
+                raise DamagedJournal(
+                    f"a {event.kind!r} of reservation {event.reservation} cannot follow what is "
+                    "before it in the journal"
+                ) from None
         return ledger
 
     # -- changes ------------------------------------------------------------------------------
@@ -226,11 +242,20 @@ class Ledger:
         self._emit(Event("reserve", reservation, worst, names, note))
         return reservation
 
-    def settle(self, reservation: int, actual: int, note: str = "") -> None:
-        """The request was billed `actual`; the rest of its worst case is free again."""
+    def settle(self, reservation: int, actual: int, note: str = "", *, held: int = 0) -> None:
+        """The request was billed `actual`; the rest of its worst case is free again.
+
+        `held`: so much more may have been billed, within the worst case, and counts as uncertain.
+        """
         _check(actual)
-        self._held(self._open, reservation)
-        self._emit(Event("settle", reservation, actual, (), note))
+        _check(held)
+        worst = self._held(self._open, reservation).amount
+        held = min(held, worst - actual)
+        if held <= 0:
+            self._emit(Event("settle", reservation, actual, (), note))
+            return
+        self._emit(Event("part", reservation, actual, (), note))
+        self._emit(Event("hold", reservation, held, (), note))
 
     def release(self, reservation: int, note: str = "") -> None:
         """The request certainly cost nothing."""
@@ -297,9 +322,14 @@ class Ledger:
     def uncertain(self) -> list[Uncertain]:
         """Every amount that may have been billed, in the order of holding."""
         return [
-            Uncertain(reservation, held.amount, held.note, held.request, held.names)
+            Uncertain(reservation, held.amount, held.note, held.request, held.names, held.paid)
             for reservation, held in self._uncertain.items()
         ]
+
+    def worst_of(self, reservation: int) -> int:
+        """What is set aside, or counts as uncertain, for a reservation; 0: it is finished."""
+        held = self._open.get(reservation) or self._uncertain.get(reservation)
+        return 0 if held is None else held.amount
 
     @property
     def open_reservations(self) -> int:
@@ -346,7 +376,7 @@ class Ledger:
         for scope in scopes:
             scope.reserved += event.amount
         self._open[event.reservation] = _Held(event.amount, names, scopes, event.note)
-        self._last = event.reservation
+        self._last = max(self._last, event.reservation)
 
     def _apply_settle(self, event: Event) -> None:
         held = self._open.pop(event.reservation)
@@ -356,6 +386,14 @@ class Ledger:
         self._perhaps_mended()
         if event.amount > held.amount:
             self._above_bound(held, event.amount, event.note)
+
+    def _apply_part(self, event: Event) -> None:
+        held = self._open[event.reservation]
+        for scope in held.scopes:
+            scope.reserved -= event.amount
+            scope.settled += event.amount
+        held.amount -= event.amount
+        held.paid += event.amount
 
     def _apply_release(self, event: Event) -> None:
         held = self._open.pop(event.reservation)

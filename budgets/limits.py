@@ -160,6 +160,11 @@ class Limiter:
         self._changed.set()
 
     @property
+    def fixed(self) -> bool:
+        """Whether a person set the concurrency to one number."""
+        return self._concurrency.fixed
+
+    @property
     def history(self) -> list[Change]:
         """The latest changes of the concurrency, oldest first."""
         return list(self._concurrency.history)
@@ -181,13 +186,25 @@ class Limiter:
         """
         while True:
             now = self._clock()
-            permit = self._permit(input_tokens, output_tokens, sequences)
-            wait_s, why = self._wait(permit, now)
+            wait_s, why = self.room(input_tokens, output_tokens, sequences)
             self._limited_by = why
             if not wait_s:
                 break
             await self._sleep(wait_s)
             self.waited_s[why] = self.waited_s.get(why, 0.0) + self._clock() - now
+        return self.enter(input_tokens, output_tokens, sequences)
+
+    def room(self, input_tokens: int, output_tokens: int, sequences: int = 1) -> tuple[float, str]:
+        """How long a request of this size must wait now (0: it may go), and what for.
+
+        Infinite where it waits for something to come back. Raises CannotClear.
+        """
+        permit = self._permit(input_tokens, output_tokens, sequences)
+        return self._wait(permit, self._clock())
+
+    def enter(self, input_tokens: int, output_tokens: int, sequences: int = 1) -> Permit:
+        """Count a request as in flight from now on, whether there is room for it or not."""
+        permit = self._permit(input_tokens, output_tokens, sequences)
         self._move(1, sequences)
         for bursts in self._bursts.values():
             bursts.send()

@@ -119,6 +119,7 @@ _REFUSALS: dict[str, What] = {
     "InvalidRequest": "rejected_4xx",
     "AuthFailed": "rejected_4xx",
     "UnknownModel": "rejected_4xx",
+    "Forbidden": "rejected_4xx",
 }
 
 

@@ -13,7 +13,7 @@ given) the dearer reading is taken, so that the ledger never counts too little.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -128,6 +128,8 @@ class Price:
     valid_until: str | None = None
     """The first day it no longer holds; None: not known to have ended."""
     note: str = ""
+    tiers: Mapping[str, tuple[Band, ...]] = field(default_factory=dict)
+    """Bands of other service tiers (priority, flex, fast), by the word an answer has for them."""
 
     @property
     def rates(self) -> Rates:
@@ -157,6 +159,19 @@ class Price:
         return max(
             self._at(minute, prompt).chosen(batch).cost(usage) for minute in self._turning_points()
         )
+
+    def at_tier(self, tier: str) -> Price | None:
+        """This price at another service tier ("": the standard one); None where it is not known."""
+        if not tier:
+            return self
+        bands = self.tiers.get(tier)
+        return None if bands is None else replace(self, bands=bands)
+
+    def cheapest(self, usage: Usage) -> int:
+        """The least that any known rate, at any time of day, makes of `usage`."""
+        every = [*self.bands, *(band for bands in self.tiers.values() for band in bands)]
+        rates = [one for band in every for one in (band.rates, band.batch) if one is not None]
+        return min(one.cost(usage) for one in rates)
 
     def worst(
         self,
@@ -200,6 +215,9 @@ class Price:
             "valid_until": self.valid_until,
             "note": self.note,
             "bands": [band.to_dict() for band in self.bands],
+            "tiers": {
+                tier: [band.to_dict() for band in bands] for tier, bands in self.tiers.items()
+            },
         }
 
     @classmethod
@@ -213,6 +231,10 @@ class Price:
             valid_from=raw["valid_from"],
             valid_until=raw["valid_until"],
             note=raw["note"],
+            tiers={
+                tier: tuple(Band.from_dict(band) for band in bands)
+                for tier, bands in raw.get("tiers", {}).items()
+            },
         )
 
 

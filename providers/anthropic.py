@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from providers.anthropic_wire import CacheLife, read_response, request_body
+from providers.anthropic_answer import read_response
+from providers.anthropic_wire import CacheLife, request_body
 from providers.keys import Key
 from providers.lane import Lane
 from providers.laned import LaneProvider
@@ -33,4 +34,4 @@ class AnthropicProvider(LaneProvider):
         request.sending.sent = "not_sent"
         body = request_body(request, self.capabilities, self._cache_life)
         answer = await self._post("/v1/messages", body, request.model, request.sending)
-        return read_response(answer.body, request, answer.headers, self._where)
+        return read_response(answer.body, request, answer.headers, self._asked(request.model))

@@ -10,6 +10,7 @@
     └── Fatal              stop the run and say what to do
         ├── AuthFailed
         ├── NoCredit       quota or daily limit used up, balance empty
+        ├── Forbidden      not allowed from here, whatever the key: a region, a gateway
         └── UnknownModel
 
 `sent` says how far the request got, which decides what it may have cost: nothing sent costs
@@ -18,7 +19,10 @@ nothing, an error status is not billed, anything else may have been.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from providers.sample import SampleResponse
 
 Sent = Literal["not_sent", "rejected", "maybe_billed"]
 """not_sent: no byte of the request left. rejected: the provider answered with an error status.
@@ -83,13 +87,35 @@ class TimedOut(ProviderError):
 
 
 class BadResponse(ProviderError):
-    """The answer came and could not be read."""
+    """An answer came and its samples could not be read.
 
-    retryable = True
+    Drawing again would look at the output (what cannot be read may be what the model wrote), so
+    its slots are censored. A page that no model wrote is the exception, and is asked again.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: Sent,
+        status: int | None = None,
+        body: bytes = b"",
+        answer: SampleResponse | None = None,
+        of_a_model: bool = True,
+    ) -> None:
+        super().__init__(message, sent=sent, status=status)
+        self.body = body
+        """What came, as it came."""
+        self.answer = answer
+        """What could be read beside the samples: usage, model, id."""
+        self.retryable = not of_a_model
 
 
 class InvalidRequest(ProviderError):
     """The provider refuses this very request."""
+
+    field = ""
+    """The field of the body that it refuses by name, where it names one that can be left out."""
 
 
 class Fatal(ProviderError):
@@ -102,6 +128,10 @@ class AuthFailed(Fatal):
 
 class NoCredit(Fatal):
     """The account's money or quota is used up and does not come back by waiting."""
+
+
+class Forbidden(Fatal):
+    """Not allowed from here, whatever the key."""
 
 
 class UnknownModel(Fatal):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from yarl import URL
 
 from providers.errors import BadResponse, ProviderError
 from providers.keys import Key, KeyFilter, without_key
@@ -19,7 +20,7 @@ from providers.transport import Answer
 
 
 class LaneProvider:
-    """Answers of status 200 from one server; anything else is raised as its class of error."""
+    """Answers of status 2xx from one server; anything else is raised as its class of error."""
 
     models_path = "/models"
 
@@ -47,9 +48,37 @@ class LaneProvider:
     async def models(self) -> list[str]:
         """The ids of the models that the server offers."""
         answer = await self._ask("GET", self.models_path, None, Sending())
-        if answer.status != 200:
-            raise self._refusal(answer, "a list of models")
+        if not 200 <= answer.status < 300:
+            raise self._refusal(answer, "a list of models", self.models_path)
         return model_ids(answer.body, self._where)
+
+    @property
+    def base_url(self) -> URL:
+        """Where it is asked."""
+        return self._lane.base_url
+
+    async def get(self, path: str) -> dict[str, Any]:
+        """A JSON document of the API; raises ProviderError."""
+        answer = await self._lane.ask("GET", path, None, Sending())
+        if answer.status != 200:
+            raise self._refusal(answer, "", path)
+        return self._document(answer)
+
+    async def post_beside(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A JSON document from an address beside the API (the base URL's parent)."""
+        root = "/.." if self.base_url.name else ""
+        answer = await self._lane.ask("POST", f"{root}{path}", body, Sending())
+        if answer.status != 200:
+            raise self._refusal(answer, "", path)
+        return self._document(answer)
+
+    def _document(self, answer: Answer) -> dict[str, Any]:
+        try:
+            return msgspec.json.decode(answer.body, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadResponse(
+                f"{self._where} answered with something else than JSON: {error}", sent="rejected"
+            ) from None
 
     async def aclose(self) -> None:
         """Close every connection, unless the transport is shared."""
@@ -60,11 +89,18 @@ class LaneProvider:
     ) -> Answer:
         """The answer to one request for a sample; raises ProviderError."""
         answer = await self._ask("POST", path, body, sending)
-        if answer.status != 200:
-            error = self._refusal(answer, model)
+        if not 200 <= answer.status < 300:
+            error = self._refusal(answer, model, path)
             sending.sent = error.sent
             raise error
         return answer
+
+    def _asked(self, model: str, path: str = "") -> Asked:
+        port = self._lane.base_url.port
+        return Asked(self.name, self._host, self._key, self._key_variable, model, path, port)
+
+    def _refusal(self, answer: Answer, model: str, path: str) -> ProviderError:
+        return refusal(answer.status, answer.headers, answer.body, self._asked(model, path))
 
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
@@ -79,10 +115,6 @@ class LaneProvider:
         if clean is not answer.body:
             answer = Answer(answer.status, answer.headers, clean)
         return answer
-
-    def _refusal(self, answer: Answer, model: str) -> ProviderError:
-        asked = Asked(self.name, self._host, self._key, self._key_variable, model)
-        return refusal(answer.status, answer.headers, answer.body, asked)
 
 
 class _Model(msgspec.Struct):

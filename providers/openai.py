@@ -10,7 +10,8 @@ from __future__ import annotations
 from providers.keys import Key
 from providers.lane import Lane
 from providers.laned import LaneProvider
-from providers.openai_wire import Dialect, read_response, request_body
+from providers.openai_answer import read_response
+from providers.openai_wire import Dialect, request_body
 from providers.sample import Capabilities, SampleRequest, SampleResponse
 
 
@@ -36,10 +37,15 @@ class OpenAIProvider(LaneProvider):
         super().__init__(name, lane, key=key, key_variable=key_variable, capabilities=able)
         self._dialect = dialect or Dialect()
 
+    @property
+    def secret_headers(self) -> dict[str, str]:
+        """The headers that carry its key, for what else is asked of the same server."""
+        return bearer(self._key)
+
     async def sample(self, request: SampleRequest) -> SampleResponse:
         """Send one request; raises a subclass of providers.errors.ProviderError."""
         request.sending.sent = "not_sent"
         body = request_body(request, self.capabilities, self._dialect)
         path = "/chat/completions" if request.messages is not None else "/completions"
         answer = await self._post(path, body, request.model, request.sending)
-        return read_response(answer.body, request, answer.headers, self._where)
+        return read_response(answer.body, request, answer.headers, self._asked(request.model, path))

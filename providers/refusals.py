@@ -1,8 +1,8 @@
-"""What an answer with an error status means: classified once, here, for every provider.
+"""What an error means: classified once, here, for every provider and every status.
 
-The status decides, unless the body's own words say more: an error code (OpenAI, Anthropic
-and their imitators write {"error": {"type", "code", "message", "details"}}), or, where a provider
-has no code for it, its message. The tables are data; a provider's peculiarity is a row.
+The status decides, unless the error's own words say more: a code (OpenAI, Anthropic and their
+imitators), or, where a provider has no code for it, its message. An error inside a 200 is
+classified as its own status would be. The tables are data; a provider's peculiarity is a row.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from budgets.headers import parse_retry_after
+from budgets.limits import PATIENCE_S
 from budgets.outcomes import GATEWAY_STATUSES
 from providers.errors import (
     AuthFailed,
     Fatal,
+    Forbidden,
     InvalidRequest,
     NoCredit,
     Overloaded,
@@ -29,17 +29,23 @@ from providers.errors import (
     UnknownModel,
 )
 from providers.keys import Key, scrubbed
+from providers.said import Said, read_error, said_by
 
 BY_STATUS: Mapping[int, type[ProviderError]] = {
     401: AuthFailed,
     402: NoCredit,
     403: AuthFailed,
+    404: UnknownModel,
+    405: UnknownModel,
+    407: Forbidden,
     408: Overloaded,
     409: Overloaded,
+    410: UnknownModel,
     425: Overloaded,
     429: RateLimited,
+    451: Forbidden,
 }
-"""Other 4xx are InvalidRequest, 404 is looked at closer, and 5xx is Overloaded."""
+"""Other 4xx are InvalidRequest, and 5xx is Overloaded."""
 
 BY_CODE: Mapping[str, type[ProviderError]] = {
     "insufficient_quota": NoCredit,
@@ -47,39 +53,104 @@ BY_CODE: Mapping[str, type[ProviderError]] = {
     "billing_hard_limit_reached": NoCredit,
     "billing_error": NoCredit,
     "insufficient_balance": NoCredit,
+    "insufficient_credits": NoCredit,
+    "insufficient_funds": NoCredit,
+    "payment_required": NoCredit,
+    "arrearage": NoCredit,  # Aliyun
+    "1113": NoCredit,  # Zhipu
     "contract_spend_limit_reached": NoCredit,
     "enforced_spend_limit_reached": NoCredit,
     "linked_organization_spend_limit_reached": NoCredit,
     "linked_organization_billing_unavailable": NoCredit,
     "ramp_limit_exceeded": RateLimited,
     "invalid_api_key": AuthFailed,
+    "api_key_invalid": AuthFailed,  # Gemini, with status 400
     "authentication_error": AuthFailed,
+    "unauthenticated": AuthFailed,
+    "accessdeniedexception": AuthFailed,  # Bedrock
+    "unrecognizedclientexception": AuthFailed,
     "permission_error": AuthFailed,
+    "permission_denied": AuthFailed,
+    "unsupported_country_region_territory": Forbidden,
     "model_not_found": UnknownModel,
+    "model_not_available": UnknownModel,
+    "deploymentnotfound": UnknownModel,  # Azure
+    "not_found_error": UnknownModel,
+    "resourcenotfoundexception": UnknownModel,
     "overloaded_error": Overloaded,
+    "service_unavailable": Overloaded,
+    "unavailable": Overloaded,
+    "modelnotreadyexception": Overloaded,
+    "serviceunavailableexception": Overloaded,
     "rate_limit_error": RateLimited,
     "rate_limit_exceeded": RateLimited,
+    "ratelimitexceeded": RateLimited,
+    "too_many_requests": RateLimited,
+    "throttlingexception": RateLimited,
+    "throttling": RateLimited,
+    "resource_exhausted": RateLimited,
+    "1302": RateLimited,  # Zhipu
     "slow_down": RateLimited,
+    "content_policy_violation": InvalidRequest,
+    "content_filter": InvalidRequest,
+    "responsibleaipolicyviolation": InvalidRequest,
+    "context_length_exceeded": InvalidRequest,
+    "string_above_max_length": InvalidRequest,
+    "invalid_request_error": InvalidRequest,
+    "badrequesterror": InvalidRequest,
     # litellm's proxy without a database of keys, to every key but its own.
     "no_db_connection": AuthFailed,
 }
+"""By code, in lower case."""
+
+WEAK = frozenset({"invalid_request_error", "badrequesterror", "not_found_error", "permission_error",
+                  "permission_denied", "resource_exhausted", "unavailable"})  # fmt: skip
+"""Codes for a whole family of errors: the message, then the status, may say more."""
 
 BY_WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
-    (re.compile(r"credit balance is too low|insufficient (balance|credits|funds)", re.I), NoCredit),
+    (re.compile(r"credit balance is too low|insufficient (balance|credits?|funds)", re.I),
+     NoCredit),
+    (re.compile(r"(requires|need) more credits|top up|payment required|prepaid", re.I), NoCredit),
     (re.compile(r"exceeded your (current|monthly) (quota|spend)", re.I), NoCredit),
-    (
-        re.compile(r"\bmodel\b.{0,120}\b(does not exist|not found|is not supported)", re.I | re.S),
-        UnknownModel,
-    ),
-    (re.compile(r"\binvalid model name\b", re.I), UnknownModel),
-)
+    (re.compile(r"request too large|extra usage is required for long context", re.I),
+     InvalidRequest),
+    (re.compile(r"maximum context length|context (length|window|size)|prompt is too long"
+                r"|too many (input )?tokens|exceeds? the (available )?context", re.I),
+     InvalidRequest),
+    (re.compile(r"country|region|territory|user location|not available in your", re.I), Forbidden),
+    (re.compile(r"flagged|moderation|content (management )?policy|safety (system|polic)"
+                r"|usage polic", re.I), InvalidRequest),
+    (re.compile(r"api[ _-]?key.{0,20}(not valid|invalid|incorrect|expired)"
+                r"|(invalid|incorrect|no) (api[ _-]?key|auth|credentials)", re.I), AuthFailed),
+    (re.compile(r"\bmodel\b.{0,120}\b(does not exist|not found|is not supported|was not found)",
+                re.I | re.S), UnknownModel),
+    (re.compile(r"\binvalid model name\b|model_not_found|decommissioned", re.I), UnknownModel),
+)  # fmt: skip
+"""By message, the first that fits; region and moderation only where the status is about rights."""
 
-LASTING = re.compile(r"per[- ]day|daily|per[- ]month|monthly", re.I)
-LASTING_S = 600.0
-"""A 429 about a day's or month's limit that asks for a longer pause than this ends the run."""
+RIGHTS = frozenset({400, 401, 403, 451})
+CHAT_ONLY = re.compile(r"chat model|chat/completions|only support\w* chat|messages.{0,20}required",
+                       re.I)  # fmt: skip
+
+LASTING = re.compile(r"per[- ]day|daily|per[- ]month|monthly|\b[rt]pd\b", re.I)
+"""A 429 about a day's or month's limit ends the run, unless it clears within the patience."""
+
+NEVER = re.compile(r"limit:? (\d[\d,]*).{0,40}requested:? (\d[\d,]*)", re.I | re.S)
+"""A limit that is smaller than this one request."""
 
 CUT_BY_GATEWAY = frozenset({504, 524})
 """A gateway gave up waiting for a long generation: a censored draw, like a timeout of ours."""
+
+DROPPABLE = ("max_tokens", "max_completion_tokens", "seed", "logprobs", "n", "prompt_cache_key",
+             "first_slot", "cache_control", "stream", "user")  # fmt: skip
+"""Fields that can be left out, or named otherwise, without changing what is drawn."""
+
+_UNWANTED = re.compile(
+    r"unsupported|unrecognized|unknown|unexpected|not (?:supported|permitted|allowed|a valid)"
+    r"|does ?n[o']t support|cannot find field|extra (?:inputs|fields)|no longer|invalid argument"
+    r"|must be (?:1|one)\b|extra_forbidden",
+    re.I,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,88 +162,164 @@ class Asked:
     key: Key | None
     key_variable: str | None
     model: str
+    path: str = ""
+    """The last part of the address, such as /completions."""
+    port: int | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What the body of an error says, as far as it can be read."""
-
-    message: str
-    codes: tuple[str, ...]
-
-
-def read_error(body: bytes) -> Said:
-    """The message and codes of an error body in any of the shapes in use."""
-    try:
-        parsed: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return Said(body[:20_000].decode("utf-8", "replace"), ())
-    error = parsed.get("error", parsed) if isinstance(parsed, dict) else parsed
-    if not isinstance(error, dict):
-        return Said(str(error), ())
-    message = error.get("message") or error.get("detail") or error
-    details = error.get("details")
-    fine = details.get("error_code") if isinstance(details, dict) else None
-    codes = (fine, error.get("code"), error.get("type"))
-    return Said(str(message), tuple(str(code) for code in codes if code))
+    @property
+    def where(self) -> str:
+        """The server in words."""
+        return f"{self.provider} ({self.host}{'' if self.port is None else f':{self.port}'})"
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) -> ProviderError:
     """The error that an answer with `status` (not 2xx) stands for; header names in lower case."""
-    said = read_error(body)
+    return _error(status, headers, read_error(body), asked)
+
+
+def refusal_inside(error: Any, headers: Mapping[str, str], asked: Asked) -> ProviderError:
+    """The error that `error`, found in an answer of status 200, stands for.
+
+    Without a status of its own it is what a 500 would be, and may have been billed.
+    """
+    said = said_by(error)
+    made = _error(said.status or _status_of(said), headers, said, asked)
+    if said.status is None and type(made) is Overloaded and not _by_code(said):
+        made.sent = "maybe_billed"
+    return made
+
+
+def status_of(error: Any) -> int:
+    """The status that an error object stands for."""
+    said = said_by(error)
+    return said.status or _status_of(said)
+
+
+def _status_of(said: Said) -> int:
+    kind = _by_code(said) or _by_words(said, 403)
+    return {NoCredit: 402, RateLimited: 429, AuthFailed: 401, UnknownModel: 404, Forbidden: 403,
+            InvalidRequest: 400, Overloaded: 503}.get(kind or ProviderError, 500)  # fmt: skip
+
+
+def _error(status: int, headers: Mapping[str, str], said: Said, asked: Asked) -> ProviderError:
     wait_s = parse_retry_after(headers)
+    wait_s = said.wait_s if wait_s is None else wait_s
     kind = _kind(status, said, wait_s)
     sent: Sent = "maybe_billed" if status in GATEWAY_STATUSES else "rejected"
-    text = scrubbed(said.message, asked.key)
+    text = scrubbed(said.message, asked.key)[:2000]
     if status in CUT_BY_GATEWAY:
         why = f"{asked.provider}: a gateway at {asked.host} gave up waiting ({status}): {text}"
         return TimedOut(why, sent=sent, phase="total")
-    sentence = _sentence(kind, status, headers, asked, text)
-    return kind(sentence, sent=sent, status=status, retry_after_s=wait_s)
+    sentence = _sentence(kind, status, headers, asked, said, text)
+    error = kind(sentence, sent=sent, status=status, retry_after_s=wait_s)
+    if isinstance(error, InvalidRequest):
+        error.field = unwanted_field(said)
+    return error
+
+
+def unwanted_field(said: Said) -> str:
+    """The field that an error refuses by name and that can be left out; "" where it names none."""
+    if not _UNWANTED.search(f"{said.message} {' '.join(said.codes)}"):
+        return ""
+    if said.param in DROPPABLE:
+        return said.param
+    found = [(place.start(), name) for name in DROPPABLE
+             if (place := re.search(rf"(?<![\w.]){name}(?![\w])", said.message))]  # fmt: skip
+    return min(found)[1] if found else ""
 
 
 def _kind(status: int, said: Said, wait_s: float | None) -> type[ProviderError]:
     if 300 <= status < 400:
         return Fatal
-    if status < 500:
-        for code in said.codes:
-            if code in BY_CODE:
-                return _lasting(BY_CODE[code], said, wait_s)
-        for pattern, kind in BY_WORDS:
-            if pattern.search(said.message):
-                return kind
-    if status == 404:
-        return UnknownModel
-    if status >= 500:
-        return Overloaded
-    return _lasting(BY_STATUS.get(status, InvalidRequest), said, wait_s)
-
-
-def _lasting(kind: type[ProviderError], said: Said, wait_s: float | None) -> type[ProviderError]:
+    kind = _by_code(said)
+    if kind is None or kind in _weak_kinds(said):
+        # What a gateway or a broken server says of its own is not about the request.
+        kind = (_by_words(said, status) if status < 500 else None) or (
+            kind if status not in BY_STATUS and status < 500 else None
+        )
+    if kind is None:
+        kind = Overloaded if status >= 500 else BY_STATUS.get(status, InvalidRequest)
+    if kind is RateLimited and _never(said):
+        return InvalidRequest
     if kind is RateLimited and LASTING.search(said.message):
-        return RateLimited if wait_s is not None and wait_s <= LASTING_S else NoCredit
+        return RateLimited if wait_s is not None and wait_s <= PATIENCE_S else NoCredit
     return kind
 
 
+def _by_code(said: Said) -> type[ProviderError] | None:
+    known = [code.lower() for code in said.codes if code.lower() in BY_CODE]
+    strong = [code for code in known if code not in WEAK]
+    return BY_CODE[(strong or known)[0]] if known else None
+
+
+def _weak_kinds(said: Said) -> set[type[ProviderError]]:
+    """The kinds that the error's codes only hint at."""
+    strong = {BY_CODE[code.lower()] for code in said.codes
+              if code.lower() in BY_CODE and code.lower() not in WEAK}  # fmt: skip
+    return {BY_CODE[code] for code in WEAK} - strong
+
+
+def _by_words(said: Said, status: int) -> type[ProviderError] | None:
+    for pattern, kind in BY_WORDS:
+        about_rights = kind is Forbidden or "flagged" in pattern.pattern
+        if (not about_rights or status in RIGHTS) and pattern.search(said.message):
+            return kind
+    return None
+
+
+def _never(said: Said) -> bool:
+    found = NEVER.search(said.message)
+    return found is not None and _number(found[2]) > _number(found[1])
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
 def _sentence(
-    kind: type[ProviderError], status: int, headers: Mapping[str, str], asked: Asked, text: str
-) -> str:
+    kind: type[ProviderError], status: int, headers: Mapping[str, str], asked: Asked, said: Said,
+    text: str,
+) -> str:  # fmt: skip
+    who = f"{asked.provider}: {asked.host}"
     if kind is AuthFailed and asked.key is None:
         named = asked.key_variable
         hint = f"set {named}" if named else "name the variable that holds one as `api_key_env`"
-        return f"{asked.provider}: {asked.host} wants a key ({status}): {hint}"
+        return f"{who} wants a key ({status}): {hint}"
     if kind is AuthFailed and asked.key is not None:
         return f"{asked.provider}: the key in {asked.key.variable} was refused ({status}): {text}"
     if kind is NoCredit:
         return f"{asked.provider}: no credit left at {asked.host} ({status}): {text}"
-    if kind is UnknownModel and status == 404 and not text.strip("{} "):
-        return f"{asked.provider}: {asked.host} has no such path; does the base URL end in /v1?"
+    if kind is Forbidden:
+        return f"{who} refuses whatever the key ({status}): {text}"
     if kind is UnknownModel:
-        return f"{asked.provider}: {asked.host} does not serve {asked.model!r} ({status}): {text}"
+        return f"{who} {_not_there(status, asked, said, text)}"
     if kind is Fatal:
         target = scrubbed(headers.get("location", "another place"), asked.key)
         return (
-            f"{asked.provider}: {asked.host} redirects to {target}, which is not followed; give "
-            "the right address as `base_url`"
+            f"{who} redirects to {target}, which is not followed; give the right address as "
+            "`base_url`"
         )
-    return f"{asked.provider}: {asked.host} answered {status}: {text}"
+    return f"{who} answered {status}: {text}{_what_to_do(said)}"
+
+
+def _not_there(status: int, asked: Asked, said: Said, text: str) -> str:
+    if CHAT_ONLY.search(said.message):
+        return f"takes chat messages only ({status}: {text}); use `prompt_style` chat"
+    if not re.search(r"model|deployment|engine", f"{said.message} {said.codes}", re.I):
+        path = f"path {asked.path}" if asked.path else "such path"
+        hint = "does the base URL end in /v1?"
+        if asked.path == "/completions":
+            hint = "does the base URL end in /v1? A server for chat only needs `prompt_style` chat"
+        return f"has no {path} ({status}); {hint}"
+    return f"does not serve {asked.model!r} ({status}): {text}"
+
+
+_TOO_LONG = re.compile(
+    r"context (length|window|size)|max_tokens|max_model_len|too many tokens", re.I
+)
+
+
+def _what_to_do(said: Said) -> str:
+    if _TOO_LONG.search(said.message):
+        return "; a lower `max_tokens` leaves more room for the prompt"
+    return ""

@@ -13,13 +13,15 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from budgets.dialects import NOTHING, Reported
 from budgets.usage import Usage
 from providers.errors import Sent
 
 FinishReason = Literal[
-    "stop", "length", "content_filter", "tool_calls", "other", "budget", "timeout"
+    "stop", "length", "content_filter", "tool_calls", "broken", "other", "budget", "timeout"
 ]
-"""The last two end agents only: a cap of the attempt's own, its time."""
+"""What servers' words mean (providers/finish.py); the last two end agents only: a cap of the
+attempt's own, its time."""
 
 
 @dataclass(slots=True)
@@ -31,6 +33,8 @@ class Sending:
     """
 
     sent: Sent = "maybe_billed"
+    server: str = ""
+    """Which server of a fleet it went to last; empty: there is no choice of servers."""
 
 
 class SampleRequest(msgspec.Struct, frozen=True):
@@ -67,6 +71,12 @@ class Choice(msgspec.Struct, frozen=True):
     output_tokens: int | None = None
     """Where the provider reports tokens per choice."""
     logprobs: Any = None
+    finish_raw: str = ""
+    """The server's own word for `finish_reason`."""
+    refused: bool = False
+    """Of a broken choice: refused before anything was generated, so that it may be drawn again."""
+    thought: bool = False
+    """Whether the model reasoned in a field of its own, beside the text."""
 
 
 class SampleResponse(msgspec.Struct, frozen=True):
@@ -76,8 +86,8 @@ class SampleResponse(msgspec.Struct, frozen=True):
     """By ascending index, each index at most once and below the request's n."""
     usage: Usage | None
     """None where the provider did not say: the cost is then uncertain."""
-    usage_raw: Mapping[str, Any] | None
-    """The usage object exactly as the provider sent it."""
+    usage_raw: Any
+    """The usage object exactly as the provider sent it, of whatever kind; None: there was none."""
     model: str
     """The model that the provider says it served."""
     request_id: str = ""
@@ -87,6 +97,12 @@ class SampleResponse(msgspec.Struct, frozen=True):
     """Indices below n that did not come back: to be asked again, one by one if n is ignored."""
     surplus: tuple[Choice, ...] = ()
     """Choices beyond n: paid for, and never asked for."""
+    reported: Reported = NOTHING
+    """All that the answer says of its cost; `usage` is the least that its counts can mean."""
+    odd: str = ""
+    """What of the answer could not be read, for a person."""
+    body: bytes = b""
+    """The answer as it came, where something of it could not be read."""
 
 
 @dataclass(frozen=True, slots=True)

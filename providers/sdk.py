@@ -67,7 +67,8 @@ class SdkTransport(httpx2.AsyncBaseTransport):
         return httpx2.Response(
             answer.status,
             headers=[
-                (name, value)
+                # As they came: httpx2 would write text as ASCII.
+                (name.encode("latin-1"), value.encode("latin-1"))
                 for name, value in answer.headers.items()
                 if name not in ("content-encoding", "transfer-encoding")
             ],

@@ -1,9 +1,11 @@
-"""Finds the program in a model's output. Text work alone: nothing is parsed or run here.
+"""Finds the program in a model's output by the rule of its task. Text work alone.
 
 Rules:
-    continue   the output continues the prompt: the program is the prompt and then the output
-    block      the rules of extract.py: the last fenced block that defines the entry function,
-               or the whole output where nothing is fenced; the prompt's own code goes before it
+    continue   (also `completion`) the output continues the prompt: the program is the prompt and
+               then the output, up to an end-of-text token or a fence; a first line that lost its
+               indentation gets it back
+    block      the rules of extract.py, for answers in chat style: the last whole program; the
+               prompt's own code goes before it, and the answer may be the function's body alone
     paper      the first fenced block, freed of a leading `python` (as "Large Language Monkeys"
                does for CodeContests), or the whole output where nothing is fenced
 
@@ -13,13 +15,16 @@ at all shows when it is run: a syntax error there means that there was no answer
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from verifiers.extract import extract_code, fenced_blocks
+from verifiers.extract import answer_only, extract_code, fenced_blocks
 
 FENCE = "```"
+RULES = ("block", "paper", "completion")
+_FUTURE = re.compile(r"^from __future__ import [^\n]*\n?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +39,17 @@ class Program:
 def program(text: str, how: Mapping[str, Any]) -> Program | None:
     """The program in `text` by the rule of `how`, or None where there is none.
 
-    `how` has `rule`, and where the rule needs them `before` (the prompt's code) and `entry`.
+    `how` has `rule`, and where the rule needs them `before` (the prompt's code), `entry` and
+    `language`.
     """
     rule = how["rule"]
-    if rule == "continue":
-        return Program(how["before"] + text, fenced=True) if text.strip() else None
+    if rule in ("continue", "completion"):
+        return _continued(text, how)
     if rule == "paper":
         return _first_block(text)
     if rule != "block":
         raise ValueError(f"there is no rule {rule!r} for finding a program")
-    found = _last_block(text, how)
-    before = how.get("before", "")
-    if found is None or not before:
-        return found
-    # The prompt ends inside a function: without a body of its own it would not be a program.
-    return Program(f"{before}\n    pass\n\n{found.source}", found.fenced)
+    return _last_block(text, how)
 
 
 def _first_block(text: str) -> Program | None:
@@ -61,7 +62,72 @@ def _first_block(text: str) -> Program | None:
 
 
 def _last_block(text: str, how: Mapping[str, Any]) -> Program | None:
-    found = extract_code(text, how.get("language", "python"), how.get("entry"))
+    entry, before = how.get("entry"), how.get("before", "")
+    found = extract_code(text, how.get("language", "python"), entry)
     if not found.strip():
         return None
-    return Program(found, fenced=bool(fenced_blocks(text)))
+    fenced = bool(fenced_blocks(answer_only(text)))
+    if not before:
+        return Program(found, fenced)
+    if found[:1] in (" ", "\t") and not _defines(found, entry):
+        return Program(before + _indented(before, found), fenced)
+    return Program(_after(before, found), fenced)
+
+
+def _after(before: str, source: str) -> str:
+    """A program after the prompt's code, which ends inside a function that lacks its body."""
+    future = "".join(_FUTURE.findall(source))
+    return f"{future}{before}\n    pass\n\n{_FUTURE.sub('', source)}"
+
+
+def _continued(text: str, how: Mapping[str, Any]) -> Program | None:
+    before, entry = how.get("before", ""), how.get("entry")
+    lines = answer_only(text).split("\n")
+    first = next((n for n, line in enumerate(lines) if line.strip()), None)
+    if first is None:
+        return None
+    if lines[first].lstrip().startswith(FENCE):
+        return _last_block(text, how)
+    end = next((n for n, line in enumerate(lines) if line.startswith(FENCE)), len(lines))
+    body = "\n".join(lines[:end])
+    if not before:
+        return Program(body, fenced=False)
+    if lines[first][:1] not in (" ", "\t") and _defines(body, entry):
+        return Program(_after(before, body), fenced=True)
+    return Program(before + _indented(before, body), fenced=True)
+
+
+def _defines(source: str, entry: str | None) -> bool:
+    name = re.escape(entry) if entry else r"\w+"
+    return re.search(rf"^(?:async[ \t]+)?def[ \t]+{name}\b", source, re.MULTILINE) is not None
+
+
+def _indented(before: str, body: str) -> str:
+    """A function's body at the depth that the prompt's last line has.
+
+    A body whose first line alone lacks it has lost leading blanks; else all of it is moved.
+    """
+    last = next((line for line in reversed(before.split("\n")) if line.strip()), "")
+    depth = _depth(last) + (4 if last.rstrip().endswith(":") else 0)
+    lines = body.split("\n")
+    number = next(n for n, line in enumerate(lines) if line.strip())
+    has = _depth(lines[number])
+    if "\t" in lines[number][:has] or has == depth or not depth:
+        return body
+    rest = [_depth(line) for line in lines[number + 1 :] if line.strip()]
+    if before.endswith((" ", "\t")):
+        return body  # the prompt brings the first line's blanks
+    if rest and min(rest) >= depth > has:
+        lines[number] = " " * depth + lines[number].lstrip()
+        return "\n".join(lines)
+    return "\n".join(_moved(line, depth - has) for line in lines)
+
+
+def _moved(line: str, by: int) -> str:
+    if by > 0 and line.strip():
+        return " " * by + line
+    return line[-by:] if _depth(line) >= -by else line
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip(" \t"))

@@ -94,15 +94,28 @@ class TaskProgramVerifier:
 
     async def verify(self, text: str, reference: Mapping[str, Any]) -> Verdict:
         """Judge the program in an output. NoSandbox if there is no cell; BadTests on bad tests."""
-        found = program(text, reference["code"])
-        if found is None:
-            return Verdict("no_answer", "the output holds no program")
         seconds = float(reference.get("time_limit_s", DEFAULT_LIMIT_S))
         limits = Limits(wall_s=seconds, cpu_s=seconds, memory_mb=MEMORY_MB)
-        verdict = await self._judge.judge(
-            found.source, reference["tests"], str(reference.get("language", "python")), limits
-        )
-        if any(name in verdict.detail for name in _NO_PROGRAM) and verdict.kind == "crashed":
-            kind: Literal["failed", "no_answer"] = "failed" if found.fenced else "no_answer"
-            return Verdict(kind, verdict.detail, None, verdict.tier, verdict.wall_s, verdict.cpu_s)
-        return verdict
+        how = {"language": str(reference.get("language", "python")), **reference["code"]}
+        return await judge_text(self._judge, text, how, reference["tests"], limits)
+
+
+async def judge_text(
+    judge: ProgramVerifier,
+    text: str,
+    how: Mapping[str, Any],
+    tests: Mapping[str, Any],
+    limits: Limits | None = None,
+) -> Verdict:
+    """Judge the program that `text` holds by the rule of `how` (program_rules.py).
+
+    What no fence marked as a program and is none by its syntax was no answer.
+    """
+    found = program(text, how)
+    if found is None:
+        return Verdict("no_answer", "the output holds no program")
+    verdict = await judge.judge(found.source, tests, how.get("language", "python"), limits)
+    if any(name in verdict.detail for name in _NO_PROGRAM) and verdict.kind == "crashed":
+        kind: Literal["failed", "no_answer"] = "failed" if found.fenced else "no_answer"
+        return Verdict(kind, verdict.detail, None, verdict.tier, verdict.wall_s, verdict.cpu_s)
+    return verdict

@@ -92,7 +92,7 @@ def resolutions(
     costs = {answered[row.id]: row.cost for row in rows if row.id in answered}
     held_for = {item.reservation: item for item in uncertain}
     found = [
-        Resolution(reservation, cost, request)
+        Resolution(reservation, max(0, cost - held_for[reservation].paid), request)
         for (reservation, request), cost in costs.items()
         if reservation in held_for
     ]

@@ -1,7 +1,8 @@
 """orch judge: judges samples from a file, without any run. One JSON verdict a line, in input order.
 
-A line that cannot be understood gets a verdict of its own and never ends the command. Lines are
-read as they are needed: a few per job are held at a time, however long the file.
+A line that cannot be understood gets the verdict `invalid`, which says what is wrong with it, and
+never ends the command; exit code 1 says that there were some. Lines are read as they are needed: a
+few per job are held at a time, however long the file.
 """
 
 from __future__ import annotations
@@ -13,14 +14,23 @@ import stat
 import sys
 from collections import deque
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from verifiers.program import ProgramVerifier
+    from verifiers.judge import Judge
 
 _AHEAD, _CHUNK = 4, 1 << 16
+
+
+def _print_schema(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        import verifiers
+
+        click.echo((Path(verifiers.__file__).parent / "judge.schema.json").read_text(), nl=False)
+        context.exit()
 
 
 @click.command()
@@ -28,6 +38,7 @@ _AHEAD, _CHUNK = 4, 1 << 16
 @click.option(
     "--jobs",
     type=click.IntRange(1, 512),
+    envvar="ORCH_JOBS",
     help="Samples at once.  [default: one per core and one more]",
 )
 @click.option(
@@ -35,12 +46,29 @@ _AHEAD, _CHUNK = 4, 1 << 16
     help="Seconds a case may take; time without a processor does not count.",
 )  # fmt: skip
 @click.option(
+    "--cpu-s", type=click.FloatRange(0, min_open=True),
+    help="Processor seconds of a case, over all its processes.  [default: 4/3 of --wall-s]",
+)  # fmt: skip
+@click.option(
     "--memory-mb", type=click.IntRange(16), default=512, show_default=True,
     help="Memory of a sample, over all its processes.",
 )  # fmt: skip
 @click.option(
-    "--sandbox", metavar="NAME", help="The sandbox tier.  [default: the strongest that works]"
-)
+    "--output-mb", type=click.IntRange(1), default=16, show_default=True,
+    help="What a case may write to its output.",
+)  # fmt: skip
+@click.option(
+    "--disk-mb", type=click.IntRange(1), default=16, show_default=True,
+    help="What a sample may write to files.",
+)  # fmt: skip
+@click.option(
+    "--processes", type=click.IntRange(1), default=64, show_default=True,
+    help="Processes and threads of a sample.",
+)  # fmt: skip
+@click.option(
+    "--sandbox", metavar="NAME", envvar="ORCH_SANDBOX",
+    help="The sandbox tier.  [default: the strongest that works]",
+)  # fmt: skip
 @click.option(
     "--run-all", is_flag=True, help="Run every case instead of stopping at the first failure."
 )
@@ -48,56 +76,69 @@ _AHEAD, _CHUNK = 4, 1 << 16
     "--i-trust-this-code", is_flag=True,
     help="Allow --sandbox none, which protects nothing.",
 )  # fmt: skip
+@click.option(
+    "--schema", is_flag=True, is_eager=True, expose_value=False, callback=_print_schema,
+    help="Print the JSON Schema of a line, and leave.",
+)  # fmt: skip
 def judge(
-    file: IO[bytes],
-    jobs: int | None,
-    wall_s: float,
-    memory_mb: int,
-    sandbox: str | None,
-    run_all: bool,
+    file: IO[bytes], jobs: int | None, wall_s: float, cpu_s: float | None, memory_mb: int,
+    output_mb: int, disk_mb: int, processes: int, sandbox: str | None, run_all: bool,
     i_trust_this_code: bool,
-) -> None:
+) -> None:  # fmt: skip
     """Judge the samples in FILE (JSONL; - for standard input).
 
-    A line is {"id", "code", "tests"} with tests of kind calls, stdio or assert; "language" may be
-    "cpp". Writes {"id", "verdict", "detail", "tier", "wall_s", "cpu_s"} for each.
+    A line is {"id", "code", "tests"}, a program, or {"id", "text", "tests"}, a model's output.
+    Tests are of kind calls, stdio, assert, or (of texts) answer: see docs/judge.md. Writes {"id",
+    "verdict", "detail", "tier", "wall_s", "cpu_s"} for each, with "forgeable" and "answer" where
+    there is something to say.
+
+    Exit codes: 0; 1 where a line was invalid; 2 where nothing can be judged here.
     """
-    from verifiers.program import ProgramVerifier
+    from verifiers.judge import Judge
     from verifiers.sandbox.limits import Limits, SandboxFault
 
-    limits = Limits(wall_s=wall_s, cpu_s=wall_s * 4 / 3, memory_mb=memory_mb)
-    verifier = ProgramVerifier(
-        limits=limits, jobs=jobs, tier=sandbox, trust=i_trust_this_code, run_all=run_all
-    )
+    limits = Limits(
+        wall_s=wall_s, cpu_s=cpu_s or wall_s * 4 / 3, memory_mb=memory_mb, output_mb=output_mb,
+        disk_mb=disk_mb, processes=processes,
+    )  # fmt: skip
+    held = Judge(limits, jobs=jobs, tier=sandbox, trust=i_trust_this_code, run_all=run_all)
     try:
-        asyncio.run(_judge_all(file, verifier))
+        invalid = asyncio.run(_judge_all(file, held))
     except SandboxFault as fault:
-        raise click.ClickException(str(fault)) from None
+        raise click.UsageError(str(fault)) from None
+    if invalid:
+        click.echo(f"{invalid} {'line was' if invalid == 1 else 'lines were'} invalid.", err=True)
+        raise click.exceptions.Exit(1)
 
 
-async def _judge_all(file: IO[bytes], verifier: ProgramVerifier) -> None:
-    await verifier.sandbox.start()
+async def _judge_all(file: IO[bytes], judge: Judge) -> int:
+    """Judge every line; how many were invalid."""
+    await judge.start()
+    invalid = 0
     waiting: deque[asyncio.Task[dict[str, Any]]] = deque()
     lines = _numbered(file)
     coming: asyncio.Task[tuple[int, bytes] | None] | None = _ask_for(lines)
     try:
         while coming is not None or waiting:
-            has_room = len(waiting) < _AHEAD * verifier.sandbox.jobs
+            has_room = len(waiting) < _AHEAD * judge.programs.sandbox.jobs
             first: list[asyncio.Task[Any]] = [waiting[0]] if waiting else []
             first += [coming] if coming is not None and has_room else []
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             while waiting and waiting[0].done():
-                _write(waiting.popleft().result())
+                record = waiting.popleft().result()
+                invalid += record["verdict"] == "invalid"
+                _write(record)
             if coming is not None and coming.done() and has_room:
                 found = coming.result()
                 if found is not None:
-                    waiting.append(asyncio.create_task(_judge_line(*found, verifier)))
+                    waiting.append(asyncio.create_task(_judge_line(*found, judge)))
                 coming = _ask_for(lines) if found is not None else None
     finally:
         for task in (*waiting, *([coming] if coming is not None else [])):
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-        await verifier.aclose()
+        await judge.aclose()
+    return invalid
 
 
 def _ask_for(
@@ -145,27 +186,34 @@ def _write(record: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-async def _judge_line(number: int, line: bytes, verifier: ProgramVerifier) -> dict[str, Any]:
+async def _judge_line(number: int, line: bytes, judge: Judge) -> dict[str, Any]:
+    from verifiers.answer import MissingPackage
     from verifiers.program import BadTests
-    from verifiers.verdict import Verdict
+    from verifiers.verdict import FORGEABLE, Verdict
 
     name: Any = None
+    kind: str | None = None
     try:
         sample = parse_line(line)
         name = sample.get("id")
-        verdict = await verifier.judge(
-            _text(sample, "code"), sample.get("tests") or {}, sample.get("language", "python")
-        )
+        verdict = await judge.judge(sample)
     except (BadTests, BadLine) as fault:
-        verdict = Verdict("infra_error", f"line {number}: {fault}", tier=verifier.sandbox.tier)
-    return {
+        kind, verdict = "invalid", Verdict("infra_error", f"line {number}: {fault}")
+    except MissingPackage as missing:
+        verdict = Verdict("infra_error", str(missing))
+    record = {
         "id": _shown(name),
-        "verdict": verdict.kind,
+        "verdict": kind or verdict.kind,
         "detail": verdict.detail,
-        "tier": verdict.tier,
+        "tier": verdict.tier.removesuffix(FORGEABLE),
         "wall_s": verdict.wall_s,
         "cpu_s": verdict.cpu_s,
     }
+    if verdict.forgeable:
+        record["forgeable"] = True
+    if verdict.answer is not None:
+        record["answer"] = verdict.answer
+    return record
 
 
 def _shown(name: Any) -> Any:
@@ -186,7 +234,7 @@ def parse_line(line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as fault:
         raise BadLine(f"not JSON: {str(fault)[:200]}") from None
     if not isinstance(sample, dict):
-        raise BadLine("a line must be an object with id, code and tests")
+        raise BadLine("a line must be an object with id, code or text, and tests")
     return sample
 
 
@@ -201,13 +249,6 @@ def _integer(digits: str) -> int:
         part = digits[start : start + piece]
         value = value * 10 ** len(part) + int(part)
     return sign * value
-
-
-def _text(sample: dict[str, Any], name: str) -> str:
-    value = sample.get(name)
-    if not isinstance(value, str):
-        raise BadLine(f"`{name}` must be text")
-    return value
 
 
 if __name__ == "__main__":

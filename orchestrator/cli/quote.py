@@ -20,7 +20,8 @@ from budgets.money import usd
 from budgets.profile import Profile
 from budgets.quote import Forecast, PlannedProblem, Quote, Speed, forecast, quote
 from orchestrator.errors import ConfigError
-from orchestrator.plan.prepare import Prepared, PreparedArm, prompt_bound
+from orchestrator.plan.prepare import Prepared, PreparedArm
+from orchestrator.plan.ready import prompt_bound
 from orchestrator.plan.request import requests_per_draw
 from orchestrator.report.text import dollars, span
 from orchestrator.store.reader import RunReader

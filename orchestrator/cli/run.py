@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
     "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "batch", "prompt_style", "data",
-    "verifier", "few_shot_file", "few_shot_count", "subset", "lean_project",
+    "verifier", "few_shot_file", "few_shot_count", "subset", "lean_project", "servers", "launch",
+    "gpu_ids", "tensor_parallel", "data_parallel",
     "agent", "agent_image", "agent_paths", "agent_time_s", "call_budget", "attempt_budget",
     "attempt_calls", "problem_budget",
 )  # fmt: skip
@@ -55,7 +56,20 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--task", help="Task name or your own FILE.jsonl (id, prompt or messages, answer).")
 @option("--samples", "-n", type=int, help="Attempts per problem.")
 @option("--budget", metavar="USD", help="The most that this run may spend.")
-@option("--base-url", metavar="URL", help="Address of an OpenAI-compatible server.")
+@option("--base-url", metavar="URL", multiple=True,
+        help="Address of an OpenAI-compatible server; repeatable: several of a model.")  # fmt: skip
+@option("--servers", metavar="FILE", help="Addresses of servers, one a line; read again when it "
+        "changes.")  # fmt: skip
+@option("--launch", metavar="auto|N", help="Start local servers: one for each GPU group, or N.")
+@option("--gpu-ids", metavar="0,1,...", help="GPUs for --launch.  [default: all]")
+@option("--tensor-parallel", type=int, metavar="T", help="GPUs that one copy of the model takes.")
+@option("--data-parallel", type=int, metavar="D", help="Copies of the model in one server.")
+@option("--server-arg", "server_args", multiple=True, metavar="ARGS",
+        help="Further arguments of launched servers; never read from a study file.")  # fmt: skip
+@option("--vllm", metavar="PATH", help="The vLLM to launch: its command, its Python or its "
+        "environment.  [default: the one here, or on PATH]")  # fmt: skip
+@option("--lease", "lease_s", type=click.FloatRange(min=5), metavar="S",
+        help="A launched server ends when orch is silent for so long.  [default: 60]")  # fmt: skip
 @option("--api-key-env", multiple=True, metavar="VAR[@HOST]", help="Variable with the key for a "
         "host, such as CORP_KEY@https://llm.example; repeatable. Without @HOST: for --base-url, or "
         "the provider's own host.")  # fmt: skip
@@ -129,7 +143,13 @@ def run(**given: Any) -> None:
     how = How(
         resume="resume" in given,
         display=given.pop("display"),
-        typed=what_was_typed(given.pop("api_key_env", ()), given.pop("i_trust_this_code")),
+        typed=what_was_typed(
+            given.pop("api_key_env", ()), trust=given.pop("i_trust_this_code")
+        )._replace(
+            vllm=given.pop("vllm", ""),
+            server_args=server_arguments(given.pop("server_args", ())),
+            lease_s=given.pop("lease_s", 0.0),
+        ),
         as_json=given.pop("as_json"),
         dry_run=given.pop("dry_run"),
         pilot=given.pop("pilot", 0),
@@ -170,7 +190,19 @@ def run(**given: Any) -> None:
     sys.exit(code)
 
 
-def what_was_typed(keys: tuple[str, ...], trust: bool) -> Typed:
+def server_arguments(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """--server-arg as words, as a shell would split them; raises ConfigError."""
+    import shlex
+
+    from orchestrator.errors import ConfigError
+
+    try:
+        return tuple(word for text in texts for word in shlex.split(text))
+    except ValueError as error:
+        raise ConfigError(f"--server-arg {texts[-1]!r} cannot be split: {error}.") from None
+
+
+def what_was_typed(keys: tuple[str, ...], *, trust: bool) -> Typed:
     """What stood on the command line itself; raises ConfigError."""
     from click.core import ParameterSource
 
@@ -207,6 +239,8 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
         document, source = read_study(study_file), str(study_file)
     arm_values = {key: given[key] for key in ARM_KEYS if key in given}
     study_values = {key: given[key] for key in STUDY_KEYS if key in given}
+    if "base_url" in arm_values:
+        arm_values["base_url"] = ",".join(arm_values["base_url"])
     for name in ("stop", "agent_paths"):
         if name in arm_values:
             arm_values[name] = list(arm_values[name])

@@ -75,7 +75,7 @@ class Agents:
     ) -> None:
         self._store, self._ledger = shared.store, shared.ledger
         self._schedule, self._state, self._control = shared.schedule, shared.state, shared.control
-        self._arms = arms
+        self._arms, self._ready = arms, shared.arms
         self._gateway = gateway
         self._url = url
         self._directory = directory
@@ -108,14 +108,21 @@ class Agents:
             totals = self._ledger.totals(scope)
             if totals.cap is None:
                 continue
-            promised = sum(
-                (attempt.caps.attempt_usd or 0) - attempt.own.committed
-                for attempt in self.live
-                if attempt.caps.attempt_usd and (scope == RUN or scope in attempt.scopes)
-            )
+            promised = sum(self._promised(number) for number in self._arms
+                           if scope == RUN or scope == f"arm:{number}")  # fmt: skip
             room = totals.cap - totals.committed - promised
             if room < wanted:
                 raise DoesNotFit(scope, wanted, room)
+
+    def _promised(self, arm: int) -> int:
+        """What the attempts of an arm that are under way, or about to begin, may still spend."""
+        setting = self._ready[arm].agent
+        cap = None if setting is None else setting.caps.attempt_usd
+        if cap is None:
+            return 0
+        live = [one for one in self.live if one.upstream is self._arms[arm].upstream]
+        beginning = max(0, self._state.arms[arm].in_flight - len(live))
+        return beginning * cap + sum(cap - attempt.own.committed for attempt in live)
 
     async def attempt(self, ticket: Ticket) -> bool:
         """Make one attempt; whether its slot is to be drawn again.

@@ -11,18 +11,25 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from datetime import UTC, datetime
 
 from budgets.limits import PATIENCE_S
 from budgets.outcomes import LIMITER_OUTCOMES, outcome_action, what_happened
+from orchestrator.engine.answers import Answers
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.judging import Judging
+from orchestrator.engine.refusing import Refusing
 from orchestrator.engine.shared import Shared
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
 from orchestrator.plan.ready import ReadyArm
-from orchestrator.schedule import Draw
-from providers.errors import Fatal, ProviderError, RateLimited, TimedOut
+from providers.errors import (
+    BadResponse,
+    Fatal,
+    InvalidRequest,
+    ProviderError,
+    RateLimited,
+    TimedOut,
+)
 from providers.sample import SampleRequest, SampleResponse, Sending
 
 FIRST_RETRY_S = 1.0
@@ -73,7 +80,8 @@ class Attempts:
         self._ledger = shared.ledger
         self._state = shared.state
         self._control = shared.control
-        self._judging = judging
+        self._answers = Answers(shared, dispatch, judging)
+        self._refusing = Refusing(shared)
         self._max_retries = max_retries
         self._jitter = random.Random(jitter_seed)
 
@@ -88,13 +96,21 @@ class Attempts:
             request.sending.sent = "maybe_billed"
             response = await arm.provider.sample(request)
         except asyncio.CancelledError:
+            self._served(ticket, request, "cancelled")
             self._account(ticket, "cancelled", request.sending.sent, None, "cancelled")
             arm.limiter.done(outcome="other", sent_at=sent_at, permit=ticket.permit)
             raise
         except ProviderError as error:
+            self._served(ticket, request, type(error).__name__)
             self._failed(ticket, error, sent_at)
         else:
+            self._served(ticket, request, "answered")
             self._answered(ticket, response, sent_at)
+
+    def _served(self, ticket: Ticket, request: SampleRequest, ending: str) -> None:
+        """Keep which server of a fleet a try went to last, beside what came of it."""
+        if request.sending.server:
+            self._store.put_served(ticket.request, request.sending.server, ending)
 
     def _answered(self, ticket: Ticket, response: SampleResponse, sent_at: float) -> None:
         latency_s = time.monotonic() - sent_at
@@ -110,75 +126,15 @@ class Attempts:
     def book_answer(
         self, ticket: Ticket, response: SampleResponse, sent_at: float, latency_s: float
     ) -> None:
-        """Settle and record in one synchronous stretch, so that they commit together.
+        """Settle and record an answer; `sent_at` is Unix time."""
+        self._tell(ticket.arm)
+        self._answers.book(ticket, response, sent_at, latency_s)
 
-        `sent_at` is Unix time.
-        """
-        arm = ticket.arm
-        self._dispatch.came_back(ticket, answered=True)
-        cost = self._settle(ticket, response)
-        self._store.put_answer(
-            ticket.request, ticket.reservation, response, cost, sent_at, latency_s
-        )
-        choices = [choice for choice in response.choices if choice.index < ticket.n]
-        for choice in choices:
-            slot = ticket.first_slot + choice.index
-            self._store.put_sample(arm.number, ticket.problem, slot, ticket.request, choice)
-        self._store.when_durable(lambda: self._count(ticket, response, len(choices)))
-        self._state.repeats.see(arm.number, ticket.problem, [choice.text for choice in choices])
-        if response.surplus:
-            self._state.note(
-                f"{arm.provider.name} returned more choices than were asked for: they are paid "
-                "for and not used."
-            )
-        if len(choices) < ticket.n:
-            self._missing(ticket, {choice.index for choice in choices})
-        for choice in choices:
-            slot = ticket.first_slot + choice.index
-            self._judging.put(arm, ticket.problem, slot, choice.text)
-
-    def _settle(self, ticket: Ticket, response: SampleResponse) -> int | None:
-        """Book what an answer cost; None where it did not say."""
-        arm, usage = ticket.arm, response.usage
-        if arm.price is None:
-            ticket.settle(self._ledger, 0)
-            return 0
-        if usage is None:
-            ticket.hold(self._ledger, "answered without usage")
-            self._state.note(
-                "Some answers came without usage, or with counts that cannot be: "
-                "they are held as uncertain."
-            )
-            return None
-        # When within its day a batch ran is not known: its dearest time counts.
-        at = None if arm.batch else datetime.now(UTC)
-        cost = (ticket.price or arm.price).cost(usage, at=at, batch=arm.batch)
-        ticket.settle(self._ledger, cost)
-        self._schedule.paid(arm.number, ticket.problem, ticket.n, cost)
-        if not arm.prompt_known[ticket.problem] and usage.prompt_tokens:
-            arm.prompt_known[ticket.problem] = True
-            arm.prompt_bounds[ticket.problem] = usage.prompt_tokens
-        if self._ledger.fault is not None:
-            self._control.stop(RunFault(self._ledger.fault))
-        return cost
-
-    def _count(self, ticket: Ticket, response: SampleResponse, filled: int) -> None:
-        self._state.arms[ticket.arm.number].filled += filled
-        if response.usage is not None:
-            self._state.input_tokens += response.usage.prompt_tokens
-            self._state.output_tokens += response.usage.output_tokens
-
-    def _missing(self, ticket: Ticket, came: set[int]) -> None:
-        """A server that ignores n: ask for the missing slots, from now on as many as it gives."""
-        arm = ticket.arm
-        arm.n_limit = max(1, len(came))
-        self._state.note(
-            f"{arm.provider.name} returned {len(came)} of {ticket.n} choices: "
-            f"it is asked for {arm.n_limit} per request from now on."
-        )
-        for index in sorted(set(range(ticket.n)) - came, reverse=True):
-            slot = ticket.first_slot + index
-            self._schedule.give_back(Draw(arm.number, ticket.problem, slot, 1))
+    def _tell(self, arm: ReadyArm) -> None:
+        """What a provider learnt of its server: what it leaves out, or names otherwise."""
+        told: list[str] = getattr(arm.provider, "told", [])
+        while told:
+            self._state.note(told.pop(0))
 
     def _failed(self, ticket: Ticket, error: ProviderError, sent_at: float) -> None:
         ticket.arm.limiter.done(
@@ -196,7 +152,11 @@ class Attempts:
         again = error.retryable and (limited or ticket.failures < self._max_retries)
         too_long = _too_long(error) if again else ""
         again = again and not too_long
-        self._state.failures[kind] += 1
+        self._state.failed(kind, str(error))
+        self._tell(ticket.arm)
+        if isinstance(error, BadResponse) and not again:
+            self._unreadable(ticket, error)
+            return
         self._account(ticket, kind, error.sent, error.status, str(error), final=not again)
         if again:
             self._retry_later(ticket, error)
@@ -205,9 +165,33 @@ class Attempts:
         elif isinstance(error, Fatal):
             self._control.stop(RunFault(f"{error}"))
         elif isinstance(error, TimedOut) and error.phase != "connect":
-            self._censor(ticket)
+            self._answers.censor(ticket, list(range(ticket.n)), "timeout")
+        elif isinstance(error, InvalidRequest) and error.field == "n" and ticket.n > 1:
+            ticket.arm.n_limit = 1
+            self._state.note(f"{error}: it is asked for one choice at a time from now on.")
+            self._answers.split(ticket, list(range(ticket.n)))
         else:
             self.give_up(ticket)
+            self._refusing.see(ticket, error)
+
+    def _unreadable(self, ticket: Ticket, error: BadResponse) -> None:
+        """An answer without a readable sample: its money is booked as far as it can be read.
+
+        Its slots keep their place, since what cannot be read may be what the model wrote.
+        """
+        if error.answer is not None and error.answer.usage is not None:
+            self._dispatch.came_back(ticket, answered=True)
+            self._answers.record(ticket, error.answer, time.time(), 0.0)
+            self._store.put_failure(
+                ticket.request, ticket.reservation, "BadResponse", error.sent, str(error),
+                final=False,
+            )  # fmt: skip
+        else:
+            self._account(ticket, "BadResponse", error.sent, error.status, str(error), final=False)
+            if error.body:
+                self._store.put_body(ticket.request, str(error), error.body)
+        self._answers.censor(ticket, list(range(ticket.n)), "unreadable")
+        self._refusing.see(ticket, error)
 
     def give_up(self, ticket: Ticket) -> None:
         """The ticket's slots stay unfilled in this session."""
@@ -246,21 +230,6 @@ class Attempts:
         jitter = 1.0 if ticket.arm.batch else self._jitter.uniform(0.5, 1.0)
         wait = max(error.retry_after_s or 0.0, wait * jitter)
         self._dispatch.retry_at(time.monotonic() + wait, ticket)
-
-    def _censor(self, ticket: Ticket) -> None:
-        """A generation that timed out keeps its slots: drawing again would favour short answers."""
-        arm, n = ticket.arm, ticket.n
-        for choice in range(n):
-            slot = ticket.first_slot + choice
-            self._store.put_censored(arm.number, ticket.problem, slot, ticket.request, choice)
-        counts = self._state.arms[arm.number]
-
-        def count() -> None:
-            counts.filled += n
-            counts.censored += n
-
-        self._store.when_durable(count)
-        self._unresolved(ticket)
 
     def _unresolved(self, ticket: Ticket) -> None:
         for slot in range(ticket.first_slot, ticket.first_slot + ticket.n):

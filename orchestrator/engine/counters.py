@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from orchestrator.engine.repeats import Repeats
+from orchestrator.store.refusals import Refusals
 
 
 @dataclass(slots=True)
@@ -44,6 +45,8 @@ class RunState:
     """Slots given up after retries in this session."""
     retried: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+    refusals: Refusals = field(default_factory=Refusals)
+    """The same failures, in their servers' own words."""
     verdicts: Counter[str] = field(default_factory=Counter)
     input_tokens: int = 0
     output_tokens: int = 0
@@ -73,6 +76,11 @@ class RunState:
     def back(self, arm: int, requests: int = 1) -> None:
         """Requests of an arm are over, in whatever way."""
         self.sent(arm, -requests)
+
+    def failed(self, kind: str, said: str) -> None:
+        """A try failed, in its server's own words."""
+        self.failures[kind] += 1
+        self.refusals.add(kind, said)
 
     def note(self, text: str) -> None:
         """Keep a sentence for the person, once."""

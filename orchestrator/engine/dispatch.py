@@ -18,6 +18,7 @@ from budgets.ledger import RUN, DoesNotFit, LedgerFault
 from orchestrator.engine.agents import Agents
 from orchestrator.engine.seeds import request_seed
 from orchestrator.engine.shared import Shared
+from orchestrator.engine.tail import Tail
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
 from orchestrator.plan.ready import ReadyArm
@@ -41,6 +42,7 @@ class Dispatch:
         self._agents = agents
         self._arms = shared.arms
         self._schedule = shared.schedule
+        self._tail = Tail(shared.schedule, shared.arms)
         self._store = shared.store
         self._ledger = shared.ledger
         self._state = shared.state
@@ -117,7 +119,7 @@ class Dispatch:
     def _next_draw(self) -> Draw | None:
         """The schedule's next draw whose prompt cache is warm, or that goes ahead to warm it."""
         while len(self._cold) < MOST_COLD:
-            draw = self._schedule.next()
+            draw = self._tail.next()
             if draw is None:
                 return None
             arm = self._arms[draw.arm]

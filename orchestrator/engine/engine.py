@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from budgets.limits import CannotClear
-from budgets.meter import TimeMeter
+from budgets.meter import Meter
 from orchestrator.engine.agents import Agents
 from orchestrator.engine.attempt import Attempts
 from orchestrator.engine.batches.handover import Batching
@@ -32,7 +32,7 @@ DEADLINE_MARGIN_S = 4.0
 """How long before a server's money ends what is in flight is cancelled, and the server ended."""
 
 
-def near_the_end(meter: TimeMeter) -> bool:
+def near_the_end(meter: Meter) -> bool:
     """Whether a server's money ends now, so that it must be given up."""
     return meter.near_the_end(DEADLINE_MARGIN_S)
 
@@ -49,7 +49,7 @@ class Engine:
         unfinished: list[Ticket],
         batches: list[Running],
         judge_jobs: int,
-        let_go: Callable[[TimeMeter], Awaitable[None]],
+        let_go: Callable[[Meter], Awaitable[None]],
         agents: Agents | None = None,
     ) -> None:
         """`let_go` ends the server that a meter counts, and the meter. `agents` makes the attempts
@@ -222,7 +222,7 @@ class Engine:
         self._schedule.resolved(arm, problem, slot, passed)
         self.control.changed.set()
 
-    async def _keep_meter(self, meter: TimeMeter) -> None:
+    async def _keep_meter(self, meter: Meter) -> None:
         """Let a server go when its money ends, or when its arms need it no more."""
         users = [arm for arm in self.arms if arm.meter is meter]
         alone = len(users) == len(self.arms)
@@ -249,7 +249,7 @@ class Engine:
             self._schedule.finished(arm.number) and self._dispatch.idle(arm.number)
         )
 
-    async def _give_up(self, arms: list[ReadyArm], meter: TimeMeter) -> None:
+    async def _give_up(self, arms: list[ReadyArm], meter: Meter) -> None:
         """End the arms whose server has no more money; the others go on."""
         numbers = {arm.number for arm in arms}
         for arm in arms:

@@ -40,12 +40,14 @@ class Ticket:
     permit: Permit | None = None
     """What the limiter counted this request as; handed back when it is done."""
 
-    def settle(self, ledger: Ledger, actual: int) -> None:
-        """The request was billed `actual` picodollars."""
+    def settle(self, ledger: Ledger, actual: int, held: int = 0, why: str = "") -> None:
+        """The request was billed `actual` picodollars, and perhaps `held` more because of `why`."""
         if self.account == "open":
-            ledger.settle(self.reservation, actual)
+            ledger.settle(self.reservation, actual, why, held=held)
         elif self.account == "held":
             ledger.resolve(self.reservation, actual, "answered in a batch after all")
+            if held:
+                ledger.charge_uncertain(held, self.arm.scopes, why)
         self.account = "closed"
 
     def release(self, ledger: Ledger, note: str) -> None:

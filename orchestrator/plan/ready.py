@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 
+from budgets.bounds import prompt_token_bound
 from budgets.limits import Limiter
-from budgets.meter import TimeMeter
+from budgets.meter import Meter
 from budgets.price import Price
-from orchestrator.plan.agents import AgentSetting
+from budgets.prices import PriceBook
+from orchestrator.plan.agents import AgentSetting, agents_at_once
+from orchestrator.plan.prepare import Prepared
+from orchestrator.plan.request import requests_per_draw
 from orchestrator.plan.study import Arm
 from orchestrator.tasks.base import Problem
 from providers.affinity import CacheWarmer
 from providers.batch.lane import BatchLane
+from providers.fleet.admission import FleetLimiter
 from providers.sample import Provider, SampleRequest
 from verifiers.verdict import Verifier
 
@@ -27,11 +35,11 @@ class ReadyArm:
     model: str
     problems: list[Problem]
     provider: Provider
-    limiter: Limiter
+    limiter: Limiter | FleetLimiter
     verifier: Verifier
     price: Price | None
     """None where the server is paid by the hour, or costs nothing."""
-    meter: TimeMeter | None
+    meter: Meter | None
     warmer: CacheWarmer
     """Lets the first attempt at a prompt go ahead where cached prompts are billed less."""
     base: SampleRequest
@@ -49,8 +57,22 @@ class ReadyArm:
     agent: AgentSetting | None = None
     """How an attempt is made where it is an agent's whole work; None: it is one request."""
     closed: bool = False
+    answered: bool = False
+    """Whether anything was answered in this session."""
+    price_stated: bool = False
+    """Whether a person's own file states the price of what is asked, whatever answers."""
+    other_price: Callable[[str], Price | None] = lambda _: None
+    """The price of another model at the same provider, where one is known."""
     _worst: dict[tuple[int, int], int] = field(default_factory=dict)
     """By prompt bound and n: a plan asks for the same few again and again."""
+    _prices: dict[str, Price | None] = field(default_factory=dict)
+    """By the name of a model that answered."""
+
+    def price_of(self, model: str) -> Price | None:
+        """The price of the model that answered, where it is not the one that was asked."""
+        if model not in self._prices:
+            self._prices[model] = self.other_price(model)
+        return self._prices[model]
 
     @property
     def batch(self) -> bool:
@@ -73,3 +95,68 @@ class ReadyArm:
                 cache_write=self.provider.capabilities.prompt_cache == "explicit",
             )
         return worst
+
+
+def other_price(
+    book: PriceBook, asked: str, provider: str, on: datetime, answered: str
+) -> Price | None:
+    """The price of the model that answered in place of `asked`; None where none is known.
+
+    Where a person's own file states the price of what was asked, only that file may state another.
+    """
+    stated = book.stated(answered, provider, on)
+    if stated is not None or book.stated(asked, provider, on) is not None:
+        return stated
+    return book.listed(answered, provider, on)
+
+
+def ready(prepared: Prepared) -> list[ReadyArm]:
+    """The arms as the engine uses them, once every provider is open."""
+    keys: dict[str, int] = {}
+    arms: list[ReadyArm] = []
+    for number, arm in enumerate(prepared.arms):
+        assert arm.provider is not None
+        keys[arm.key] = keys.get(arm.key, 0) + 1
+        key = arm.key if keys[arm.key] == 1 else f"{arm.key}#{keys[arm.key]}"
+        priced = (arm.endpoint.model, arm.spec.provider, datetime.now(UTC))
+        arms.append(
+            ReadyArm(
+                number=number,
+                key=key,
+                spec=arm.spec,
+                model=arm.endpoint.model,
+                problems=arm.problems,
+                provider=arm.provider,
+                limiter=arm.limiter if arm.agent is None else agents_at_once(prepared.study),
+                agent=arm.agent,
+                verifier=arm.verifier,
+                price=arm.price,
+                price_stated=prepared.book.stated(*priced) is not None,
+                other_price=partial(other_price, prepared.book, *priced),
+                meter=None,
+                warmer=CacheWarmer(
+                    # All requests of a batch run at once: none can go ahead.
+                    enabled=arm.price is not None
+                    and arm.batches is None
+                    and arm.agent is None
+                    and arm.provider.capabilities.prompt_cache != "none"
+                ),
+                base=arm.base,
+                n_per_request=requests_per_draw(
+                    arm.spec, arm.provider.capabilities, priced=arm.price is not None
+                ),
+                prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
+                prompt_known=[False] * len(arm.problems),
+                scopes=(f"arm:{number}",),
+                lane=None if arm.batches is None else arm.batches[0],
+            )
+        )
+    return arms
+
+
+def prompt_bound(problem: Problem) -> int:
+    """The most prompt tokens that one request for this problem can be billed for."""
+    if problem.prompt is not None:
+        return prompt_token_bound([problem.prompt])
+    messages = problem.messages or ()
+    return prompt_token_bound([message["content"] for message in messages], len(messages))

@@ -37,6 +37,15 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     budget: str = ""
     """A cap of this arm's own, in dollars, under the study's."""
     base_url: str = ""
+    """Where its server is; several with commas between are one fleet."""
+    servers: str = ""
+    """A file of addresses, one a line, read again when it changes."""
+    launch: str = ""
+    """How many servers to start here: auto, or a number; empty: none."""
+    gpu_ids: str = ""
+    """GPUs for them, such as 0,1,2,3; empty: all."""
+    tensor_parallel: int = 1
+    data_parallel: int = 1
     gpu_hour: str = ""
     """Dollars per hour that the arm's server costs; empty: priced per token."""
     gpus: int = 1
@@ -89,7 +98,6 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     timeout_s: float = 600.0
     limits: str = ""
     prices: str = ""
-    launch: bool = False
     judge_jobs: int = 0
     agent_jobs: int = 0
     """Agents at work at once; 0: one per core."""
@@ -117,7 +125,7 @@ def read_study(path: Path) -> dict[str, Any]:
     return {"study": document.get("study", {}), "arms": document.get("arms", [])}
 
 
-ARM_PATHS = ("data", "few_shot_file", "lean_project")
+ARM_PATHS = ("data", "servers", "few_shot_file", "lean_project")
 STUDY_PATHS = ("prices",)
 
 
@@ -140,8 +148,11 @@ def whole_paths(document: dict[str, Any], study_file: Path | None) -> None:
         arm.update({key: whole(arm[key]) for key in ARM_PATHS if key in arm})
         if isinstance(arm.get("agent_paths"), list):
             arm["agent_paths"] = [whole(path) for path in arm["agent_paths"]]
-        if str(arm.get("task", "")).endswith(".jsonl"):
-            arm["task"] = whole(arm["task"])
+        task = str(arm.get("task", ""))
+        if task.endswith(".jsonl"):
+            arm["task"] = whole(task)
+        elif task.startswith("harbor:"):
+            arm["task"] = f"harbor:{whole(task.removeprefix('harbor:'))}"
     study = document["study"]
     study.update({key: whole(study[key]) for key in STUDY_PATHS if key in study})
 
@@ -213,6 +224,9 @@ def _check_arm(arm: Arm, source: str) -> None:
         raise ConfigError(
             f"{source}: few_shot_count is {arm.few_shot_count}; it must not be negative."
         )
+    for name in ("tensor_parallel", "data_parallel"):
+        if getattr(arm, name) < 1:
+            raise ConfigError(f"{source}: {name} is {getattr(arm, name)}; it must be at least 1.")
     if arm.gpus < 1:
         raise ConfigError(f"{source}: gpus is {arm.gpus}; it must be at least 1.")
 

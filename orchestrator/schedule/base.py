@@ -92,6 +92,21 @@ class Schedule:
                 self._open.discard(arm)
         return None
 
+    def left(self, arm: int) -> int | None:
+        """Slots of an arm not given out; None where what comes next depends on outcomes."""
+        left: int | None = getattr(self._policies[arm], "left", None)
+        if left is None:
+            return None
+        return left + sum(draw.n for draw in self._returned if draw.arm == arm)
+
+    def rest(self, arm: int) -> list[Draw]:
+        """Take all that is left of an arm; what is not asked now is to be given back."""
+        draws = [draw for draw in self._returned if draw.arm == arm]
+        self._returned = deque(draw for draw in self._returned if draw.arm != arm)
+        while (draw := self._policies[arm].next()) is not None:
+            draws.append(draw)
+        return draws
+
     def give_back(self, draw: Draw) -> None:
         """Slots that were given out and not planned: the next draws begin with them."""
         self._returned.appendleft(draw)

@@ -25,6 +25,11 @@ class Uniform:
     def progress(self) -> float:
         return self._given / (self._plan.problems * self._plan.samples)
 
+    @property
+    def left(self) -> int:
+        """Slots that were not given out; their order is free, since no outcome decides on them."""
+        return self._plan.problems * self._plan.samples - self._given
+
     def next(self) -> Draw | None:
         plan = self._plan
         while not self.done:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from budgets.ledger import Ledger
-from budgets.meter import TimeMeter
+from budgets.meter import Meter
 from orchestrator import errors
 from orchestrator.audit.accepted import SHARE, START_S, audit_at_the_end
 from orchestrator.engine.control import Control
@@ -29,11 +29,12 @@ from orchestrator.engine.judging import Judging
 from orchestrator.engine.shared import Shared
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
-from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
+from orchestrator.plan.prepare import Prepared, amount, open_provider
 from orchestrator.plan.problems import options_of
-from orchestrator.plan.ready import ReadyArm
+from orchestrator.plan.ready import ReadyArm, ready
 from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
 from orchestrator.session.agents import open_agents
+from orchestrator.session.fleets import Fleets, end_leftovers, resolve_ended
 from orchestrator.session.gc_pace import collecting_seldom
 from orchestrator.session.interrupts import Interrupts
 from orchestrator.session.metering import (
@@ -125,6 +126,7 @@ async def _session(
 ) -> Ending:
     if options.resume:
         refuse_unresumable(options.directory, prepared)
+        prepared.notes.extend(await asyncio.to_thread(end_leftovers, options.directory))
     store = await stack.enter_async_context(
         open_store(
             prepared,
@@ -137,6 +139,7 @@ async def _session(
         aside = await set_aside_other_versions(prepared.arms, store, options.directory)
         prepared.notes.extend(aside)
     ledger = Ledger.open(store, _caps(prepared))
+    resolve_ended(ledger)
     prepared.notes.extend(unwatched(ledger, options.directory))
     state = RunState([], notes=list(prepared.notes))
     watch = Watch(options.directory, store, state.notes)
@@ -147,6 +150,9 @@ async def _session(
     ticking = asyncio.create_task(tick(list(meters.running.values())))
     stack.callback(ticking.cancel)
     children = await _start_servers(prepared, options, stack, meters)
+    fleets = Fleets(prepared, options.directory, meters, state)
+    stack.push_async_callback(fleets.stop)
+    await while_paid(asyncio.create_task(fleets.start()), list(meters.running.values()))
     arms = ready(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
         arm.meter = meters.running.get(spec.endpoint)
@@ -157,7 +163,7 @@ async def _session(
     await store.durable()
     watches: list[asyncio.Task[None]] = []
 
-    async def let_go(meter: TimeMeter) -> None:
+    async def let_go(meter: Meter) -> None:
         """The server of one meter is needed no more, though the run goes on."""
         endpoint = next(place for place, one in meters.running.items() if one is meter)
         if endpoint.bundled and not meters.needs(True, meter):
@@ -165,6 +171,7 @@ async def _session(
                 task.cancel()
             for child in children:
                 await child.stop(grace_s(meters))
+        await fleets.let_go(endpoint)
         meter.stop()
 
     shared = Shared(arms, schedule, store, ledger, state, Control(state))
@@ -184,6 +191,7 @@ async def _session(
     store.checkpoint()
     watch.follow(engine.stop)
     watches += [asyncio.create_task(_watch(child, engine)) for child in children]
+    fleets.watch(engine.stop)
     progress = Progress(state, ledger, arms, options.display, options.console)
     shown = asyncio.create_task(progress.show())
     stack.enter_context(collecting_seldom())
@@ -194,6 +202,7 @@ async def _session(
             task.cancel()
         for child in children:
             await child.stop(grace_s(meters))
+        await fleets.stop()
         meters.stop()
         state.phase = "judging what is left"
         await leftovers
@@ -228,7 +237,8 @@ async def _start_servers(
     meters: Meters,
 ) -> list[Child]:
     """Start the bundled model's server where an arm needs it, and open its provider."""
-    users = [number for number, arm in enumerate(prepared.arms) if arm.endpoint.bundled]
+    places = [arm.endpoint for arm in prepared.arms]
+    users = [n for n, place in enumerate(places) if place.bundled and place.launch is None]
     bundled = [prepared.arms[number] for number in users]
     if users and set(users) <= set(meters.unpaid):
         for arm in bundled:
@@ -341,7 +351,7 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
     """Arms as they are in this session: the wanted samples and the price may have changed."""
     import msgspec
 
-    store.put_meta("prices", prepared.prices)
+    store.put_meta("prices", prepared.book.snapshot)
     for arm, problem_set in zip(arms, problem_sets(arms), strict=True):
         spec = {
             **msgspec.to_builtins(arm.spec),

@@ -9,6 +9,7 @@
     failures   tries that brought nothing, with how far they got
     verdicts   one row per sample and verifier
     rewards    one row per sample and reward model; empty where it cannot read the sample
+    served     which server of a fleet each try at a request went to, and how it ended
     batches    what was, or is about to be, handed to a batch API under which tag
     batched    which requests a batch holds, in which place, with their reservations
     ledger     the ledger's events, in order
@@ -88,13 +89,15 @@ PUT_ANSWER = insert(
     "answers",
     "request reservation model provider_id usage input_tokens cached_input_tokens "
     "cache_write_5m_tokens cache_write_1h_tokens output_tokens reasoning_tokens cost sent_at "
-    "latency_s recorded_at",
+    "latency_s recorded_at tier doubt",
 )
 SET_COST = "UPDATE answers SET cost = ? WHERE request = ?"
 PUT_SAMPLE = insert(
-    "samples", "arm problem slot request choice kind finish_reason text output_tokens"
+    "samples", "arm problem slot request choice kind finish_reason text output_tokens finish_raw"
 )
+PUT_BODY = insert("bodies", "request at odd content")
 PUT_FAILURE = insert("failures", "request reservation at kind sent final message")
+PUT_SERVED = insert("served", "request server at ending")
 PUT_VERDICT = insert(
     "verdicts", "arm problem slot verifier kind detail answer tier wall_s cpu_s", "REPLACE"
 )
@@ -110,3 +113,4 @@ PUT_REWARD = insert("rewards", "arm problem slot model reward", "REPLACE")
 PUT_BATCH = insert("batches", "batch arm tag provider_id state at", "REPLACE")
 PUT_BATCHED = insert("batched", "batch place request reservation")
 PUT_EVENT = insert("ledger", "event at kind reservation amount scopes note")
+GET_EVENTS = "SELECT event, kind, reservation, amount, scopes, note FROM ledger ORDER BY event"

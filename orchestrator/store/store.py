@@ -11,6 +11,7 @@ import asyncio
 import json
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ import msgspec
 from budgets.journal import Event
 from orchestrator.errors import StoreError
 from orchestrator.store import migrations, schema
+from orchestrator.store.seal import SealFile, in_order, open_seal, quick_look, read_file
 from orchestrator.store.writer import Writer, locked
 from providers.sample import Choice, SampleResponse
 from verifiers.verdict import Verdict
@@ -29,6 +31,8 @@ CHECKPOINT_PAGES = 4000
 """Rounds over the problems write the same pages again and again: what is checkpointed later is
 written back less often. 16 MiB of write-ahead log."""
 
+MOST_BODY_BYTES = 16 * 2**20
+"""Of an answer that could not be read, at most so much is kept."""
 OPENING_PATIENCE_S = 30.0
 LOCK_SAID_EVERY_MS = 1000
 """How often a wait for another program's lock is looked at (writer.py)."""
@@ -66,9 +70,12 @@ def storable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def plain_json(value: Mapping[str, Any]) -> str:
-    """JSON text of what came as JSON."""
-    return _encoder.encode(value).decode()
+def plain_json(value: Any) -> str:
+    """JSON text of what came as JSON, also where it holds what JSON does not have."""
+    try:
+        return _encoder.encode(value).decode()
+    except UnicodeEncodeError:
+        return json.dumps(value)
 
 
 class RunStore:
@@ -76,8 +83,15 @@ class RunStore:
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
+        before = None if create else read_file(path.parent)
         try:
             self.connection = connect(path, create=create)
+            if wrong := quick_look(self.connection, before):
+                self.connection.close()
+                raise StoreError(
+                    f"{path} is damaged: {wrong}. See what is whole with: orch check {path.parent}"
+                )
+            self._seal = open_seal(self.connection)
         except sqlite3.Error as error:
             if locked(error):
                 raise StoreError(
@@ -87,6 +101,8 @@ class RunStore:
         self._next_event = self._highest("ledger", "event") + 1
         self._next_request = self._highest("requests", "request") + 1
         self._next_batch = self._highest("batches", "batch") + 1
+        self._second = SealFile(path.parent)
+        self._second.write(self._seal.mark)
         self._writer: Writer | None = None
 
     def _highest(self, table: str, column: str) -> int:
@@ -96,7 +112,9 @@ class RunStore:
     @property
     def writer(self) -> Writer:
         if self._writer is None:
-            self._writer = Writer(self.connection, asyncio.get_running_loop())
+            self._writer = Writer(
+                self.connection, asyncio.get_running_loop(), (self._seal, self._second)
+            )
         return self._writer
 
     @property
@@ -125,9 +143,8 @@ class RunStore:
         await self.writer.durable()
 
     def events(self) -> Iterable[Event]:
-        for kind, reservation, amount, scopes, note in self.connection.execute(
-            "SELECT kind, reservation, amount, scopes, note FROM ledger ORDER BY event"
-        ):
+        rows = self.connection.execute(schema.GET_EVENTS)
+        for kind, reservation, amount, scopes, note in in_order(rows):
             yield Event(kind, reservation, amount, tuple(scopes.split()), note)
 
     # What a run writes.
@@ -174,8 +191,9 @@ class RunStore:
 
     def put_answer(
         self, request: int, reservation: int, response: SampleResponse, cost: int | None,
-        sent_at: float, latency_s: float,
+        sent_at: float, latency_s: float, doubt: str = "",
     ) -> None:  # fmt: skip
+        """`doubt`: why not all of its cost is certain."""
         usage = None if response.usage_raw is None else plain_json(response.usage_raw)
         used = response.usage
         tokens = (None,) * 6 if used is None else (
@@ -184,9 +202,16 @@ class RunStore:
         )  # fmt: skip
         row = (
             request, reservation, response.model, response.request_id, usage, *tokens, cost,
-            sent_at, latency_s, time.time(),
+            sent_at, latency_s, time.time(), response.reported.tier, storable(doubt[:2000]),
         )  # fmt: skip
         self.writer.append(schema.PUT_ANSWER, row)
+        if response.body:
+            self.put_body(request, response.odd, response.body)
+
+    def put_body(self, request: int, odd: str, body: bytes) -> None:
+        """Keep an answer as it came, because something of it could not be read."""
+        packed = zlib.compress(body[:MOST_BODY_BYTES])
+        self.writer.append(schema.PUT_BODY, (request, time.time(), storable(odd[:2000]), packed))
 
     def put_cost(self, request: int, cost: int) -> None:
         """What an answer of unknown size turned out to cost."""
@@ -195,15 +220,22 @@ class RunStore:
     def put_sample(self, arm: int, problem: int, slot: int, request: int, choice: Choice) -> None:
         row = (
             arm, problem, slot, request, choice.index, "ok", choice.finish_reason,
-            storable(choice.text), choice.output_tokens,
+            storable(choice.text), choice.output_tokens, storable(choice.finish_raw),
         )  # fmt: skip
         self.writer.append(schema.PUT_SAMPLE, row)
 
     def put_censored(
         self, arm: int, problem: int, slot: int, request: int, choice: int,
-        reason: str = "timeout", text: str = "",
+        reason: str = "timeout", text: str = "", raw: str = "",
     ) -> None:  # fmt: skip
-        row = (arm, problem, slot, request, choice, "censored", reason, storable(text), None)
+        """A slot whose draw was cut by something that is not the model: it counts as unknown.
+
+        `text`: what had come of it, which nobody judges. `raw`: the server's word for it.
+        """
+        row = (
+            arm, problem, slot, request, choice, "censored", reason, storable(text), None,
+            storable(raw),
+        )  # fmt: skip
         self.writer.append(schema.PUT_SAMPLE, row)
 
     def put_failure(
@@ -211,6 +243,10 @@ class RunStore:
     ) -> None:
         row = (request, reservation, time.time(), kind, sent, int(final), storable(message[:2000]))
         self.writer.append(schema.PUT_FAILURE, row)
+
+    def put_served(self, request: int, server: str, ending: str) -> None:
+        """A try at a request went to this server of a fleet last, and ended so."""
+        self.writer.append(schema.PUT_SERVED, (request, server, time.time(), ending))
 
     def put_verdict(
         self, arm: int, problem: int, slot: int, verifier: str, verdict: Verdict
@@ -253,4 +289,5 @@ class RunStore:
             if self._writer is not None:
                 await self._writer.close()
         finally:
+            self._second.close()
             self.connection.close()

@@ -14,8 +14,16 @@ from typing import Any
 
 import msgspec
 
-from providers.anthropic_wire import CacheLife, read_response, request_body
-from providers.batch.exchange import LINES_AT_A_TIME, Exchange, error_from, lines_of
+from providers.anthropic_answer import read_response
+from providers.anthropic_wire import CacheLife, request_body
+from providers.batch.exchange import (
+    LINES_AT_A_TIME,
+    Exchange,
+    as_body,
+    error_from,
+    lines_of,
+    read_batch,
+)
 from providers.batch.lane import (
     CLOCK_SKEW,
     Batch,
@@ -25,7 +33,8 @@ from providers.batch.lane import (
     custom_id,
     index_of,
 )
-from providers.errors import BadResponse, InvalidRequest, ProviderConfigError, ProviderError
+from providers.errors import InvalidRequest, ProviderConfigError, ProviderError
+from providers.said import said_by
 from providers.sample import Capabilities, SampleRequest, SampleResponse
 
 MAX_REQUESTS = 100_000
@@ -73,7 +82,7 @@ class AnthropicBatches:
             raise ProviderConfigError(
                 f"the batch has {size} bytes, more than {MAX_BODY_BYTES}: split it"
             )
-        return _batch(await self._exchange.json("POST", "/v1/messages/batches", body))
+        return self._batch(await self._exchange.json("POST", "/v1/messages/batches", body))
 
     async def find(self, tag: str, *, count: int, since: datetime) -> Found:
         """The ended batch whose custom ids carry `tag`, and running ones that may."""
@@ -83,7 +92,7 @@ class AnthropicBatches:
         while True:
             page = await self._exchange.json("GET", f"/v1/messages/batches?limit=100{after}")
             for made in page["data"]:
-                batch = _batch(made)
+                batch = self._batch(made)
                 if batch.created_at < since or batch.total != count:
                     continue
                 if batch.status == "running":
@@ -92,7 +101,7 @@ class AnthropicBatches:
                     return Found(batch)
             if not page.get("has_more") or not page["data"]:
                 return Found(None, tuple(undecided))
-            if _batch(page["data"][-1]).created_at < since:
+            if self._batch(page["data"][-1]).created_at < since:
                 return Found(None, tuple(undecided))
             after = f"&after_id={page['data'][-1]['id']}"
 
@@ -103,14 +112,17 @@ class AnthropicBatches:
         first = next(lines_of(data), {})
         return index_of(str(first.get("custom_id", "")), tag, count) is not None
 
+    def _batch(self, made: Any) -> Batch:
+        return read_batch(_read, made, self._exchange.where)
+
     async def poll(self, batch_id: str) -> Batch:
         """How far it is."""
-        return _batch(await self._exchange.json("GET", f"/v1/messages/batches/{batch_id}"))
+        return self._batch(await self._exchange.json("GET", f"/v1/messages/batches/{batch_id}"))
 
     async def cancel(self, batch_id: str) -> Batch:
         """Ask the provider to stop it."""
         path = f"/v1/messages/batches/{batch_id}/cancel"
-        return _batch(await self._exchange.json("POST", path, {}))
+        return self._batch(await self._exchange.json("POST", path, {}))
 
     async def fetch(
         self, batch_id: str, tag: str, requests: Sequence[SampleRequest]
@@ -124,7 +136,9 @@ class AnthropicBatches:
             if number % LINES_AT_A_TIME == 0:
                 await asyncio.sleep(0)
             index = index_of(str(line.get("custom_id", "")), tag, len(requests))
-            result = line.get("result") or {}
+            result = line.get("result")
+            if not isinstance(result, Mapping):
+                continue
             if index is not None and result.get("type") in ("succeeded", "errored"):
                 yield BatchResult(index, self._outcome(result, requests[index]))
 
@@ -132,20 +146,20 @@ class AnthropicBatches:
         self, result: Mapping[str, Any], request: SampleRequest
     ) -> SampleResponse | ProviderError:
         if result["type"] == "succeeded":
-            body = msgspec.json.encode(result.get("message"))
+            body, asked = as_body(result.get("message")), self._exchange.asked(request.model)
             try:
-                return read_response(body, request, {}, self._exchange.where)
-            except BadResponse as error:
+                return read_response(body, request, {}, asked)
+            except ProviderError as error:
                 return error
         refused = result.get("error") or {}
-        said = refused.get("error", refused)
-        status = ERROR_STATUS.get(str(said.get("type")))
+        said = said_by(refused)
+        status = next((ERROR_STATUS[code] for code in said.codes if code in ERROR_STATUS), None)
         if status is None:
-            return InvalidRequest(f"{self._exchange.where}: {said}", sent="rejected")
-        return error_from(status, msgspec.json.encode(refused), self._exchange, request.model)
+            return InvalidRequest(f"{self._exchange.where}: {said.message}", sent="rejected")
+        return error_from(status, as_body(refused), self._exchange, request.model)
 
 
-def _batch(made: Mapping[str, Any]) -> Batch:
+def _read(made: Mapping[str, Any]) -> Batch:
     counts = made.get("request_counts") or {}
     waiting = int(counts.get("processing") or 0)
     total = sum(int(value) for value in counts.values())

@@ -6,16 +6,19 @@ only; a results file that the provider keeps elsewhere is refused.
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 from yarl import URL
 
+from providers.batch.lane import Batch
 from providers.errors import BadResponse, ProviderError
 from providers.keys import Key, KeyFilter
 from providers.refusals import Asked, refusal
+from providers.tolerant import Unreadable, read_json
 from providers.transport import Route, Timeouts, Transport, proxy_from_environment
 
 LINES_AT_A_TIME = 100
@@ -122,15 +125,48 @@ def error_from(
 
 def _object(data: bytes, where: str) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(data, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        document, _ = read_json(data)
+    except Unreadable as error:
         raise BadResponse(
             f"{where} answered with something else than JSON: {error}", sent="maybe_billed"
+        ) from None
+    if not isinstance(document, dict):
+        raise BadResponse(f"{where} did not answer with a JSON object", sent="maybe_billed")
+    return document
+
+
+def read_batch(read: Callable[[Mapping[str, Any]], Batch], made: Any, where: str) -> Batch:
+    """`read(made)`; raises BadResponse where a field that it needs is missing or odd."""
+    try:
+        return read(made)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise BadResponse(
+            f"{where} described a batch in a way that cannot be read: {error!r}",
+            sent="maybe_billed",
         ) from None
 
 
 def lines_of(data: bytes) -> Iterator[dict[str, Any]]:
-    """The objects of a JSONL file; raises BadResponse at a broken line."""
+    """The objects of a JSONL file; lines that cannot be read are left out.
+
+    Whoever counts the answers that a batch must have brought sees that they are missing.
+    """
     for line in data.splitlines():
         if line.strip():
-            yield _object(line, "the batch's results")
+            try:
+                document, _ = read_json(line)
+            except Unreadable:
+                continue
+            if isinstance(document, dict):
+                yield document
+
+
+def as_body(value: Any) -> bytes:
+    """A part of a document as the body that it stands for."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        # Half characters travel as escapes.
+        return json.dumps(value).encode()

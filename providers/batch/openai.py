@@ -13,7 +13,15 @@ from typing import Any
 
 import msgspec
 
-from providers.batch.exchange import LINES_AT_A_TIME, Exchange, error_from, lines_of
+from budgets.dialects import whole
+from providers.batch.exchange import (
+    LINES_AT_A_TIME,
+    Exchange,
+    as_body,
+    error_from,
+    lines_of,
+    read_batch,
+)
 from providers.batch.lane import (
     CLOCK_SKEW,
     Batch,
@@ -24,8 +32,10 @@ from providers.batch.lane import (
     custom_id,
     index_of,
 )
-from providers.errors import BadResponse, InvalidRequest, ProviderConfigError, ProviderError
-from providers.openai_wire import Dialect, read_response, request_body
+from providers.errors import InvalidRequest, ProviderConfigError, ProviderError
+from providers.openai_answer import read_response
+from providers.openai_wire import Dialect, request_body
+from providers.said import said_by
 from providers.sample import Capabilities, SampleRequest, SampleResponse
 
 MAX_REQUESTS = 50_000
@@ -82,7 +92,7 @@ class OpenAIBatches:
                 "metadata": {"orch_tag": tag},
             },
         )
-        return _batch(made)
+        return self._batch(made)
 
     def _file(self, tag: str, requests: Sequence[SampleRequest]) -> tuple[bytes, str]:
         if not 1 <= len(requests) <= MAX_REQUESTS:
@@ -117,7 +127,7 @@ class OpenAIBatches:
             page = await self._exchange.json("GET", f"/batches?limit=100{after}")
             for made in page["data"]:
                 if (made.get("metadata") or {}).get("orch_tag") == tag:
-                    return Found(_batch(made))
+                    return Found(self._batch(made))
             if not page.get("has_more") or not page["data"]:
                 return Found(None)
             last = page["data"][-1]
@@ -125,13 +135,16 @@ class OpenAIBatches:
                 return Found(None)
             after = f"&after={last['id']}"
 
+    def _batch(self, made: Any) -> Batch:
+        return read_batch(_read, made, self._exchange.where)
+
     async def poll(self, batch_id: str) -> Batch:
         """How far it is."""
-        return _batch(await self._exchange.json("GET", f"/batches/{batch_id}"))
+        return self._batch(await self._exchange.json("GET", f"/batches/{batch_id}"))
 
     async def cancel(self, batch_id: str) -> Batch:
         """Ask the provider to stop it."""
-        return _batch(await self._exchange.json("POST", f"/batches/{batch_id}/cancel", {}))
+        return self._batch(await self._exchange.json("POST", f"/batches/{batch_id}/cancel", {}))
 
     async def fetch(
         self, batch_id: str, tag: str, requests: Sequence[SampleRequest]
@@ -153,28 +166,29 @@ class OpenAIBatches:
         self, line: Mapping[str, Any], request: SampleRequest
     ) -> SampleResponse | ProviderError:
         response = line.get("response")
-        if response and response.get("status_code") == 200:
+        if isinstance(response, Mapping):
+            status, body = whole(response.get("status_code")), as_body(response.get("body"))
+            if status is not None and status >= 300:
+                return error_from(status, body, self._exchange, request.model)
             try:
-                body = msgspec.json.encode(response["body"])
-                return read_response(body, request, {}, self._exchange.where)
-            except BadResponse as error:
+                return read_response(body, request, {}, self._exchange.asked(request.model))
+            except ProviderError as error:
                 return error
-        if response:
-            body = msgspec.json.encode(response.get("body"))
-            return error_from(int(response["status_code"]), body, self._exchange, request.model)
-        reason = line.get("error") or {}
+        reason = said_by(line.get("error")).message
         return InvalidRequest(
-            f"{self._exchange.where}: the batch did not run this request: {reason.get('message')}",
+            f"{self._exchange.where}: the batch did not run this request: {reason}",
             sent="rejected",
         )
 
 
 def _never_ran(line: Mapping[str, Any]) -> bool:
     """Whether the batch ended before it came to this request."""
-    return (line.get("error") or {}).get("code") in ("batch_expired", "batch_cancelled")
+    error = line.get("error")
+    code = error.get("code") if isinstance(error, Mapping) else None
+    return code in ("batch_expired", "batch_cancelled")
 
 
-def _batch(made: Mapping[str, Any]) -> Batch:
+def _read(made: Mapping[str, Any]) -> Batch:
     counts = made.get("request_counts") or {}
     errors = (made.get("errors") or {}).get("data") or []
     detail = "; ".join([made["status"], *(str(error.get("message")) for error in errors)])

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from budgets.dialects import usage_of
 from budgets.usage import Usage, token_count
-from providers import anthropic_wire, openai_wire
 from providers.gateway.bounds import (
     Bound,
     choices,
@@ -21,7 +21,6 @@ from providers.gateway.bounds import (
     whole_number,
 )
 from providers.gateway.errors import Refusal, Shape
-from providers.openai_wire import count_at
 
 Body = dict[str, Any]
 UsageOf = Callable[[Mapping[str, Any] | None], Usage | None]
@@ -41,7 +40,7 @@ class Endpoint:
     """None: a call that is not billed."""
     output_fields: tuple[str, ...] = ()
     """Where a call says how long its answer may be; the first is set where none is."""
-    usage_of: UsageOf = openai_wire.usage_of
+    usage_of: UsageOf = usage_of
     usage_in: str = ""
     """The object in an event of a stream under which `usage` stands; "": the event itself."""
 
@@ -115,23 +114,6 @@ def embeddings_usage(raw: Mapping[str, Any] | None) -> Usage | None:
     return None if tokens is None else Usage(input_tokens=tokens)
 
 
-def responses_usage(raw: Mapping[str, Any] | None) -> Usage | None:
-    """Usage as the responses API tells it; None where it says nothing credible."""
-    if not raw:
-        return None
-    prompt, output = token_count(raw.get("input_tokens")), token_count(raw.get("output_tokens"))
-    if prompt is None or output is None:
-        return None
-    cached = min(count_at(raw.get("input_tokens_details") or {}, "cached_tokens"), prompt)
-    reasoning = count_at(raw.get("output_tokens_details") or {}, "reasoning_tokens")
-    return Usage(
-        input_tokens=prompt - cached,
-        cached_input_tokens=cached,
-        output_tokens=output,
-        reasoning_tokens=min(reasoning, output),
-    )
-
-
 CHAT = Endpoint("/chat/completions", "openai", 401, bound=_chat, output_fields=_CHAT_OUTPUT)
 COMPLETIONS = Endpoint(
     "/completions", "openai", 401, bound=_completion, output_fields=("max_tokens",)
@@ -142,11 +124,11 @@ EMBEDDINGS = Endpoint(
 RESPONSES = Endpoint(
     "/responses", "openai", 400,
     bound=_responses, output_fields=("max_output_tokens",),
-    usage_of=responses_usage, usage_in="response",
+    usage_in="response",
 )  # fmt: skip
 MESSAGES = Endpoint(
     "/messages", "anthropic", 403,
-    bound=_message, output_fields=("max_tokens",), usage_of=anthropic_wire.usage_of,
+    bound=_message, output_fields=("max_tokens",),
 )  # fmt: skip
 COUNT_TOKENS = Endpoint("/messages/count_tokens", "anthropic", 403)
 MODELS = Endpoint("/models", "openai", 401, method="GET")

@@ -29,7 +29,7 @@ from providers.gateway.dialects import CHAT, COMPLETIONS, Endpoint
 from providers.gateway.errors import OverBudget, Refusal, error_body
 from providers.gateway.passing import Heard, Passing, Reply, passed
 from providers.gateway.streams import Reader, reader_of
-from providers.openai_wire import limit_headers
+from providers.openai_answer import limit_headers
 from providers.refusals import Asked, refusal
 from providers.sample import Sending
 

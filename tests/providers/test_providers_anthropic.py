@@ -88,7 +88,7 @@ async def test_the_shared_prompt_is_cached_on_demand():
         ),
         (
             {"input_tokens": 10, "cache_creation_input_tokens": 300, "output_tokens": 5},
-            Usage(10, 0, 0, 300, 5),
+            Usage(10, 0, 300, 0, 5),
         ),
         (
             {"input_tokens": 10, "cache_read_input_tokens": None, "output_tokens": 5},

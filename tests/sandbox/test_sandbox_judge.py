@@ -51,9 +51,10 @@ def test_a_broken_line_gets_a_verdict_and_the_rest_go_on() -> None:
         line(5, "x = 1", ADD, language="cobol"), line(6, "\ud800", ADD),
     ]  # fmt: skip
     records, done = judge("".join(broken) + line("good", "def f(a, b): return a + b", ADD))
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1 and "10 lines were invalid" in done.stderr
     assert len(records) == len(broken) + 1
-    assert all(r["verdict"] == "infra_error" and r["detail"] for r in records[:10])
+    assert all(r["verdict"] == "invalid" for r in records[:10])
+    assert [r["detail"].split(":")[0] for r in records[:10]] == [f"line {n}" for n in range(1, 11)]
     assert records[10]["verdict"] == "crashed"  # a source that no Python can read
     assert records[-1]["verdict"] == "passed"
 

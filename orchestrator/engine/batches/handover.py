@@ -20,12 +20,13 @@ from typing import Literal
 
 from orchestrator.engine.attempt import Attempts
 from orchestrator.engine.batches.gathering import Gathering
-from orchestrator.engine.batches.running import Running, asked, fetched, price_key
+from orchestrator.engine.batches.running import CutShort, Running, asked, fetched, price_key
 from orchestrator.engine.shared import Shared
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
 from providers.batch.lane import Batch, Found, new_tag
 from providers.errors import (
+    BadResponse,
     Fatal,
     InvalidRequest,
     Overloaded,
@@ -162,7 +163,14 @@ class Batching:
         if seen.status == "refused":
             self._refused(running, self._why_refused(running, seen))
             return
-        outcomes = await asked(running, self._state, lambda: fetched(running, seen))
+        lost: ProviderError = Overloaded(
+            f"{running.name} ended before it came to it", sent="not_sent"
+        )
+        try:
+            outcomes = await asked(running, self._state, lambda: fetched(running, seen))
+        except CutShort as short:
+            outcomes = short.outcomes
+            lost = BadResponse(f"{short}; this one is not among them", sent="maybe_billed")
         latency_s = time.time() - running.at
         for index, ticket in enumerate(running.tickets):
             outcome = outcomes.get(index)
@@ -171,8 +179,7 @@ class Batching:
             elif outcome is not None:
                 self._attempts.book_failure(ticket, outcome)
             else:
-                missed = Overloaded(f"{running.name} ended before it came to it", sent="not_sent")
-                self._attempts.book_failure(ticket, missed)
+                self._attempts.book_failure(ticket, lost)
         self._close(running)
 
     def _count(self, running: Running) -> None:

@@ -27,6 +27,8 @@ def price_key(batch: int) -> str:
 
 Phase = Literal["unsent", "unknown", "there", "closed"]
 T = TypeVar("T")
+Outcomes = dict[int, SampleResponse | ProviderError]
+"""What became of each request of a batch, by its place."""
 
 
 @dataclass(slots=True, eq=False)
@@ -102,7 +104,15 @@ async def asked(running: Running, state: RunState, call: Callable[[], Awaitable[
     return await patiently(ask)
 
 
-async def fetched(running: Running, seen: Batch) -> dict[int, SampleResponse | ProviderError]:
+class CutShort(BadResponse):
+    """A file of results that holds fewer than were answered, with those that it holds."""
+
+    def __init__(self, message: str, outcomes: Outcomes) -> None:
+        super().__init__(message, sent="maybe_billed")
+        self.outcomes = outcomes
+
+
+async def fetched(running: Running, seen: Batch) -> Outcomes:
     """Every result of an ended batch by its place; raises ProviderError.
 
     A request without a result costs nothing, so a list that is cut short must not pass for one.
@@ -110,8 +120,8 @@ async def fetched(running: Running, seen: Batch) -> dict[int, SampleResponse | P
     results = running.lane.fetch(running.provider_id, running.tag, running.requests)
     outcomes = {result.index: result.outcome async for result in results}
     if len(outcomes) < seen.answered:
-        raise BadResponse(
+        raise CutShort(
             f"{running.name} has {seen.answered} answers and only {len(outcomes)} results came",
-            sent="maybe_billed",
+            outcomes,
         )
     return outcomes

@@ -1,0 +1,74 @@
+"""Why a choice ended, by every word that servers have for it: one table.
+
+    stop            the model ended, or a stop string came
+    length          cut at max_tokens or at the end of the context: kept and judged
+    content_filter  the server, or the model itself, refused to say more: kept and judged
+    tool_calls      a call of a tool was written instead
+    broken          the server broke off: a failure of its own, never a wrong answer
+    other           a word that is not known, or none: kept and judged
+
+Read from the sources and references of OpenAI, Azure, Anthropic, Bedrock, Gemini, DeepSeek,
+Mistral, Cohere, OpenRouter, Together, Groq, Fireworks, Zhipu, vLLM, SGLang, TGI, llama.cpp and
+Ollama. Words are compared in lower case with - as _. The raw word is kept beside its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from providers.sample import FinishReason
+
+WORDS: Mapping[FinishReason, tuple[str, ...]] = {
+    "stop": (
+        "stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed",
+        "finish", "finished", "done", "end", "stop_token", "matched_stop", "success",
+    ),
+    "length": (
+        "length", "max_tokens", "max_output_tokens", "max_length", "max_new_tokens",
+        "model_length", "model_context_window_exceeded", "context_length", "context_window",
+        "token_limit", "limit", "incomplete", "truncated",
+    ),
+    "content_filter": (
+        "content_filter", "content_filtered", "safety", "recitation", "blocklist",
+        "prohibited_content", "spii", "language", "refusal", "refused", "guardrail_intervened",
+        "sensitive", "blocked", "moderation", "error_toxic", "image_safety",
+    ),
+    "tool_calls": ("tool_calls", "tool_call", "tool_use", "function_call", "function"),
+    "broken": (
+        "error", "insufficient_system_resource", "abort", "aborted", "cancelled", "canceled",
+        "cancel", "user_cancel", "error_limit", "timeout", "timed_out", "time_limit",
+        "network_error", "internal_error", "internal_server_error", "server_error",
+        "engine_error", "model_error", "inference_error", "overloaded", "overloaded_error",
+        "service_unavailable", "unavailable", "rate_limit", "rate_limited", "rate_limit_exceeded",
+        "interrupted", "preempted", "shutdown", "failed", "failure", "disconnected",
+        "connection_error", "upstream_error", "provider_error", "deadline_exceeded",
+        "resource_exhausted", "out_of_memory", "oom", "evicted", "killed",
+    ),
+}  # fmt: skip
+
+REFUSED = frozenset({
+    "overloaded", "overloaded_error", "service_unavailable", "unavailable", "rate_limit",
+    "rate_limited", "rate_limit_exceeded", "resource_exhausted",
+})  # fmt: skip
+"""Of the broken ones, those that say: refused before anything was generated."""
+
+_MEANING: Mapping[str, FinishReason] = {
+    word: meaning for meaning, words in WORDS.items() for word in words
+}
+
+
+def finish_of(raw: str) -> FinishReason:
+    """What a server's word for the end of a choice means."""
+    if raw == "stop":
+        return "stop"
+    return _MEANING.get(raw.lower().replace("-", "_").removeprefix("finish_reason_"), "other")
+
+
+def word_of(raw: Any) -> str:
+    """The word in whatever a server writes there: a string, SGLang's {"type": ...}, or none."""
+    if isinstance(raw, str):
+        return raw
+    if isinstance(raw, Mapping):
+        return word_of(raw.get("type") or raw.get("reason"))
+    return "" if raw is None else str(raw)
