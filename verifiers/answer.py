@@ -48,8 +48,8 @@ from verifiers.stated.asking import (
 )
 from verifiers.stated.clauses import NotStated
 from verifiers.stated.rule import LONGEST_TEXT, stated_in
+from verifiers.stated.special import integer
 from verifiers.stated.tokens import NotWhole
-from verifiers.stated.whole import integer
 from verifiers.verdict import Verdict, VerdictKind
 
 LONGEST_ANSWER = 1_000

@@ -29,14 +29,6 @@ from verifiers.rules import RuleOptions
 from verifiers.second import second_opinion
 from verifiers.verdict import Verifier
 
-START_S = 15.0
-"""What opening a second rule's cells takes, about, on a slow machine."""
-EACH_S = 0.1
-SHARE = 0.05
-"""Of the time that judging took: what an audit at a run's end may take."""
-BY_ITSELF = ("math-verify", "stated", "number")
-"""The rules whose runs are audited at their end."""
-
 
 @dataclass(slots=True)
 class Audited:
@@ -129,30 +121,3 @@ async def _problem(
 
     await asyncio.gather(*(one(text, places) for text, places in slots.items()))
     await store.durable()
-
-
-async def audit_at_the_end(
-    directory: Path, store: RunStore, options: Callable[[ArmRow], TaskOptions], jobs: int,
-    judging_s: float,
-) -> None:  # fmt: skip
-    """Audit the arms of a complete run whose rule asks for it, where that is cheap enough.
-
-    `judging_s`: how long the run's judges were at work. The audit is given up where it takes
-    longer than its share of that, or where the second rule is not installed.
-    """
-    left = SHARE * judging_s
-    if left < START_S:
-        return
-    with closing(RunReader(directory)) as reader:
-        for arm in reader.arms():
-            own = str(arm.spec["verifier"])
-            passed = reader.verdict_kinds(arm.number).get(own, {}).get("passed", 0)
-            if own not in BY_ITSELF or START_S + EACH_S * passed > left:
-                continue
-            started = time.monotonic()
-            try:
-                async with asyncio.timeout(left):
-                    await audit_arm(reader, store, arm, options(arm), jobs)
-            except (ConfigError, TimeoutError):
-                return
-            left -= time.monotonic() - started

@@ -25,6 +25,8 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     task: str
     model: str = ""
     """Empty: the bundled model of provider `local`."""
+    name: str = ""
+    """What reports call the arm; empty: its model, and what tells it from the others."""
     samples: int = 0
     """Attempts per problem; 0: the task's default."""
     policy: str = "uniform"

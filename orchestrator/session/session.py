@@ -13,6 +13,8 @@ import json
 import signal
 import time
 from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,17 +22,19 @@ from rich.console import Console
 
 from budgets.ledger import Ledger
 from budgets.meter import Meter
+from budgets.money import usd
 from orchestrator import errors
-from orchestrator.audit.accepted import SHARE, START_S, audit_at_the_end
+from orchestrator.audit.ending import audit_at_the_end
 from orchestrator.engine.control import Control
 from orchestrator.engine.counters import RunState, arm_counts
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.judging import Judging
+from orchestrator.engine.rounds import Rounds
 from orchestrator.engine.shared import Shared
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
+from orchestrator.plan.names import arm_names
 from orchestrator.plan.prepare import Prepared, amount, open_provider
-from orchestrator.plan.problems import options_of
 from orchestrator.plan.ready import ReadyArm, ready
 from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
 from orchestrator.session.agents import open_agents
@@ -52,9 +56,8 @@ from orchestrator.session.resume import Owed, owed, recount, refuse_unresumable,
 from orchestrator.session.speed import session_document
 from orchestrator.session.stamps import set_aside_other_versions
 from orchestrator.session.watch import Watch
-from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.store.reader import RunReader
 from orchestrator.store.store import RunStore
-from orchestrator.tasks import TaskOptions
 from verifiers.dedupe import Deduplicating
 from verifiers.sandbox.limits import default_jobs
 
@@ -153,13 +156,11 @@ async def _session(
     fleets = Fleets(prepared, options.directory, meters, state)
     stack.push_async_callback(fleets.stop)
     await while_paid(asyncio.create_task(fleets.start()), list(meters.running.values()))
-    arms = ready(prepared)
+    arms, names = ready(prepared), arm_names(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
         arm.meter = meters.running.get(spec.endpoint)
-        label = f"{arm.model} on {arm.spec.task}"
-        state.arms.append(arm_counts(label, arm.spec.samples, len(arm.problems)))
-    held = {item.reservation for item in ledger.uncertain()}
-    schedule, rest = _plan(prepared, options, store, arms, state, held)
+        state.arms.append(arm_counts(names[arm.number], arm.spec.samples, len(arm.problems)))
+    schedule, rest = _plan(prepared, options, store, ledger, arms, state)
     await store.durable()
     watches: list[asyncio.Task[None]] = []
 
@@ -210,7 +211,8 @@ async def _session(
         if agents is not None:
             await agents.finish()
         await store.durable()
-        await _audited(prepared, options, store, judging, interrupts)
+        if not interrupts.count:
+            await audit_at_the_end(prepared, store, options.directory, judging)
     except OrchError as error:
         engine.stop(error)
     finally:
@@ -274,9 +276,9 @@ def _plan(
     prepared: Prepared,
     options: RunOptions,
     store: RunStore,
+    ledger: Ledger,
     arms: list[ReadyArm],
     state: RunState,
-    held: set[int],
 ) -> tuple[Schedule, Owed]:
     """The schedule and what is owed; a new run's study and problems are appended to the store."""
     rest = Owed([[0] * len(arm.problems) for arm in arms], [], [], [], [])
@@ -286,13 +288,14 @@ def _plan(
             if stored:
                 # What may change on resume (more samples, another budget) is the study from now on.
                 write_study(options.directory, prepared)
-                rest = owed(reader, arms, held)
+                rest = owed(reader, arms, {item.reservation for item in ledger.uncertain()})
                 recount(reader, arms, state)
     else:
         stored = False
     if not stored:
         _put_study(prepared, store, arms)
     _put_arms(prepared, store, arms)
+    rounds = Rounds(arms, ledger, state)
     policies = [
         make_policy(
             arm.spec.policy,
@@ -303,6 +306,7 @@ def _plan(
                 arm.n_per_request,
                 prepared.study.seed,
                 rest.planned[arm.number],
+                partial(rounds.fitting, arm.number),
             ),
         )
         for arm in arms
@@ -352,6 +356,7 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
     import msgspec
 
     store.put_meta("prices", prepared.book.snapshot)
+    store.put_meta("orch", _version())
     for arm, problem_set in zip(arms, problem_sets(arms), strict=True):
         spec = {
             **msgspec.to_builtins(arm.spec),
@@ -363,6 +368,9 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
             "verifier_version": arm.verifier.version,
             "n_per_request": arm.n_per_request,
             "max_tokens": arm.base.max_tokens,
+            "temperature": arm.base.temperature,
+            "top_p": arm.base.top_p,
+            "budget_usd": None if prepared.cap is None else usd(prepared.cap),
         }
         store.put_arm(
             arm.number, arm.key, arm.spec.provider, arm.model, arm.spec.task, arm.spec.policy,
@@ -370,22 +378,11 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
         )  # fmt: skip
 
 
-async def _audited(
-    prepared: Prepared,
-    options: RunOptions,
-    store: RunStore,
-    judging: Judging,
-    interrupts: Interrupts,
-) -> None:
-    """A second rule on what was accepted, where that takes a small share of the judging."""
-    judging_s = judging.busy_s / judging.jobs
-    if interrupts.count or SHARE * judging_s < START_S:
-        return
-
-    def how(arm: ArmRow) -> TaskOptions:
-        return options_of(prepared.arms[arm.number].spec, prepared.study)
-
-    await audit_at_the_end(options.directory, store, how, judging.jobs, judging_s)
+def _version() -> str:
+    try:
+        return version("orch-sampling")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 async def _judge_leftovers(arms: list[ReadyArm], judging: Judging, options: RunOptions) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.audit.accepted import audit_at_the_end
+from orchestrator.audit.ending import START_S, audit_within
 from orchestrator.report.collect import load
 from orchestrator.store.store import RunStore
 from orchestrator.tasks import TaskOptions
@@ -126,14 +126,14 @@ def test_forgeable_verdicts_are_in_doubt_without_any_audit(tmp_path: Path) -> No
 def test_a_run_is_audited_at_its_end_where_that_costs_little(tmp_path: Path) -> None:
     run = make_run(tmp_path, {gold: TEXTS[gold] for gold in ("42", "9")})
 
-    async def end(judging_s: float) -> None:
+    async def end(left_s: float) -> None:
         store = RunStore(run / "run.db")
-        await audit_at_the_end(run, store, lambda _: TaskOptions(), 2, judging_s)
+        await audit_within(run, store, lambda _: TaskOptions(), 2, left_s)
         await store.close()
 
-    asyncio.run(end(100.0))
+    asyncio.run(end(START_S))
     assert audited(run) == {}
-    asyncio.run(end(100_000.0))
+    asyncio.run(end(2 * START_S))
     assert sorted(audited(run).values()) == ["failed", "passed", "passed", "passed"]
 
 

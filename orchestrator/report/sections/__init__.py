@@ -35,6 +35,7 @@ def sections() -> tuple[Section, ...]:
     """Every section, in order."""
     from orchestrator.report.sections.audit import AUDIT
     from orchestrator.report.sections.differences import DIFFERENCES
+    from orchestrator.report.sections.equal import EQUAL
     from orchestrator.report.sections.split import SPLIT
 
-    return (AUDIT, DIFFERENCES, SPLIT)
+    return (EQUAL, AUDIT, DIFFERENCES, SPLIT)
