@@ -151,7 +151,7 @@ def _caption(row: ArmReport) -> str:
     )
     if row.censored or row.infra_errors:
         text += (
-            f" {row.censored} samples timed out and {row.infra_errors} could not be bought or "
-            "judged: the lower bound counts them as wrong."
+            f" {row.censored} samples were cut off (by time or budget) and {row.infra_errors} "
+            "could not be bought or judged: the lower bound counts them as wrong."
         )
     return text
