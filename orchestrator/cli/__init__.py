@@ -28,6 +28,8 @@ COMMANDS = {
     "prices": "What a model costs, on which date, from which source.",
     "verify": "Judge stored samples again, or a task's reference solutions.",
     "judge": "Judge samples from a file, without any run.",
+    "check": "Is everything of a run there and whole? --repair mends what can be mended.",
+    "backup": "A copy of a run as it is now, also while it goes on.",
     "doctor": "What works on this machine: sandbox level, servers, keys, tools.",
     "serve": "Serve the bundled model over an OpenAI-compatible API.",
     "gateway": "Meter an agent's calls under a dollar cap: orch gateway --budget 5 -- COMMAND.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 from rich.console import Console, Group
@@ -42,11 +43,14 @@ class Progress:
         arms: list[ReadyArm],
         display: Display,
         console: Console,
+        waits_for_servers: Callable[[], str],
     ) -> None:
+        """`waits_for_servers`: which servers are looked for, in words; empty: none."""
         self._state = state
         self._ledger = ledger
         self._arms = arms
         self._console = console
+        self._waits_for_servers = waits_for_servers
         self._live = display == "live" or (display == "auto" and console.is_terminal)
         self._silent = display == "none"
         self._marks: deque[tuple[float, int]] = deque()
@@ -102,8 +106,10 @@ class Progress:
         ]
         if agents := agents_at_work(state):
             parts.append(agents)
-        if state.failures:
-            parts.append(", ".join(f"{n} {kind}" for kind, n in state.failures.most_common(4)))
+        refusals = state.refusals.most_common(4)
+        if refusals:
+            parts.append(", ".join(f"{one.count} {one.plain}" for one in refusals))
+            parts.append(visible(f"commonest: {refusals[0].said}"))
         parts.append(self.limited_by())
         parts.append(f"{span(self.remaining_s())} left")
         return " | ".join(parts)
@@ -133,10 +139,13 @@ class Progress:
             )
         facts.add_row("limited by", Text(self.limited_by()))
         if state.failures:
-            shown = ", ".join(f"{number} {kind}" for kind, number in state.failures.most_common(6))
             facts.add_row(
-                "failures", f"{shown}; {state.retried} tried again, {state.unfilled} given up"
+                "failures",
+                f"{sum(state.failures.values())}; {state.retried} tried again, "
+                f"{state.unfilled} slots given up",
             )
+            for one in state.refusals.most_common(3):
+                facts.add_row("", Text(visible(one.sentence().replace("\n", " "))))
         facts.add_row("time", f"{span(time.monotonic() - state.started)} so far, "
                               f"{span(self.remaining_s())} left")  # fmt: skip
         notes = [Text(f"note: {visible(note)}", style="yellow") for note in state.notes[-3:]]
@@ -166,6 +175,8 @@ class Progress:
         state = self._state
         if state.phase != "sampling":
             return state.phase
+        if gone := self._waits_for_servers():
+            return gone
         if state.waiting_for in ("budget", "answers") and state.batched == state.in_flight > 0:
             return f"batch: {state.batched} requests at the provider, which takes up to a day"
         if state.waiting_for == "budget" and state.live():

@@ -106,3 +106,4 @@ PUT_REWARD = insert("rewards", "arm problem slot model reward", "REPLACE")
 PUT_BATCH = insert("batches", "batch arm tag provider_id state at", "REPLACE")
 PUT_BATCHED = insert("batched", "batch place request reservation")
 PUT_EVENT = insert("ledger", "event at kind reservation amount scopes note")
+GET_EVENTS = "SELECT event, kind, reservation, amount, scopes, note FROM ledger ORDER BY event"
