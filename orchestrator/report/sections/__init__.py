@@ -36,6 +36,7 @@ def sections() -> tuple[Section, ...]:
     from orchestrator.report.sections.audit import AUDIT
     from orchestrator.report.sections.differences import DIFFERENCES
     from orchestrator.report.sections.equal import EQUAL
+    from orchestrator.report.sections.refusals import REFUSALS
     from orchestrator.report.sections.split import SPLIT
 
-    return (EQUAL, AUDIT, DIFFERENCES, SPLIT)
+    return (EQUAL, AUDIT, DIFFERENCES, REFUSALS, SPLIT)
