@@ -25,7 +25,8 @@ them take it or none does. Scopes are kept for ever, so they should be few.
     LedgerError
     ├── DoesNotFit            a cap has no room: wait for settlements, ask for less, or stop
     ├── LedgerFault           a bill was above its bound: nothing more may be reserved
-    └── UnknownReservation    the id is not open (or not uncertain): a mistake of the caller
+    ├── UnknownReservation    the id is not open (or not uncertain): a mistake of the caller
+    └── DamagedJournal        what was read back cannot have been written
 """
 
 from __future__ import annotations
@@ -74,6 +75,10 @@ class LedgerFault(LedgerError):
 
 class UnknownReservation(LedgerError):
     """The reservation was never made, or is finished already."""
+
+
+class DamagedJournal(LedgerError):
+    """The journal holds an event that no ledger wrote, or lacks one that it wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +210,13 @@ class Ledger:
         """The accounts as `events` left them, for looking only: open reservations stay open."""
         ledger = cls(None)
         for event in events:
-            ledger._apply[event.kind](event)
+            try:
+                ledger._apply[event.kind](event)
+            except (KeyError, TypeError, ValueError):
+                raise DamagedJournal(
+                    f"a {event.kind!r} of reservation {event.reservation} cannot follow what is "
+                    "before it in the journal"
+                ) from None
         return ledger
 
     # -- changes ------------------------------------------------------------------------------
@@ -365,7 +376,7 @@ class Ledger:
         for scope in scopes:
             scope.reserved += event.amount
         self._open[event.reservation] = _Held(event.amount, names, scopes, event.note)
-        self._last = event.reservation
+        self._last = max(self._last, event.reservation)
 
     def _apply_settle(self, event: Event) -> None:
         held = self._open.pop(event.reservation)

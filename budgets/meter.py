@@ -24,6 +24,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from budgets.clock import Mark, held_s, mark
 from budgets.ledger import Ledger, Uncertain
@@ -42,6 +43,20 @@ _COVERED = re.compile(
 def time_cost(usd_per_hour: int, nanoseconds: int) -> int:
     """Picodollars for a span of time at `usd_per_hour` picodollars an hour, rounded up."""
     return -(-usd_per_hour * nanoseconds // _HOUR)
+
+
+class Meter(Protocol):
+    """What a run needs of a server's time: a TimeMeter's, or of several as one (meters.py)."""
+
+    @property
+    def exhausted(self) -> bool: ...
+    def near_the_end(self, margin_s: float) -> bool: ...
+    @property
+    def running(self) -> bool: ...
+    @property
+    def held_s(self) -> float: ...
+    def tick(self) -> None: ...
+    def stop(self) -> None: ...
 
 
 class TimeMeter:
@@ -210,6 +225,18 @@ def hold_gap(
             f" (after reservation {uncertain.reservation})",
         )
     return amount
+
+
+def resolve_until(ledger: Ledger, uncertain: Uncertain, ended: float) -> None:
+    """Settle a dead process's last slice up to `ended`, when its server was certainly gone."""
+    match = _COVERED.search(uncertain.request)
+    if match is None:
+        raise ValueError(f"reservation {uncertain.reservation} is not a meter's")
+    unused = _nanoseconds(max(0.0, float(match[1]) - ended))
+    # Rounded down, so that what is settled is rounded up.
+    saved = int(match[2]) * unused // _HOUR
+    actual = max(0, uncertain.amount - saved)
+    ledger.resolve(uncertain.reservation, actual, "its guard saw the last of it gone")
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from yarl import URL
@@ -42,13 +43,16 @@ class Binding(NamedTuple):
 
     variable: str
     host: Host | None
+    file: str = ""
+    """A file of servers: the key belongs to every host that it names."""
 
 
 def read_bindings(texts: Iterable[str]) -> tuple[Binding, ...]:
     """The bindings that were given, in order; raises ProviderConfigError.
 
     Each text is VAR or VAR@HOST, where HOST is an address such as https://llm.example:8443; a
-    path in it is left out, and without a scheme https is meant.
+    path in it is left out, and without a scheme https is meant. VAR@FILE gives the key to every
+    server that a file of addresses (--servers) names.
     """
     bindings: list[Binding] = []
     for text in texts:
@@ -58,17 +62,19 @@ def read_bindings(texts: Iterable[str]) -> tuple[Binding, ...]:
                 f"{FLAG} takes the name of a variable and the host that its key belongs to, such "
                 "as CORP_KEY@https://llm.example:8443; the key itself is never given there"
             )
-        host = None
-        if address:
+        host, file = None, ""
+        if address and "://" not in address and Path(address).expanduser().is_file():
+            file = str(Path(address).expanduser().absolute())
+        elif address:
             whole = address if "://" in address else f"https://{address}"
             host = Host.of(checked_url(whole, f"the host in {FLAG} {variable}@..."))
         for other in bindings:
-            if other.host == host and other.variable != variable:
+            if (other.host, other.file) == (host, file) and other.variable != variable:
                 raise ProviderConfigError(
                     f"{FLAG} gives both {other.variable} and {variable} to "
                     f"{host or 'the one host that is asked'}; a host gets one key"
                 )
-        bindings.append(Binding(variable, host))
+        bindings.append(Binding(variable, host, file))
     return tuple(bindings)
 
 
@@ -95,7 +101,7 @@ def for_the_one_host(bindings: Iterable[Binding], hosts: Iterable[Host], named: 
     `named`: a person named the one host, or it is the provider's own. Raises ProviderConfigError
     where several hosts are asked, or a file or variable named it.
     """
-    variable = next((one.variable for one in bindings if one.host is None), None)
+    variable = next((one.variable for one in bindings if not one.host and not one.file), None)
     if variable is None:
         return None
     asked = sorted({str(host) for host in hosts})

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from yarl import URL
 
 from providers.errors import BadResponse, ProviderError
 from providers.keys import Key, KeyFilter, without_key
@@ -44,12 +45,40 @@ class LaneProvider:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {str(self._lane.base_url)!r})"
 
+    @property
+    def base_url(self) -> URL:
+        """Where it is asked."""
+        return self._lane.base_url
+
     async def models(self) -> list[str]:
         """The ids of the models that the server offers."""
         answer = await self._ask("GET", self.models_path, None, Sending())
         if not 200 <= answer.status < 300:
             raise self._refusal(answer, "a list of models", self.models_path)
         return model_ids(answer.body, self._where)
+
+    async def get(self, path: str) -> dict[str, Any]:
+        """A JSON document of the API; raises ProviderError."""
+        answer = await self._lane.ask("GET", path, None, Sending())
+        if answer.status != 200:
+            raise self._refusal(answer, "", path)
+        return self._document(answer)
+
+    async def post_beside(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A JSON document from an address beside the API (the base URL's parent)."""
+        root = "/.." if self.base_url.name else ""
+        answer = await self._lane.ask("POST", f"{root}{path}", body, Sending())
+        if answer.status != 200:
+            raise self._refusal(answer, "", path)
+        return self._document(answer)
+
+    def _document(self, answer: Answer) -> dict[str, Any]:
+        try:
+            return msgspec.json.decode(answer.body, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadResponse(
+                f"{self._where} answered with something else than JSON: {error}", sent="rejected"
+            ) from None
 
     async def aclose(self) -> None:
         """Close every connection, unless the transport is shared."""

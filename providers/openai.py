@@ -37,6 +37,11 @@ class OpenAIProvider(LaneProvider):
         super().__init__(name, lane, key=key, key_variable=key_variable, capabilities=able)
         self._dialect = dialect or Dialect()
 
+    @property
+    def secret_headers(self) -> dict[str, str]:
+        """The headers that carry its key, for what else is asked of the same server."""
+        return bearer(self._key)
+
     async def sample(self, request: SampleRequest) -> SampleResponse:
         """Send one request; raises a subclass of providers.errors.ProviderError."""
         request.sending.sent = "not_sent"

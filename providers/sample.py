@@ -33,6 +33,8 @@ class Sending:
     """
 
     sent: Sent = "maybe_billed"
+    server: str = ""
+    """Which server of a fleet it went to last; empty: there is no choice of servers."""
 
 
 class SampleRequest(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -126,3 +127,15 @@ def test_every_module_says_what_it_is_for() -> None:
         if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     ]
     assert silent == []
+
+
+def test_the_list_of_where_things_are_is_true() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .+ \| `([^`]+)`: `([^`]+)` \|$", text, re.MULTILINE)
+    assert len(rows) >= 30
+    wrong = [
+        f"{path}: {name}"
+        for path, name in rows
+        if not (ROOT / path).is_file() or name not in (ROOT / path).read_text(encoding="utf-8")
+    ]
+    assert wrong == []

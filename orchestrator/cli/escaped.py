@@ -8,16 +8,24 @@ key that is in the environment.
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
 import time
 import traceback
 from pathlib import Path
 
+from budgets.ledger import DamagedJournal
 from orchestrator.errors import RunFault
 
 
 def told(error: BaseException, logs: Path | None = None) -> RunFault:
     """The fault to end with in place of `error`; `logs` is the run's, where there is one."""
+    if isinstance(error, sqlite3.DatabaseError | DamagedJournal):
+        run = logs.parent if logs else "RUN"
+        return RunFault(
+            f"The run database cannot be read or written ({error}). See what is whole: "
+            f"orch check {run}"
+        )
     named = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     said = f"A fault of orch itself ({without_keys(' '.join(named.split()))[:300]})"
     kept = keep(error, logs)

@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
     "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "batch", "prompt_style", "data",
-    "verifier", "few_shot_file", "few_shot_count", "subset", "lean_project",
+    "verifier", "few_shot_file", "few_shot_count", "subset", "lean_project", "servers", "launch",
+    "gpu_ids", "tensor_parallel", "data_parallel",
     "agent", "agent_image", "agent_paths", "agent_time_s", "call_budget", "attempt_budget",
     "attempt_calls", "problem_budget",
 )  # fmt: skip
 STUDY_KEYS = (
     "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
+    "server_patience",
     "limits", "prices", "judge_jobs", "name",
-    "sandbox", "agent_jobs",
+    "sandbox", "max_file_mb", "agent_jobs",
 )  # fmt: skip
 DOLLARS = ("budget", "gpu_hour", "call_budget", "attempt_budget", "problem_budget")
 
@@ -55,7 +57,20 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--task", help="Task name or your own FILE.jsonl (id, prompt or messages, answer).")
 @option("--samples", "-n", type=int, help="Attempts per problem.")
 @option("--budget", metavar="USD", help="The most that this run may spend.")
-@option("--base-url", metavar="URL", help="Address of an OpenAI-compatible server.")
+@option("--base-url", metavar="URL", multiple=True,
+        help="Address of an OpenAI-compatible server; repeatable: several of a model.")  # fmt: skip
+@option("--servers", metavar="FILE", help="Addresses of servers, one a line; read again when it "
+        "changes.")  # fmt: skip
+@option("--launch", metavar="auto|N", help="Start local servers: one for each GPU group, or N.")
+@option("--gpu-ids", metavar="0,1,...", help="GPUs for --launch.  [default: all]")
+@option("--tensor-parallel", type=int, metavar="T", help="GPUs that one copy of the model takes.")
+@option("--data-parallel", type=int, metavar="D", help="Copies of the model in one server.")
+@option("--server-arg", "server_args", multiple=True, metavar="ARGS",
+        help="Further arguments of launched servers; never read from a study file.")  # fmt: skip
+@option("--vllm", metavar="PATH", help="The vLLM to launch: its command, its Python or its "
+        "environment.  [default: the one here, or on PATH]")  # fmt: skip
+@option("--lease", "lease_s", type=click.FloatRange(min=5), metavar="S",
+        help="A launched server ends when orch is silent for so long.  [default: 60]")  # fmt: skip
 @option("--api-key-env", multiple=True, metavar="VAR[@HOST]", help="Variable with the key for a "
         "host, such as CORP_KEY@https://llm.example; repeatable. Without @HOST: for --base-url, or "
         "the provider's own host.")  # fmt: skip
@@ -85,10 +100,14 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--max-retries", type=int, help="Tries after the first, rate limits not counted.")
 @option("--timeout-s", type=float, help="Total seconds of one request; one that is cut is kept "
         "as a censored draw.")  # fmt: skip
+@option("--server-patience", type=float, metavar="SECONDS",
+        help="How long a server that does not answer is waited for (600).")  # fmt: skip
 @option("--subset", metavar="paper|released|all", help="Which problems of the task's data.")
 @option("--exclude-unsound", is_flag=True, help="Judge the task's own reference solutions first, "
         "and leave out the problems whose references fail.")  # fmt: skip
 @option("--lean-project", metavar="DIR", help="Lean project against which proofs are checked.")
+@option("--max-file-mb", type=click.IntRange(min=1), metavar="MIB",
+        help="The largest task file that is read; 512 MiB unless told otherwise.")  # fmt: skip
 @option("--sandbox", metavar="NAME", help="Sandbox tier for judging; see `orch doctor`.")
 @option("--agent", metavar="COMMAND", help="An attempt is a run of this command, with {problem}, "
         "{workdir}, {output} and {model} filled in; see docs/agents.md.")  # fmt: skip
@@ -124,12 +143,19 @@ def run(**given: Any) -> None:
     Settings come from the command line, then ORCH_ variables, then the STUDY.toml.
     """
     from orchestrator.errors import ConfigError, OrchError
+    from orchestrator.plan.study import refuse_odd_path
 
     given = {key: value for key, value in given.items() if value is not None and value != ()}
     how = How(
         resume="resume" in given,
         display=given.pop("display"),
-        typed=what_was_typed(given.pop("api_key_env", ()), given.pop("i_trust_this_code")),
+        typed=what_was_typed(
+            given.pop("api_key_env", ()), trust=given.pop("i_trust_this_code")
+        )._replace(
+            vllm=given.pop("vllm", ""),
+            server_args=server_arguments(given.pop("server_args", ())),
+            lease_s=given.pop("lease_s", 0.0),
+        ),
         as_json=given.pop("as_json"),
         dry_run=given.pop("dry_run"),
         pilot=given.pop("pilot", 0),
@@ -139,6 +165,9 @@ def run(**given: Any) -> None:
     exclude_unsound = given.pop("exclude_unsound")
     out, resume = given.pop("out"), given.pop("resume", None)
     study_file = given.pop("study", None)
+    for given_path in (out, study_file, resume, given.get("name")):
+        if given_path:
+            refuse_odd_path(str(given_path))
     directory = None
     if resume is not None:
         if study_file is not None:
@@ -170,7 +199,19 @@ def run(**given: Any) -> None:
     sys.exit(code)
 
 
-def what_was_typed(keys: tuple[str, ...], trust: bool) -> Typed:
+def server_arguments(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """--server-arg as words, as a shell would split them; raises ConfigError."""
+    import shlex
+
+    from orchestrator.errors import ConfigError
+
+    try:
+        return tuple(word for text in texts for word in shlex.split(text))
+    except ValueError as error:
+        raise ConfigError(f"--server-arg {texts[-1]!r} cannot be split: {error}.") from None
+
+
+def what_was_typed(keys: tuple[str, ...], *, trust: bool) -> Typed:
     """What stood on the command line itself; raises ConfigError."""
     from click.core import ParameterSource
 
@@ -207,6 +248,8 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
         document, source = read_study(study_file), str(study_file)
     arm_values = {key: given[key] for key in ARM_KEYS if key in given}
     study_values = {key: given[key] for key in STUDY_KEYS if key in given}
+    if "base_url" in arm_values:
+        arm_values["base_url"] = ",".join(arm_values["base_url"])
     for name in ("stop", "agent_paths"):
         if name in arm_values:
             arm_values[name] = list(arm_values[name])

@@ -31,6 +31,7 @@ from budgets.money import usd
 from budgets.usage import Usage
 from orchestrator.engine.executors.base import Executor, ExecutorFailure, Job, Output
 from orchestrator.engine.judging import Judging, judge
+from orchestrator.engine.live import LiveAttempt
 from orchestrator.engine.shared import Shared
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
@@ -75,7 +76,7 @@ class Agents:
     ) -> None:
         self._store, self._ledger = shared.store, shared.ledger
         self._schedule, self._state, self._control = shared.schedule, shared.state, shared.control
-        self._arms = arms
+        self._arms, self._ready = arms, shared.arms
         self._gateway = gateway
         self._url = url
         self._directory = directory
@@ -84,6 +85,7 @@ class Agents:
         self._free_slots = list(range(4000))
         self._redraws: dict[int, int] = {}
         """By request, how often its slot was drawn again."""
+        self._state.live = self._shown
         self._apart: set[asyncio.Task[None]] = set()
         """Answers of censored attempts that are being judged."""
 
@@ -95,6 +97,14 @@ class Agents:
     def live(self) -> list[Attempt]:
         """The attempts under way."""
         return list(self._gateway.attempts)
+
+    def _shown(self) -> list[LiveAttempt]:
+        now = time.monotonic()
+        return [
+            LiveAttempt(one.number, one.calls, one.own.settled + one.own.uncertain,
+                        (now - one.started) / 60, one.in_flight)
+            for one in self.live
+        ]  # fmt: skip
 
     def check_room(self, arm: ReadyArm) -> None:
         """Raise DoesNotFit unless another attempt has room, beside what others may still spend.
@@ -108,14 +118,21 @@ class Agents:
             totals = self._ledger.totals(scope)
             if totals.cap is None:
                 continue
-            promised = sum(
-                (attempt.caps.attempt_usd or 0) - attempt.own.committed
-                for attempt in self.live
-                if attempt.caps.attempt_usd and (scope == RUN or scope in attempt.scopes)
-            )
+            promised = sum(self._promised(number) for number in self._arms
+                           if scope == RUN or scope == f"arm:{number}")  # fmt: skip
             room = totals.cap - totals.committed - promised
             if room < wanted:
                 raise DoesNotFit(scope, wanted, room)
+
+    def _promised(self, arm: int) -> int:
+        """What the attempts of an arm that are under way, or about to begin, may still spend."""
+        setting = self._ready[arm].agent
+        cap = None if setting is None else setting.caps.attempt_usd
+        if cap is None:
+            return 0
+        live = [one for one in self.live if one.upstream is self._arms[arm].upstream]
+        beginning = max(0, self._state.arms[arm].in_flight - len(live))
+        return beginning * cap + sum(cap - attempt.own.committed for attempt in live)
 
     async def attempt(self, ticket: Ticket) -> bool:
         """Make one attempt; whether its slot is to be drawn again.
@@ -215,7 +232,7 @@ class Agents:
 
     def _draw_again(self, ticket: Ticket, attempt: Attempt, why: str) -> bool:
         """Whether the slot is drawn again; censored where that happened too often."""
-        self._state.failures["AgentNotStarted"] += 1
+        self._state.failed("AgentNotStarted", why)
         done = self._redraws[ticket.request] = self._redraws.get(ticket.request, 0) + 1
         last = done > MOST_REDRAWS
         self._store.put_failure(

@@ -18,6 +18,7 @@ from budgets.ledger import RUN, DoesNotFit, LedgerFault
 from orchestrator.engine.agents import Agents
 from orchestrator.engine.seeds import request_seed
 from orchestrator.engine.shared import Shared
+from orchestrator.engine.tail import Tail
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
 from orchestrator.plan.ready import ReadyArm
@@ -41,6 +42,7 @@ class Dispatch:
         self._agents = agents
         self._arms = shared.arms
         self._schedule = shared.schedule
+        self._tail = Tail(shared.schedule, shared.arms)
         self._store = shared.store
         self._ledger = shared.ledger
         self._state = shared.state
@@ -51,6 +53,8 @@ class Dispatch:
         self._short: dict[int, int] = {}
         """Arms that wait for money of their own budget, and what each needs in picodollars."""
         self._short_retries: list[Ticket] = []
+        self._aside: dict[int, list[Ticket]] = {}
+        """Arms whose server cannot be asked, and their planned requests that wait for it."""
         self._in_hand: int | None = None
         """The arm of what was taken up last, until the next is."""
 
@@ -84,7 +88,30 @@ class Dispatch:
         waiting = [draw.arm for draw in self._cold]
         waiting += [ticket.arm.number for _, _, ticket in self._retries]
         waiting += [ticket.arm.number for ticket in self._short_retries]
+        waiting += [number for number, tickets in self._aside.items() if tickets]
         return arm not in waiting and arm != self._in_hand
+
+    @property
+    def waits_for_a_server(self) -> bool:
+        """Whether an arm is aside until its server can be asked."""
+        return bool(self._aside)
+
+    def put_aside(self, arm: ReadyArm) -> None:
+        """Ask nothing of an arm until `take_back`: its server cannot be asked."""
+        self._aside.setdefault(arm.number, [])
+        self._schedule.pause_arm(arm.number)
+
+    def take_back(self, arm: ReadyArm) -> None:
+        """An arm's server can be asked again: what waited for it is due."""
+        for ticket in self._aside.pop(arm.number, []):
+            self.retry_at(0.0, ticket)
+        if arm.number not in self._short:
+            self._schedule.go_on(arm.number)
+
+    def wait_for_server(self, ticket: Ticket) -> None:
+        """A planned request without a reservation waits for its arm's server."""
+        self.put_aside(ticket.arm)
+        self._aside[ticket.arm.number].append(ticket)
 
     @property
     def next_retry(self) -> float | None:
@@ -110,14 +137,16 @@ class Dispatch:
     def _due_retry(self) -> Ticket | None:
         while self._retries and self._retries[0][0] <= time.monotonic():
             ticket = heapq.heappop(self._retries)[2]
-            if not ticket.arm.closed:
+            if ticket.arm.number in self._aside:
+                self._aside[ticket.arm.number].append(ticket)
+            elif not ticket.arm.closed:
                 return ticket
         return None
 
     def _next_draw(self) -> Draw | None:
         """The schedule's next draw whose prompt cache is warm, or that goes ahead to warm it."""
         while len(self._cold) < MOST_COLD:
-            draw = self._schedule.next()
+            draw = self._tail.next()
             if draw is None:
                 return None
             arm = self._arms[draw.arm]
@@ -216,7 +245,8 @@ class Dispatch:
                 fits = fits and not arm.meter.exhausted
             if fits or not self._state.arms[number].in_flight:
                 del self._short[number]
-                self._schedule.go_on(number)
+                if number not in self._aside:
+                    self._schedule.go_on(number)
                 retries, self._short_retries = self._short_retries, []
                 for ticket in retries:
                     self.retry_at(0.0, ticket)

@@ -10,10 +10,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
-from budgets.bounds import prompt_token_bound
 from budgets.concurrency import Concurrency
 from budgets.limits import Limiter
 from budgets.money import MoneyError, picodollars
@@ -23,22 +21,22 @@ from budgets.prices import PriceBook, Unpriced
 from budgets.profile import ProfileError
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems as problem_sets
-from orchestrator.plan.agents import AgentSetting, agents_at_once, one_slot_each, setting_of
+from orchestrator.plan.addresses import urls_of
+from orchestrator.plan.agents import AgentSetting, one_slot_each, setting_of
+from orchestrator.plan.fleet import Fleet, Launch, launch_of, open_fleet
 from orchestrator.plan.openfiles import connections_allowed
-from orchestrator.plan.ready import ReadyArm, other_price
 from orchestrator.plan.request import (
     askable,
     chat_where_needed,
     refuse_raw_prompts,
-    requests_per_draw,
 )
 from orchestrator.plan.study import Arm, Study
 from orchestrator.plan.typed import NOWHERE, Asked, Typed, asked_by, check_price, refuse_cheap_hours
 from orchestrator.tasks import Problem, SamplingDefaults, Task, TaskError
-from providers.affinity import CacheWarmer
 from providers.batch.exchange import Exchange
 from providers.batch.lane import BatchLane
 from providers.errors import Overloaded, ProviderConfigError, ProviderError, RateLimited
+from providers.fleet.admission import FleetLimiter
 from providers.registry import make_batches, make_provider
 from providers.sample import Provider, SampleRequest
 from providers.transport import Timeouts
@@ -67,7 +65,16 @@ class Endpoint:
     model: str
     bundled: bool
     usd_per_hour: int
-    """Picodollars an hour for the whole server; 0: not paid by the hour."""
+    """Picodollars an hour for one server, with all its GPUs; 0: not paid by the hour."""
+    servers: str = ""
+    """A file of addresses."""
+    launch: Launch | None = None
+    """Servers that are started here; None: none are."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether a session starts and ends its servers."""
+        return self.bundled or self.launch is not None
 
 
 @dataclass(slots=True)
@@ -80,18 +87,22 @@ class PreparedArm:
     endpoint: Endpoint
     price: Price | None
     base: SampleRequest
-    limiter: Limiter
+    limiter: Limiter | FleetLimiter
     verifier: Verifier
     asked: Asked = NOWHERE
     provider: Provider | None = None
-    """None for the bundled model until its server runs."""
+    """None for servers of ours until they run."""
+    fleet: Fleet | None = None
+    """Its servers where there may be several."""
     batches: tuple[BatchLane, Exchange] | None = None
     """The batch API, and what to close after it."""
     agent: AgentSetting | None = None
 
     async def aclose(self) -> None:
         """Close whatever was opened to the arm's provider."""
-        if self.provider is not None:
+        if self.fleet is not None:
+            await self.fleet.aclose()
+        elif self.provider is not None:
             await self.provider.aclose()
         if self.batches is not None:
             await self.batches[1].aclose()
@@ -123,7 +134,7 @@ async def prepare(study: Study, typed: Typed) -> Prepared:
     limiters: dict[Endpoint, Limiter] = {}
     try:
         for spec in study.arms:
-            arms.append(_prepare_arm(spec, study, book, limiters, notes, typed.trust))
+            arms.append(_prepare_arm(spec, study, book, limiters, notes, typed))
         _settle_keys_and_prices(arms, study, book, notes, typed)
         for arm in arms:
             if arm.spec.batch:
@@ -132,23 +143,42 @@ async def prepare(study: Study, typed: Typed) -> Prepared:
         _refuse_shared_time(arms)
         for arm in arms:
             await _start_verifier(arm.verifier)
-            if not arm.endpoint.bundled:
-                arm.provider = open_provider(arm, study)
-                capabilities = arm.provider.capabilities
-                refuse_raw_prompts(arm.spec, arm.problems, capabilities)
-                arm.base = askable(arm.base, capabilities, notes)
-                await _check_model(arm)
+            if not arm.endpoint.ours:
+                await _open(arm, arms, study, typed, notes)
     except BaseException:
         await close(arms)
         raise
     return Prepared(study, arms, book, cap, notes)
 
 
+async def _open(
+    arm: PreparedArm, arms: list[PreparedArm], study: Study, typed: Typed, notes: list[str]
+) -> None:
+    """Reach the arm's server or servers, and see that they have the model; raises ConfigError."""
+    try:
+        urls = urls_of(arm.spec)
+    except ProviderConfigError as error:
+        raise ConfigError(f"{error}.") from None
+    if urls:
+        others = (one.fleet for one in arms if one.fleet and one.endpoint == arm.endpoint)
+        arm.fleet = next(others, None) or await open_fleet(
+            arm.spec, arm.endpoint.model, typed, study.timeout_s,
+            lambda: make_limiter(study, arm.endpoint, notes), urls, notes,
+        )  # fmt: skip
+        arm.provider, arm.limiter = arm.fleet.provider, arm.fleet.limiter
+    else:
+        arm.provider = open_provider(arm, study)
+    refuse_raw_prompts(arm.spec, arm.problems, arm.provider.capabilities)
+    arm.base = askable(arm.base, arm.provider.capabilities, notes)
+    if not urls:
+        await _check_model(arm)
+
+
 def _settle_keys_and_prices(
     arms: list[PreparedArm], study: Study, book: PriceBook, notes: list[str], typed: Typed
 ) -> None:
     """Decide which key goes where before anything is asked; raises ConfigError."""
-    remote = [arm for arm in arms if not arm.endpoint.bundled]
+    remote = [arm for arm in arms if not arm.endpoint.ours]
     for arm, asked in zip(remote, asked_by([arm.spec for arm in remote], typed), strict=True):
         arm.asked = asked
         refuse_cheap_hours(arm.spec, asked.host, typed)
@@ -194,15 +224,15 @@ def _prepare_arm(
     book: PriceBook,
     limiters: dict[Endpoint, Limiter],
     notes: list[str],
-    trust: bool,
+    typed: Typed,
 ) -> PreparedArm:
     if spec.budget:
         amount(spec.budget, "an arm's budget")
-    agent = setting_of(spec, trust=trust)
+    agent = setting_of(spec, trust=typed.trust)
     spec = chat_where_needed(spec, spec.model, notes) if agent is None else one_slot_each(spec)
-    task = problem_sets.load(spec, study, trust=trust)
+    task = problem_sets.load(spec, study, trust=typed.trust)
     problems = problem_sets.select(task, spec, study)
-    bundled = spec.provider == "local" and not spec.model and not spec.base_url
+    bundled = spec.provider == "local" and not (spec.model or spec.base_url or spec.servers)
     model = spec.model
     if bundled:
         from providers.tiny import MODEL_ID
@@ -216,9 +246,17 @@ def _prepare_arm(
         )
     if not spec.samples:
         spec = replace_arm(spec, samples=BUNDLED_SAMPLES if bundled else DEFAULT_SAMPLES)
+    try:
+        launch = launch_of(spec, typed)
+    except ProviderConfigError as error:
+        raise ConfigError(f"{error}.") from None
+    if launch is not None:
+        spec = replace_arm(spec, gpus=launch.gpus_each)
     price, per_hour = _price(spec, model, book)
     base = sampling(spec, task.defaults, model)
-    endpoint = Endpoint(spec.provider, spec.base_url, model, bundled, per_hour)
+    endpoint = Endpoint(
+        spec.provider, spec.base_url, model, bundled, per_hour, spec.servers, launch
+    )
     if endpoint not in limiters:
         limiters[endpoint] = make_limiter(study, endpoint, notes)
     try:
@@ -396,55 +434,3 @@ def make_limiter(study: Study, endpoint: Endpoint, notes: list[str]) -> Limiter:
         raise ConfigError(f"--limits: {error}.") from None
     except ValueError as error:
         raise ConfigError(f"--max-concurrent: {error}.") from None
-
-
-def ready(prepared: Prepared) -> list[ReadyArm]:
-    """The arms as the engine uses them, once every provider is open."""
-    keys: dict[str, int] = {}
-    arms: list[ReadyArm] = []
-    for number, arm in enumerate(prepared.arms):
-        assert arm.provider is not None
-        keys[arm.key] = keys.get(arm.key, 0) + 1
-        key = arm.key if keys[arm.key] == 1 else f"{arm.key}#{keys[arm.key]}"
-        priced = (arm.endpoint.model, arm.spec.provider, datetime.now(UTC))
-        arms.append(
-            ReadyArm(
-                number=number,
-                key=key,
-                spec=arm.spec,
-                model=arm.endpoint.model,
-                problems=arm.problems,
-                provider=arm.provider,
-                limiter=arm.limiter if arm.agent is None else agents_at_once(prepared.study),
-                agent=arm.agent,
-                verifier=arm.verifier,
-                price=arm.price,
-                price_stated=prepared.book.stated(*priced) is not None,
-                other_price=partial(other_price, prepared.book, *priced),
-                meter=None,
-                warmer=CacheWarmer(
-                    # All requests of a batch run at once: none can go ahead.
-                    enabled=arm.price is not None
-                    and arm.batches is None
-                    and arm.agent is None
-                    and arm.provider.capabilities.prompt_cache != "none"
-                ),
-                base=arm.base,
-                n_per_request=requests_per_draw(
-                    arm.spec, arm.provider.capabilities, priced=arm.price is not None
-                ),
-                prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
-                prompt_known=[False] * len(arm.problems),
-                scopes=(f"arm:{number}",),
-                lane=None if arm.batches is None else arm.batches[0],
-            )
-        )
-    return arms
-
-
-def prompt_bound(problem: Problem) -> int:
-    """The most prompt tokens that one request for this problem can be billed for."""
-    if problem.prompt is not None:
-        return prompt_token_bound([problem.prompt])
-    messages = problem.messages or ()
-    return prompt_token_bound([message["content"] for message in messages], len(messages))

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 
+from budgets.bounds import prompt_token_bound
 from budgets.limits import Limiter
-from budgets.meter import TimeMeter
+from budgets.meter import Meter
 from budgets.price import Price
 from budgets.prices import PriceBook
-from orchestrator.plan.agents import AgentSetting
+from orchestrator.plan.agents import AgentSetting, agents_at_once
+from orchestrator.plan.prepare import Prepared
+from orchestrator.plan.request import requests_per_draw
 from orchestrator.plan.study import Arm
 from orchestrator.tasks.base import Problem
 from providers.affinity import CacheWarmer
 from providers.batch.lane import BatchLane
+from providers.fleet.admission import FleetLimiter
 from providers.sample import Provider, SampleRequest
 from verifiers.verdict import Verifier
 
@@ -30,11 +35,11 @@ class ReadyArm:
     model: str
     problems: list[Problem]
     provider: Provider
-    limiter: Limiter
+    limiter: Limiter | FleetLimiter
     verifier: Verifier
     price: Price | None
     """None where the server is paid by the hour, or costs nothing."""
-    meter: TimeMeter | None
+    meter: Meter | None
     warmer: CacheWarmer
     """Lets the first attempt at a prompt go ahead where cached prompts are billed less."""
     base: SampleRequest
@@ -47,6 +52,8 @@ class ReadyArm:
     n_limit: int = 0
     """The most choices per request of a server that was seen to ignore n; 0: as asked."""
     scopes: tuple[str, ...] = ()
+    usd_per_hour: int = 0
+    """Picodollars an hour for the whole server; 0: not paid by the hour."""
     lane: BatchLane | None = None
     """The provider's batch API, through which the arm is bought; None: request by request."""
     agent: AgentSetting | None = None
@@ -82,14 +89,20 @@ class ReadyArm:
         bound = self.prompt_bounds[problem]
         worst = self._worst.get((bound, n))
         if worst is None:
-            worst = self._worst[bound, n] = self.price.worst(
-                prompt_tokens=bound,
-                output_tokens=self.base.max_tokens,
-                n=n,
-                batch=self.batch,
-                cache_write=self.provider.capabilities.prompt_cache == "explicit",
-            )
+            worst = self._worst[bound, n] = self.cost_of(bound, self.base.max_tokens, n)
         return worst
+
+    def cost_of(self, prompt_tokens: int, output_tokens: int, n: int) -> int:
+        """Picodollars of one request of n choices so long, at the dearest rates in force."""
+        if self.price is None:
+            return 0
+        return self.price.worst(
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            n=n,
+            batch=self.batch,
+            cache_write=self.provider.capabilities.prompt_cache == "explicit",
+        )
 
 
 def other_price(
@@ -103,3 +116,56 @@ def other_price(
     if stated is not None or book.stated(asked, provider, on) is not None:
         return stated
     return book.listed(answered, provider, on)
+
+
+def ready(prepared: Prepared) -> list[ReadyArm]:
+    """The arms as the engine uses them, once every provider is open."""
+    keys: dict[str, int] = {}
+    arms: list[ReadyArm] = []
+    for number, arm in enumerate(prepared.arms):
+        assert arm.provider is not None
+        keys[arm.key] = keys.get(arm.key, 0) + 1
+        key = arm.key if keys[arm.key] == 1 else f"{arm.key}#{keys[arm.key]}"
+        priced = (arm.endpoint.model, arm.spec.provider, datetime.now(UTC))
+        arms.append(
+            ReadyArm(
+                number=number,
+                key=key,
+                spec=arm.spec,
+                model=arm.endpoint.model,
+                problems=arm.problems,
+                provider=arm.provider,
+                limiter=arm.limiter if arm.agent is None else agents_at_once(prepared.study),
+                agent=arm.agent,
+                verifier=arm.verifier,
+                price=arm.price,
+                price_stated=prepared.book.stated(*priced) is not None,
+                other_price=partial(other_price, prepared.book, *priced),
+                meter=None,
+                warmer=CacheWarmer(
+                    # All requests of a batch run at once: none can go ahead.
+                    enabled=arm.price is not None
+                    and arm.batches is None
+                    and arm.agent is None
+                    and arm.provider.capabilities.prompt_cache != "none"
+                ),
+                base=arm.base,
+                n_per_request=requests_per_draw(
+                    arm.spec, arm.provider.capabilities, priced=arm.price is not None
+                ),
+                prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
+                prompt_known=[False] * len(arm.problems),
+                scopes=(f"arm:{number}",),
+                usd_per_hour=arm.endpoint.usd_per_hour,
+                lane=None if arm.batches is None else arm.batches[0],
+            )
+        )
+    return arms
+
+
+def prompt_bound(problem: Problem) -> int:
+    """The most prompt tokens that one request for this problem can be billed for."""
+    if problem.prompt is not None:
+        return prompt_token_bound([problem.prompt])
+    messages = problem.messages or ()
+    return prompt_token_bound([message["content"] for message in messages], len(messages))

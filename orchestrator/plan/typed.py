@@ -17,6 +17,7 @@ from budgets.price import Price
 from budgets.prices import PriceBook
 from budgets.undercut import Undercut, undercut
 from orchestrator.errors import ConfigError
+from orchestrator.plan.addresses import urls_of
 from orchestrator.plan.study import Arm
 from providers.bindings import Binding, Host, bound_variable, for_the_one_host, refuse_idle
 from providers.errors import ProviderConfigError
@@ -38,6 +39,11 @@ class Typed(NamedTuple):
     gpu_hour: bool = False
     trust: bool = False
     """To judge without a sandbox."""
+    vllm: str = ""
+    """--vllm: a program to run."""
+    server_args: tuple[str, ...] = ()
+    """--server-arg: what launched servers are given, some of which load code."""
+    lease_s: float = 0.0
 
 
 class Asked(NamedTuple):
@@ -60,21 +66,33 @@ def asked_by(arms: list[Arm], typed: Typed) -> list[Asked]:
     Arms of the bundled model are to be left out by the caller: their server needs no key.
     """
     try:
-        found = [host_of(arm.provider, arm.base_url or None, os.environ) for arm in arms]
-        hosts = {place[0]: place[1] or typed.base_url for place in found if place}
+        places = [_addresses(arm) for arm in arms]
+        all_found = [
+            [host_of(arm.provider, address, os.environ) for address in addresses]
+            for arm, addresses in zip(arms, places, strict=True)
+        ]
+        hosts = {
+            place[0]: place[1] or typed.base_url for found in all_found for place in found if place
+        }
         refuse_idle(typed.keys, hosts)
         alone = for_the_one_host(typed.keys, hosts, all(hosts.values()))
         asked = []
-        for arm, place in zip(arms, found, strict=True):
-            host = None if place is None else place[0]
+        for arm, addresses, found in zip(arms, places, all_found, strict=True):
+            # Servers of a fleet are alike; each gets its own host's key when it is opened.
+            host = None if found[0] is None else found[0][0]
             bound = bound_variable(typed.keys, host) or alone
             variable = key_variable(
-                arm.provider, base_url=arm.base_url or None, api_key_env=bound, environ=os.environ
+                arm.provider, base_url=addresses[0], api_key_env=bound, environ=os.environ
             )
             asked.append(Asked(host, bound, variable))
     except ProviderConfigError as error:
         raise ConfigError(f"{error}.") from None
     return asked
+
+
+def _addresses(arm: Arm) -> list[str | None]:
+    """Where the arm's requests may go; None: the provider's own address."""
+    return [str(url) for url in urls_of(arm)] or [arm.base_url or None]
 
 
 def refuse_cheap_hours(arm: Arm, host: Host | None, typed: Typed) -> None:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.analysis.compare import Difference, paired_difference, unpaired_difference
+from orchestrator.analysis.compare import (
+    Contrast,
+    Difference,
+    corrected,
+    gaps_between,
+    paired_contrast,
+    unpaired_contrast,
+)
 from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.forecast import ForecastRefused, forecast_coverage
 from orchestrator.analysis.grid import points_to
@@ -18,14 +25,22 @@ from orchestrator.report.data import ArmReport, CoveragePoint, FitLine, Forecast
 
 
 def with_curve(arm: ArmReport, ks: Sequence[int] | None = None) -> ArmReport:
-    """`arm` with its coverage at `ks` (1, 2, 5, ... by default), without money."""
+    """`arm` with its coverage at `ks` (1, 2, 5, ... by default), and what those cost afresh."""
     if not arm.n or not min(arm.n):
         return replace(arm, notes=(*arm.notes, "no coverage yet: some problem has no attempt"))
     wanted = points_to(min(arm.n)) if ks is None else list(ks)
     curve = coverage_curve(arm.n, arm.c, wanted)
     columns = (curve.mean, curve.low, curve.high, curve.low_like, curve.high_like)
     points = tuple(
-        CoveragePoint(k, mean, low, high, low_like, high_like)
+        CoveragePoint(
+            k,
+            mean,
+            low,
+            high,
+            low_like,
+            high_like,
+            at_k=None if arm.fresh is None else arm.fresh.usd_at_k(k),
+        )
         for k, mean, low, high, low_like, high_like in zip(
             wanted, *(column.tolist() for column in columns), strict=True
         )
@@ -91,17 +106,21 @@ class Compared:
 def compared(arms: Sequence[ArmReport]) -> list[Compared]:
     """For each pair of arms on one task, whether their coverage differs at a k both have.
 
-    Paired where they share their problems, else unpaired.
+    Paired where they share their problems, else unpaired; corrected for being several pairs.
     """
-    pairs = []
+    pairs: list[tuple[ArmReport, ArmReport, int, Contrast]] = []
     for i, first in enumerate(arms):
         for second in arms[i + 1 :]:
             if first.task == second.task and first.points and second.points:
                 k = min(first.points[-1].k, second.points[-1].k)
-                found = difference(first, second, k, k)
-                if found is not None:
-                    pairs.append(Compared(first, second, k, found))
-    return pairs
+                contrast = contrast_at(first, second, k, k)
+                if contrast is not None:
+                    pairs.append((first, second, k, contrast))
+    found = corrected([contrast for *_, contrast in pairs])
+    return [
+        Compared(first, second, k, one)
+        for (first, second, k, _), one in zip(pairs, found, strict=True)
+    ]
 
 
 def comparisons(arms: Sequence[ArmReport]) -> tuple[str, ...]:
@@ -109,23 +128,22 @@ def comparisons(arms: Sequence[ArmReport]) -> tuple[str, ...]:
     return tuple(one.sentence for one in compared(arms))
 
 
-def difference(
+def contrast_at(
     first: ArmReport, second: ArmReport, k_first: int, k_second: int
-) -> Difference | None:
+) -> Contrast | None:
     """Coverage of `first` at k_first minus `second` at k_second; None if either lacks it."""
     shared = sorted(set(first.problem_ids) & set(second.problem_ids))
-    uniform = first.uniform and second.uniform
-    if uniform and len(shared) > 1:
+    if first.uniform and second.uniform and len(shared) > 1:
         sides = [counts_of(arm, shared) for arm in (first, second)]
         if min(sides[0][0]) >= k_first and min(sides[1][0]) >= k_second:
-            return paired_difference(sides[0], sides[1], (k_first, k_second))
+            return paired_contrast(gaps_between(sides[0], sides[1], (k_first, k_second)))
     ends = []
     for arm, k in ((first, k_first), (second, k_second)):
         point = next((point for point in arm.points if point.k == k), None)
         if point is None:
             return None
         ends.append((point.mean, point.low_like, point.high_like))
-    return unpaired_difference(ends[0], ends[1], min(first.problems, second.problems))
+    return unpaired_contrast(ends[0], ends[1], min(first.problems, second.problems))
 
 
 def counts_of(arm: ArmReport, ids: Sequence[str]) -> tuple[list[int], list[int]]:

@@ -43,6 +43,7 @@ def _row(arm: ArmReport) -> dict[str, Any]:
         "estimator": arm.estimated_by,
         "verifier": arm.verifier,
         "problems": arm.problems,
+        "asked": arm.asked,
         "samples": arm.samples,
         "censored": arm.censored,
         "infra_errors": arm.infra_errors,
@@ -64,6 +65,10 @@ def _row(arm: ArmReport) -> dict[str, Any]:
                 "flops": point.flops,
             }
             for point in arm.points
+        ],
+        "refusals": [
+            {"kind": one.kind, "count": one.count, "said": one.said, "to_do": one.to_do}
+            for one in arm.refusals
         ],
         "other_verifiers": [_other(one) for one in arm.others],
         "notes": list(arm.notes),
@@ -111,7 +116,7 @@ def print_arms(console: Console, arms: Sequence[ArmReport]) -> None:
     for row in arms:
         table = Table(
             title=Text(
-                visible(f"{row.model} ({row.provider}) on {row.task}, policy {row.policy}"),
+                visible(_title(row)),
                 style="table.title",
             ),
             box=box.SIMPLE_HEAD,
@@ -134,6 +139,11 @@ def print_arms(console: Console, arms: Sequence[ArmReport]) -> None:
             console.print(f"  note: {visible(note)}", highlight=False, markup=False)
 
 
+def _title(row: ArmReport) -> str:
+    partly = f"; {row.asked} of {row.problems} problems" if 0 < row.asked < row.problems else ""
+    return f"{row.label} ({row.provider}) on {row.task}, policy {row.policy}{partly}"
+
+
 def _caption(row: ArmReport) -> str:
     per_solved = row.usd_per_solved
     how = f"at the prices of {row.repriced_on}" if row.repriced_on else "spent"
@@ -151,7 +161,8 @@ def _caption(row: ArmReport) -> str:
     )
     if row.censored or row.infra_errors:
         text += (
-            f" {row.censored} samples timed out and {row.infra_errors} could not be bought or "
+            f" {row.censored} samples were cut (timed out, broken off by the server, or by a "
+            f"budget) and {row.infra_errors} could not be bought or "
             "judged: the lower bound counts them as wrong."
         )
     return text

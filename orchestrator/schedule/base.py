@@ -9,7 +9,7 @@ a cap that cuts the run cuts all arms alike.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +38,16 @@ class ArmPlan:
     """For policies that shuffle."""
     planned: Sequence[int]
     """Per problem, the first slot that is not planned yet: not 0 in a resumed run."""
+    fitting: Callable[[Sequence[int]], int] | None = None
+    """Attempts that the money left buys at each of these problems, as `round_n` says."""
+
+    def round_n(self, problems: Sequence[int]) -> int:
+        """Attempts per request for a round over `problems`, so that the money completes it.
+
+        0: give out nothing until something comes back, then ask again.
+        """
+        fits = self.n_per_request if self.fitting is None else self.fitting(problems)
+        return min(fits, self.n_per_request)
 
 
 class Policy(Protocol):
@@ -91,6 +101,21 @@ class Schedule:
             if self._policies[arm].done:
                 self._open.discard(arm)
         return None
+
+    def left(self, arm: int) -> int | None:
+        """Slots of an arm not given out; None where what comes next depends on outcomes."""
+        left: int | None = getattr(self._policies[arm], "left", None)
+        if left is None:
+            return None
+        return left + sum(draw.n for draw in self._returned if draw.arm == arm)
+
+    def rest(self, arm: int) -> list[Draw]:
+        """Take all that is left of an arm; what is not asked now is to be given back."""
+        draws = [draw for draw in self._returned if draw.arm == arm]
+        self._returned = deque(draw for draw in self._returned if draw.arm != arm)
+        while (draw := self._policies[arm].next()) is not None:
+            draws.append(draw)
+        return draws
 
     def give_back(self, draw: Draw) -> None:
         """Slots that were given out and not planned: the next draws begin with them."""

@@ -1,6 +1,7 @@
 """`uniform`: the same number of attempts for every problem, breadth first, in whole rounds.
 
-A round gives every problem the next `n_per_request` slots.
+A round gives every problem the next `n_per_request` slots, fewer where the money would not
+complete it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ class Uniform:
     def progress(self) -> float:
         return self._given / (self._plan.problems * self._plan.samples)
 
+    @property
+    def left(self) -> int:
+        """Slots that were not given out; their order is free, since no outcome decides on them."""
+        return self._plan.problems * self._plan.samples - self._given
+
     def next(self) -> Draw | None:
         plan = self._plan
         while not self.done:
@@ -33,7 +39,11 @@ class Uniform:
                 if lowest >= plan.samples:
                     self.done = True
                     return None
-                self._target = min(lowest + plan.n_per_request, plan.samples)
+                behind = [p for p, point in enumerate(self._points) if point == lowest]
+                n = plan.round_n(behind)
+                if not n:
+                    return None
+                self._target = min(lowest + n, plan.samples)
                 self._problem = 0
             point = self._points[self._problem]
             if point < self._target:

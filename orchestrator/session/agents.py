@@ -19,6 +19,7 @@ from orchestrator.plan.prepare import Prepared, PreparedArm
 from orchestrator.store.attempts import StoreBook, end_cut_off
 from orchestrator.store.reader import RunReader
 from providers.errors import ProviderConfigError
+from providers.fleet.admission import FleetLimiter
 from providers.gateway.server import Gateway
 from providers.gateway.upstream import Upstream
 from providers.registry import make_door
@@ -88,6 +89,11 @@ def trees_of(arm: PreparedArm) -> Mapping[str, bytes]:
 
 def _upstream(prepared: Prepared, arm: PreparedArm, bundled_url: str) -> Upstream:
     url = bundled_url if arm.endpoint.bundled else arm.endpoint.base_url
+    if isinstance(arm.limiter, FleetLimiter):
+        raise ConfigError(
+            "An agent's calls go to one server, and this arm has several; give one --base-url, and "
+            "neither --servers nor --launch."
+        )
     try:
         door = make_door(
             arm.spec.provider,

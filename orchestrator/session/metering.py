@@ -14,12 +14,15 @@ from typing import TypeVar
 
 from budgets.clock import mark
 from budgets.ledger import RUN, DoesNotFit, Ledger, LedgerFault
-from budgets.meter import TimeMeter, count_gaps
+from budgets.meter import Meter, TimeMeter, count_gaps
+from budgets.meters import FleetMeter
 from budgets.money import usd
 from orchestrator import errors
 from orchestrator.engine.engine import METER_TICK_S, near_the_end
 from orchestrator.errors import OrchError, RunFault
+from orchestrator.plan.fleet import Fleet
 from orchestrator.plan.prepare import Endpoint, Prepared
+from providers.fleet.guard import Order
 
 T = TypeVar("T")
 
@@ -37,7 +40,7 @@ class BudgetTooSmall(OrchError):
 class Meters:
     """The meters of a session's servers."""
 
-    running: dict[Endpoint, TimeMeter] = field(default_factory=dict)
+    running: dict[Endpoint, Meter] = field(default_factory=dict)
     unpaid: list[int] = field(default_factory=list)
     """Arms whose own budget does not pay for their server's start: they stay closed."""
 
@@ -46,7 +49,7 @@ class Meters:
         for meter in self.running.values():
             meter.stop()
 
-    def needs(self, bundled: bool, gone: TimeMeter) -> bool:
+    def needs(self, bundled: bool, gone: Meter) -> bool:
         """Whether a meter other than `gone` still counts such a server."""
         return any(
             endpoint.bundled == bundled and meter is not gone and meter.running
@@ -67,12 +70,9 @@ def start_meters(prepared: Prepared, ledger: Ledger) -> Meters:
             continue
         users = [i for i, arm in enumerate(prepared.arms) if arm.endpoint == endpoint]
         scopes = (f"arm:{users[0]}",) if len(users) == 1 else (f"server:{users[0]}",)
-        meter = TimeMeter(
-            ledger, endpoint.usd_per_hour, scopes, drain_s=DRAIN_S, note=endpoint.model,
-            borrowed=not endpoint.bundled,
-        )  # fmt: skip
+        fleet = next(arm.fleet for arm in prepared.arms if arm.endpoint == endpoint)
         try:
-            meter.start()
+            meter = _start(endpoint, fleet, ledger, scopes)
         except DoesNotFit as miss:
             if miss.scope != RUN and len(users) < len(prepared.arms):
                 meters.unpaid += users
@@ -85,6 +85,35 @@ def start_meters(prepared: Prepared, ledger: Ledger) -> Meters:
             raise RunFault(str(fault)) from None
         meters.running[endpoint] = meter
     return meters
+
+
+def _start(
+    endpoint: Endpoint, fleet: Fleet | None, ledger: Ledger, scopes: tuple[str, ...]
+) -> Meter:
+    """Raises DoesNotFit, LedgerFault."""
+    if endpoint.launch is not None:
+        # Each server's time begins with its launch; the first must fit.
+        order = Order((), endpoint.launch.lease_s)
+        launched = FleetMeter(
+            ledger, endpoint.usd_per_hour, scopes, drain_s=DRAIN_S, end_s=order.drain_s
+        )
+        launched.try_open()
+        return launched
+    if fleet is not None:
+        several = FleetMeter(ledger, endpoint.usd_per_hour, scopes, drain_s=DRAIN_S, borrowed=True)
+        try:
+            for server in fleet.provider.open_servers():
+                several.open(server.name)
+        except DoesNotFit:
+            several.stop()
+            raise
+        return several
+    meter = TimeMeter(
+        ledger, endpoint.usd_per_hour, scopes, drain_s=DRAIN_S, note=endpoint.model,
+        borrowed=not endpoint.bundled,
+    )  # fmt: skip
+    meter.start()
+    return meter
 
 
 def unwatched(ledger: Ledger, directory: Path) -> list[str]:
@@ -103,7 +132,7 @@ def unwatched(ledger: Ledger, directory: Path) -> list[str]:
     ]
 
 
-async def tick(meters: list[TimeMeter]) -> None:
+async def tick(meters: list[Meter]) -> None:
     """Keep the meters paid, from before a server starts until it is given up."""
     while True:
         for meter in meters:
@@ -111,7 +140,7 @@ async def tick(meters: list[TimeMeter]) -> None:
         await asyncio.sleep(METER_TICK_S)
 
 
-async def while_paid(start: asyncio.Task[T], meters: list[TimeMeter]) -> T:
+async def while_paid(start: asyncio.Task[T], meters: list[Meter]) -> T:
     """A server that is starting; ended where its money ends before it is up."""
     try:
         while not start.done():

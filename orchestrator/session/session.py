@@ -13,25 +13,31 @@ import json
 import signal
 import time
 from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from budgets.ledger import Ledger
-from budgets.meter import TimeMeter
+from budgets.meter import Meter
+from budgets.money import usd
 from orchestrator import errors
 from orchestrator.engine.control import Control
 from orchestrator.engine.counters import RunState, arm_counts
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.judging import Judging
+from orchestrator.engine.rounds import Rounds
 from orchestrator.engine.shared import Shared
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
-from orchestrator.plan.prepare import Prepared, amount, open_provider, ready
-from orchestrator.plan.ready import ReadyArm
+from orchestrator.plan.names import arm_names
+from orchestrator.plan.prepare import Prepared, amount, open_provider
+from orchestrator.plan.ready import ReadyArm, ready
 from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
 from orchestrator.session.agents import open_agents
+from orchestrator.session.fleets import Fleets, end_leftovers, resolve_ended
 from orchestrator.session.gc_pace import collecting_seldom
 from orchestrator.session.interrupts import Interrupts
 from orchestrator.session.metering import (
@@ -50,6 +56,7 @@ from orchestrator.session.speed import session_document
 from orchestrator.session.stamps import set_aside_other_versions
 from orchestrator.session.watch import Watch
 from orchestrator.store.reader import RunReader
+from orchestrator.store.refusals import Refusal
 from orchestrator.store.store import RunStore
 from verifiers.dedupe import Deduplicating
 from verifiers.sandbox.limits import default_jobs
@@ -75,6 +82,8 @@ class Ending:
     exit_code: int
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    """What servers refused or broke off in this session, the commonest first."""
     cause: BaseException | None = None
     """What escaped every rule, where a fault of orch itself ended the session."""
 
@@ -122,6 +131,7 @@ async def _session(
 ) -> Ending:
     if options.resume:
         refuse_unresumable(options.directory, prepared)
+        prepared.notes.extend(await asyncio.to_thread(end_leftovers, options.directory))
     store = await stack.enter_async_context(
         open_store(
             prepared,
@@ -134,6 +144,7 @@ async def _session(
         aside = await set_aside_other_versions(prepared.arms, store, options.directory)
         prepared.notes.extend(aside)
     ledger = Ledger.open(store, _caps(prepared))
+    resolve_ended(ledger)
     prepared.notes.extend(unwatched(ledger, options.directory))
     state = RunState([], notes=list(prepared.notes))
     watch = Watch(options.directory, store, state.notes)
@@ -144,17 +155,18 @@ async def _session(
     ticking = asyncio.create_task(tick(list(meters.running.values())))
     stack.callback(ticking.cancel)
     children = await _start_servers(prepared, options, stack, meters)
-    arms = ready(prepared)
+    fleets = Fleets(prepared, options.directory, meters, state)
+    stack.push_async_callback(fleets.stop)
+    await while_paid(asyncio.create_task(fleets.start()), list(meters.running.values()))
+    arms, names = ready(prepared), arm_names(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
         arm.meter = meters.running.get(spec.endpoint)
-        label = f"{arm.model} on {arm.spec.task}"
-        state.arms.append(arm_counts(label, arm.spec.samples, len(arm.problems)))
-    held = {item.reservation for item in ledger.uncertain()}
-    schedule, rest = _plan(prepared, options, store, arms, state, held)
+        state.arms.append(arm_counts(names[arm.number], arm.spec.samples, len(arm.problems)))
+    schedule, rest = _plan(prepared, options, store, ledger, arms, state)
     await store.durable()
     watches: list[asyncio.Task[None]] = []
 
-    async def let_go(meter: TimeMeter) -> None:
+    async def let_go(meter: Meter) -> None:
         """The server of one meter is needed no more, though the run goes on."""
         endpoint = next(place for place, one in meters.running.items() if one is meter)
         if endpoint.bundled and not meters.needs(True, meter):
@@ -162,6 +174,7 @@ async def _session(
                 task.cancel()
             for child in children:
                 await child.stop(grace_s(meters))
+        await fleets.let_go(endpoint)
         meter.stop()
 
     shared = Shared(arms, schedule, store, ledger, state, Control(state))
@@ -171,7 +184,8 @@ async def _session(
         shared,
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
         unfinished=rest.unfinished, batches=rest.batches,
-        judge_jobs=prepared.study.judge_jobs or default_jobs(), let_go=let_go, agents=agents,
+        judge_jobs=prepared.study.judge_jobs or default_jobs(),
+        server_patience_s=prepared.study.server_patience, let_go=let_go, agents=agents,
     )  # fmt: skip
     for number in meters.unpaid:
         engine.close_arm(arms[number])
@@ -181,7 +195,10 @@ async def _session(
     store.checkpoint()
     watch.follow(engine.stop)
     watches += [asyncio.create_task(_watch(child, engine)) for child in children]
-    progress = Progress(state, ledger, arms, options.display, options.console)
+    fleets.watch(engine.stop)
+    progress = Progress(
+        state, ledger, arms, options.display, options.console, engine.outages.sentence
+    )
     shown = asyncio.create_task(progress.show())
     stack.enter_context(collecting_seldom())
     try:
@@ -191,6 +208,7 @@ async def _session(
             task.cancel()
         for child in children:
             await child.stop(grace_s(meters))
+        await fleets.stop()
         meters.stop()
         state.phase = "judging what is left"
         await leftovers
@@ -224,7 +242,8 @@ async def _start_servers(
     meters: Meters,
 ) -> list[Child]:
     """Start the bundled model's server where an arm needs it, and open its provider."""
-    users = [number for number, arm in enumerate(prepared.arms) if arm.endpoint.bundled]
+    places = [arm.endpoint for arm in prepared.arms]
+    users = [n for n, place in enumerate(places) if place.bundled and place.launch is None]
     bundled = [prepared.arms[number] for number in users]
     if users and set(users) <= set(meters.unpaid):
         for arm in bundled:
@@ -260,9 +279,9 @@ def _plan(
     prepared: Prepared,
     options: RunOptions,
     store: RunStore,
+    ledger: Ledger,
     arms: list[ReadyArm],
     state: RunState,
-    held: set[int],
 ) -> tuple[Schedule, Owed]:
     """The schedule and what is owed; a new run's study and problems are appended to the store."""
     rest = Owed([[0] * len(arm.problems) for arm in arms], [], [], [], [])
@@ -272,13 +291,14 @@ def _plan(
             if stored:
                 # What may change on resume (more samples, another budget) is the study from now on.
                 write_study(options.directory, prepared)
-                rest = owed(reader, arms, held)
+                rest = owed(reader, arms, {item.reservation for item in ledger.uncertain()})
                 recount(reader, arms, state)
     else:
         stored = False
     if not stored:
         _put_study(prepared, store, arms)
     _put_arms(prepared, store, arms)
+    rounds = Rounds(arms, ledger, state)
     policies = [
         make_policy(
             arm.spec.policy,
@@ -289,6 +309,7 @@ def _plan(
                 arm.n_per_request,
                 prepared.study.seed,
                 rest.planned[arm.number],
+                partial(rounds.fitting, arm.number),
             ),
         )
         for arm in arms
@@ -338,6 +359,7 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
     import msgspec
 
     store.put_meta("prices", prepared.book.snapshot)
+    store.put_meta("orch", _version())
     for arm, problem_set in zip(arms, problem_sets(arms), strict=True):
         spec = {
             **msgspec.to_builtins(arm.spec),
@@ -349,11 +371,21 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
             "verifier_version": arm.verifier.version,
             "n_per_request": arm.n_per_request,
             "max_tokens": arm.base.max_tokens,
+            "temperature": arm.base.temperature,
+            "top_p": arm.base.top_p,
+            "budget_usd": None if prepared.cap is None else usd(prepared.cap),
         }
         store.put_arm(
             arm.number, arm.key, arm.spec.provider, arm.model, arm.spec.task, arm.spec.policy,
             arm.spec.samples, spec,
         )  # fmt: skip
+
+
+def _version() -> str:
+    try:
+        return version("orch-sampling")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 async def _judge_leftovers(arms: list[ReadyArm], judging: Judging, options: RunOptions) -> None:
@@ -377,10 +409,15 @@ def _ending(
     fault = (
         engine.control.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
     )
-    ending = Ending(errors.COMPLETE, notes=[*state.notes, *state.repeats.sentences()])
+    ending = Ending(
+        errors.COMPLETE,
+        notes=[*state.notes, *state.repeats.sentences()],
+        refusals=state.refusals.most_common(),
+    )
     if state.unfilled:
         ending.exit_code = errors.UNFILLED
-        ending.reasons.append(f"{state.unfilled} slots could not be filled, after retries")
+        after = ", after retries" if state.retried else ""
+        ending.reasons.append(f"{state.unfilled} slots could not be filled{after}")
     if broken := state.verdicts["infra_error"]:
         ending.exit_code = errors.UNFILLED
         ending.reasons.append(f"the judge failed on {broken} samples")

@@ -15,14 +15,17 @@ from typing import Any
 from budgets.concurrency import GROWTH, Change
 from budgets.limits import Limiter
 from orchestrator.plan.ready import ReadyArm
+from providers.fleet.admission import limiters_of
 
 
 def session_document(arms: Sequence[ReadyArm], started: float) -> str:
     """One entry for each limiter of `arms`; `started` is monotonic seconds."""
     entries = []
     for limiter in dict.fromkeys(arm.limiter for arm in arms):
-        users = [arm.model for arm in arms if arm.limiter is limiter]
-        entries.append({"models": list(dict.fromkeys(users)), **_entry(limiter, started)})
+        users = list(dict.fromkeys(arm.model for arm in arms if arm.limiter is limiter))
+        for server, one in limiters_of(limiter).items():
+            place = {"server": server} if server else {}
+            entries.append({"models": users, **place, **_entry(one, started)})
     return json.dumps({"seconds": round(time.monotonic() - started, 3), "limiters": entries})
 
 

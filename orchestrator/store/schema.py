@@ -9,6 +9,7 @@
     failures   tries that brought nothing, with how far they got
     verdicts   one row per sample and verifier
     rewards    one row per sample and reward model; empty where it cannot read the sample
+    served     which server of a fleet each try at a request went to, and how it ended
     batches    what was, or is about to be, handed to a batch API under which tag
     batched    which requests a batch holds, in which place, with their reservations
     ledger     the ledger's events, in order
@@ -96,6 +97,7 @@ PUT_SAMPLE = insert(
 )
 PUT_BODY = insert("bodies", "request at odd content")
 PUT_FAILURE = insert("failures", "request reservation at kind sent final message")
+PUT_SERVED = insert("served", "request server at ending")
 PUT_VERDICT = insert(
     "verdicts", "arm problem slot verifier kind detail answer tier wall_s cpu_s", "REPLACE"
 )
@@ -104,3 +106,4 @@ PUT_REWARD = insert("rewards", "arm problem slot model reward", "REPLACE")
 PUT_BATCH = insert("batches", "batch arm tag provider_id state at", "REPLACE")
 PUT_BATCHED = insert("batched", "batch place request reservation")
 PUT_EVENT = insert("ledger", "event at kind reservation amount scopes note")
+GET_EVENTS = "SELECT event, kind, reservation, amount, scopes, note FROM ledger ORDER BY event"

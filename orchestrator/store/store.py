@@ -21,6 +21,7 @@ import msgspec
 from budgets.journal import Event
 from orchestrator.errors import StoreError
 from orchestrator.store import migrations, schema
+from orchestrator.store.seal import SealFile, in_order, open_seal, quick_look, read_file
 from orchestrator.store.writer import Writer, locked
 from providers.sample import Choice, SampleResponse
 from verifiers.verdict import Verdict
@@ -82,8 +83,15 @@ class RunStore:
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
+        before = None if create else read_file(path.parent)
         try:
             self.connection = connect(path, create=create)
+            if wrong := quick_look(self.connection, before):
+                self.connection.close()
+                raise StoreError(
+                    f"{path} is damaged: {wrong}. See what is whole with: orch check {path.parent}"
+                )
+            self._seal = open_seal(self.connection)
         except sqlite3.Error as error:
             if locked(error):
                 raise StoreError(
@@ -93,6 +101,8 @@ class RunStore:
         self._next_event = self._highest("ledger", "event") + 1
         self._next_request = self._highest("requests", "request") + 1
         self._next_batch = self._highest("batches", "batch") + 1
+        self._second = SealFile(path.parent)
+        self._second.write(self._seal.mark)
         self._writer: Writer | None = None
 
     def _highest(self, table: str, column: str) -> int:
@@ -102,7 +112,9 @@ class RunStore:
     @property
     def writer(self) -> Writer:
         if self._writer is None:
-            self._writer = Writer(self.connection, asyncio.get_running_loop())
+            self._writer = Writer(
+                self.connection, asyncio.get_running_loop(), (self._seal, self._second)
+            )
         return self._writer
 
     @property
@@ -131,9 +143,8 @@ class RunStore:
         await self.writer.durable()
 
     def events(self) -> Iterable[Event]:
-        for kind, reservation, amount, scopes, note in self.connection.execute(
-            "SELECT kind, reservation, amount, scopes, note FROM ledger ORDER BY event"
-        ):
+        rows = self.connection.execute(schema.GET_EVENTS)
+        for kind, reservation, amount, scopes, note in in_order(rows):
             yield Event(kind, reservation, amount, tuple(scopes.split()), note)
 
     # What a run writes.
@@ -233,6 +244,10 @@ class RunStore:
         row = (request, reservation, time.time(), kind, sent, int(final), storable(message[:2000]))
         self.writer.append(schema.PUT_FAILURE, row)
 
+    def put_served(self, request: int, server: str, ending: str) -> None:
+        """A try at a request went to this server of a fleet last, and ended so."""
+        self.writer.append(schema.PUT_SERVED, (request, server, time.time(), ending))
+
     def put_verdict(
         self, arm: int, problem: int, slot: int, verifier: str, verdict: Verdict
     ) -> None:
@@ -274,4 +289,5 @@ class RunStore:
             if self._writer is not None:
                 await self._writer.close()
         finally:
+            self._second.close()
             self.connection.close()

@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 from orchestrator.errors import StoreError
+from orchestrator.store.seal import Seal, SealFile
 
 Rows = dict[str, list[tuple[Any, ...]]]
 
@@ -33,8 +34,15 @@ loop and waits to get it back, which a row alone is not worth."""
 class Writer:
     """Commits rows in groups on a thread of its own, in the order in which they came."""
 
-    def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        loop: asyncio.AbstractEventLoop,
+        sealed: tuple[Seal, SealFile] | None = None,
+    ) -> None:
+        """`sealed`: what counts the rows of every group, and where it says how far it came."""
         self._connection = connection
+        self._sealed = sealed
         self._loop = loop
         self._rows: Rows = {}
         self._callbacks: list[Callable[[], None]] = []
@@ -159,8 +167,14 @@ class Writer:
         try:
             self._begin()
             for statement, group in rows.items():
+                if self._sealed is not None:
+                    self._sealed[0].add(statement, group)
                 execute_many(self._connection, statement, group)
+            if self._sealed is not None:
+                self._sealed[0].commit(self._connection)
             self._connection.execute("COMMIT")
+            if self._sealed is not None:
+                self._sealed[1].write(self._sealed[0].mark)
         except StoreError as error:
             return error
         except sqlite3.Error as error:

@@ -57,6 +57,10 @@ def load_task(name_or_path: str, options: TaskOptions | None = None) -> Task:
     if name_or_path in _TASKS:
         module, _, attribute = _TASKS[name_or_path].partition(":")
         return cast(TaskFactory, getattr(import_module(module), attribute))(options)
+    if name_or_path.startswith("harbor:"):
+        from orchestrator.tasks.harbor import HarborTask
+
+        return HarborTask(Path(name_or_path.removeprefix("harbor:")), options)
     if name_or_path.endswith(".jsonl"):
         from orchestrator.tasks.jsonl import JsonlTask
 

@@ -27,6 +27,7 @@ PICO_PER_INPUT, PICO_PER_OUTPUT = 3_000_000, 15_000_000
 class Line:
     """One request on the bill."""
 
+    number: int
     path: str
     key: str
     prompt_tokens: int
@@ -75,6 +76,9 @@ class ModelServer:
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
+    def billed(self, line: Line) -> None:
+        """A line is on the bill; for servers that keep it elsewhere too."""
+
     async def _models(self, _: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "scripted"}]})
 
@@ -101,7 +105,8 @@ class ModelServer:
             output = most + 1000
         key = request.headers.get("Authorization", "") or request.headers.get("x-api-key", "")
         billed = fault not in ("429", "503", "500", "401")
-        self.lines.append(Line(request.path, key, len(raw) // 4, output, billed, body))
+        self.lines.append(Line(number, request.path, key, len(raw) // 4, output, billed, body))
+        self.billed(self.lines[-1])
         if fault in ("429", "503", "500", "401"):
             text = {"429": "rate_limit_exceeded", "401": "invalid_api_key"}.get(fault, "api_error")
             headers = {"retry-after": "0"} if fault == "429" else {}
@@ -158,7 +163,7 @@ def _chat(line: Line, said: dict[str, Any]) -> dict[str, Any]:
         for i in range(line.body.get("n", 1))
     ]
     return {
-        "id": f"chatcmpl-{line.prompt_tokens}", "object": "chat.completion", "created": 1,
+        "id": f"chatcmpl-{line.number}", "object": "chat.completion", "created": 1,
         "model": line.body["model"], "choices": choices, "usage": _openai_usage(line),
     }  # fmt: skip
 

@@ -1,12 +1,12 @@
 """A whole command in a jail: a work tree in, the tree and an output file out.
 
-    tree = await run(Errand(["sh", "-c", "make && cp result /desk/output"], archive), log=path)
+    made = await run(Errand(["sh", "-c", "make && cp result /agent/desk/output"], tree))
 
 For what is made of programs and takes minutes (agents, a repository's own tests), where a cell for
 samples takes one Python program. Inside there are /usr and the like (read-only), the work tree in
-/work, a desk with `problem.md` and room for `output`, and no network but one door: a port on the
-jail's loopback whose listening socket is handed to the caller. What it stops and what it does not
-is said in docs/agents.md; what is read afterwards is read when every process of the jail is dead.
+/agent/work, a desk with `problem.md` and room for `output`, and no network but one door: a port on
+the jail's loopback whose listening socket is handed to the caller. What it stops and what it does
+not is said in docs/agents.md; what is read is read when every process of the jail is dead.
 """
 
 from __future__ import annotations
@@ -53,9 +53,13 @@ class Errand:
 
     command: Sequence[str]
     tree: bytes = b""
-    """A tar, unpacked into /work; empty: nothing."""
+    """A tar, unpacked into the work tree; empty: nothing."""
+    folders: Mapping[str, bytes] = field(default_factory=dict)
+    """Further folders that may be written, each from a tar, by their absolute path."""
+    output: str = f"{DESK}/output"
+    """The file whose content is read at the end."""
     problem: str = ""
-    """What /desk/problem.md says."""
+    """What problem.md on the desk says."""
     environment: Mapping[str, str] = field(default_factory=dict)
     shown: Sequence[str] = ()
     """Further paths of this machine that it may read."""
@@ -80,7 +84,7 @@ class Made:
     """The exit code; 128 and the signal where one ended it."""
     timed_out: bool
     output: bytes | None
-    """What was left as /desk/output; None: nothing."""
+    """What was left as the output; None: nothing."""
     tree: bytes
     """The work tree as a tar, without .git."""
     left_out: int
@@ -127,14 +131,17 @@ async def run(
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, stage, ignore_errors=True)
         stack.callback(control.close)
-        archive, made = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
-        archive.write(errand.tree or pack({}))
-        archive.seek(0)
+        made = stack.enter_context(tempfile.TemporaryFile())
+        archives = []
+        for content in (errand.tree, *errand.folders.values()):
+            archives.append(stack.enter_context(tempfile.TemporaryFile()))
+            archives[-1].write(content or pack({}))
+            archives[-1].seek(0)
         printed = stack.enter_context((log or Path(os.devnull)).open("ab"))
         with theirs:
             process = _start(theirs)
         stack.callback(_end, process)
-        handles = [archive.fileno(), made.fileno(), printed.fileno()]
+        handles = [file.fileno() for file in (made, printed, *archives)]
         socket.send_fds(control, [json.dumps(_plan(errand, stage)).encode()], handles)
         told = await _talk(control, on_door, errand.time_s)
         made.seek(0)
@@ -167,6 +174,7 @@ def _plan(errand: Errand, stage: str) -> dict[str, Any]:
     return {
         "command": list(errand.command), "environment": environment, "problem": errand.problem,
         "shown": [str(Path(path).absolute()) for path in errand.shown], "stage": stage,
+        "folders": [WORK, *errand.folders], "output": errand.output,
         "port": errand.port, "uid": FIRST_UID + errand.slot % UIDS, "time_s": errand.time_s,
         "memory_mb": errand.memory_mb, "disk_mb": errand.disk_mb, "tree_mb": errand.tree_mb,
         "processes": errand.processes, "output_mb": errand.output_mb, "filter": _filter(),

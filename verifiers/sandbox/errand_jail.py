@@ -29,12 +29,12 @@ from typing import Any
 
 from verifiers.sandbox import kernel as k
 
-WORK, DESK, HOME = "/work", "/desk", "/home/agent"
+WORK, DESK, HOME = "/agent/work", "/agent/desk", "/agent/home"
 SHOWN = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/opt")
 _ETC = ("ld.so.cache", "alternatives", "ssl", "ca-certificates", "localtime", "mime.types")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _TEXTS = {
-    "passwd": "root:x:0:0::/:/bin/sh\nagent:x:{uid}:{uid}::/home/agent:/bin/sh\n",
+    "passwd": "root:x:0:0::/:/bin/sh\nagent:x:{uid}:{uid}::/agent/home:/bin/sh\n",
     "group": "root:x:0:\nagent:x:{uid}:\n",
     "hosts": "127.0.0.1 localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
@@ -47,7 +47,7 @@ _MIB = 1 << 20
 def main(control_fd: int) -> None:
     """Entry point of the jail's interpreter; never returns."""
     control = socket.socket(fileno=control_fd)
-    message, handles, _, _ = socket.recv_fds(control, 1 << 20, 3)
+    message, handles, _, _ = socket.recv_fds(control, 1 << 24, 16)
     plan = json.loads(message)
     try:
         _keeper(control, plan, handles)
@@ -108,11 +108,12 @@ def _first(
     control: socket.socket, kernel: k.Kernel, plan: dict[str, Any], handles: list[int]
 ) -> None:
     """PID 1 of the jail."""
-    archive, made, log = handles
+    made, log, *archives = handles
     _build(kernel, plan)
-    with os.fdopen(archive, "rb") as file, tarfile.open(fileobj=file) as tar:
-        tar.extractall(WORK, filter="data")
-    _hand_over(plan["uid"])
+    for folder, archive in zip(plan["folders"], archives, strict=True):
+        with os.fdopen(archive, "rb") as file, tarfile.open(fileobj=file) as tar:
+            tar.extractall(folder, filter="data")
+    _hand_over(plan["uid"], plan["folders"])
     _say(control, {"ready": True})
     started = time.monotonic()
     command = os.fork()
@@ -125,7 +126,7 @@ def _first(
         while True:
             os.waitpid(-1, 0)
     wall_s = time.monotonic() - started
-    output = _desk_file("output", plan["output_mb"])
+    output = _file(plan["output"], plan["output_mb"])
     with os.fdopen(made, "wb") as result:
         left_out = _pack(result, plan["tree_mb"] * _MIB)
         result.write(output or b"")
@@ -152,8 +153,8 @@ def _build(kernel: k.Kernel, plan: dict[str, Any]) -> None:
         _show(kernel, stage, f"/dev/{name}", sealed=False)
     for name in ("proc", ".old"):
         os.makedirs(f"{stage}/{name}", exist_ok=True)
-    sizes = {WORK: plan["disk_mb"], "/tmp": plan["disk_mb"], HOME: plan["disk_mb"],
-             DESK: 2 * plan["output_mb"] + 16, "/dev/shm": plan["disk_mb"]}  # fmt: skip
+    writable = (*plan["folders"], "/tmp", "/dev/shm", HOME)
+    sizes = {**dict.fromkeys(writable, plan["disk_mb"]), DESK: 2 * plan["output_mb"] + 16}
     for path, size_mb in sizes.items():
         os.makedirs(stage + path, exist_ok=True)
         kernel.mount(
@@ -191,14 +192,15 @@ def _show(kernel: k.Kernel, stage: str, path: str, *, sealed: bool = True) -> No
         kernel.seal_mount(target)
 
 
-def _hand_over(uid: int) -> None:
+def _hand_over(uid: int, folders: list[str]) -> None:
     """Give what may be written to the command's user."""
-    for top in (WORK, "/tmp", HOME, DESK, "/dev/shm"):
+    for top in (*folders, "/tmp", HOME, DESK, "/dev/shm"):
         os.chown(top, uid, uid)
     os.chown(f"{DESK}/problem.md", uid, uid)
-    for place, folders, files in os.walk(WORK):
-        for name in (*folders, *files):
-            os.chown(f"{place}/{name}", uid, uid, follow_symlinks=False)
+    for top in folders:
+        for place, inner, files in os.walk(top):
+            for name in (*inner, *files):
+                os.chown(f"{place}/{name}", uid, uid, follow_symlinks=False)
 
 
 def _become(kernel: k.Kernel, plan: dict[str, Any], log: int) -> None:
@@ -259,10 +261,10 @@ def _watch(control: socket.socket, command: int, deadline: float) -> tuple[int, 
             return 0, "ended"
 
 
-def _desk_file(name: str, most_mb: int) -> bytes | None:
-    """What the command left under a name on its desk; None where that is no plain file."""
+def _file(path: str, most_mb: int) -> bytes | None:
+    """What the command left there; None where that is no plain file."""
     try:
-        handle = os.open(f"{DESK}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
     with os.fdopen(handle, "rb") as file:

@@ -31,15 +31,14 @@ from orchestrator.engine.executors.command import (
 )
 from orchestrator.engine.executors.patch import tar_of, unpack
 from providers.gateway.environment import environment
-from verifiers.sandbox.errand import Made
+from verifiers.sandbox.errand import DESK, WORK, Made
 from verifiers.sandbox.limits import NoSandbox
 
 ENGINES = ("podman", "docker")
 LABEL = "orch.run"
-WORK, DESK = "/work", "/desk"
 MEMORY, PIDS = "4g", 512
 _START_S = 120.0
-_WAIT = 'until [ -e /desk/.open ]; do sleep 0.02; done; exec "$@"'
+_WAIT = f'until [ -e {DESK}/.open ]; do sleep 0.02; done; exec "$@"'
 _IN_NAMESPACE = """
 import os, socket, sys
 from ctypes import CDLL

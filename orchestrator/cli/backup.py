@@ -1,0 +1,22 @@
+"""`orch backup`: a copy of a run as it is now, also while it goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run")
+@click.argument("destination", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), envvar="ORCH_OUT",
+              help="Where runs given by name are looked for.")  # fmt: skip
+def backup(run: str, destination: Path, out: Path) -> None:
+    """Copy RUN into the new directory DESTINATION, whole, also while it goes on."""
+    from orchestrator.store.backup import backup as copy
+    from orchestrator.store.reader import find_run
+
+    directory = find_run(run, out)
+    copy(directory, destination)
+    click.echo(f"{directory} as it is now is in {destination}. Check it: orch check {destination}")

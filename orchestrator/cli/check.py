@@ -1,0 +1,59 @@
+"""`orch check`: is everything of a run there and whole?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), envvar="ORCH_OUT",
+              help="Where runs given by name are looked for.")  # fmt: skip
+@click.option("--repair", is_flag=True, help="Mend what can be mended without inventing anything; "
+              "the files as they were are kept.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def check(run: str, out: Path, repair: bool, as_json: bool) -> None:
+    """Read every row of RUN and say what is damaged; exit code 4 where anything is."""
+    from orchestrator import errors
+    from orchestrator.audit.check import check_run
+    from orchestrator.audit.repair import repair_run
+    from orchestrator.report.text import visible
+    from orchestrator.store.reader import find_run
+
+    directory = find_run(run, out)
+    checked = check_run(directory)
+    mended = repair_run(directory) if repair and checked.findings else None
+    damaged = bool(checked.findings) if mended is None else bool(mended.left)
+    if as_json:
+        document = {
+            "run": str(directory),
+            "whole": not damaged,
+            "rows": checked.rows,
+            "findings": [{"where": one.where, "what": one.what} for one in checked.findings],
+            "notes": checked.notes,
+            "done": [] if mended is None else mended.done,
+            "left": [] if mended is None else mended.left,
+        }
+        click.echo(json.dumps(document, indent=2))
+        sys.exit(errors.FAULT if damaged else errors.COMPLETE)
+    for finding in checked.findings:
+        click.echo(f"damaged: {visible(finding.where)}: {visible(finding.what)}")
+    for note in checked.notes:
+        click.echo(f"note: {visible(note)}")
+    if mended is not None:
+        for done in mended.done:
+            click.echo(f"done: {visible(done)}")
+        for left in mended.left:
+            click.echo(f"left as it is: {visible(left)}")
+        click.echo(f"The files as they were are in {mended.kept}")
+    if not damaged:
+        click.echo(f"{directory} is whole: {checked.rows:,} rows are what was written.")
+    elif mended is None:
+        click.echo(f"Next: put a backup in its place, or try: orch check {run} --repair")
+    else:
+        click.echo("That cannot be mended without inventing it: put a backup in its place.")
+    sys.exit(errors.FAULT if damaged else errors.COMPLETE)

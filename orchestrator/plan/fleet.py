@@ -1,0 +1,290 @@
+"""An arm whose servers are several: where they are, whose key each gets, and that all are alike.
+
+Servers are named by addresses (--base-url A --base-url B), by a file that is read again when it
+changes (--servers), or are launched here (--launch; session/launched.py starts them). However many,
+they are one provider and one arm; all must serve the same model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from yarl import URL
+
+from budgets.concurrency import ServerLoad
+from budgets.limits import Limiter
+from orchestrator.errors import ConfigError
+from orchestrator.plan.study import Arm
+from orchestrator.plan.typed import Typed
+from providers.bindings import Host, bound_variable
+from providers.errors import ProviderConfigError, ProviderError, UnknownModel
+from providers.fleet.addresses import ServersFile
+from providers.fleet.admission import FleetLimiter
+from providers.fleet.alike import Served, greedy, served
+from providers.fleet.engines import Program, find_program
+from providers.fleet.gpus import gpu_ids, groups
+from providers.fleet.guard import LEASE_S
+from providers.fleet.provider import FleetProvider
+from providers.fleet.server import Server
+from providers.fleet.watch import HttpProbe, Watch, probe_transport
+from providers.openai import OpenAIProvider
+from providers.registry import make_provider
+from providers.sample import Capabilities
+from providers.transport import Timeouts, Transport
+
+LEAST_QUEUE = 2048
+"""Sequences that the queue of a launched server holds at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a person asked to be launched, checked: the engine is there, and so are the GPUs."""
+
+    program: Program
+    model: str
+    groups: tuple[tuple[str, ...], ...]
+    tensor_parallel: int
+    data_parallel: int
+    arguments: tuple[str, ...]
+    lease_s: float
+
+    @property
+    def gpus_each(self) -> int:
+        """GPUs of one server; on the CPU this machine counts as one for each."""
+        return self.tensor_parallel * self.data_parallel
+
+
+@dataclass(slots=True)
+class Fleet:
+    """Several servers as the engine sees them, and what watches them."""
+
+    provider: FleetProvider
+    limiter: FleetLimiter
+    watch: Watch
+    opener: Opener
+    transport: Transport
+
+    async def aclose(self) -> None:
+        await self.provider.aclose()
+        await self.transport.aclose()
+
+
+def launch_of(arm: Arm, typed: Typed) -> Launch | None:
+    """What is to be launched for an arm; None: nothing. Raises ProviderConfigError."""
+    if not arm.launch:
+        return None
+    if arm.provider not in ("local", "vllm"):
+        raise ProviderConfigError("--launch starts local servers; it goes with --provider local")
+    if arm.base_url or arm.servers:
+        raise ProviderConfigError("--launch starts servers of its own; leave out the addresses")
+    from providers.tiny import MODEL_ID
+
+    program = find_program(typed.vllm, arm.model or MODEL_ID)
+    each = arm.tensor_parallel * arm.data_parallel
+    if arm.data_parallel > 1 and not program.whole:
+        raise ProviderConfigError(
+            "this build of vLLM has no `vllm serve`, without which --data-parallel cannot be; "
+            "leave it out and launch more servers"
+        )
+    here = () if program.engine == "bundled" else gpu_ids(arm.gpu_ids)
+    return Launch(
+        program, arm.model or MODEL_ID, tuple(groups(arm.launch, here, each)),
+        arm.tensor_parallel, arm.data_parallel, typed.server_args, typed.lease_s or LEASE_S,
+    )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Opener:
+    """Opens servers by address, and lets in only those that serve the same model as the first."""
+
+    arm: Arm
+    model: str
+    typed: Typed
+    timeout_s: float
+    limiter: Callable[[], Limiter]
+    transport: Transport
+    tell: list[Callable[[str], None]] = field(default_factory=list)
+    reference: tuple[str, Served] | None = None
+    """The first server that was let in, and what it serves."""
+    fleet: FleetProvider | None = None
+    file: ServersFile | None = None
+    urls: dict[Server, URL] = field(default_factory=dict)
+    unchecked: set[Server] = field(default_factory=set)
+
+    def say(self, sentence: str) -> None:
+        for tell in self.tell:
+            tell(sentence)
+
+    def open(self, url: URL) -> Server:
+        """A server that nothing was sent to yet; raises ProviderConfigError."""
+        bound = bound_variable(self.typed.keys, Host.of(url))
+        if bound is None and self.file is not None:
+            bound = next(
+                (key.variable for key in self.typed.keys if key.file == str(self.file.path)), None
+            )
+        provider = make_provider(
+            self.arm.provider, base_url=str(url), api_key_env=bound, model=self.model,
+            timeouts=Timeouts(total_s=self.timeout_s), environ=os.environ,
+        )  # fmt: skip
+        server = Server(f"{url.host}:{url.port}", provider, self.limiter())
+        self.urls[server] = url
+        self.unchecked.add(server)
+        return server
+
+    async def check(self, server: Server) -> str:
+        """Why a server may not be used, in words; empty: it may. Raises ProviderError."""
+        assert isinstance(server.provider, OpenAIProvider)
+        found = await served(server.provider, self.model)
+        if self.reference is None:
+            self.reference = (server.name, found)
+        name, first = self.reference
+        if differs := first.differs(found):
+            return f"{server.name} does not serve the model that {name} serves: it has {differs}"
+        self.unchecked.discard(server)
+        return ""
+
+    def probe(self, server: Server) -> CheckedProbe:
+        assert isinstance(server.provider, OpenAIProvider)
+        provider = server.provider
+        return CheckedProbe(self, server, HttpProbe(provider.base_url, provider.secret_headers,
+                                                    self.transport))  # fmt: skip
+
+    async def follow(self) -> None:
+        """Read the file of servers again where it has changed."""
+        if self.file is None or self.fleet is None:
+            return
+        try:
+            urls = await asyncio.to_thread(self.file.changed)
+        except ProviderConfigError as error:
+            self.say(f"{error}; the servers stay as they are")
+            return
+        if urls is None:
+            return
+        here = {url: server for server, url in self.urls.items() if not server.leaving}
+        for url, server in here.items():
+            if url not in urls:
+                self.fleet.remove(server)
+                self.say(f"{server.name} is named no more and is asked nothing more")
+        for url in urls:
+            if url not in here:
+                self._join(url)
+
+    def _join(self, url: URL) -> None:
+        assert self.fleet is not None
+        try:
+            server = self.open(url)
+        except ProviderConfigError as error:
+            self.say(f"{url.host}:{url.port} is not used: {error}")
+            return
+        # Put aside until it was seen healthy and compared with the others.
+        server.health.failed(server.clock(), "it has just been named")
+        self.fleet.add(server)
+
+    async def compare(self) -> None:
+        """Tell of servers whose greedy answer differs: kinds of GPU round differently."""
+        if self.fleet is None:
+            return
+        servers = [one for one in self.fleet.open_servers() if one not in self.unchecked]
+        texts = await asyncio.gather(*(greedy(one.provider, self.model) for one in servers))
+        for server, text in zip(servers[1:], texts[1:], strict=True):
+            if text is not None and texts[0] is not None and text != texts[0]:
+                self.say(
+                    f"{server.name} answers a greedy probe otherwise than {servers[0].name}: other "
+                    "hardware or software, whose samples may differ for the same seed"
+                )
+
+
+@dataclass(slots=True)
+class CheckedProbe:
+    """A probe that also compares a server with the others before it is asked for samples."""
+
+    opener: Opener
+    server: Server
+    inner: HttpProbe
+
+    async def load(self) -> ServerLoad | None:
+        return await self.inner.load()
+
+    async def healthy(self) -> bool:
+        if not await self.inner.healthy():
+            return False
+        if self.server not in self.opener.unchecked:
+            return True
+        try:
+            refused = await self.opener.check(self.server)
+        except UnknownModel as error:
+            refused = f"{self.server.name} is not used: {error}"
+        except ProviderError:
+            return False
+        if refused and self.opener.fleet is not None:
+            self.opener.say(refused)
+            self.opener.fleet.remove(self.server)
+        return not refused
+
+
+async def open_fleet(
+    arm: Arm, model: str, typed: Typed, timeout_s: float, limiter: Callable[[], Limiter],
+    urls: Sequence[URL], notes: list[str],
+) -> Fleet:  # fmt: skip
+    """Open and compare the servers at `urls`; raises ConfigError where none can be used."""
+    transport = probe_transport()
+    opener = Opener(arm, model, typed, timeout_s, limiter, transport)
+    opener.file = ServersFile(Path(arm.servers)) if arm.servers else None
+    servers: list[Server] = []
+    try:
+        servers += [opener.open(url) for url in urls]
+        if opener.file is not None:
+            opener.file.read()
+        await _check_all(opener, servers, notes)
+    except (ConfigError, ProviderConfigError) as error:
+        for server in servers:
+            await server.provider.aclose()
+        if isinstance(error, ProviderConfigError):
+            raise ConfigError(f"{error}.") from None
+        raise
+    fleet = FleetProvider(
+        servers[0].provider.name, servers, servers[0].provider.capabilities, tell=opener.say
+    )
+    opener.fleet = fleet
+    watch = Watch(fleet, opener.probe, also=opener.follow)
+    return Fleet(fleet, FleetLimiter(fleet), watch, opener, transport)
+
+
+async def _check_all(opener: Opener, servers: Sequence[Server], notes: list[str]) -> None:
+    silent: list[str] = []
+    for server in servers:
+        try:
+            refused = await opener.check(server)
+        except UnknownModel as error:
+            refused = f"{server.name} cannot be used: {error}"
+        except ProviderError as error:
+            silent.append(f"{server.name}: {error}")
+            server.health.failed(server.clock(), str(error))
+            continue
+        if refused:
+            raise ConfigError(
+                f"{refused}. One arm is one model; leave that server out, or put it into an arm "
+                "of its own."
+            )
+    if len(silent) == len(servers):
+        raise ConfigError(
+            f"None of the {len(servers)} servers answers ({'; '.join(silent)}). Start them, or "
+            "correct their addresses."
+        )
+    notes += [f"{one}: it is used once it answers" for one in silent]
+
+
+def launched_fleet(
+    arm: Arm, model: str, typed: Typed, timeout_s: float, limiter: Callable[[], Limiter],
+    capabilities: Capabilities,
+) -> Fleet:  # fmt: skip
+    """A fleet without servers yet: those that are launched join when they are ready."""
+    transport = probe_transport()
+    opener = Opener(arm, model, typed, timeout_s, limiter, transport)
+    fleet = FleetProvider("vllm", [], capabilities, tell=opener.say)
+    opener.fleet = fleet
+    return Fleet(fleet, FleetLimiter(fleet), Watch(fleet, opener.probe), opener, transport)

@@ -1,0 +1,208 @@
+"""The fleets of one session: launched servers are started and ended here, all are watched.
+
+A launched server is held from its launch, so its time is counted from then, until its guard has
+seen the last of it gone. It joins the arm's fleet when it is ready and leaves it when it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from yarl import URL
+
+from budgets.ledger import DoesNotFit, Ledger
+from budgets.meter import PREFIX, resolve_until
+from budgets.meters import FleetMeter
+from orchestrator.engine.counters import RunState
+from orchestrator.errors import OrchError, RunFault
+from orchestrator.plan.fleet import Fleet, Launch, launched_fleet
+from orchestrator.plan.prepare import Endpoint, Prepared, PreparedArm, make_limiter
+from orchestrator.plan.request import askable, refuse_raw_prompts
+from orchestrator.plan.typed import Typed
+from orchestrator.session.metering import Meters
+from providers import known
+from providers.fleet import holds
+from providers.fleet.launch import Launched, Launcher, LaunchError, Plan
+from providers.fleet.server import Server
+from providers.keys import Key
+from providers.lane import FastLane
+from providers.openai import OpenAIProvider, bearer
+from providers.transport import Timeouts
+
+LOOK_S = 1.0
+
+
+class Fleets:
+    """See the module's contract; `stop` may be called twice."""
+
+    def __init__(
+        self, prepared: Prepared, directory: Path, meters: Meters, state: RunState
+    ) -> None:
+        self._prepared = prepared
+        self._directory = directory
+        self._meters = meters
+        self._state = state
+        self._launchers: dict[Endpoint, Launcher] = {}
+        self._fleets: dict[Endpoint, Fleet] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        for arm in prepared.arms:
+            if arm.endpoint.launch is not None:
+                self._prepare_launch(arm, arm.endpoint.launch)
+            if arm.fleet is not None and arm.endpoint not in self._fleets:
+                self._fleets[arm.endpoint] = arm.fleet
+        for fleet in self._fleets.values():
+            fleet.opener.tell.append(state.note)
+
+    @property
+    def launchers(self) -> list[Launcher]:
+        return list(self._launchers.values())
+
+    def _prepare_launch(self, arm: PreparedArm, launch: Launch) -> None:
+        """A fleet that waits for its servers; arms of one endpoint share it."""
+        study = self._prepared.study
+        row = known.find("vllm")
+        assert row is not None
+        capabilities = row.capabilities_of(arm.endpoint.model)
+        fleet = self._fleets.get(arm.endpoint)
+        if fleet is None:
+            fleet = launched_fleet(
+                arm.spec, arm.endpoint.model, Typed(), study.timeout_s,
+                lambda: make_limiter(study, arm.endpoint, self._prepared.notes), capabilities,
+            )  # fmt: skip
+            self._fleets[arm.endpoint] = fleet
+        arm.fleet, arm.provider, arm.limiter = fleet, fleet.provider, fleet.limiter
+        refuse_raw_prompts(arm.spec, arm.problems, capabilities)
+        arm.base = askable(arm.base, capabilities, self._prepared.notes)
+
+    async def start(self) -> None:
+        """Launch the first server of each fleet; raises RunFault with the engine's own words."""
+        for endpoint, fleet in self._fleets.items():
+            unpaid = endpoint.usd_per_hour and endpoint not in self._meters.running
+            if endpoint.launch is None or unpaid:
+                continue
+            launcher = self._launcher(endpoint, endpoint.launch, fleet)
+            self._launchers[endpoint] = launcher
+            try:
+                await launcher.start()
+            except LaunchError as error:
+                raise RunFault(f"{error}.") from None
+
+    def watch(self, stop: Callable[[OrchError], None]) -> None:
+        """Watch every server from now on; `stop` ends the run where nothing can go on."""
+        for endpoint, fleet in self._fleets.items():
+            self._tasks.append(asyncio.create_task(fleet.watch.run()))
+            meter = self._meters.running.get(endpoint)
+            if endpoint.launch is None:
+                self._tasks.append(asyncio.create_task(fleet.opener.compare()))
+                if isinstance(meter, FleetMeter):
+                    self._tasks.append(asyncio.create_task(self._follow(fleet, meter)))
+            elif endpoint in self._launchers:
+                self._tasks.append(
+                    asyncio.create_task(self._all_down(self._launchers[endpoint], stop))
+                )
+
+    async def let_go(self, endpoint: Endpoint) -> None:
+        """The servers of one endpoint are needed no more, though the run goes on."""
+        launcher = self._launchers.get(endpoint)
+        if launcher is not None:
+            await launcher.stop()
+
+    async def stop(self) -> None:
+        """End every server that was launched, and stop watching the others."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(launcher.stop() for launcher in self._launchers.values()))
+
+    def _launcher(self, endpoint: Endpoint, launch: Launch, fleet: Fleet) -> Launcher:
+        servers: dict[Launched, Server] = {}
+        meter = self._meters.running.get(endpoint)
+        n = max(self._prepared_n(arm) for arm in self._prepared.arms if arm.endpoint == endpoint)
+        plan = Plan(
+            launch.program, launch.model, endpoint.model, launch.groups,
+            self._directory / "logs", str(self._directory.absolute()), launch.tensor_parallel,
+            launch.data_parallel, max(2048, 4 * n), launch.arguments, launch.lease_s,
+        )  # fmt: skip
+
+        def on_launch(one: Launched) -> None:
+            if isinstance(meter, FleetMeter):
+                try:
+                    meter.open(f"{endpoint.model} {one.hold}")
+                except DoesNotFit as miss:
+                    raise LaunchError(f"the budget does not pay for {one.name}: {miss}") from None
+
+        def on_ready(one: Launched) -> None:
+            key = Key(one.key, f"the key of {one.name}")
+            lane = FastLane(
+                URL(one.url), bearer(key),
+                timeouts=Timeouts(total_s=self._prepared.study.timeout_s),
+            )  # fmt: skip
+            provider = OpenAIProvider(
+                "vllm", lane, key=key, capabilities=fleet.provider.capabilities
+            )
+            server = servers[one] = Server(one.name, provider, fleet.opener.limiter())
+            fleet.provider.add(server)
+
+        def on_end(one: Launched, at: float) -> None:
+            if isinstance(meter, FleetMeter):
+                meter.close(f"{endpoint.model} {one.hold}")
+            server = servers.pop(one, None)
+            if server is not None:
+                fleet.provider.remove(server)
+
+        return Launcher(
+            plan, on_launch=on_launch, on_ready=on_ready, on_end=on_end, tell=self._state.note
+        )
+
+    def _prepared_n(self, arm: PreparedArm) -> int:
+        return arm.spec.n_per_request if isinstance(arm.spec.n_per_request, int) else 128
+
+    @staticmethod
+    async def _all_down(launcher: Launcher, stop: Callable[[OrchError], None]) -> None:
+        await launcher.all_stay_down()
+        stop(
+            RunFault(
+                "Every launched server has ended, and stays down after its restarts; what they "
+                f"wrote is in {launcher.plan.logs}. Correct it and use --resume."
+            )
+        )
+
+    @staticmethod
+    async def _follow(fleet: Fleet, meter: FleetMeter) -> None:
+        """The time of somebody else's servers: none for one that is gone, until it is back."""
+        while True:
+            for server in fleet.provider.every_server:
+                if server.leaving or server.health.gone:
+                    meter.close(server.name)
+                elif not meter.exhausted:
+                    with contextlib.suppress(DoesNotFit):
+                        meter.open(server.name)
+            await asyncio.sleep(LOOK_S)
+
+
+def end_leftovers(directory: Path) -> list[str]:
+    """End what a dead session of this run left running; what was found, in sentences."""
+    run = str(directory.absolute())
+    said = []
+    for hold in holds.still_held():
+        if hold.run == run:
+            gone = holds.stop(hold)
+            said.append(
+                f"An earlier session had left a server running ({hold.id}); it was ended."
+                if gone
+                else f"A server of an earlier session cannot be ended: orch hold --stop {hold.id}"
+            )
+    return said
+
+
+def resolve_ended(ledger: Ledger) -> None:
+    """Count a dead session's launched servers up to the end that their guards saw, not beyond."""
+    ended = {hold.id: hold.ended_at for hold in holds.holds() if hold.ended_at is not None}
+    for item in ledger.left_open:
+        words = item.request.removeprefix(PREFIX).split(" paid until ")[0].split()
+        at = ended.get(words[-1]) if item.request.startswith(PREFIX) and words else None
+        if at is not None:
+            resolve_until(ledger, item, at)

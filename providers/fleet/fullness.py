@@ -1,0 +1,76 @@
+"""How full a server is that tells how many sequences run and how many wait: full, no deep queue.
+
+A request of n sequences leaves its places one by one, so what a client has in flight says little
+of what a server works on. Its own numbers, read now and then, do: between two readings what was
+sent is added and what is finished at the usual pace is taken away. A request may go when what the
+server works on would then be no more than its places and a short queue, so that no place is empty
+until the next reading. The places are what ran while others waited: an engine that runs out of
+memory for more shows fewer.
+
+Pure; times are any one clock's.
+"""
+
+from __future__ import annotations
+
+from budgets.concurrency import ServerLoad
+
+QUEUE = 0.25
+"""Of its places, how many sequences may wait."""
+FIRST = 64.0
+"""Sequences that a server gets before its places are known; doubled while none waits."""
+STALE_S = 10.0
+"""A reading older than that is not believed."""
+LEARN = 0.3
+
+
+class Fullness:
+    """One server's places and what it works on, by its own readings."""
+
+    def __init__(self) -> None:
+        self.load: ServerLoad | None = None
+        """The last reading."""
+        self.places = 0.0
+        """Sequences that run at once; 0: more than were ever sent."""
+        self._read_at = float("-inf")
+        self._sent = 0.0
+        """Sequences sent since the last reading."""
+        self._finished = 0.0
+        """Sequences finished a second."""
+        self._trial = FIRST
+
+    def known(self, now: float) -> bool:
+        """Whether there is a reading to go by."""
+        return self.load is not None and now - self._read_at < STALE_S
+
+    def read(self, load: ServerLoad, now: float) -> None:
+        """Take a reading."""
+        if self.load is not None and now > self._read_at:
+            before = self.load.running + self.load.waiting
+            gone = max(0.0, before + self._sent - load.running - load.waiting)
+            pace = gone / (now - self._read_at)
+            self._finished += (LEARN if self._finished else 1.0) * (pace - self._finished)
+        if load.waiting > 0 and load.running > 0:
+            self.places = load.running
+        elif self.places and load.running > self.places:
+            # More runs than ran while others waited: there is memory again.
+            self.places = load.running
+        elif not self.places and load.running >= self._trial / 2:
+            self._trial *= 2
+        self.load, self._read_at, self._sent = load, now, 0.0
+
+    def sent(self, sequences: int) -> None:
+        """A request of so many sequences went to the server."""
+        self._sent += sequences
+
+    def worked_on(self, now: float) -> float:
+        """Sequences that it runs or queues now, as far as is known."""
+        if self.load is None:
+            return self._sent
+        at_reading = self.load.running + self.load.waiting
+        return max(0.0, at_reading + self._sent - self._finished * (now - self._read_at))
+
+    def room(self, sequences: int, now: float) -> bool:
+        """Whether a request of so many sequences would find a place soon."""
+        most = self.places * (1 + QUEUE) if self.places else self._trial
+        # Half of it, since a large request would otherwise wait until places are empty.
+        return self.worked_on(now) + sequences / 2 <= max(most, sequences / 2)

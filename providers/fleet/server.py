@@ -1,0 +1,189 @@
+"""One server of a fleet: how it is asked, what it works on, how fast, and whether it is well."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from budgets.concurrency import ServerLoad
+from budgets.limits import Limiter, Outcome
+from providers.errors import ConnectionFailed, Overloaded, ProviderError, TimedOut
+from providers.fleet.fullness import Fullness
+from providers.fleet.health import Health
+from providers.fleet.routing import Speed
+from providers.sample import Provider, SampleRequest, SampleResponse
+
+OUTCOMES: dict[str, Outcome] = {
+    "RateLimited": "rate_limited",
+    "Overloaded": "overloaded",
+    "TimedOut": "timeout",
+    "ConnectionFailed": "connection",
+}
+FOREVER = float("inf")
+LOOK_AGAIN_S = 0.1
+BUSY_STATUSES = (503, 529)
+"""A full queue: too much was sent, and nothing is wrong."""
+PROMPTS = 4096
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One request on its way."""
+
+    work: float
+    sent_at: float
+    cutter: asyncio.Timeout | None = None
+    cut_why: str = ""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of a server, counted in this session."""
+
+    answers: int = 0
+    samples: int = 0
+    failures: int = 0
+    output_tokens: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    sequence_s: float = 0.0
+    """Seconds of sequences in flight, summed."""
+
+
+@dataclass(slots=True, eq=False)
+class Server:
+    """See the module's contract. `provider` is closed by whoever owns the fleet."""
+
+    name: str
+    """As it is stored with each request, such as 127.0.0.1:8000."""
+    provider: Provider
+    limiter: Limiter
+    clock: Callable[[], float] = time.monotonic
+    health: Health = field(default_factory=Health)
+    speed: Speed = field(default_factory=Speed)
+    fullness: Fullness = field(default_factory=Fullness)
+    tally: Tally = field(default_factory=Tally)
+    work: float = 0.0
+    leaving: bool = False
+    """Asked nothing more; what is in flight may come back."""
+    last_answer: float = 0.0
+    flights: set[Flight] = field(default_factory=set)
+    _prompts: OrderedDict[str, None] = field(default_factory=OrderedDict)
+
+    def has_seen(self, prompt: str) -> bool:
+        return prompt in self._prompts
+
+    def room(self, sequences: int) -> tuple[float, str]:
+        """How long a request must wait here now, and what for; see Limiter.room.
+
+        A server that tells how full it is is believed over what was found out from outside,
+        unless a person fixed the concurrency.
+        """
+        wait_s, why = self.limiter.room(0, 0, sequences)
+        now = self.clock()
+        if self.limiter.fixed or not self.fullness.known(now) or FOREVER != wait_s > 0:
+            return wait_s, why
+        if self.fullness.room(sequences, now):
+            return 0.0, ""
+        return LOOK_AGAIN_S, f"places ({self.fullness.places:g} sequences at once, as it tells)"
+
+    def told(self, load: ServerLoad) -> None:
+        """The server says how many sequences it works on."""
+        self.fullness.read(load, self.clock())
+        self.limiter.observe(load)
+
+    async def ask(self, request: SampleRequest, prompt: str, work: float) -> SampleResponse:
+        """Send one request; raises ProviderError, and puts the server aside where it failed."""
+        permit = self.limiter.enter(0, request.max_tokens * request.n, request.n)
+        flight = Flight(work, self.clock())
+        full = self.room(1)[0] > 0
+        self.flights.add(flight)
+        self.fullness.sent(request.n)
+        self.work += work
+        self.health.taken()
+        outcome: Outcome = "other"
+        response: SampleResponse | None = None
+        try:
+            response = await self._sample(request, flight)
+            outcome = "ok"
+            return response
+        except ProviderError as error:
+            outcome = OUTCOMES.get(type(error).__name__, "other")
+            self._failed(error)
+            raise
+        except asyncio.CancelledError:
+            self.health.left()
+            raise
+        finally:
+            self.flights.discard(flight)
+            self.work = max(0.0, self.work - work) if self.flights else 0.0
+            sequences = self.limiter.sequences
+            self.limiter.done(
+                outcome=outcome,
+                sent_at=flight.sent_at,
+                headers={} if response is None else response.headers,
+                usage=None if response is None else response.usage,
+                permit=permit,
+            )
+            self._count(request, response, flight, prompt, request.n / max(sequences, 1), full)
+
+    async def _sample(self, request: SampleRequest, flight: Flight) -> SampleResponse:
+        try:
+            async with asyncio.timeout(None) as flight.cutter:
+                return await self.provider.sample(request)
+        except TimeoutError:
+            if not flight.cut_why:
+                raise
+        why = f"{self.name} {flight.cut_why}"
+        if self.provider.capabilities.seed:
+            # Whatever it was writing, the same seed asks for it again elsewhere.
+            raise ConnectionFailed(why, sent=request.sending.sent)
+        raise TimedOut(why, sent=request.sending.sent, phase="total")
+
+    def cut(self, why: str) -> None:
+        """Let go of all that is in flight: the server hangs."""
+        self.health.failed(self.clock(), f"it {why}")
+        for flight in list(self.flights):
+            flight.cut_why = why
+            if flight.cutter is not None:
+                flight.cutter.reschedule(asyncio.get_running_loop().time())
+
+    def _failed(self, error: ProviderError) -> None:
+        self.tally.failures += 1
+        broken = isinstance(error, Overloaded) and error.status not in BUSY_STATUSES
+        lost = isinstance(error, TimedOut) and error.phase == "connect"
+        if broken or lost or isinstance(error, ConnectionFailed):
+            self.health.failed(self.clock(), str(error))
+        else:
+            self.health.left()
+
+    def _count(
+        self,
+        request: SampleRequest,
+        response: SampleResponse | None,
+        flight: Flight,
+        prompt: str,
+        share: float,
+        full: bool,
+    ) -> None:
+        now = self.clock()
+        self.tally.sequence_s += request.n * (now - flight.sent_at)
+        if response is None:
+            return
+        self.last_answer = now
+        self.health.answered()
+        self.tally.answers += 1
+        self.tally.samples += len(response.choices)
+        self._prompts.pop(prompt, None)
+        self._prompts[prompt] = None
+        if len(self._prompts) > PROMPTS:
+            self._prompts.popitem(last=False)
+        if response.usage is not None:
+            usage = response.usage
+            self.tally.output_tokens += usage.output_tokens
+            self.tally.prompt_tokens += usage.prompt_tokens
+            self.tally.cached_tokens += usage.cached_input_tokens
+            self.speed.saw(usage.output_tokens, now - flight.sent_at, share, full=full)

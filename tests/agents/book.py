@@ -1,0 +1,73 @@
+"""A run of agents and the model's bill for it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from budgets.ledger import Ledger
+from orchestrator.store.reader import RunReader
+from tests.agents.model_process import TASKS, bill
+
+ROOT = Path(__file__).resolve().parents[2]
+AGENT = Path(__file__).with_name("scripted_agent.py")
+PRICES = '[models.scripted]\ninput = "3.00"\noutput = "15.00"\n'
+
+
+@dataclass
+class Book:
+    folder: Path
+    url: str
+
+    @property
+    def directory(self) -> Path:
+        return self.folder / "runs" / "run"
+
+    def options(self, way: str = "plain", **more: object) -> list[str]:
+        (self.folder / "prices.toml").write_text(PRICES)
+        words: dict[str, object] = {
+            "provider": "compatible", "base_url": f"{self.url}/v1", "model": "scripted",
+            "prices": "prices.toml", "task": f"harbor:{TASKS}", "samples": 3, "budget": 5,
+            "agent": f"python3 {AGENT} {way} {{problem}} {{workdir}} {{output}} {{model}}",
+            "agent_path": AGENT, "name": "run", "display": "none", **more,
+        }  # fmt: skip
+        return [f"--{n.replace('_', '-')}={v}" for n, v in words.items() if v is not None]
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        mine = ("ORCH_", "OPENAI_", "ANTHROPIC_")
+        env = {name: text for name, text in os.environ.items() if not name.startswith(mine)}
+        return subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", "run", *options], cwd=self.folder,
+            env={**env, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "OPENAI_API_KEY": "sk-house-1"},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def run(self, *options: str) -> tuple[int, str]:
+        process = self.start(*options)
+        said, _ = process.communicate(timeout=280)
+        return process.returncode, said
+
+    def resume(self, *more: str) -> tuple[int, str]:
+        return self.run("--resume=runs/run", "--prices=prices.toml", "--display=none", *more)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.directory / "run.db")) as database:
+            return database.execute(query).fetchall()
+
+    def ledger(self) -> Ledger:
+        with closing(RunReader(self.directory)) as reader:
+            return Ledger.read(reader.events())
+
+    @property
+    def bill(self) -> int:
+        return sum(line["pico"] for line in bill(self.folder / "bill.jsonl"))
+
+    @property
+    def billed_calls(self) -> int:
+        return sum(1 for line in bill(self.folder / "bill.jsonl") if line["pico"])

@@ -1,0 +1,114 @@
+"""The scripted model's server as a process, with its bill in a file.
+
+    python tests/agents/model_process.py --bill bill.jsonl --seed 1
+
+It knows the bundled tasks: to a call that holds an instruction of theirs it answers with the right
+patch, or, as the seed says, with one that is wrong or none. Every request is a line on the bill
+before anything is answered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+
+from tests.gateway.model_server import Line, ModelServer  # noqa: E402
+
+TASKS = ROOT / "examples" / "agent_tasks"
+WRONG = "--- a/notes.txt\n+++ b/notes.txt\n@@ -0,0 +1 @@\n+I looked at it.\n"
+
+
+class BilledServer(ModelServer):
+    """Keeps its bill on disk as well."""
+
+    path: Path
+
+    def billed(self, line: Line) -> None:
+        row = {
+            "number": line.number, "prompt": line.prompt_tokens, "output": line.output_tokens,
+            "pico": line.pico if line.billed else 0, "body": line.body,
+        }  # fmt: skip
+        with self.path.open("ab") as file:
+            os.write(file.fileno(), json.dumps(row).encode() + b"\n")
+
+
+def play(seed: int, body: dict[str, Any], number: int) -> dict[str, Any] | None:
+    """What a model that knows half of everything says."""
+    text = json.dumps(body, ensure_ascii=False)
+    for folder in sorted(TASKS.iterdir()):
+        title = (folder / "instruction.md").read_text().splitlines()[0]
+        if json.dumps(title, ensure_ascii=False)[1:-1] in text:
+            draw = random.Random(f"{seed} {number}").random()
+            right = (folder / "solution" / "patch.diff").read_text()
+            said = right if draw < 0.5 else WRONG if draw < 0.8 else "I do not know."
+            return with_tool(body, said) if body.get("tools") else {"content": said}
+    return None
+
+
+def with_tool(body: dict[str, Any], said: str) -> dict[str, Any]:
+    """The same by a call of the agent's `bash`; in the next turn the agent is told to submit."""
+    before = [message for message in body.get("messages", ()) if message.get("role") == "tool"]
+    command = f"git apply -p1 <<'END'\n{said}END\n" if said.startswith("---") else "ls"
+    if before:
+        command = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+    call = {"name": "bash", "arguments": json.dumps({"command": command})}
+    return {
+        "content": "Let me see.",
+        "tool_calls": [{"id": f"call_{len(before)}", "type": "function", "function": call}],
+    }
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bill", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--faults", default="")
+    given = parser.parse_args()
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    server = BilledServer(seed=given.seed, say=lambda body, n: play(given.seed, body, n))
+    server.path = given.bill
+    server.faults = [fault for fault in given.faults.split(",") if fault]
+    given.bill.touch()
+    async with server:
+        print(server.url, flush=True)
+        await stop.wait()
+
+
+def bill(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@contextlib.contextmanager
+def model_process(path: Path, *, seed: int = 0, faults: str = "") -> Iterator[str]:
+    """The server in a process of its own; yields its address without /v1."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, "--bill", str(path), "--seed", str(seed), "--faults", faults],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

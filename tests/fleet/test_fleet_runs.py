@@ -1,0 +1,189 @@
+"""Whole runs on several servers: real processes, real HTTP, real deaths."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from budgets.ledger import Ledger
+from orchestrator.errors import ConfigError
+from orchestrator.store.reader import RunReader
+from providers.fleet import holds, processes
+
+ROOT = Path(__file__).resolve().parents[2]
+ORCH = [sys.executable, "-m", "orchestrator"]
+PLAN = ["--task", "arithmetic", "--limit", "6", "--gpu-hour", "1", "--budget", "5",
+        "--display", "none"]  # fmt: skip
+
+
+@contextmanager
+def tiny(*names: str) -> Iterator[list[tuple[subprocess.Popen[str], str]]]:
+    """Servers of the bundled model under these names; yields processes and addresses."""
+    found = []
+    try:
+        for name in names:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "providers.tiny", "--port", "0", "--model-name", name],
+                cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            )  # fmt: skip
+            assert process.stdout is not None
+            found.append((process, str(json.loads(process.stdout.readline())["base_url"])))
+        yield found
+    finally:
+        for process, _ in found:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def orch(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*ORCH, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*ORCH, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def samples(run: Path) -> list[tuple[int, int]]:
+    with closing(sqlite3.connect(run / "run.db")) as database:
+        return database.execute("SELECT problem, slot FROM samples").fetchall()
+
+
+def wait_for_samples(run: Path, number: int) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            if len(samples(run)) >= number:
+                return
+        except sqlite3.OperationalError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError("no samples came")
+
+
+def whole(problems: int, slots: int) -> list[tuple[int, int]]:
+    return [(problem, slot) for problem in range(problems) for slot in range(slots)]
+
+
+def test_addresses_are_one_arm_and_a_killed_server_costs_no_sample(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with tiny("m", "m") as servers:
+        bases = [part for _, url in servers for part in ("--base-url", url)]
+        going = start("run", "--provider", "local", "--model", "m", *bases, *PLAN,
+                      "--samples", "300", "--out", str(tmp_path), "--name", "run")  # fmt: skip
+        wait_for_samples(run, 150)
+        servers[0][0].kill()
+        said, _ = going.communicate(timeout=120)
+    assert going.returncode == 0, said
+    assert sorted(samples(run)) == whole(6, 300)
+    with closing(sqlite3.connect(run / "run.db")) as database:
+        asked = database.execute("SELECT server, count(*) FROM served GROUP BY server").fetchall()
+        seeds = database.execute("SELECT count(*), count(DISTINCT seed) FROM requests").fetchone()
+    assert len(asked) == 2 and all(number > 1 for _, number in asked)
+    assert seeds[0] == seeds[1]
+    assert "is put aside" in said
+
+
+def test_servers_of_a_file_come_and_go(tmp_path: Path) -> None:
+    run, file = tmp_path / "run", tmp_path / "servers.txt"
+    with tiny("m", "m") as servers:
+        (_, one), (_, two) = servers
+        file.write_text(f"# the first\n{one}\n")
+        going = start("run", "--provider", "local", "--model", "m", "--servers", str(file), *PLAN,
+                      "--samples", "500", "--out", str(tmp_path), "--name", "run")  # fmt: skip
+        wait_for_samples(run, 200)
+        file.write_text(f"{one}\n{two}\n")
+        wait_for_samples(run, 1200)
+        file.write_text(f"{two}\n")
+        said, _ = going.communicate(timeout=120)
+    assert going.returncode == 0, said
+    assert sorted(samples(run)) == whole(6, 500)
+    with closing(sqlite3.connect(run / "run.db")) as database:
+        asked = dict(database.execute("SELECT server, count(*) FROM served GROUP BY server"))
+    assert len(asked) == 2 and min(asked.values()) > 5
+    assert "is named no more" in said
+
+
+def test_another_model_is_refused_and_named(tmp_path: Path) -> None:
+    with tiny("m", "other") as servers:
+        bases = [part for _, url in servers for part in ("--base-url", url)]
+        done = orch("run", "--provider", "local", "--model", "m", *bases, *PLAN,
+                    "--out", str(tmp_path), "--name", "run")  # fmt: skip
+    assert done.returncode == 2 and not (tmp_path / "run").exists()
+    assert "does not have 'm'; it has: other" in done.stderr
+    assert servers[1][1].split("//")[1].split("/")[0] in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--launch", "0"], "--launch is '0'"),
+        (["--launch", "2", "--base-url", "http://127.0.0.1:9/v1", "--model", "m"], "leave out"),
+        (["--servers", "/no/such/file", "--model", "m"], "cannot be read"),
+        (["--launch", "1", "--model", "m", "--vllm", "/no/such/vllm"], "is no vLLM; install"),
+        (["--base-url", "http://127.0.0.1:9/v1", "--base-url", "http://127.0.0.1:19/v1",
+          "--model", "m"], "None of the 2 servers answers"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said_before_anything_is_written(
+    tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    from orchestrator.cli import orch
+
+    line = ["run", "--provider", "local", *PLAN, *arguments, "--out", str(tmp_path / "runs")]
+    with pytest.raises(ConfigError) as refused:
+        orch.main(line, standalone_mode=False)
+    assert says in str(refused.value) and not (tmp_path / "runs").exists()
+
+
+def test_launched_servers_end_with_a_killed_orch_and_the_resume_completes(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    plan = ["--provider", "local", "--launch", "2", "--limit", "6", "--samples", "500",
+            "--budget", "5", "--display", "none", "--gpu-hour", "1"]  # fmt: skip
+    going = start("run", *plan, "--out", str(tmp_path), "--name", "run")
+    wait_for_samples(run, 300)
+    marks = [hold.id for hold in holds.still_held()]
+    assert len(marks) == 2
+    going.send_signal(signal.SIGKILL)
+    going.communicate()
+    until = time.monotonic() + 15
+    while any(processes.marked(mark) for mark in marks):
+        assert time.monotonic() < until, "something is left running"
+        time.sleep(0.1)
+    done = orch("run", "--resume", str(run), "--display", "none")
+    assert done.returncode == 0, done.stderr
+    assert sorted(samples(run)) == whole(6, 500)
+    assert not holds.still_held()
+    with closing(sqlite3.connect(run / "run.db")) as database:
+        notes = [note for (note,) in database.execute("SELECT note FROM ledger")]
+    assert sum("its guard saw the last of it gone" in note for note in notes) == 2
+
+
+def test_a_cap_ends_all_launched_servers_inside_it(tmp_path: Path) -> None:
+    # $36,000 an hour is ten dollars a second for each of two servers, of which more than half a
+    # minute is always paid ahead.
+    done = orch("run", "--provider", "local", "--launch", "2", "--limit", "6", "--samples", "9000",
+                "--budget", "900", "--gpu-hour", "36000", "--display", "none", "--lease", "10",
+                "--yes", "--out", str(tmp_path), "--name", "run")  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert not holds.still_held()
+    with closing(RunReader(tmp_path / "run")) as reader:
+        money = Ledger.read(reader.events()).totals()
+    assert money.committed <= 900 * 10**12 and money.settled > 0
+    assert money.reserved == 0

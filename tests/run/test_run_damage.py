@@ -1,0 +1,184 @@
+"""Damage to a stored run: lost and changed rows are found, and mended or refused, never guessed."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from keyed import keyed_server
+
+from orchestrator.audit.check import check_run
+from orchestrator.audit.repair import repair_run
+from tests.run.conftest import environment
+
+
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator", *words], cwd=folder, env=environment(),
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Iterator[Path]:
+    """A run that is complete, while its server goes on."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "p.toml").write_text('[models."some-model"]\ninput = "3.00"\noutput = "15.00"\n')
+    with keyed_server() as server:
+        ended = command(
+            folder, "run", "--provider", "compatible", "--base-url", server.url, "--model",
+            "some-model", "--task", "arithmetic", "--prices", str(folder / "p.toml"), "--samples",
+            "12", "--limit", "12", "--name", "r", "--n-per-request", "2",
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stderr
+        yield folder / "runs/r"
+
+
+@pytest.fixture
+def run(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it to damage."""
+    (tmp_path / "runs").mkdir()
+    return Path(shutil.copytree(whole, tmp_path / "runs/r"))
+
+
+@contextlib.contextmanager
+def changing(run: Path):
+    db = sqlite3.connect(run / "run.db", isolation_level=None)
+    try:
+        yield db
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        db.close()
+
+
+def check(run: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    ended = command(run.parent.parent, "check", str(run), *more)
+    assert "Traceback" not in ended.stderr + ended.stdout
+    return ended
+
+
+def test_a_whole_run_is_whole(run):
+    ended = check(run)
+    assert ended.returncode == 0, ended.stdout
+    assert "is whole" in ended.stdout
+
+
+def test_fifty_deleted_settlements_are_found_and_count_as_uncertain(run):
+    with changing(run) as db:
+        db.execute(
+            "DELETE FROM ledger WHERE event IN"
+            " (SELECT event FROM ledger WHERE kind = 'settle' ORDER BY event LIMIT 50)"
+        )
+    for quick in (["report", "r"], ["run", "--resume", "r", "--samples", "13"]):
+        ended = command(run.parent.parent, *quick)
+        assert ended.returncode == 4 and "orch check" in ended.stderr, ended.stderr
+    ended = check(run)
+    assert ended.returncode == 4 and "50 of" in ended.stdout and "missing" in ended.stdout
+    mended = check(run, "--repair")
+    assert mended.returncode == 0, mended.stdout
+    assert "uncertain" in mended.stdout
+    assert next(run.glob("damaged-*/run.db")).exists()
+    again = command(run.parent.parent, "run", "--resume", "r", "--samples", "13")
+    assert again.returncode == 0, again.stderr
+    shown = command(run.parent.parent, "budget", "r")
+    assert "the process ended before this was settled" in shown.stdout
+    assert check(run).returncode == 0
+
+
+CHANGES = [
+    ("UPDATE samples SET text = text || ' ' WHERE rowid = 7", "samples", False),
+    ("UPDATE answers SET cost = cost + 1 WHERE request = 3", "answers", False),
+    ("UPDATE ledger SET amount = 12345 WHERE event = 9", "ledger", False),
+    ("UPDATE ledger SET at = at + 1 WHERE event = 9", "ledger", False),
+    ("UPDATE problems SET content = replace(content, '1', '2') WHERE problem = 3", "problems",
+     False),
+    ("UPDATE requests SET seed = seed + 1 WHERE request = 4", "requests", False),
+    ("UPDATE meta SET value = value || ' ' WHERE key = 'created'", "meta", False),
+    ("UPDATE verdicts SET kind = 'passed' WHERE kind = 'failed'", "verdicts", True),
+    ("UPDATE verdicts SET kind = 'perhaps' WHERE problem = 1", "verdicts", True),
+    ("DELETE FROM verdicts WHERE problem = 2", "verdicts", True),
+    ("DELETE FROM samples WHERE problem = 2", "samples", True),
+    ("DELETE FROM ledger WHERE event > (SELECT max(event) - 5 FROM ledger)", "ledger", True),
+    ("DELETE FROM ledger WHERE kind = 'reserve' AND reservation IN (3, 4)", "ledger", True),
+    ("DELETE FROM answers WHERE request = 5", "answers", False),
+    ("DELETE FROM seal", "seal", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "where", "mends"), CHANGES, ids=[one[0] for one in CHANGES])
+def test_every_change_is_found_and_mended_or_refused(change, where, mends, run):
+    with changing(run) as db:
+        assert db.execute(change).rowcount > 0
+    assert where in {finding.where for finding in check_run(run).findings}
+    mended = repair_run(run)
+    assert bool(mended.left) != mends, mended
+    assert bool(mended.done) == mends
+    if mends:
+        assert not check_run(run).findings
+
+
+def test_a_lost_write_ahead_log_is_found_and_its_money_is_uncertain(run, whole):
+    with contextlib.closing(sqlite3.connect(run / "run.db", isolation_level=None)) as db:
+        db.execute("PRAGMA wal_autocheckpoint=0")
+    earlier = run.parent / "earlier.db"
+    shutil.copy(run / "run.db", earlier)
+    more = command(run.parent.parent, "run", "--resume", "r", "--samples", "20")
+    assert more.returncode == 0, more.stderr
+    (run / "run.db-wal").unlink(missing_ok=True)
+    shutil.copy(earlier, run / "run.db")
+    ended = command(run.parent.parent, "report", "r")
+    assert ended.returncode == 4 and "commits are missing" in ended.stderr
+    found = check(run)
+    assert found.returncode == 4 and "commits are missing" in found.stdout
+    mended = check(run, "--repair")
+    assert mended.returncode == 0, mended.stdout
+    assert "count as uncertain" in mended.stdout
+    assert check(run).returncode == 0
+
+
+def flipped(run: Path, rng: random.Random) -> int:
+    """Flip one bit inside the content of a row of the database; returns where."""
+    path = run / "run.db"
+    data = bytearray(path.read_bytes())
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        texts = [row[0].encode() for row in db.execute("SELECT content FROM problems")]
+        texts += [row[0].encode() for row in db.execute("SELECT usage FROM answers") if row[0]]
+        texts += [row[0].encode() for row in db.execute("SELECT note FROM ledger") if row[0]]
+    while True:
+        text = rng.choice(texts)
+        start = data.find(text)
+        if start >= 0:
+            break
+    where = start + rng.randrange(len(text))
+    data[where] ^= 1 << rng.randrange(8)
+    path.write_bytes(bytes(data))
+    return where
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_flipped_bit_in_live_content_is_found(seed, run):
+    flipped(run, random.Random(seed))
+    assert check_run(run).findings
+
+
+def test_a_backup_of_a_run_that_goes_on_is_whole(start_orch, tmp_path):
+    from tests.run.test_run_money import wait_for_sampling
+
+    process = start_orch("run", "--provider", "local", "--samples", "5000", "--name", "r")
+    wait_for_sampling(process, tmp_path / "runs/r", 20)
+    ended = command(tmp_path, "backup", "r", "copy")
+    assert ended.returncode == 0, ended.stderr
+    assert command(tmp_path, "check", "r").returncode == 0
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert check(tmp_path / "copy").returncode == 0
+    assert command(tmp_path, "backup", "r", "copy").returncode == 2
+    assert command(tmp_path, "report", "copy").returncode == 0
