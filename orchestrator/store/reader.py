@@ -156,6 +156,10 @@ class RunReader:
         """From the next query on, see the run as it is then, whatever is written meanwhile."""
         self._db.execute("BEGIN")
 
+    def rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        """What a query of a sibling gives (sampled.py, attempts.py)."""
+        yield from self._db.execute(query, values)
+
     def meta(self, key: str, default: str = "") -> str:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return default if row is None else str(row[0])
