@@ -52,7 +52,14 @@ from orchestrator.session.metering import (
 )
 from orchestrator.session.opening import open_store, write_study
 from orchestrator.session.progress import Display, Progress
-from orchestrator.session.resume import Owed, owed, recount, refuse_unresumable, resolved_slots
+from orchestrator.session.resume import (
+    Owed,
+    bought_nothing,
+    owed,
+    recount,
+    refuse_unresumable,
+    resolved_slots,
+)
 from orchestrator.session.speed import session_document
 from orchestrator.session.stamps import set_aside_other_versions
 from orchestrator.session.watch import Watch
@@ -291,6 +298,8 @@ def _plan(
     if options.resume:
         with contextlib.closing(RunReader(options.directory)) as reader:
             stored = bool(reader.meta("identity"))
+            if stored and bought_nothing(reader):
+                _put_identity(prepared, store)
             if stored:
                 # What may change on resume (more samples, another budget) is the study from now on.
                 write_study(options.directory, prepared)
@@ -328,8 +337,12 @@ def _plan(
     return schedule, rest
 
 
-def _put_study(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None:
+def _put_identity(prepared: Prepared, store: RunStore) -> None:
     store.put_meta("identity", json.dumps(identity_of(prepared), sort_keys=True))
+
+
+def _put_study(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None:
+    _put_identity(prepared, store)
     store.put_meta("created", str(time.time()))
     sets = dict(zip(problem_sets(arms), prepared.arms, strict=True))
     for name, arm in sets.items():
