@@ -161,8 +161,8 @@ def _caption(row: ArmReport) -> str:
     )
     if row.censored or row.infra_errors:
         text += (
-            f" {row.censored} samples were cut (timed out, or broken off by the server) and "
-            f"{row.infra_errors} could not be bought or "
+            f" {row.censored} samples were cut (timed out, broken off by the server, or by a "
+            f"budget) and {row.infra_errors} could not be bought or "
             "judged: the lower bound counts them as wrong."
         )
     return text
