@@ -201,7 +201,12 @@ async def _session(
         engine.close_arm(arms[number])
     judging = engine.judging
     stack.push_async_callback(judging.close)
-    interrupts.follow(engine.stop, engine.leave)
+
+    def drain() -> None:
+        state.stopping = True
+        engine.stop()
+
+    interrupts.follow(drain, engine.leave)
     store.checkpoint()
     watch.follow(engine.stop)
     watches += [asyncio.create_task(_watch(child, engine)) for child in children]
