@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection
 from aiohttp import web
 
 from budgets.ledger import Ledger
+from providers.doorway import JsonRunner, wrong_content
 from providers.gateway.accounts import Accounts, Book
 from providers.gateway.attempts import Account, Attempt, Attempts, Caps
 from providers.gateway.dialects import CHAT, ENDPOINTS, MESSAGES, Endpoint
@@ -69,7 +70,7 @@ class Gateway:
         self._held_bytes = 0
         application = web.Application(client_max_size=MAX_BODY_BYTES)
         application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(
+        self._runner = JsonRunner(
             application, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S
         )
         self._sites: dict[int, web.SockSite] = {}
@@ -151,6 +152,8 @@ class Gateway:
         try:
             if not self._known_host(request.headers.get("Host", "")):
                 raise Refusal(403, "The Host header names no address of this gateway.")
+            if said := wrong_content(request):
+                raise Refusal(415, said)
             if "upgrade" in request.headers.get("Connection", "").lower():
                 raise Refusal(426, "The gateway does not speak WebSocket; use plain HTTP.")
             if path in ("", "/") and request.method in ("GET", "HEAD"):
