@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from orchestrator.engine.live import LiveAttempt
 from orchestrator.engine.repeats import Repeats
 from orchestrator.store.refusals import Refusals
 
@@ -87,6 +89,8 @@ class RunState:
     phase: str = "sampling"
     notes: list[str] = field(default_factory=list)
     repeats: Repeats = field(default_factory=Repeats)
+    live: Callable[[], list[LiveAttempt]] = list
+    """The agents at work."""
 
     @property
     def planned(self) -> int:
