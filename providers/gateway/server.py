@@ -152,8 +152,6 @@ class Gateway:
         try:
             if not self._known_host(request.headers.get("Host", "")):
                 raise Refusal(403, "The Host header names no address of this gateway.")
-            if said := wrong_content(request):
-                raise Refusal(415, said)
             if "upgrade" in request.headers.get("Connection", "").lower():
                 raise Refusal(426, "The gateway does not speak WebSocket; use plain HTTP.")
             if path in ("", "/") and request.method in ("GET", "HEAD"):
@@ -165,6 +163,8 @@ class Gateway:
                 raise Refusal(404, f"The gateway has no {path}.", code="not_found_error")
             if request.method != endpoint.method:
                 raise Refusal(405, f"{path} is asked by {endpoint.method}.")
+            if said := wrong_content(request):
+                raise Refusal(415, said)
             return await self._call(request, attempt, endpoint)
         except Refusal as error:
             body = error_body(shape.shape, error.status, str(error), error.code)
