@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.engine.repeats import Repeats
@@ -53,6 +54,8 @@ class RunState:
     waiting_for: str = ""
     """What the dispatcher waits for now; empty while it does not wait."""
     phase: str = "sampling"
+    servers: Callable[[], str] | None = None
+    """Tells how the servers of fleets are, in one line; None: there is no fleet."""
     notes: list[str] = field(default_factory=list)
     repeats: Repeats = field(default_factory=Repeats)
 

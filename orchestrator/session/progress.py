@@ -101,6 +101,8 @@ class Progress:
         ]
         if state.failures:
             parts.append(", ".join(f"{n} {kind}" for kind, n in state.failures.most_common(4)))
+        if state.servers is not None:
+            parts.append(visible(state.servers()))
         parts.append(self.limited_by())
         parts.append(f"{span(self.remaining_s())} left")
         return " | ".join(parts)
@@ -122,6 +124,8 @@ class Progress:
         )
         for arm in state.arms:
             facts.add_row("coverage", Text(f"{visible(arm.label)}: {coverage_so_far(arm)}"))
+        if state.servers is not None:
+            facts.add_row("servers", Text(visible(state.servers())))
         facts.add_row("limited by", Text(self.limited_by()))
         if state.failures:
             shown = ", ".join(f"{number} {kind}" for kind, number in state.failures.most_common(6))
