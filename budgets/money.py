@@ -29,12 +29,18 @@ def picodollars(usd: str | int | Decimal) -> int:
     try:
         amount = Decimal(usd)
     except (InvalidOperation, ValueError, TypeError):
-        raise MoneyError(f"{usd!r} is not an amount of dollars") from None
+        raise MoneyError(f"{_shown(usd)} is not an amount of dollars") from None
     if not amount.is_finite():
         raise MoneyError(f"{usd!r} is not a finite amount of dollars")
-    if abs(amount) > MAX_USD:
-        raise MoneyError(f"{usd!r} is more than the largest amount, {MAX_USD} dollars")
+    # The exponent first: arithmetic on one of nine digits would overflow.
+    if amount.adjusted() > 7 or abs(amount) > MAX_USD:
+        raise MoneyError(f"{_shown(usd)} is more than the largest amount, {MAX_USD} dollars")
     return int((amount * PICO).to_integral_value(ROUND_CEILING, _EXACT))
+
+
+def _shown(given: str | int | Decimal) -> str:
+    text = "the amount" if isinstance(given, int) else repr(given)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def usd(pico: int) -> str:

@@ -34,6 +34,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from budgets.given import read_given
 from budgets.money import MoneyError, picodollars, usd
 from budgets.price import HIGHEST, LOWEST, Band, Price, Rates
 
@@ -60,7 +61,7 @@ class PriceFileError(ValueError):
 def read_file(path: Path) -> bytes:
     """The bytes of a price file; raises PriceFileError."""
     try:
-        return path.read_bytes()
+        return read_given(path)
     except OSError as error:
         raise PriceFileError(f"the price file {path} cannot be read: {error.strerror}") from error
 
@@ -97,7 +98,9 @@ def _document(content: bytes, name: str) -> dict[str, Any]:
         document = tomllib.loads(content.decode(), parse_float=Decimal)
     except UnicodeDecodeError as error:
         raise PriceFileError(f"{name} is not UTF-8 text: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise PriceFileError(f"{name} is nested too deeply to hold prices") from None
+    except ValueError as error:  # also a number of thousands of digits
         raise PriceFileError(f"{name} is not valid TOML: {error}") from error
     unknown = set(document) - {"models", "gpu_hours"}
     if unknown:

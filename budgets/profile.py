@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from budgets.given import read_given_text
+
 FOLDER = Path(__file__).parent / "profiles"
 
 LIMITS = (
@@ -74,10 +76,10 @@ class Profile:
                 " path of a .toml file in the same format"
             )
         try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
+            document = tomllib.loads(read_given_text(path))
         except OSError as error:
             raise ProfileError(f"the limits {path} cannot be read: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise ProfileError(f"the limits {path} are not valid TOML: {error}") from error
         return cls._checked(path.stem, path, document)
 

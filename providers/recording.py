@@ -22,7 +22,10 @@ from typing import Any
 
 import msgspec
 
+from budgets.given import read_given
 from providers.errors import InvalidRequest, ProviderConfigError
+
+MOST_BYTES = 2 * 2**30
 
 BYTES_PER_TOKEN = 4
 
@@ -111,7 +114,7 @@ class Recording:
     def load(cls, path: Path, *, seed: int = 0) -> Recording:
         """Read a JSON or JSONL file; raises ProviderConfigError naming the row at fault."""
         try:
-            data = path.read_bytes()
+            data = read_given(path, MOST_BYTES)
         except OSError as error:
             raise ProviderConfigError(f"{path}: {error.strerror}") from None
         try:
@@ -123,7 +126,7 @@ class Recording:
                     for line in data.splitlines()
                     if line.strip()
                 ]
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ProviderConfigError(f"{path} is not JSON or JSONL: {error}") from None
         return cls(rows, seed=seed, where=str(path))
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from orchestrator.analysis.intervals import Moments, problems_like_these
-from orchestrator.analysis.unbiased import Floats, Integers, counts, whole
+from orchestrator.analysis.unbiased import Floats, Integers, counts, failing_at, whole
 
 MOST_CELLS = 4_000_000
 """Chances that are kept of one arm; a longer curve is thinned to this many, evenly in log k."""
@@ -81,7 +81,7 @@ class _Curve:
             every = np.unique(np.round(np.geomspace(1, last, most)).astype(np.int64))
         self.ks: Integers = np.concatenate([[0], every])
         self.costs = [0, *(price(k) for k in every.tolist())]
-        self.fails = _failing(attempts, right, self.ks)
+        self.fails = failing_at(attempts, right, self.ks)
 
     def affordable(self, budget: int) -> int:
         """The place of the largest k that `budget` pays for."""
@@ -91,18 +91,6 @@ class _Curve:
         """The place that covers most by itself for `budget`; of equal ones the cheapest."""
         left = self.fails[: self.affordable(budget) + 1].sum(axis=1)
         return int(np.argmax(left <= left.min() + ROUNDING * len(self.fails[0])))
-
-
-def _failing(n: Integers, c: Integers, ks: Integers) -> Floats:
-    """C(n-c, k)/C(n, k) at each of `ks`, which rise from 0: [K, P]."""
-    q, kept, row = np.ones(len(n)), np.empty((len(ks), len(n))), 0
-    left, pool = (n - c).astype(np.float64), n.astype(np.float64)
-    for k in range(int(ks[-1]) + 1):
-        if k == ks[row]:
-            kept[row] = q
-            row += 1
-        q = q * np.maximum(left - k, 0.0) / np.maximum(pool - k, 1.0)
-    return kept
 
 
 def _better(curves: Sequence[_Curve], one: Sequence[int], other: Sequence[int]) -> bool:

@@ -74,6 +74,21 @@ def failure_powers(n: Integers, c: Integers, weight: Floats, last: int) -> Float
     return sums
 
 
+def failing_at(n: Integers, c: Integers, ks: Integers) -> Floats:
+    """C(n-c, k)/C(n, k) of every problem at each of `ks`, which rise from 0 or more: [K, P].
+
+    One pass over k, for many problems at many k; n and c have shape [P].
+    """
+    q, kept, row = np.ones(len(n)), np.empty((len(ks), len(n))), 0
+    left, pool = (n - c).astype(np.float64), n.astype(np.float64)
+    for k in range(int(ks[-1]) + 1):
+        while row < len(ks) and k == ks[row]:
+            kept[row] = q
+            row += 1
+        q = q * np.maximum(left - k, 0.0) / np.maximum(pool - k, 1.0)
+    return kept
+
+
 def counts(n: ArrayLike, c: ArrayLike) -> Integers:
     """n as an array [P], after checking that n and c are whole, alike in shape, and c <= n."""
     attempts, right = whole("n", n), whole("c", c)

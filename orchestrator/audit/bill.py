@@ -9,11 +9,13 @@ belongs to the uncertain requests together.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from budgets.given import read_given
 from budgets.ledger import Ledger, Totals, Uncertain
 from budgets.money import MoneyError, picodollars, usd
 from budgets.resolve import spread
@@ -24,6 +26,8 @@ COST_COLUMNS = (
     "price_usd", "cost_in_usd",
 )  # fmt: skip
 ID_COLUMNS = ("request_id", "id", "response_id", "generation_id", "message_id")
+
+MOST_BILL_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ class Resolution:
 def read_export(path: Path) -> list[BillRow]:
     """The rows of an export; raises ConfigError with the line and what to do."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        text = read_given(path, MOST_BILL_BYTES).decode("utf-8-sig")
+        with io.StringIO(text, newline="") as file:
             reader = csv.DictReader(file)
             columns = {_plain(name): name for name in reader.fieldnames or ()}
             cost = next((columns[name] for name in COST_COLUMNS if name in columns), None)

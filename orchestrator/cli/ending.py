@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-import signal
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,10 +27,6 @@ PATIENCE_S = 3.0
 """How long a person who pressed Ctrl-C is kept for the table."""
 
 
-class TooSlow(Exception):
-    """The table would take longer than a person wants to wait."""
-
-
 def finish(
     console: Console, directory: Path, ending: Ending, *, as_json: bool, typed: Typed
 ) -> None:
@@ -40,6 +34,7 @@ def finish(
     from orchestrator import errors
     from orchestrator.cli.escaped import keep, without_keys
     from orchestrator.cli.flags import with_flags
+    from orchestrator.plan.patience import TooSlow, within
     from orchestrator.report.text import visible
 
     def say(text: str) -> None:
@@ -85,22 +80,6 @@ def resume_command(directory: Path, typed: Typed) -> str:
     if typed.prices:
         words += ["--prices", typed.prices]
     return shlex.join(words)
-
-
-@contextlib.contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Raise TooSlow in the body once it has taken so long. For the main thread."""
-
-    def ring(_number: int, _frame: object) -> None:
-        raise TooSlow
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _rows(directory: Path) -> list[ArmReport]:

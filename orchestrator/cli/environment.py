@@ -7,6 +7,7 @@ elsewhere, make a cap a multiple of itself, or agree to something in a person's 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -35,8 +36,10 @@ def load_dotenv(directory: Path) -> None:
     for name, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items():
         if name.startswith("ORCH_") or name.endswith("_BASE_URL"):
             left.append(name)
-        elif value is not None and name.endswith("_API_KEY") and name not in os.environ:
-            os.environ[name] = value
+        elif value and name.isascii() and name.endswith("_API_KEY") and name not in os.environ:
+            # What is no key at all is told by whoever reads it; this cannot even be kept.
+            with contextlib.suppress(ValueError):
+                os.environ[name] = value
     if left:
         click.echo(
             f"note: only keys are taken from .env, not {', '.join(sorted(left))}; set it in the "

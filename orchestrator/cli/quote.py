@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from bisect import bisect_right
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def _quote_arm(arm: PreparedArm, prepared: Prepared) -> Quote | None:
     planned = [
         PlannedProblem(
             prompt_bound(problem),
-            max(1, min(prompt_bound(problem), _characters(problem) // BYTES_PER_TOKEN)),
+            _prompt_tokens(problem),
             arm.spec.samples,
         )
         for problem in arm.problems
@@ -95,6 +96,8 @@ def print_quote(console: Console, prepared: Prepared, quotes: list[ArmQuote]) ->
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    if note := breadth_note(prepared):
+        say(f"  {note}")
     for item in quotes:
         arm, price = item.arm, item.quote
         if price is None:
@@ -126,6 +129,53 @@ def print_quote(console: Console, prepared: Prepared, quotes: list[ArmQuote]) ->
             say("    the budget is not expected to complete this arm")
 
 
+def breadth_note(prepared: Prepared) -> str:
+    """A sentence where the cap does not pay for one attempt at every problem; else empty.
+
+    By the expected tokens; where only the worst case does not fit, it is said as such.
+    """
+    if prepared.cap is None:
+        return ""
+    usual = [_one_each(arm, ASSUMED_OUTPUT_SHARE) for arm in prepared.arms if arm.price]
+    worst = [_one_each(arm, 1.0) for arm in prepared.arms if arm.price]
+    most = max((len(arm.problems) for arm in prepared.arms), default=0)
+    for costs, verb in ((usual, "does not pay"), (worst, "may not pay")):
+        whole = sum(map(sum, costs))
+        if whole > prepared.cap:
+            reach = [sum(sum(row[:n]) for row in costs) for n in range(1, most + 1)]
+            fits = bisect_right(reach, prepared.cap)
+            instead = f"add --limit {fits}, or raise --budget" if fits else "raise --budget"
+            return (
+                f"The budget {verb} for one attempt at each of the {most} problems, which "
+                f"{'takes about' if verb == 'does not pay' else 'could cost up to'} "
+                f"{dollars(whole)}: {instead} above that."
+            )
+    return ""
+
+
+def _one_each(arm: PreparedArm, share: float) -> list[int]:
+    """Picodollars of one attempt at each problem, its output `share` of max_tokens long.
+
+    With a share of 1 the prompt counts at its bound as well.
+    """
+    assert arm.price is not None
+    output = math.ceil(arm.base.max_tokens * share)
+    return [
+        arm.price.worst(
+            prompt_tokens=prompt_bound(problem) if share == 1.0 else _prompt_tokens(problem),
+            output_tokens=output,
+            n=1,
+            batch=arm.spec.batch,
+        )
+        for problem in arm.problems
+    ]
+
+
+def _prompt_tokens(problem: Any) -> int:
+    """About how many tokens a prompt has."""
+    return max(1, min(prompt_bound(problem), _characters(problem) // BYTES_PER_TOKEN))
+
+
 def quote_document(prepared: Prepared, quotes: list[ArmQuote]) -> dict[str, Any]:
     """The plan's price as plain data; money as decimal strings of dollars."""
     rows = []
@@ -154,7 +204,8 @@ def quote_document(prepared: Prepared, quotes: list[ArmQuote]) -> dict[str, Any]
             }
         rows.append(row)
     cap = None if prepared.cap is None else usd(prepared.cap)
-    return {"dry_run": True, "budget_usd": cap, "arms": rows}
+    said = breadth_note(prepared) or None
+    return {"dry_run": True, "budget_usd": cap, "breadth": said, "arms": rows}
 
 
 def confirm(prepared: Prepared, over: int, *, yes: bool) -> None:

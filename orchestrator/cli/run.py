@@ -34,7 +34,7 @@ ARM_KEYS = (
 STUDY_KEYS = (
     "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
     "limits", "prices", "judge_jobs", "name",
-    "sandbox", "agent_jobs",
+    "sandbox", "max_file_mb", "agent_jobs",
 )  # fmt: skip
 DOLLARS = ("budget", "gpu_hour", "call_budget", "attempt_budget", "problem_budget")
 
@@ -103,6 +103,8 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--exclude-unsound", is_flag=True, help="Judge the task's own reference solutions first, "
         "and leave out the problems whose references fail.")  # fmt: skip
 @option("--lean-project", metavar="DIR", help="Lean project against which proofs are checked.")
+@option("--max-file-mb", type=click.IntRange(min=1), metavar="MIB",
+        help="The largest task file that is read; 512 MiB unless told otherwise.")  # fmt: skip
 @option("--sandbox", metavar="NAME", help="Sandbox tier for judging; see `orch doctor`.")
 @option("--agent", metavar="COMMAND", help="An attempt is a run of this command, with {problem}, "
         "{workdir}, {output} and {model} filled in; see docs/agents.md.")  # fmt: skip
@@ -138,6 +140,7 @@ def run(**given: Any) -> None:
     Settings come from the command line, then ORCH_ variables, then the STUDY.toml.
     """
     from orchestrator.errors import ConfigError, OrchError
+    from orchestrator.plan.study import refuse_odd_path
 
     given = {key: value for key, value in given.items() if value is not None and value != ()}
     how = How(
@@ -159,6 +162,9 @@ def run(**given: Any) -> None:
     exclude_unsound = given.pop("exclude_unsound")
     out, resume = given.pop("out"), given.pop("resume", None)
     study_file = given.pop("study", None)
+    for given_path in (out, study_file, resume, given.get("name")):
+        if given_path:
+            refuse_odd_path(str(given_path))
     directory = None
     if resume is not None:
         if study_file is not None:

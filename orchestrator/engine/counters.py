@@ -15,6 +15,37 @@ from orchestrator.store.refusals import Refusals
 
 
 @dataclass(slots=True)
+class Lengths:
+    """How long an arm's outputs are, in tokens, as far as its answers told."""
+
+    attempts: int = 0
+    tokens: int = 0
+    answers: int = 0
+    squares: float = 0.0
+    """Sum over answers of n times the square of their mean length."""
+
+    def add(self, n: int, tokens: int) -> None:
+        """An answer of n attempts took so many output tokens."""
+        self.attempts += n
+        self.tokens += tokens
+        self.answers += 1
+        self.squares += tokens * tokens / n
+
+    def upper(self, attempts: int) -> float | None:
+        """Tokens of an attempt that the mean of so many more hardly exceeds; None: not known.
+
+        Two standard errors above the mean so far; from one answer twice its mean.
+        """
+        if not self.attempts:
+            return None
+        mean = self.tokens / self.attempts
+        if self.answers < 2:
+            return 2.0 * mean
+        variance = max(self.squares - mean * self.tokens, 0.0) / (self.answers - 1)
+        return float(mean + 2.0 * (variance * (1.0 / attempts + 1.0 / self.attempts)) ** 0.5)
+
+
+@dataclass(slots=True)
 class ArmCounts:
     """Counters of one arm; lists have one entry per problem."""
 
@@ -25,6 +56,7 @@ class ArmCounts:
     filled: int = 0
     censored: int = 0
     in_flight: int = 0
+    lengths: Lengths = field(default_factory=Lengths)
 
     @property
     def planned(self) -> int:

@@ -7,8 +7,12 @@ import re
 from pathlib import Path
 
 from orchestrator.errors import ConfigError
+from orchestrator.plan.patience import TooSlow, within
 from orchestrator.plan.study import Arm, Study
 from orchestrator.tasks import Problem, Task, TaskError, TaskOptions, load_task
+
+FILTER_S = 10.0
+"""A regular expression can take exponential time; so long it may."""
 
 
 def options_of(arm: Arm, study: Study, *, trust: bool = False) -> TaskOptions:
@@ -22,6 +26,7 @@ def options_of(arm: Arm, study: Study, *, trust: bool = False) -> TaskOptions:
         sandbox=study.sandbox or None,
         trust=trust,
         jobs=study.judge_jobs or None,
+        most_bytes=study.max_file_mb * 2**20,
         lean_project=Path(arm.lean_project) if arm.lean_project else None,
     )
 
@@ -47,11 +52,18 @@ def select(task: Task, arm: Arm, study: Study) -> list[Problem]:
     if study.filter:
         try:
             pattern = re.compile(study.filter)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ConfigError(
                 f"--filter {study.filter!r} is not a regular expression: {error}."
             ) from None
-        problems = [problem for problem in problems if pattern.search(problem.id)]
+        try:
+            with within(FILTER_S):
+                problems = [problem for problem in problems if pattern.search(problem.id)]
+        except TooSlow:
+            raise ConfigError(
+                f"--filter {study.filter!r} takes more than {FILTER_S:.0f} s on the problems' ids; "
+                "write it without repeats inside repeats."
+            ) from None
     if study.shuffle is not None:
         problems = list(problems)
         random.Random(study.shuffle).shuffle(problems)

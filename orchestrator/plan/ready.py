@@ -52,6 +52,8 @@ class ReadyArm:
     n_limit: int = 0
     """The most choices per request of a server that was seen to ignore n; 0: as asked."""
     scopes: tuple[str, ...] = ()
+    usd_per_hour: int = 0
+    """Picodollars an hour for the whole server; 0: not paid by the hour."""
     lane: BatchLane | None = None
     """The provider's batch API, through which the arm is bought; None: request by request."""
     agent: AgentSetting | None = None
@@ -87,14 +89,20 @@ class ReadyArm:
         bound = self.prompt_bounds[problem]
         worst = self._worst.get((bound, n))
         if worst is None:
-            worst = self._worst[bound, n] = self.price.worst(
-                prompt_tokens=bound,
-                output_tokens=self.base.max_tokens,
-                n=n,
-                batch=self.batch,
-                cache_write=self.provider.capabilities.prompt_cache == "explicit",
-            )
+            worst = self._worst[bound, n] = self.cost_of(bound, self.base.max_tokens, n)
         return worst
+
+    def cost_of(self, prompt_tokens: int, output_tokens: int, n: int) -> int:
+        """Picodollars of one request of n choices so long, at the dearest rates in force."""
+        if self.price is None:
+            return 0
+        return self.price.worst(
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            n=n,
+            batch=self.batch,
+            cache_write=self.provider.capabilities.prompt_cache == "explicit",
+        )
 
 
 def other_price(
@@ -148,6 +156,7 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                 prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
                 prompt_known=[False] * len(arm.problems),
                 scopes=(f"arm:{number}",),
+                usd_per_hour=arm.endpoint.usd_per_hour,
                 lane=None if arm.batches is None else arm.batches[0],
             )
         )

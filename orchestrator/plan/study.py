@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import tomli_w
 
+from budgets.given import read_given_text
 from orchestrator.errors import ConfigError
 from orchestrator.schedule import estimators_of
 
@@ -25,6 +26,8 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     task: str
     model: str = ""
     """Empty: the bundled model of provider `local`."""
+    name: str = ""
+    """What reports call the arm; empty: its model, and what tells it from the others."""
     samples: int = 0
     """Attempts per problem; 0: the task's default."""
     policy: str = "uniform"
@@ -102,19 +105,23 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     agent_jobs: int = 0
     """Agents at work at once; 0: one per core."""
     sandbox: str = ""
+    max_file_mb: int = 512
+    """The largest task file that is read, in MiB."""
 
 
 def read_study(path: Path) -> dict[str, Any]:
     """A study file as `{"study": {...}, "arms": [...]}`; raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_given_text(path)
     except OSError as error:
         raise ConfigError(f"The study file {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise ConfigError(f"The study file {path} is not UTF-8 text.") from None
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError(f"The study file {path} is nested too deeply.") from None
+    except ValueError as error:  # also a number of thousands of digits
         raise ConfigError(f"The study file {path} is not valid TOML: {error}.") from None
     unknown = sorted(set(document) - {"study", "arms"})
     if unknown:
@@ -129,6 +136,19 @@ ARM_PATHS = ("data", "servers", "few_shot_file", "lean_project")
 STUDY_PATHS = ("prices",)
 
 
+def refuse_odd_path(text: str) -> None:
+    """Raise ConfigError for what cannot be the path of a file on any disk."""
+    # Surrogates stand for the bytes of a name that is no UTF-8.
+    parts = [len(part.encode("utf-8", "surrogatepass")) for part in text.split("/")]
+    why = ""
+    if "\0" in text:
+        why = "holds a NUL character"
+    elif sum(parts) + len(parts) > 4095 or max(parts) > 255:
+        why = f"is longer than a path can be ({len(text):,} characters)"
+    if why:
+        raise ConfigError(f"The path {text[:60]!a}... {why}; correct it.")
+
+
 def whole_paths(document: dict[str, Any], study_file: Path | None) -> None:
     """Make every relative path in `document` absolute, so that a run can be resumed anywhere.
 
@@ -139,7 +159,11 @@ def whole_paths(document: dict[str, Any], study_file: Path | None) -> None:
     def whole(value: object) -> object:
         if not isinstance(value, str) or not value:
             return value
-        path = Path(value).expanduser()
+        refuse_odd_path(value)
+        try:
+            path = Path(value).expanduser()
+        except RuntimeError as error:
+            raise ConfigError(f"The path {value!a} leads nowhere: {error}.") from None
         if study_file is not None and not path.exists() and (study_file.parent / path).exists():
             path = study_file.parent / path
         return str(path.absolute())
@@ -149,12 +173,18 @@ def whole_paths(document: dict[str, Any], study_file: Path | None) -> None:
         if isinstance(arm.get("agent_paths"), list):
             arm["agent_paths"] = [whole(path) for path in arm["agent_paths"]]
         task = str(arm.get("task", ""))
+        refuse_odd_path(task)
         if task.endswith(".jsonl"):
             arm["task"] = whole(task)
         elif task.startswith("harbor:"):
             arm["task"] = f"harbor:{whole(task.removeprefix('harbor:'))}"
     study = document["study"]
     study.update({key: whole(study[key]) for key in STUDY_PATHS if key in study})
+
+
+MOST = {"samples": 10**9, "max_tokens": 10**8, "gpus": 10**5, "few_shot_count": 10**4,
+        "n_per_request": 10**6}  # fmt: skip
+"""Beyond these a number is a slip, and some of them could not be stored."""
 
 
 def make_study(document: dict[str, Any], source: str) -> Study:
@@ -167,6 +197,9 @@ def make_study(document: dict[str, Any], source: str) -> Study:
         raise ConfigError(f"{source}: there is no arm; give --provider and --task.")
     for arm in study.arms:
         _check_arm(arm, source)
+    for name in ("seed", "limit", "shuffle", "max_retries", "judge_jobs", "max_file_mb"):
+        if not -(2**63) <= (getattr(study, name) or 0) < 2**63:
+            raise ConfigError(f"{source}: {name} has more digits than can be stored.")
     if study.limit < 0:
         raise ConfigError(f"{source}: limit is {study.limit}; it must be at least 1.")
     if study.max_retries < 0:
@@ -191,6 +224,10 @@ def refuse_unknown_provider(name: object, source: str) -> None:
 
 
 def _check_arm(arm: Arm, source: str) -> None:
+    for name, most in MOST.items():
+        value = getattr(arm, name)
+        if isinstance(value, int) and value > most:
+            raise ConfigError(f"{source}: {name} may be at most {most:,}.")
     refuse_unknown_provider(arm.provider, source)
     if arm.samples < 0:
         raise ConfigError(f"{source}: samples is {arm.samples}; it must be at least 1.")

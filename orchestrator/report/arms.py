@@ -9,6 +9,7 @@ the run. What needs more than counts (laws, forecasts, selection) is added by `c
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from orchestrator.report.paid import Money
 from orchestrator.report.reprice import Repricing, reprice, unrepriced
 from orchestrator.store.reader import ArmRow, RunReader
 from orchestrator.store.schema import NOTE_KEY
+
+SETTINGS = ("temperature", "top_p", "max_tokens", "n_per_request", "prompt_style", "samples",
+            "few_shot_count", "verifier_version", "batch", "gpu_hour", "gpus")  # fmt: skip
+"""What a report tells of how an arm was asked."""
 
 
 def read_arms(
@@ -45,6 +50,7 @@ def _arm(
     by: Repricing | None,
 ) -> ArmReport:
     verifier = str(arm.spec["verifier"])
+    seed = json.loads(reader.meta("identity", "{}")).get("seed")
     problems = reader.problems(arm.problem_set)
     counts = reader.slot_counts(arm.number, len(problems), verifier)
     totals = ledger.totals(f"arm:{arm.number}")
@@ -81,6 +87,12 @@ def _arm(
         points=_points(curve, work, money),
         others=tuple(others),
         notes=(*notes, *curve.notes, *said_of_excluded(arm), *said, *reader.metas(NOTE_KEY)),
+        name=str(arm.spec.get("name", "")),
+        settings={
+            **{name: arm.spec.get(name) for name in SETTINGS},
+            "seed": seed,
+            "run": reader.directory.name,
+        },
         repriced_on=by.day if by is not None and repriced is not None else "",
     )
 

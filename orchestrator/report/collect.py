@@ -12,6 +12,7 @@ import numpy as np
 from orchestrator.analysis.flops import Shape
 from orchestrator.analysis.grid import points_to
 from orchestrator.analysis.selection import Judged, SelectionCurve, over_problems
+from orchestrator.plan.names import told_apart
 from orchestrator.report.arms import read_arms
 from orchestrator.report.data import ArmReport, ReportData, SelectionSeries
 from orchestrator.report.describe import comparisons, with_law
@@ -53,7 +54,7 @@ def collect_run(
 
 def together(arms: Sequence[ArmReport]) -> ReportData:
     """One report over arms of any origin, each with a name of its own."""
-    arms = _told_apart(list(arms))
+    arms = _told_apart(arms)
     names = ", ".join(dict.fromkeys(arm.task for arm in arms))
     days = ", ".join(dict.fromkeys(arm.repriced_on for arm in arms if arm.repriced_on))
     title = f"Coverage per dollar: {names}" + (f", at the prices of {days}" if days else "")
@@ -163,18 +164,12 @@ def _classes(answers: Sequence[str | None]) -> np.ndarray:
     )
 
 
-def _told_apart(arms: list[ArmReport]) -> list[ArmReport]:
-    """Names for arms that share a model: the task and policy, then a number."""
-    labels = [arm.model for arm in arms]
-    for part in ("task", "policy", "provider"):
-        if len(set(labels)) < len(labels):
-            more = [str(getattr(arm, part)) for arm in arms]
-            if len(set(more)) > 1:
-                labels = [f"{label}, {one}" for label, one in zip(labels, more, strict=True)]
-    seen: dict[str, int] = {}
-    named = []
-    for arm, label in zip(arms, labels, strict=True):
-        seen[label] = seen.get(label, 0) + 1
-        repeated = labels.count(label) > 1
-        named.append(replace(arm, name=f"{label} ({seen[label]})" if repeated else label))
-    return named
+def _told_apart(arms: Sequence[ArmReport]) -> list[ArmReport]:
+    """Every arm with a name of its own."""
+    known = [
+        {**arm.settings, "name": arm.name, "model": arm.model, "task": arm.task,
+         "policy": arm.policy, "provider": arm.provider}
+        for arm in arms
+    ]  # fmt: skip
+    names = told_apart(known)
+    return [replace(arm, name=name) for arm, name in zip(arms, names, strict=True)]

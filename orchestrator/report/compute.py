@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from budgets.given import read_given
 from budgets.money import picodollars
 from orchestrator.analysis.flops import Shape, expected_flops, shape_of
 from orchestrator.errors import ConfigError
@@ -78,10 +79,10 @@ def read_shape(path: Path) -> Shape:
     """The shape in a config.json, or in a directory that holds one; raises ConfigError."""
     file = path / "config.json" if path.is_dir() else path
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(read_given(file))
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ConfigError(f"{file} is not JSON; give a model's config.json.") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{file} is not a model's config.json: it holds no object.")

@@ -6,7 +6,9 @@ renderer (terminal curves, figures, page, tables) takes a ReportData and nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from orchestrator.analysis.cost import Fresh, usd_per_solved
 from orchestrator.analysis.pairing import NAMES, Estimator
@@ -116,7 +118,9 @@ class ArmReport:
     selection: tuple[SelectionSeries, ...] = ()
     notes: tuple[str, ...] = ()
     name: str = ""
-    """Set where provider and model do not tell arms apart."""
+    """What the study calls the arm, or what tells it from others; empty: its model."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """How it was asked: temperature, max_tokens, seed, ..., as far as is known."""
     repriced_on: str = ""
     """The day (ISO date) by whose prices the money is counted; empty: as it was bought."""
 
@@ -137,6 +141,11 @@ class ArmReport:
     @property
     def problems(self) -> int:
         return len(self.n)
+
+    @property
+    def asked(self) -> int:
+        """Problems with a judged attempt; where that is not all, the curve is of these."""
+        return sum(n > 0 for n in self.n)
 
     @property
     def samples(self) -> int:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.analysis.compare import Difference, paired_difference, unpaired_difference
+from orchestrator.analysis.compare import (
+    Contrast,
+    Difference,
+    corrected,
+    gaps_between,
+    paired_contrast,
+    unpaired_contrast,
+)
 from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.forecast import ForecastRefused, forecast_coverage
 from orchestrator.analysis.grid import points_to
@@ -91,17 +98,21 @@ class Compared:
 def compared(arms: Sequence[ArmReport]) -> list[Compared]:
     """For each pair of arms on one task, whether their coverage differs at a k both have.
 
-    Paired where they share their problems, else unpaired.
+    Paired where they share their problems, else unpaired; corrected for being several pairs.
     """
-    pairs = []
+    pairs: list[tuple[ArmReport, ArmReport, int, Contrast]] = []
     for i, first in enumerate(arms):
         for second in arms[i + 1 :]:
             if first.task == second.task and first.points and second.points:
                 k = min(first.points[-1].k, second.points[-1].k)
-                found = difference(first, second, k, k)
-                if found is not None:
-                    pairs.append(Compared(first, second, k, found))
-    return pairs
+                contrast = contrast_at(first, second, k, k)
+                if contrast is not None:
+                    pairs.append((first, second, k, contrast))
+    found = corrected([contrast for *_, contrast in pairs])
+    return [
+        Compared(first, second, k, one)
+        for (first, second, k, _), one in zip(pairs, found, strict=True)
+    ]
 
 
 def comparisons(arms: Sequence[ArmReport]) -> tuple[str, ...]:
@@ -109,23 +120,22 @@ def comparisons(arms: Sequence[ArmReport]) -> tuple[str, ...]:
     return tuple(one.sentence for one in compared(arms))
 
 
-def difference(
+def contrast_at(
     first: ArmReport, second: ArmReport, k_first: int, k_second: int
-) -> Difference | None:
+) -> Contrast | None:
     """Coverage of `first` at k_first minus `second` at k_second; None if either lacks it."""
     shared = sorted(set(first.problem_ids) & set(second.problem_ids))
-    uniform = first.uniform and second.uniform
-    if uniform and len(shared) > 1:
+    if first.uniform and second.uniform and len(shared) > 1:
         sides = [counts_of(arm, shared) for arm in (first, second)]
         if min(sides[0][0]) >= k_first and min(sides[1][0]) >= k_second:
-            return paired_difference(sides[0], sides[1], (k_first, k_second))
+            return paired_contrast(gaps_between(sides[0], sides[1], (k_first, k_second)))
     ends = []
     for arm, k in ((first, k_first), (second, k_second)):
         point = next((point for point in arm.points if point.k == k), None)
         if point is None:
             return None
         ends.append((point.mean, point.low_like, point.high_like))
-    return unpaired_difference(ends[0], ends[1], min(first.problems, second.problems))
+    return unpaired_contrast(ends[0], ends[1], min(first.problems, second.problems))
 
 
 def counts_of(arm: ArmReport, ids: Sequence[str]) -> tuple[list[int], list[int]]:

@@ -43,6 +43,7 @@ def _row(arm: ArmReport) -> dict[str, Any]:
         "estimator": arm.estimated_by,
         "verifier": arm.verifier,
         "problems": arm.problems,
+        "asked": arm.asked,
         "samples": arm.samples,
         "censored": arm.censored,
         "infra_errors": arm.infra_errors,
@@ -111,7 +112,7 @@ def print_arms(console: Console, arms: Sequence[ArmReport]) -> None:
     for row in arms:
         table = Table(
             title=Text(
-                visible(f"{row.model} ({row.provider}) on {row.task}, policy {row.policy}"),
+                visible(_title(row)),
                 style="table.title",
             ),
             box=box.SIMPLE_HEAD,
@@ -132,6 +133,11 @@ def print_arms(console: Console, arms: Sequence[ArmReport]) -> None:
         console.print(table)
         for note in row.notes:
             console.print(f"  note: {visible(note)}", highlight=False, markup=False)
+
+
+def _title(row: ArmReport) -> str:
+    partly = f"; {row.asked} of {row.problems} problems" if 0 < row.asked < row.problems else ""
+    return f"{row.label} ({row.provider}) on {row.task}, policy {row.policy}{partly}"
 
 
 def _caption(row: ArmReport) -> str:

@@ -17,6 +17,7 @@ from orchestrator.analysis.pairing import Estimator, WrongEstimator, fitting
 from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, Batch, survival_curve
 from orchestrator.analysis.unbiased import Floats
 from orchestrator.errors import ConfigError
+from orchestrator.report.text import percent
 from orchestrator.schedule import estimators_of
 from orchestrator.store.reader import ArmRow, RunReader, SlotCounts
 
@@ -68,29 +69,45 @@ def _estimators(arm: ArmRow) -> tuple[str, ...]:
 
 
 def _unbiased(arm: ArmRow, counts: SlotCounts) -> Curve:
-    """Attempts that were planned beforehand: pass@k up to the fewest of any problem."""
-    most = int(counts.judged.min())
+    """Attempts that were planned beforehand: pass@k up to the fewest of any problem.
+
+    Where money did not reach every problem, over those that were asked; the lower bound counts
+    the others as unsolved.
+    """
+    asked = counts.judged > 0
+    share = float(asked.mean())
+    if not share:
+        return Curve("unbiased", [], [], ["no coverage yet: no attempt is judged"])
+    judged, passed = counts.judged[asked], counts.passed[asked]
+    most = int(judged.min())
     notes = []
-    if not most:
-        notes.append("no coverage yet: some problem has no judged attempt")
-    elif most < arm.samples:
+    if share == 1.0 and most < arm.samples:
         notes.append(
             f"coverage is reported up to k = {most}, the fewest judged attempts of any problem"
         )
     ks = points_to(most)
-    if not ks:
-        return Curve("unbiased", [], [], notes)
-    curve = coverage_curve(counts.judged, counts.passed, np.array(ks))
-    low = curve.low
-    unknown = counts.censored + counts.infra
+    curve = coverage_curve(judged, passed, np.array(ks))
+    low, low_like = curve.low, curve.low_like
+    unknown = (counts.censored + counts.infra)[asked]
     if unknown.any():
         # Slots without a verdict widen the interval downwards: there they count as wrong.
-        wrong = coverage_curve(counts.judged + unknown, counts.passed, np.array(ks))
-        low = np.minimum(low, wrong.low)
+        wrong = coverage_curve(judged + unknown, passed, np.array(ks))
+        low, low_like = np.minimum(low, wrong.low), np.minimum(low_like, wrong.low_like)
+    if share < 1.0:
+        low, low_like = share * low, share * low_like
+        notes.insert(0, _partly(curve.mean[-1], ks[-1], int(asked.sum()), len(asked)))
     if curve.note:
         notes.append(curve.note)
-    table = np.stack([curve.mean, low, curve.high, curve.low_like, curve.high_like], axis=1)
+    table = np.stack([curve.mean, low, curve.high, low_like, curve.high_like], axis=1)
     return Curve("unbiased", ks, _shares(table), notes)
+
+
+def _partly(mean: float, k: int, asked: int, problems: int) -> str:
+    return (
+        f"the money reached {asked} of {problems} problems, and the table is of those; at k = {k} "
+        f"coverage of all {problems} lies between {percent(mean * asked / problems)} (those never "
+        f"asked count as unsolved) and {percent(mean)} (they are left out)"
+    )
 
 
 def _model(counts: SlotCounts) -> Curve:

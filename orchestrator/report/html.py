@@ -18,6 +18,7 @@ from budgets.money import PICO
 from orchestrator.report.data import ArmReport, CoveragePoint, ReportData
 from orchestrator.report.markup import one_line, page_list
 from orchestrator.report.sections import sections
+from orchestrator.report.sections.equal import decision
 from orchestrator.report.text import dollars, percent
 
 
@@ -86,6 +87,8 @@ def _point(point: CoveragePoint) -> dict[str, Any]:
 
 
 def _lead(report: ReportData) -> str:
+    if decided := decision(report):
+        return one_line(" ".join(decided))
     covered = [arm for arm in report.arms if arm.points]
     if not covered:
         return "No coverage yet."

@@ -20,7 +20,7 @@ from budgets.prices import PriceBook, Unpriced
 from budgets.usage import Usage
 from orchestrator.analysis.compare import Difference, unpaired_difference
 from orchestrator.analysis.cost import CostPoint, Marginal, marginal, overtaken_at
-from orchestrator.analysis.coverage import mean_coverage
+from orchestrator.analysis.coverage import coverage_curve, mean_coverage
 from orchestrator.report.arms import read_arms
 from orchestrator.report.data import ArmReport, CoveragePoint
 from orchestrator.reproduce.published import Model, Published, load_published
@@ -50,6 +50,17 @@ class TableRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Overtaken:
+    """From which k on the cheapest model covers more than one attempt of a dearer one."""
+
+    model: str
+    estimated: int | None
+    """Where its estimate passes; None: nowhere on its curve."""
+    separable: int | None
+    """From where on the two can be told apart."""
+
+
+@dataclass(frozen=True, slots=True)
 class CostTable:
     """The reproduced table, and what follows from it."""
 
@@ -60,7 +71,7 @@ class CostTable:
     """Our cheapest model's coverage minus each dearer one's."""
     marginals: tuple[Marginal, ...]
     """Picodollars per further solve of the cheapest model; empty for a run of few attempts."""
-    overtaken: tuple[tuple[str, CostPoint | None], ...]
+    overtaken: tuple[Overtaken, ...]
     """Where the cheapest model's curve passes each dearer one."""
     curve: tuple[tuple[int, float, float], ...]
     """k, our coverage and the published one, in percent."""
@@ -117,7 +128,7 @@ def read_cost_table(run: Path, published: Published | None = None) -> CostTable:
         directory=run,
         differences=tuple((row.model.name, _difference(first, row)) for row in rows[1:]),
         marginals=_marginals(first),
-        overtaken=tuple((row.model.name, overtaken_at(points, _single(row))) for row in rows[1:]),
+        overtaken=tuple(_overtaken(first, points, row) for row in rows[1:]),
         curve=tuple(
             (point.k, 100 * point.mean, published.curve.percent[str(point.k)])
             for point in first.row.points
@@ -165,6 +176,25 @@ def _difference(first: TableRow, other: TableRow) -> Difference:
         (row.point.mean, row.point.low_like, row.point.high_like) for row in (first, other)
     )
     return unpaired_difference(ours, theirs, first.row.problems)
+
+
+def _overtaken(first: TableRow, points: list[CostPoint], other: TableRow) -> Overtaken:
+    passed = overtaken_at(points, _single(other))
+    curve = coverage_curve(first.row.n, first.row.c)
+    dear = (other.point.mean, other.point.low_like, other.point.high_like)
+    apart = [
+        unpaired_difference((mean, low, high), dear, first.row.problems).low > 0.0
+        for mean, low, high in zip(
+            curve.mean.tolist(), curve.low_like.tolist(), curve.high_like.tolist(), strict=True
+        )
+    ]
+    # From the last k on at which they cannot be told apart.
+    last = max((k for k, one in enumerate(apart, start=1) if not one), default=0)
+    return Overtaken(
+        other.model.name,
+        None if passed is None else passed.k,
+        last + 1 if last < len(apart) else None,
+    )
 
 
 def _marginals(first: TableRow) -> tuple[Marginal, ...]:

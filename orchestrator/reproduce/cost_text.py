@@ -12,7 +12,7 @@ from budgets.money import usd
 from orchestrator.report.collect import collect
 from orchestrator.report.document import document
 from orchestrator.report.text import dollars
-from orchestrator.reproduce.cost_table import CostTable, TableRow
+from orchestrator.reproduce.cost_table import CostTable, Overtaken, TableRow
 
 SAID = (
     "Outcomes are replayed from published statistics, without replacement; which problem has "
@@ -47,8 +47,8 @@ def to_document(table: CostTable, whole_run: CostTable | None = None) -> dict[st
             for part in curve.marginals
         ],
         "overtaken": [
-            {"model": name, "at_k": None if point is None else point.k}
-            for name, point in curve.overtaken
+            {"model": one.model, "at_k": one.estimated, "separable_from_k": one.separable}
+            for one in curve.overtaken
         ],
         "differences": [
             {
@@ -141,9 +141,10 @@ def print_cost_table(
     if curve.marginals:
         console.print(_marginals(curve))
     first = table.rows[0].model.name
-    for name, point in curve.overtaken:
-        where = "is not overtaken" if point is None else f"is overtaken at k = {point.k}"
-        _say(console, f"{name} (one attempt) {where} by {first}.")
+    for one in curve.overtaken:
+        _say(console, _overtaken(first, one, curve.rows[0].point.k))
+    if said := _one_draw(table, curve):
+        _say(console, said)
     for name, found in table.differences:
         k = table.rows[0].point.k
         _say(console, found.sentence(f"{first} at {k} attempts", f"{name} at one"))
@@ -151,6 +152,30 @@ def print_cost_table(
     for item in _inputs(table):
         source = " ".join(item["source"].split())
         _say(console, f"  {item['mark']:9}  {item['model']}, {item['input']}: {source}")
+
+
+def _overtaken(first: str, one: Overtaken, most: int) -> str:
+    if one.separable is None:
+        said = f"{first} is not separable from one attempt of {one.model} up to k = {most}"
+    else:
+        said = f"{first} covers more than one attempt of {one.model} from k = {one.separable} on"
+    if one.estimated is not None:
+        said += f"; its estimate is higher from k = {one.estimated} on"
+    return f"{said}."
+
+
+def _one_draw(table: CostTable, curve: CostTable) -> str:
+    """Why the table's row and the curve differ at the same k."""
+    row = table.rows[0]
+    same = [ours for k, ours, _ in curve.curve if k == row.point.k]
+    if curve is table or not same:
+        return ""
+    recorded = row.model.recorded
+    return (
+        f"The table's {100 * row.point.mean:.2f} % of {row.model.name} is one draw of "
+        f"{row.point.k} of its {recorded} recorded attempts; all {recorded} give "
+        f"{same[0]:.2f} % at k = {row.point.k}."
+    )
 
 
 def _curve(table: CostTable) -> Table:

@@ -11,13 +11,16 @@ kept as one JSON file (`save`), which `orch report` and `orch reproduce` take li
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from budgets.given import read_given
 from orchestrator.errors import ConfigError
+from orchestrator.tasks.base import MOST_TASK_BYTES
 
 KIND = "orch outcomes 1"
 MOST = 1_000_000
@@ -43,7 +46,8 @@ class Outcomes:
 def read_counts(path: Path) -> list[Outcomes]:
     """Every configuration of a counts file, in the file's order; raises OutcomesError."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
+        text = read_given(path, MOST_TASK_BYTES).decode("utf-8-sig")
+        with io.StringIO(text, newline="") as lines:
             reader = csv.DictReader(lines)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
@@ -161,10 +165,10 @@ def _kept(arm: dict[str, Any]) -> Outcomes:
 def read_json(path: Path) -> Any:
     """The content of a JSON file; raises OutcomesError."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_given(path, MOST_TASK_BYTES))
     except OSError as error:
         raise OutcomesError(f"{path} cannot be read: {error.strerror}.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # also a number of thousands of digits
         raise OutcomesError(f"{path} is not JSON: {error}.") from None
     except RecursionError:
         raise OutcomesError(f"{path} is nested too deeply to hold outcomes.") from None

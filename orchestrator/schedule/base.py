@@ -9,7 +9,7 @@ a cap that cuts the run cuts all arms alike.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +38,16 @@ class ArmPlan:
     """For policies that shuffle."""
     planned: Sequence[int]
     """Per problem, the first slot that is not planned yet: not 0 in a resumed run."""
+    fitting: Callable[[Sequence[int]], int] | None = None
+    """Attempts that the money left buys at each of these problems, as `round_n` says."""
+
+    def round_n(self, problems: Sequence[int]) -> int:
+        """Attempts per request for a round over `problems`, so that the money completes it.
+
+        0: give out nothing until something comes back, then ask again.
+        """
+        fits = self.n_per_request if self.fitting is None else self.fitting(problems)
+        return min(fits, self.n_per_request)
 
 
 class Policy(Protocol):

@@ -34,6 +34,7 @@ class BestValue:
         self._tie = 1.0 - 1e-9 * np.random.default_rng(plan.seed).random(plan.problems)
         self._hazard = np.ones(1)
         self._fit_at = float(2 * plan.problems)
+        self._first_n = 0
         self.done = False
 
     @property
@@ -50,9 +51,17 @@ class BestValue:
             return None
         if self._failures.sum() >= self._fit_at:
             self._fit()
+        unasked = np.flatnonzero(self._points == 0)
+        if len(unasked):
+            # Every problem is asked once before any is asked again.
+            self._first_n = self._first_n or self._plan.round_n(unasked.tolist())
+            if not self._first_n:
+                return None
+            free = unasked
         problem = int(free[np.argmax(self._values()[free])])
         point = int(self._points[problem])
-        n = min(self._plan.n_per_request, self._plan.samples - point)
+        n = self._first_n if len(unasked) else self._plan.n_per_request
+        n = min(n, self._plan.samples - point)
         self._points[problem] += n
         self._open_slots[problem] += n
         return Draw(self._plan.number, problem, point, n)

@@ -1,6 +1,7 @@
 """`uniform`: the same number of attempts for every problem, breadth first, in whole rounds.
 
-A round gives every problem the next `n_per_request` slots.
+A round gives every problem the next `n_per_request` slots, fewer where the money would not
+complete it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ class Uniform:
                 if lowest >= plan.samples:
                     self.done = True
                     return None
-                self._target = min(lowest + plan.n_per_request, plan.samples)
+                behind = [p for p, point in enumerate(self._points) if point == lowest]
+                n = plan.round_n(behind)
+                if not n:
+                    return None
+                self._target = min(lowest + n, plan.samples)
                 self._problem = 0
             point = self._points[self._problem]
             if point < self._target:

@@ -32,6 +32,7 @@ class UntilSolved:
         self._ready: list[int] = []
         self._waiting: set[int] = set()
         self._depth = min(plan.planned, default=0)
+        self._n = plan.n_per_request
         self.done = False
 
     @property
@@ -67,6 +68,9 @@ class UntilSolved:
             self._depth = min(self._points[problem] for problem in self._ready)
             # Those ahead of the round (a resumed run) wait until the others have come up.
             self._ready = [p for p in self._ready if self._points[p] == self._depth]
+            self._n = self._plan.round_n(self._ready)
+            if not self._n:
+                self._ready = []
         self._rng.shuffle(self._ready)
 
     def _wants(self, problem: int) -> bool:
@@ -74,7 +78,7 @@ class UntilSolved:
 
     def _take(self, problem: int) -> Draw:
         point = self._points[problem]
-        n = min(self._plan.n_per_request, self._plan.samples - point)
+        n = min(self._n, self._plan.samples - point)
         self._points[problem] = point + n
         self._open_slots[problem] += n
         return Draw(self._plan.number, problem, point, n)

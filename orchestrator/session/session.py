@@ -13,6 +13,8 @@ import json
 import signal
 import time
 from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,14 +22,17 @@ from rich.console import Console
 
 from budgets.ledger import Ledger
 from budgets.meter import Meter
+from budgets.money import usd
 from orchestrator import errors
 from orchestrator.engine.control import Control
 from orchestrator.engine.counters import RunState, arm_counts
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.judging import Judging
+from orchestrator.engine.rounds import Rounds
 from orchestrator.engine.shared import Shared
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
+from orchestrator.plan.names import arm_names
 from orchestrator.plan.prepare import Prepared, amount, open_provider
 from orchestrator.plan.ready import ReadyArm, ready
 from orchestrator.report.fleet import fleet_sentence
@@ -152,13 +157,11 @@ async def _session(
     fleets = Fleets(prepared, options.directory, meters, state)
     stack.push_async_callback(fleets.stop)
     await _start_launched(fleets, meters, options)
-    arms = ready(prepared)
+    arms, names = ready(prepared), arm_names(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
         arm.meter = meters.running.get(spec.endpoint)
-        label = f"{arm.model} on {arm.spec.task}"
-        state.arms.append(arm_counts(label, arm.spec.samples, len(arm.problems)))
-    held = {item.reservation for item in ledger.uncertain()}
-    schedule, rest = _plan(prepared, options, store, arms, state, held)
+        state.arms.append(arm_counts(names[arm.number], arm.spec.samples, len(arm.problems)))
+    schedule, rest = _plan(prepared, options, store, ledger, arms, state)
     await store.durable()
     watches: list[asyncio.Task[None]] = []
 
@@ -287,9 +290,9 @@ def _plan(
     prepared: Prepared,
     options: RunOptions,
     store: RunStore,
+    ledger: Ledger,
     arms: list[ReadyArm],
     state: RunState,
-    held: set[int],
 ) -> tuple[Schedule, Owed]:
     """The schedule and what is owed; a new run's study and problems are appended to the store."""
     rest = Owed([[0] * len(arm.problems) for arm in arms], [], [], [], [])
@@ -299,13 +302,14 @@ def _plan(
             if stored:
                 # What may change on resume (more samples, another budget) is the study from now on.
                 write_study(options.directory, prepared)
-                rest = owed(reader, arms, held)
+                rest = owed(reader, arms, {item.reservation for item in ledger.uncertain()})
                 recount(reader, arms, state)
     else:
         stored = False
     if not stored:
         _put_study(prepared, store, arms)
     _put_arms(prepared, store, arms)
+    rounds = Rounds(arms, ledger, state)
     policies = [
         make_policy(
             arm.spec.policy,
@@ -316,6 +320,7 @@ def _plan(
                 arm.n_per_request,
                 prepared.study.seed,
                 rest.planned[arm.number],
+                partial(rounds.fitting, arm.number),
             ),
         )
         for arm in arms
@@ -365,6 +370,7 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
     import msgspec
 
     store.put_meta("prices", prepared.book.snapshot)
+    store.put_meta("orch", _version())
     for arm, problem_set in zip(arms, problem_sets(arms), strict=True):
         spec = {
             **msgspec.to_builtins(arm.spec),
@@ -376,11 +382,21 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
             "verifier_version": arm.verifier.version,
             "n_per_request": arm.n_per_request,
             "max_tokens": arm.base.max_tokens,
+            "temperature": arm.base.temperature,
+            "top_p": arm.base.top_p,
+            "budget_usd": None if prepared.cap is None else usd(prepared.cap),
         }
         store.put_arm(
             arm.number, arm.key, arm.spec.provider, arm.model, arm.spec.task, arm.spec.policy,
             arm.spec.samples, spec,
         )  # fmt: skip
+
+
+def _version() -> str:
+    try:
+        return version("orch-sampling")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 async def _judge_leftovers(arms: list[ReadyArm], judging: Judging, options: RunOptions) -> None:

@@ -62,6 +62,9 @@ class SamplingDefaults:
     """Whether the output keeps the stop string, where a provider can do that (vLLM)."""
 
 
+MOST_TASK_BYTES = 512 * 2**20
+
+
 @dataclass(frozen=True, slots=True)
 class TaskOptions:
     """How a task is to be read. Limits, filters and shuffles are the engine's, not the task's."""
@@ -87,6 +90,8 @@ class TaskOptions:
     """The person said that what is judged may be run without a sandbox."""
     jobs: int | None = None
     """How many outputs are judged at once; None: one per core and one more."""
+    most_bytes: int = MOST_TASK_BYTES
+    """The largest file that is read, decompressed."""
     lean_project: Path | None = None
     """The Lean project against which proofs are checked."""
 

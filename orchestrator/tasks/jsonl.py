@@ -9,10 +9,12 @@ are left alone. The verifier is `exact` (the whole output) unless another is nam
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from budgets.given import open_given
 from orchestrator.tasks.answers import answer_verifiers
 from orchestrator.tasks.base import (
     Problem,
@@ -22,7 +24,7 @@ from orchestrator.tasks.base import (
     as_user_message,
     chosen,
 )
-from orchestrator.tasks.lines import kind_of, read_lines, text_field
+from orchestrator.tasks.lines import kind_of, read_lines, text_field, unreadable
 from verifiers.exact import ExactAnswer
 from verifiers.verdict import Verifier
 
@@ -43,26 +45,26 @@ class JsonlTask:
     def version(self) -> str:
         """The first 12 hex digits of the file's SHA-256; raises TaskError."""
         try:
-            with self._path.open("rb") as file:
+            with open_given(self._path, self._options.most_bytes) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()[:12]
         except OSError as error:
-            raise TaskError(
-                f"{self._path} cannot be read: {error.strerror}; check the path."
-            ) from None
+            raise TaskError(unreadable(self._path, error)) from None
 
     def problems(self) -> list[Problem]:
         """Every line as a problem, in the file's order; raises TaskError."""
         found: list[Problem] = []
         lines: dict[str, int] = {}
-        for number, fields in read_lines(self._path):
+        for number, fields in read_lines(self._path, self._options.most_bytes):
             where = f"{self._path}, line {number}"
             problem = self._problem(where, fields)
-            if problem.id in lines:
+            # Ids that look alike and differ only in how their accents are written are one.
+            name = unicodedata.normalize("NFC", problem.id)
+            if name in lines:
                 raise TaskError(
-                    f"{self._path}: lines {lines[problem.id]} and {number} have the same id "
+                    f"{self._path}: lines {lines[name]} and {number} have the same id "
                     f"{shown(problem.id)}; every problem needs its own."
                 )
-            lines[problem.id] = number
+            lines[name] = number
             found.append(problem)
         return found
 

@@ -7,13 +7,16 @@ cannot be sent as UTF-8, and broken nesting are faults, not silent losses.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
-from orchestrator.tasks.base import TaskError
+from budgets.given import open_given
+from orchestrator.tasks.base import MOST_TASK_BYTES, TaskError
 
 
 class NumberText(str):
@@ -49,24 +52,42 @@ def _parse(text: str) -> Any:
     )
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_lines(
+    path: Path, most_bytes: int = MOST_TASK_BYTES
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number, object) of every line that is not blank; raises TaskError.
 
     A file that ends in .gz is decompressed.
     """
     try:
-        file = path.open("rb")
+        file = open_given(path, most_bytes)
     except OSError as error:
-        raise TaskError(f"{path} cannot be read: {error.strerror}; check the path.") from None
-    with file, gzip.open(file) if path.suffix == ".gz" else file as lines:
+        raise TaskError(unreadable(path, error)) from None
+    with file, cast(BinaryIO, gzip.open(file)) if path.suffix == ".gz" else file as lines:
         found = False
-        for number, raw in enumerate(lines, start=1):
+        for number, raw in enumerate(_bounded(path, lines, most_bytes), start=1):
             if not raw.strip():
                 continue
             found = True
             yield number, _line(path, number, raw)
     if not found:
         raise TaskError(f"{path} is empty: it needs one JSON object per line, one per problem.")
+
+
+def _bounded(path: Path, lines: BinaryIO, most_bytes: int) -> Iterator[bytes]:
+    """The lines of a file that may be compressed, up to a bound of what they become."""
+    size = 0
+    try:
+        while raw := lines.readline(most_bytes - size + 1):
+            size += len(raw)
+            if size > most_bytes:
+                raise TaskError(
+                    f"{path} holds more than {most_bytes / 2**20:,.0f} MiB; --max-file-mb allows "
+                    "for more."
+                )
+            yield raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise TaskError(f"{path} cannot be read: {error}.") from None
 
 
 def _line(path: Path, number: int, raw: bytes) -> dict[str, Any]:
@@ -87,6 +108,12 @@ def _line(path: Path, number: int, raw: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TaskError(f"{where} must be a JSON object, but it is {kind_of(value)}.")
     return value
+
+
+def unreadable(path: Path, error: OSError) -> str:
+    """Why a file cannot be read, and what to do."""
+    remedy = "--max-file-mb allows for more" if error.errno == errno.EFBIG else "check the path"
+    return f"{path} cannot be read: {error.strerror}; {remedy}."
 
 
 def kind_of(value: object) -> str:

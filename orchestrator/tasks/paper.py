@@ -15,6 +15,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from budgets.given import read_given_text
 from orchestrator.tasks.base import TaskError
 
 SUBSET = 128
@@ -56,7 +57,7 @@ def fixed_prompt(path: Path, constant: str, digest: str) -> str:
     other file is the person's own text. Raises TaskError.
     """
     try:
-        content = path.read_text(encoding="utf-8")
+        content = read_given_text(path)
     except OSError as error:
         raise TaskError(f"{path} cannot be read: {error.strerror}; check the path.") from None
     except UnicodeDecodeError:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from budgets.money import picodollars
+from orchestrator.analysis.cost import Fresh
 from orchestrator.report.data import ArmReport, ReportData, SelectionSeries
 from orchestrator.report.describe import comparisons, with_curve, with_law
 
@@ -23,16 +24,17 @@ def arm(model: str, seed: int, *, easy: float = 0.3, n: int = 200) -> ArmReport:
         spent=picodollars("12.34"), uncertain=picodollars("0.01"), censored=2,
     )  # fmt: skip
     made = with_law(with_curve(made))
+    fresh = Fresh(0, 0, picodollars("0.05") * seed, 1)
     points = tuple(
         replace(
-            point, at_k=picodollars("0.05") * point.k * seed,
+            point, at_k=fresh.usd_at_k(point.k),
             as_bought=picodollars("0.06") * point.k * seed, flops=1e12 * point.k,
         )
         for point in made.points
     )  # fmt: skip
     precision = tuple(0.02 * (i + 1) for i in range(3))
     selection = (SelectionSeries("majority", (1, 10, 100), precision),)
-    return replace(made, points=points, selection=selection)
+    return replace(made, points=points, fresh=fresh, selection=selection)
 
 
 def ordinary() -> ReportData:

@@ -17,7 +17,7 @@ from orchestrator.analysis.grid import points_to
 from orchestrator.errors import ConfigError
 from orchestrator.report.curves import draw_curves
 from orchestrator.report.data import ArmReport, ReportData
-from orchestrator.report.describe import comparisons, difference, with_curve, with_law
+from orchestrator.report.describe import comparisons, contrast_at, with_curve, with_law
 from orchestrator.report.tables import COLUMNS, to_csv, to_latex, to_markdown
 from orchestrator.report.write import write_files
 
@@ -121,9 +121,9 @@ def test_comparisons_are_paired_where_problems_are_shared() -> None:
     assert report.sentences[0].startswith("At k = 200: large covers ")
     assert "60 shared problems" in report.sentences[0]
     other = ArmReport("p", "elsewhere", "arithmetic", problem_ids=("x", "y"), n=(5, 5), c=(1, 2))
-    unpaired = difference(with_curve(other), report.arms[0], 5, 5)
+    unpaired = contrast_at(with_curve(other), report.arms[0], 5, 5)
     assert unpaired is not None and not unpaired.paired
-    assert difference(with_curve(other), report.arms[0], 4, 5) is None
+    assert contrast_at(with_curve(other), report.arms[0], 4, 5) is None
     assert comparisons([with_curve(other)]) == ()
 
 

@@ -191,8 +191,10 @@ def test_all_attempts_give_the_eight_published_points(whole_run: Path) -> None:
     prices = [part.per_solve for part in table.marginals]
     assert all(price is not None for price in prices)
     assert prices[-1] > 50 * prices[0]  # type: ignore[operator]
-    overtaken = {name: None if point is None else point.k for name, point in table.overtaken}
-    assert overtaken == {GPT: 3, CLAUDE: 4}
+    assert {one.model: one.estimated for one in table.overtaken} == {GPT: 3, CLAUDE: 4}
+    # Five attempts are not separable from one of either; some more are.
+    apart = {one.model: one.separable or 0 for one in table.overtaken}
+    assert 5 < apart[GPT] <= apart[CLAUDE] <= 50
 
 
 @pytest.mark.slow

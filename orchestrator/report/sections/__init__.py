@@ -34,6 +34,7 @@ class Section:
 def sections() -> tuple[Section, ...]:
     """Every section, in order."""
     from orchestrator.report.sections.differences import DIFFERENCES
+    from orchestrator.report.sections.equal import EQUAL
     from orchestrator.report.sections.split import SPLIT
 
-    return (DIFFERENCES, SPLIT)
+    return (EQUAL, DIFFERENCES, SPLIT)
