@@ -36,6 +36,8 @@ GROWTH = "all in use and answered"
 
 LEAST_ROUND = 16
 """Sequences that a round measures at least."""
+LEAST_ROUND_S = 1.0
+"""Seconds that a round lasts at least, so that what else happens on a machine evens out."""
 IN_USE = 0.7
 """A round that had less of its limit in flight proves nothing about it."""
 OF_TIMEOUT = 0.9
@@ -43,6 +45,10 @@ OF_TIMEOUT = 0.9
 QUEUE = 0.5
 """Of what runs, how much may wait in the server's queue: enough that no place is ever empty, since
 requests of many sequences come and go in lumps. Twice as much is cut."""
+LITTLE = 0.1
+"""A queue of so much of what runs is none."""
+TOLD_S = 10.0
+"""For so long a reading of a server's queue is believed."""
 NEWEST = 0.4
 """The weight of the newest reading of a server's queue."""
 
@@ -155,6 +161,7 @@ class Concurrency:
         """Whether the server, if it tells of its queue, has room for more."""
         self._running = self._waiting = 0.0
         """As the server told them lately."""
+        self._told_at = float("-inf")
         self._preemptions = 0.0
         self._last_cut = float("-inf")
         self._last_full = float("-inf")
@@ -226,6 +233,8 @@ class Concurrency:
         if self.fixed or sent_at < self._round.since or sent_at < self._last_cut:
             return
         self._round.add(sequences, tokens or sequences, now - sent_at)
+        if now - self._round.since < LEAST_ROUND_S:
+            return
         whole = self._round.sequences >= max(self._limit, LEAST_ROUND)
         if (whole and self._round.requests > 1) or self._early():
             self._judge(now)
@@ -252,6 +261,7 @@ class Concurrency:
 
     def observe(self, load: ServerLoad, now: float) -> None:
         """The server says how much runs and how much waits."""
+        self._told_at = now
         preempted = load.preemptions > self._preemptions > 0
         self._preemptions = load.preemptions
         # A reading in the moment of sending tells of a queue that is gone with the next step.
@@ -286,6 +296,8 @@ class Concurrency:
             Level(max(in_flight, 1.0), done.tokens, done.sequence_s)
         )
         ratio = self._levels.next(level, self._step())
+        if now - self._told_at < TOLD_S:
+            ratio = self._step() if self._waiting <= LITTLE * self._running else 1.0
         if ratio > 1:
             self._before = level
             if done.longest_s > 0:

@@ -50,6 +50,10 @@ class CannotClear(Exception):
     """The provider asks for a longer pause than anybody waits for; the text says why."""
 
 
+class Shut(Exception):
+    """The server cannot be asked now; what was to be sent to it is put aside."""
+
+
 class Permit(msgspec.Struct, frozen=True):
     """What a request was admitted for; given back to `done`, it corrects the estimate."""
 
@@ -109,6 +113,7 @@ class Limiter:
         self._why_paused = ""
         self._changed = asyncio.Event()
         self._limited_by = ""
+        self._shut = ""
         self.in_flight = 0
         """Requests admitted and not yet reported done."""
         self.sequences = 0
@@ -154,6 +159,16 @@ class Limiter:
         """Begin with a concurrency that was found before, unless it is fixed."""
         self._concurrency.start_at(sequences)
 
+    def shut(self, why: str) -> None:
+        """Admit nothing until `open`: `admit` raises Shut, also for what waits already."""
+        self._shut = why
+        self._changed.set()
+
+    def open(self) -> None:
+        """Admit again."""
+        self._shut = ""
+        self._changed.set()
+
     def observe(self, load: ServerLoad) -> None:
         """Believe what the server says of its queue."""
         self._concurrency.observe(load, self._clock())
@@ -182,7 +197,7 @@ class Limiter:
         """Return when a request of this size may be sent; it then counts as in flight.
 
         `output_tokens` is what is asked for: max_tokens times `sequences`, its n. Raises
-        CannotClear.
+        CannotClear, Shut.
         """
         while True:
             now = self._clock()
@@ -284,6 +299,8 @@ class Limiter:
 
     def _wait(self, permit: Permit, now: float) -> tuple[float, str]:
         """How long a request of this size must wait now, and what for."""
+        if self._shut:
+            raise Shut(self._shut)
         if now < self._paused_until:
             pause = self._paused_until - now
             if pause > self._patience_s:

@@ -45,17 +45,17 @@ class LaneProvider:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {str(self._lane.base_url)!r})"
 
+    @property
+    def base_url(self) -> URL:
+        """Where it is asked."""
+        return self._lane.base_url
+
     async def models(self) -> list[str]:
         """The ids of the models that the server offers."""
         answer = await self._ask("GET", self.models_path, None, Sending())
         if not 200 <= answer.status < 300:
             raise self._refusal(answer, "a list of models", self.models_path)
         return model_ids(answer.body, self._where)
-
-    @property
-    def base_url(self) -> URL:
-        """Where it is asked."""
-        return self._lane.base_url
 
     async def get(self, path: str) -> dict[str, Any]:
         """A JSON document of the API; raises ProviderError."""

@@ -33,6 +33,7 @@ ARM_KEYS = (
 )  # fmt: skip
 STUDY_KEYS = (
     "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
+    "server_patience",
     "limits", "prices", "judge_jobs", "name",
     "sandbox", "max_file_mb", "agent_jobs",
 )  # fmt: skip
@@ -99,6 +100,8 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--max-retries", type=int, help="Tries after the first, rate limits not counted.")
 @option("--timeout-s", type=float, help="Total seconds of one request; one that is cut is kept "
         "as a censored draw.")  # fmt: skip
+@option("--server-patience", type=float, metavar="SECONDS",
+        help="How long a server that does not answer is waited for (600).")  # fmt: skip
 @option("--subset", metavar="paper|released|all", help="Which problems of the task's data.")
 @option("--exclude-unsound", is_flag=True, help="Judge the task's own reference solutions first, "
         "and leave out the problems whose references fail.")  # fmt: skip

@@ -17,6 +17,7 @@ from budgets.outcomes import LIMITER_OUTCOMES, outcome_action, what_happened
 from orchestrator.engine.answers import Answers
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.judging import Judging
+from orchestrator.engine.outage import Outages
 from orchestrator.engine.refusing import Refusing
 from orchestrator.engine.shared import Shared
 from orchestrator.engine.ticket import Ticket
@@ -24,6 +25,7 @@ from orchestrator.errors import RunFault
 from orchestrator.plan.ready import ReadyArm
 from providers.errors import (
     BadResponse,
+    ConnectionFailed,
     Fatal,
     InvalidRequest,
     ProviderError,
@@ -34,6 +36,8 @@ from providers.sample import SampleRequest, SampleResponse, Sending
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
+MOST_CUTS = 20
+"""A request during which the server died so often may be what kills it."""
 
 
 def request_of(ticket: Ticket, arm: ReadyArm) -> SampleRequest:
@@ -70,6 +74,7 @@ class Attempts:
         shared: Shared,
         dispatch: Dispatch,
         judging: Judging,
+        outages: Outages,
         *,
         max_retries: int,
         jitter_seed: int,
@@ -80,6 +85,7 @@ class Attempts:
         self._ledger = shared.ledger
         self._state = shared.state
         self._control = shared.control
+        self._outages = outages
         self._answers = Answers(shared, dispatch, judging)
         self._refusing = Refusing(shared)
         self._max_retries = max_retries
@@ -114,6 +120,7 @@ class Attempts:
 
     def _answered(self, ticket: Ticket, response: SampleResponse, sent_at: float) -> None:
         latency_s = time.monotonic() - sent_at
+        self._outages.answered(ticket.arm)
         ticket.arm.limiter.done(
             outcome="ok",
             sent_at=sent_at,
@@ -143,13 +150,15 @@ class Attempts:
             retry_after_s=error.retry_after_s,
             permit=ticket.permit,
         )
-        self.book_failure(ticket, error)
+        self.book_failure(ticket, error, outage=self._outages.failed(ticket.arm, error))
 
-    def book_failure(self, ticket: Ticket, error: ProviderError) -> None:
-        """Decide what a failed try cost, and whether its slots are drawn again."""
+    def book_failure(self, ticket: Ticket, error: ProviderError, *, outage: bool = False) -> None:
+        """Decide what a failed try cost, and whether its slots are drawn again.
+
+        `outage`: it is the server's alone and says nothing of this request.
+        """
         kind = type(error).__name__
-        limited = isinstance(error, RateLimited)
-        again = error.retryable and (limited or ticket.failures < self._max_retries)
+        again = self._asked_again(ticket, error, outage)
         too_long = _too_long(error) if again else ""
         again = again and not too_long
         self._state.failed(kind, str(error))
@@ -159,11 +168,13 @@ class Attempts:
             return
         self._account(ticket, kind, error.sent, error.status, str(error), final=not again)
         if again:
-            self._retry_later(ticket, error)
+            self._retry_later(ticket, error, charged=not outage)
         elif too_long:
             self._control.stop(RunFault(too_long))
         elif isinstance(error, Fatal):
             self._control.stop(RunFault(f"{error}"))
+        elif _cut(error) and not _honours_seeds(ticket):
+            self._answers.censor(ticket, list(range(ticket.n)), "cut")
         elif isinstance(error, TimedOut) and error.phase != "connect":
             self._answers.censor(ticket, list(range(ticket.n)), "timeout")
         elif isinstance(error, InvalidRequest) and error.field == "n" and ticket.n > 1:
@@ -193,6 +204,18 @@ class Attempts:
         self._answers.censor(ticket, list(range(ticket.n)), "unreadable")
         self._refusing.see(ticket, error)
 
+    def _asked_again(self, ticket: Ticket, error: ProviderError, outage: bool) -> bool:
+        if _cut(error):
+            # Where the same seed gives the same text, asking again is no other draw. Elsewhere it
+            # would favour short answers, which are cut less often.
+            ticket.cuts += 1
+            most = max(self._max_retries, MOST_CUTS) if self._max_retries else 0
+            return _honours_seeds(ticket) and ticket.cuts <= most
+        if isinstance(error, TimedOut) and error.phase == "total":
+            return self._outages.down(ticket.arm) and _honours_seeds(ticket)
+        free = outage or isinstance(error, RateLimited)
+        return error.retryable and (free or ticket.failures < self._max_retries)
+
     def give_up(self, ticket: Ticket) -> None:
         """The ticket's slots stay unfilled in this session."""
         self._state.unfilled += ticket.n
@@ -218,13 +241,13 @@ class Attempts:
             ticket.request, ticket.reservation, kind, sent, message, final=final
         )
 
-    def _retry_later(self, ticket: Ticket, error: ProviderError) -> None:
+    def _retry_later(self, ticket: Ticket, error: ProviderError, *, charged: bool) -> None:
         if isinstance(error, RateLimited):
             ticket.pauses += 1
-        else:
+        elif charged and not _cut(error):
             ticket.failures += 1
         self._state.retried += 1
-        step = max(ticket.pauses, ticket.failures)
+        step = max(ticket.pauses, ticket.failures, 1)
         wait = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** (step - 1))
         # What failed in one batch is asked again in one batch.
         jitter = 1.0 if ticket.arm.batch else self._jitter.uniform(0.5, 1.0)
@@ -234,6 +257,16 @@ class Attempts:
     def _unresolved(self, ticket: Ticket) -> None:
         for slot in range(ticket.first_slot, ticket.first_slot + ticket.n):
             self._schedule.resolved(ticket.arm.number, ticket.problem, slot, None)
+
+
+def _honours_seeds(ticket: Ticket) -> bool:
+    """Whether the same request gives the same text, so that asking again is no other draw."""
+    return ticket.arm.provider.capabilities.seed
+
+
+def _cut(error: ProviderError) -> bool:
+    """Whether the connection was lost while the server may have been writing."""
+    return isinstance(error, ConnectionFailed) and error.sent == "maybe_billed"
 
 
 def _too_long(error: ProviderError) -> str:

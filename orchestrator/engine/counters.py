@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from orchestrator.engine.live import LiveAttempt
 from orchestrator.engine.repeats import Repeats
 from orchestrator.store.refusals import Refusals
 
@@ -90,6 +91,8 @@ class RunState:
     """Tells how the servers of fleets are, in one line; None: there is no fleet."""
     notes: list[str] = field(default_factory=list)
     repeats: Repeats = field(default_factory=Repeats)
+    live: Callable[[], list[LiveAttempt]] = list
+    """The agents at work."""
 
     @property
     def planned(self) -> int:

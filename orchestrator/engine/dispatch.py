@@ -53,6 +53,8 @@ class Dispatch:
         self._short: dict[int, int] = {}
         """Arms that wait for money of their own budget, and what each needs in picodollars."""
         self._short_retries: list[Ticket] = []
+        self._aside: dict[int, list[Ticket]] = {}
+        """Arms whose server cannot be asked, and their planned requests that wait for it."""
         self._in_hand: int | None = None
         """The arm of what was taken up last, until the next is."""
 
@@ -86,7 +88,30 @@ class Dispatch:
         waiting = [draw.arm for draw in self._cold]
         waiting += [ticket.arm.number for _, _, ticket in self._retries]
         waiting += [ticket.arm.number for ticket in self._short_retries]
+        waiting += [number for number, tickets in self._aside.items() if tickets]
         return arm not in waiting and arm != self._in_hand
+
+    @property
+    def waits_for_a_server(self) -> bool:
+        """Whether an arm is aside until its server can be asked."""
+        return bool(self._aside)
+
+    def put_aside(self, arm: ReadyArm) -> None:
+        """Ask nothing of an arm until `take_back`: its server cannot be asked."""
+        self._aside.setdefault(arm.number, [])
+        self._schedule.pause_arm(arm.number)
+
+    def take_back(self, arm: ReadyArm) -> None:
+        """An arm's server can be asked again: what waited for it is due."""
+        for ticket in self._aside.pop(arm.number, []):
+            self.retry_at(0.0, ticket)
+        if arm.number not in self._short:
+            self._schedule.go_on(arm.number)
+
+    def wait_for_server(self, ticket: Ticket) -> None:
+        """A planned request without a reservation waits for its arm's server."""
+        self.put_aside(ticket.arm)
+        self._aside[ticket.arm.number].append(ticket)
 
     @property
     def next_retry(self) -> float | None:
@@ -112,7 +137,9 @@ class Dispatch:
     def _due_retry(self) -> Ticket | None:
         while self._retries and self._retries[0][0] <= time.monotonic():
             ticket = heapq.heappop(self._retries)[2]
-            if not ticket.arm.closed:
+            if ticket.arm.number in self._aside:
+                self._aside[ticket.arm.number].append(ticket)
+            elif not ticket.arm.closed:
                 return ticket
         return None
 
@@ -218,7 +245,8 @@ class Dispatch:
                 fits = fits and not arm.meter.exhausted
             if fits or not self._state.arms[number].in_flight:
                 del self._short[number]
-                self._schedule.go_on(number)
+                if number not in self._aside:
+                    self._schedule.go_on(number)
                 retries, self._short_retries = self._short_retries, []
                 for ticket in retries:
                     self.retry_at(0.0, ticket)

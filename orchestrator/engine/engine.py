@@ -13,7 +13,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
-from budgets.limits import CannotClear
+from budgets.limits import CannotClear, Shut
 from budgets.meter import Meter
 from orchestrator.engine.agents import Agents
 from orchestrator.engine.attempt import Attempts
@@ -21,6 +21,7 @@ from orchestrator.engine.batches.handover import Batching
 from orchestrator.engine.batches.running import Running
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.judging import Judging
+from orchestrator.engine.outage import Outages
 from orchestrator.engine.shared import Shared
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import OrchError, RunFault
@@ -49,6 +50,7 @@ class Engine:
         unfinished: list[Ticket],
         batches: list[Running],
         judge_jobs: int,
+        server_patience_s: float,
         let_go: Callable[[Meter], Awaitable[None]],
         agents: Agents | None = None,
     ) -> None:
@@ -69,9 +71,14 @@ class Engine:
         self._dispatch = Dispatch(
             shared, study_seed=study_seed, unfinished=unfinished, agents=agents
         )
+        self.outages = Outages(
+            shared.arms, server_patience_s, aside=self._dispatch.put_aside, back=self._back,
+            give_up=self._given_up, note=shared.state.note,
+        )  # fmt: skip
         self._attempts = Attempts(
-            shared, self._dispatch, self.judging, max_retries=max_retries, jitter_seed=study_seed
-        )
+            shared, self._dispatch, self.judging, self.outages,
+            max_retries=max_retries, jitter_seed=study_seed,
+        )  # fmt: skip
         self._batching = Batching(shared, self._attempts, ended=self._worker_ended)
         self._batches = batches
         self._tickets: asyncio.Queue[Ticket] = asyncio.Queue()
@@ -86,6 +93,7 @@ class Engine:
         """Sample and judge until the plan, the budget, a fault or a person ends it."""
         held = dict.fromkeys(arm.meter for arm in self.arms if arm.meter is not None)
         meters = [asyncio.create_task(self._keep_meter(meter)) for meter in held]
+        meters.append(asyncio.create_task(self.outages.watch()))
         try:
             for batch in self._batches:
                 self._batching.adopt(batch)
@@ -143,6 +151,9 @@ class Engine:
         """Whether anything under way may still lead to another ticket; waits for it if so."""
         retry = self._dispatch.next_retry
         short = self._dispatch.short_of_money
+        if self._dispatch.waits_for_a_server:
+            await self.control.wait("server", until=retry)
+            return True
         if not self._state.in_flight and retry is None and not self.judging.pending:
             # What the last arm waited for may have come back meanwhile: it is asked once more.
             return short
@@ -161,6 +172,10 @@ class Engine:
         except asyncio.CancelledError:
             ticket.release(self._ledger, "never sent")
             raise
+        except Shut:
+            ticket.release(self._ledger, "never sent")
+            self._dispatch.wait_for_server(ticket)
+            return
         except CannotClear as reason:
             ticket.release(self._ledger, "never sent")
             self.stop(RunFault(str(reason)))
@@ -173,6 +188,15 @@ class Engine:
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._worker_ended)
+
+    def _back(self, arm: ReadyArm) -> None:
+        self._dispatch.take_back(arm)
+        self.control.changed.set()
+
+    def _given_up(self, fault: RunFault) -> None:
+        """A server did not come back: what is still in flight there never will."""
+        self.stop(fault)
+        self.cancel()
 
     def _stop_admitting(self) -> None:
         """A dispatcher that waits for a permit would wait on; nothing was sent, so it may go."""

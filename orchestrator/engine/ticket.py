@@ -35,6 +35,8 @@ class Ticket:
     failures: int = 0
     """Failures that count against the retries; a rate limit does not."""
     pauses: int = 0
+    cuts: int = 0
+    """How often its connection was lost after it was sent."""
     price: Price | None = None
     """By which its worst case was reserved, where an earlier session did that; None: the arm's."""
     permit: Permit | None = None

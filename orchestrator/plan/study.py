@@ -99,6 +99,8 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     max_concurrent: str = "auto"
     max_retries: int = 5
     timeout_s: float = 600.0
+    server_patience: float = 600.0
+    """Seconds for which a server that cannot be asked is waited for."""
     limits: str = ""
     prices: str = ""
     judge_jobs: int = 0
@@ -204,6 +206,11 @@ def make_study(document: dict[str, Any], source: str) -> Study:
         raise ConfigError(f"{source}: limit is {study.limit}; it must be at least 1.")
     if study.max_retries < 0:
         raise ConfigError(f"{source}: max_retries is {study.max_retries}; it must not be negative.")
+    if not 0 <= study.server_patience < 1e9:
+        raise ConfigError(
+            f"{source}: server_patience is {study.server_patience}; it is in seconds and must not "
+            "be negative."
+        )
     if not 0 < study.timeout_s < 1e7:
         raise ConfigError(f"{source}: timeout_s is {study.timeout_s}; it must be above 0.")
     return study

@@ -86,7 +86,15 @@ def _arm(
         gpu_hours=gpu_hours(reader, arm, settled + uncertain),
         points=_points(curve, work, money),
         others=tuple(others),
-        notes=(*notes, *curve.notes, *said_of_excluded(arm), *said, *reader.metas(NOTE_KEY)),
+        refusals=tuple(reader.refusals(arm.number)),
+        notes=(
+            *notes,
+            *said_of_answers(reader, arm),
+            *curve.notes,
+            *said_of_excluded(arm),
+            *said,
+            *reader.metas(NOTE_KEY),
+        ),
         name=str(arm.spec.get("name", "")),
         settings={
             **{name: arm.spec.get(name) for name in SETTINGS},
@@ -95,6 +103,15 @@ def _arm(
         },
         repriced_on=by.day if by is not None and repriced is not None else "",
     )
+
+
+def said_of_answers(reader: RunReader, arm: ArmRow) -> list[str]:
+    """Which models answered, where another name than the one asked for did."""
+    served = reader.served_models(arm.number)
+    if set(served) <= {arm.model}:
+        return []
+    told = ", ".join(f"{model} ({count:,} requests)" for model, count in served.items())
+    return [f"asked for {arm.model}, answered by {told}"]
 
 
 def _points(curve: Curve, work: list[float | None], money: Money) -> tuple[CoveragePoint, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.analysis.cost import Fresh, usd_per_solved
 from orchestrator.analysis.pairing import NAMES, Estimator
+from orchestrator.store.refusals import Refusal
 from verifiers.trust import Agreement
 
 
@@ -116,6 +117,8 @@ class ArmReport:
     forecasts: tuple[ForecastPoint, ...] = ()
     forecast_refused: str = ""
     selection: tuple[SelectionSeries, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    """What its servers refused or broke off, the commonest first."""
     notes: tuple[str, ...] = ()
     name: str = ""
     """What the study calls the arm, or what tells it from others; empty: its model."""

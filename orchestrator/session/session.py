@@ -58,6 +58,7 @@ from orchestrator.session.stamps import set_aside_other_versions
 from orchestrator.session.usage import fleet_documents
 from orchestrator.session.watch import Watch
 from orchestrator.store.reader import RunReader
+from orchestrator.store.refusals import Refusal
 from orchestrator.store.store import RunStore
 from verifiers.dedupe import Deduplicating
 from verifiers.sandbox.limits import default_jobs
@@ -83,6 +84,8 @@ class Ending:
     exit_code: int
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    """What servers refused or broke off in this session, the commonest first."""
     cause: BaseException | None = None
     """What escaped every rule, where a fault of orch itself ended the session."""
 
@@ -183,7 +186,8 @@ async def _session(
         shared,
         study_seed=prepared.study.seed, max_retries=prepared.study.max_retries,
         unfinished=rest.unfinished, batches=rest.batches,
-        judge_jobs=prepared.study.judge_jobs or default_jobs(), let_go=let_go, agents=agents,
+        judge_jobs=prepared.study.judge_jobs or default_jobs(),
+        server_patience_s=prepared.study.server_patience, let_go=let_go, agents=agents,
     )  # fmt: skip
     for number in meters.unpaid:
         engine.close_arm(arms[number])
@@ -194,7 +198,9 @@ async def _session(
     watch.follow(engine.stop)
     watches += [asyncio.create_task(_watch(child, engine)) for child in children]
     fleets.watch(engine.stop)
-    progress = Progress(state, ledger, arms, options.display, options.console)
+    progress = Progress(
+        state, ledger, arms, options.display, options.console, engine.outages.sentence
+    )
     shown = asyncio.create_task(progress.show())
     stack.enter_context(collecting_seldom())
     try:
@@ -420,10 +426,15 @@ def _ending(
     fault = (
         engine.control.fault or store.fault or (RunFault(ledger.fault) if ledger.fault else None)
     )
-    ending = Ending(errors.COMPLETE, notes=[*state.notes, *state.repeats.sentences()])
+    ending = Ending(
+        errors.COMPLETE,
+        notes=[*state.notes, *state.repeats.sentences()],
+        refusals=state.refusals.most_common(),
+    )
     if state.unfilled:
         ending.exit_code = errors.UNFILLED
-        ending.reasons.append(f"{state.unfilled} slots could not be filled, after retries")
+        after = ", after retries" if state.retried else ""
+        ending.reasons.append(f"{state.unfilled} slots could not be filled{after}")
     if broken := state.verdicts["infra_error"]:
         ending.exit_code = errors.UNFILLED
         ending.reasons.append(f"the judge failed on {broken} samples")

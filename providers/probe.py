@@ -1,0 +1,109 @@
+"""Asks a server about itself, beside its requests: how much it works on, and whether it is well.
+
+A server of one's own tells under /metrics and /health, beside its API and without a key. A vendor
+is asked for its list of models, which costs nothing, and tells nothing of its load.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from yarl import URL
+
+from budgets.concurrency import ServerLoad
+from providers import known
+from providers.errors import ConnectionFailed, ProviderError, TimedOut
+from providers.laned import LaneProvider
+from providers.load import read_load
+from providers.sample import Provider
+from providers.transport import Route, Timeouts, Transport
+
+ANSWER_S = 5.0
+"""How long an answer about a server's state may take."""
+
+
+class Probe(Protocol):
+    """Asks one server about itself."""
+
+    name: str
+    """The server, for a person."""
+
+    async def load(self) -> ServerLoad | None:
+        """What it says of itself; None where it says nothing. Raises ProviderError."""
+        ...
+
+    async def ill(self) -> str:
+        """Why it would not take a request, in words; empty: it is well."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        ...
+
+
+class HttpProbe:
+    """The addresses beside an API at `url`: /metrics and /health."""
+
+    def __init__(self, url: URL, transport: Transport | None = None) -> None:
+        root = url.parent if url.name == "v1" else url
+        self.name = f"{url.host}:{url.port}"
+        self._transport = transport or Transport(Timeouts(total_s=ANSWER_S, connect_s=ANSWER_S))
+        self._metrics = Route.to("GET", root / "metrics", {})
+        self._health = Route.to("GET", root / "health", {})
+        self._models = Route.to("GET", url / "models", {})
+
+    async def load(self) -> ServerLoad | None:
+        """See Probe."""
+        answer = await self._transport.send(self._metrics)
+        if answer.status != 200:
+            return None
+        return read_load(answer.body.decode(errors="replace"))
+
+    async def ill(self) -> str:
+        """See Probe."""
+        try:
+            answer = await self._transport.send(self._health)
+            if answer.status in (404, 405):
+                # No such address: any word about its models shows that it is there.
+                answer = await self._transport.send(self._models)
+        except ProviderError as error:
+            return str(error)
+        return f"{self.name} answered {answer.status}" if answer.status >= 500 else ""
+
+    async def aclose(self) -> None:
+        """See Probe."""
+        await self._transport.aclose()
+
+
+class ModelsProbe:
+    """A provider that is only asked for its models."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.name = provider.name
+        self._provider = provider
+
+    async def load(self) -> ServerLoad | None:
+        """See Probe."""
+        return None
+
+    async def ill(self) -> str:
+        """See Probe."""
+        try:
+            await self._provider.models()
+        except (ConnectionFailed, TimedOut) as error:
+            return str(error)
+        except ProviderError as error:
+            return str(error) if error.status is not None and error.status >= 500 else ""
+        return ""
+
+    async def aclose(self) -> None:
+        """See Probe."""
+
+
+def probe_of(provider: Provider) -> Probe:
+    """How a provider's server is asked about itself."""
+    if isinstance(provider, LaneProvider):
+        row = known.find(provider.name)
+        if row is None or provider.base_url.host not in row.hosts:
+            return HttpProbe(provider.base_url)
+    return ModelsProbe(provider)
