@@ -95,16 +95,20 @@ def _unbiased(arm: ArmRow, counts: SlotCounts) -> Curve:
         low, low_like = np.minimum(low, wrong.low), np.minimum(low_like, wrong.low_like)
     if share < 1.0:
         low, low_like = share * low, share * low_like
-        notes.insert(0, _partly(curve.mean[-1], ks[-1], int(asked.sum()), len(asked)))
+        refused = int((counts.infra[~asked] > 0).sum())
+        notes.insert(0, _partly(curve.mean[-1], ks[-1], int(asked.sum()), len(asked), refused))
     if curve.note:
         notes.append(curve.note)
     table = np.stack([curve.mean, low, curve.high, low_like, curve.high_like], axis=1)
     return Curve("unbiased", ks, _shares(table), notes)
 
 
-def _partly(mean: float, k: int, asked: int, problems: int) -> str:
+def _partly(mean: float, k: int, asked: int, problems: int, refused: int) -> str:
+    reached = f"the money reached {asked} of {problems} problems"
+    if refused:
+        reached = f"{asked} of {problems} problems were answered ({refused} could not be asked)"
     return (
-        f"the money reached {asked} of {problems} problems, and the table is of those; at k = {k} "
+        f"{reached}, and the table is of those; at k = {k} "
         f"coverage of all {problems} lies between {percent(mean * asked / problems)} (those never "
         f"asked count as unsolved) and {percent(mean)} (they are left out)"
     )

@@ -24,6 +24,7 @@ from budgets.ledger import Ledger
 from budgets.meter import Meter
 from budgets.money import usd
 from orchestrator import errors
+from orchestrator.audit.ending import audit_at_the_end
 from orchestrator.engine.control import Control
 from orchestrator.engine.counters import RunState, arm_counts
 from orchestrator.engine.engine import Engine
@@ -52,7 +53,14 @@ from orchestrator.session.metering import (
 )
 from orchestrator.session.opening import open_store, write_study
 from orchestrator.session.progress import Display, Progress
-from orchestrator.session.resume import Owed, owed, recount, refuse_unresumable, resolved_slots
+from orchestrator.session.resume import (
+    Owed,
+    bought_nothing,
+    owed,
+    recount,
+    refuse_unresumable,
+    resolved_slots,
+)
 from orchestrator.session.speed import session_document
 from orchestrator.session.stamps import set_aside_other_versions
 from orchestrator.session.usage import fleet_documents
@@ -218,6 +226,8 @@ async def _session(
         if agents is not None:
             await agents.finish()
         await store.durable()
+        if not interrupts.count:
+            await audit_at_the_end(prepared, store, options.directory, judging)
     except OrchError as error:
         engine.stop(error)
     finally:
@@ -305,6 +315,8 @@ def _plan(
     if options.resume:
         with contextlib.closing(RunReader(options.directory)) as reader:
             stored = bool(reader.meta("identity"))
+            if stored and bought_nothing(reader):
+                _put_identity(prepared, store)
             if stored:
                 # What may change on resume (more samples, another budget) is the study from now on.
                 write_study(options.directory, prepared)
@@ -342,8 +354,12 @@ def _plan(
     return schedule, rest
 
 
-def _put_study(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None:
+def _put_identity(prepared: Prepared, store: RunStore) -> None:
     store.put_meta("identity", json.dumps(identity_of(prepared), sort_keys=True))
+
+
+def _put_study(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None:
+    _put_identity(prepared, store)
     store.put_meta("created", str(time.time()))
     sets = dict(zip(problem_sets(arms), prepared.arms, strict=True))
     for name, arm in sets.items():
