@@ -31,13 +31,15 @@ from orchestrator.engine.engine import Engine
 from orchestrator.engine.judging import Judging
 from orchestrator.engine.rounds import Rounds
 from orchestrator.engine.shared import Shared
+from orchestrator.engine.target import UntilTarget
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
 from orchestrator.plan.names import arm_names
 from orchestrator.plan.prepare import Prepared, amount, open_provider
 from orchestrator.plan.ready import ReadyArm, ready
+from orchestrator.plan.study import Study
 from orchestrator.report.fleet import fleet_sentence
-from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
+from orchestrator.schedule import ArmPlan, Policy, Schedule, estimators_of, make_policy
 from orchestrator.session.agents import open_agents
 from orchestrator.session.fleets import Fleets, end_leftovers, resolve_ended
 from orchestrator.session.gc_pace import collecting_seldom
@@ -328,30 +330,39 @@ def _plan(
         _put_study(prepared, store, arms)
     _put_arms(prepared, store, arms)
     rounds = Rounds(arms, ledger, state)
-    policies = [
-        make_policy(
-            arm.spec.policy,
-            ArmPlan(
-                arm.number,
-                len(arm.problems),
-                arm.spec.samples,
-                arm.n_per_request,
-                prepared.study.seed,
-                rest.planned[arm.number],
-                partial(rounds.fitting, arm.number),
-            ),
-        )
-        for arm in arms
-    ]
+    policies = [_policy(prepared.study, arm, rest, rounds, state) for arm in arms]
     schedule = Schedule(policies)
     if stored:
-        for slot in resolved_slots(options.directory, arms):
+        for slot in resolved_slots(
+            options.directory, arms, every=prepared.study.target_coverage > 0
+        ):
             schedule.resolved(*slot)
     for draw in rest.missing:
         schedule.give_back(draw)
     for batch in rest.dropped:
         store.put_batch(batch.number, batch.arm, batch.tag, batch.provider_id, "done", batch.at)
     return schedule, rest
+
+
+def _policy(study: Study, arm: ReadyArm, rest: Owed, rounds: Rounds, state: RunState) -> Policy:
+    plan = ArmPlan(
+        arm.number,
+        len(arm.problems),
+        arm.spec.samples,
+        arm.n_per_request,
+        study.seed,
+        rest.planned[arm.number],
+        partial(rounds.fitting, arm.number),
+    )
+    make = partial(make_policy, arm.spec.policy)
+    if not study.target_coverage:
+        return make(plan)
+    label = state.arms[arm.number].label
+
+    def reached(said: str) -> None:
+        state.note(f"{label}: {said}")
+
+    return UntilTarget(make, plan, study.target_coverage, reached)
 
 
 def _put_identity(prepared: Prepared, store: RunStore) -> None:
@@ -404,6 +415,7 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
             "verifier_version": arm.verifier.version,
             "n_per_request": arm.n_per_request,
             "max_tokens": arm.base.max_tokens,
+            "target_coverage": prepared.study.target_coverage,
             "temperature": arm.base.temperature,
             "top_p": arm.base.top_p,
             "budget_usd": None if prepared.cap is None else usd(prepared.cap),
