@@ -113,6 +113,8 @@ class Progress:
         if refusals:
             parts.append(", ".join(f"{one.count} {one.plain}" for one in refusals))
             parts.append(visible(f"commonest: {refusals[0].said}"))
+        if state.servers is not None:
+            parts.append(visible(state.servers()))
         parts.append(self.limited_by())
         parts.append(f"{span(self.remaining_s())} left")
         return _wrapped(parts)
@@ -133,6 +135,8 @@ class Progress:
             f"spent {dollars(money.settled)}, reserved {dollars(money.reserved)}, "
             f"uncertain {dollars(money.uncertain)}, {cap}",
         )
+        if state.servers is not None:
+            facts.add_row("servers", Text(visible(state.servers())))
         for attempt in sorted(state.live(), key=lambda one: -one.minutes)[:MOST_AGENTS]:
             facts.add_row(
                 f"attempt {attempt.attempt}",

@@ -38,6 +38,7 @@ from orchestrator.plan.names import arm_names
 from orchestrator.plan.prepare import Prepared, amount, open_provider
 from orchestrator.plan.ready import ReadyArm, ready
 from orchestrator.plan.study import Study
+from orchestrator.report.fleet import fleet_sentence
 from orchestrator.schedule import ArmPlan, Policy, Schedule, estimators_of, make_policy
 from orchestrator.session.agents import open_agents
 from orchestrator.session.fleets import Fleets, end_leftovers, resolve_ended
@@ -64,6 +65,7 @@ from orchestrator.session.resume import (
 )
 from orchestrator.session.speed import session_document
 from orchestrator.session.stamps import set_aside_other_versions
+from orchestrator.session.usage import fleet_documents
 from orchestrator.session.watch import Watch
 from orchestrator.store.reader import RunReader
 from orchestrator.store.refusals import Refusal
@@ -167,7 +169,7 @@ async def _session(
     children = await _start_servers(prepared, options, stack, meters)
     fleets = Fleets(prepared, options.directory, meters, state)
     stack.push_async_callback(fleets.stop)
-    await while_paid(asyncio.create_task(fleets.start()), list(meters.running.values()))
+    await _start_launched(fleets, meters, options)
     arms, names = ready(prepared), arm_names(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
         arm.meter = meters.running.get(spec.endpoint)
@@ -250,6 +252,21 @@ def _caps(prepared: Prepared) -> dict[str, int | None]:
             amount(arm.spec.budget, "an arm's budget") if arm.spec.budget else None
         )
     return caps
+
+
+async def _start_launched(fleets: Fleets, meters: Meters, options: RunOptions) -> None:
+    """Wait for the first server of each fleet that is launched, while its money lasts."""
+
+    def say(text: str) -> None:
+        if options.display != "none":
+            options.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    telling = asyncio.create_task(fleets.tell_start(say))
+    try:
+        await while_paid(asyncio.create_task(fleets.start()), list(meters.running.values()))
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
 
 
 async def _start_servers(
@@ -457,6 +474,8 @@ def _ending(
     if engine.control.budget_reached:
         ending.exit_code = errors.BUDGET_REACHED
         ending.reasons.insert(0, "the budget is reached")
+    for fleet in fleet_documents(engine.arms, state.started):
+        ending.notes.append(f"{', '.join(fleet['models'])}: {fleet_sentence(fleet)}")
     for verifier in {arm.verifier.name: arm.verifier for arm in engine.arms}.values():
         if isinstance(verifier, Deduplicating) and verifier.saved:
             ending.notes.append(
