@@ -1,5 +1,5 @@
 # Everything works from a clone with Python 3.11 or later and make: see README.md.
-.PHONY: test-vllm demo test fast test-slow test-lean check format
+.PHONY: demo test fast test-slow test-lean test-agents test-vllm check format
 
 demo:
 	@scripts/setup
@@ -32,6 +32,11 @@ test-lean:
 	@scripts/setup dev
 	scripts/lean-wasm
 	.venv/bin/python -m pytest -m slow --timeout 7200 tests/answers/test_answers_lean_real.py
+
+# Attempts that are agents, in the cell, in containers and by a real agent (ten minutes).
+test-agents:
+	@scripts/setup dev
+	scripts/test-agents
 
 check: test
 

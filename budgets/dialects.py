@@ -183,6 +183,7 @@ def read_usage(raw: object, answer: Mapping[str, Any] | None = None, *, said: in
         return Reported(pico=pico, tier=tier, unread=tuple(unread))
     usage, most = _counts(raw, said, unread)
     told = _cost(raw)
+    unread = list(dict.fromkeys(unread))
     return Reported(usage, most, pico if told is None else told, tier, _surcharges(raw),
                     tuple(unread))  # fmt: skip
 

@@ -289,9 +289,10 @@ class Connection(asyncio.BufferedProtocol):
         if "content-encoding" in headers and not listened:
             try:
                 body = decoded(body, headers["content-encoding"])
-            except ValueError as error:
-                reason = f"{self._where} sent a body that cannot be read: {error}"
-                waiter.set_exception(BadResponse(reason, sent="maybe_billed"))
+            except ValueError as broken:
+                reason = f"{self._where} sent a body that cannot be read: {broken}"
+                error = BadResponse(reason, sent="maybe_billed", body=body)
+                waiter.set_exception(error)
                 self.abort()
                 return
         waiter.set_result(Answer(status, headers, body))
@@ -317,17 +318,33 @@ def _plain(named: list[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def decoded(body: bytes, encoding: str) -> bytes:
-    """A body without its content encoding, which nobody asked for; raises ValueError."""
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        return body
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise ValueError(f"encoding {encoding!r} was not asked for")
-    unpacker = zlib.decompressobj(wbits=47)
-    try:
-        plain = unpacker.decompress(body, MAX_ANSWER_BYTES)
-    except zlib.error as error:
-        raise ValueError(str(error)) from None
-    if not unpacker.eof:
-        raise ValueError("it is cut off or too large")
-    return plain
+    """A body without its content encoding, which nobody asked for; raises ValueError.
+
+    A label that names none (utf-8), or one of a proxy that has decoded the body already, is no
+    encoding where JSON stands under it.
+    """
+    plain = body.lstrip()[:1] in (b"{", b"[")
+    for name in reversed(encoding.lower().split(",")):
+        if name.strip() in ("", "identity") or plain:
+            continue
+        if name.strip() not in ("gzip", "x-gzip", "deflate"):
+            raise ValueError(f"encoding {name.strip()!r} was not asked for")
+        body = _unpacked(body)
+    return body
+
+
+def _unpacked(body: bytes) -> bytes:
+    why = ""
+    # gzip and zlib, told apart by their heads; then deflate without one.
+    for bits in (47, -15):
+        unpacker = zlib.decompressobj(wbits=bits)
+        try:
+            plain = unpacker.decompress(body, MAX_ANSWER_BYTES)
+        except zlib.error as error:
+            why = why or str(error)
+            continue
+        if unpacker.eof:
+            return plain
+        why = "it is cut off or too large"
+        break
+    raise ValueError(why)

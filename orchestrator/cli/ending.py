@@ -11,6 +11,7 @@ import json
 import shlex
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 3.0
 """How long a person who pressed Ctrl-C is kept for the table."""
+
+
+MOST_REFUSALS = 3
+"""Refusals that are told in the last lines; summary.json and logs/ have all."""
 
 
 def finish(
@@ -54,6 +59,7 @@ def finish(
     except (errors.OrchError, sqlite3.Error, OSError) as error:
         ending.notes.append(f"no table: {error}")
         ending.exit_code = ending.exit_code or errors.FAULT
+    _log(directory, ending)
     report = _document(directory, ending, rows)
     if rows is not None:
         _keep(directory, report, ending)
@@ -63,6 +69,8 @@ def finish(
         _print(rows)
     for note in ending.notes:
         say(f"note: {note}")
+    for refusal in ending.refusals[:MOST_REFUSALS]:
+        say(f"refused: {refusal.sentence()}")
     for reason in ending.reasons:
         say(f"Ended early: {reason.rstrip('.')}.")
     say(f"The run is in {directory}")
@@ -94,7 +102,16 @@ def _document(directory: Path, ending: Ending, rows: list[ArmReport] | None) -> 
     from orchestrator.report.document import document
 
     report = {"run": str(directory)} if rows is None else document(str(directory), rows)
-    return {**report, "exit_code": ending.exit_code, "reasons": ending.reasons}
+    refusals = [
+        {"kind": one.kind, "count": one.count, "said": one.said, "to_do": one.to_do}
+        for one in ending.refusals
+    ]
+    return {
+        **report,
+        "exit_code": ending.exit_code,
+        "reasons": ending.reasons,
+        "refusals": refusals,
+    }
 
 
 def _keep(directory: Path, report: dict[str, Any], ending: Ending) -> None:
@@ -104,6 +121,17 @@ def _keep(directory: Path, report: dict[str, Any], ending: Ending) -> None:
         replace_text(directory / "summary.json", json.dumps(report, indent=2) + "\n")
     except OSError as error:
         ending.notes.append(f"summary.json cannot be written: {error.strerror}")
+
+
+def _log(directory: Path, ending: Ending) -> None:
+    """All that servers refused in this session, for whoever looks into logs/."""
+    if ending.refusals:
+        lines = [f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", *(
+            one.sentence().replace("\n", " ") for one in ending.refusals)]  # fmt: skip
+        with contextlib.suppress(OSError, UnicodeEncodeError):
+            (directory / "logs").mkdir(exist_ok=True)
+            with (directory / "logs" / "refusals.txt").open("a", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
 
 
 def _print(rows: list[ArmReport]) -> None:

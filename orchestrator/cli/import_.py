@@ -26,7 +26,7 @@ def counts(file: Path, to: Path | None) -> None:
     """Counts: FILE.csv with the columns benchmark, model, problem_idx, n, c."""
     from orchestrator.reproduce.outcomes import read_counts
 
-    _keep(read_counts(file), to or Path("runs") / f"{file.stem}.outcomes.json")
+    _keep(read_counts(file), to or _place(file))
 
 
 @import_.command("monkey_business")
@@ -35,7 +35,61 @@ def monkey_business(file: Path, to: Path | None) -> None:
     """Samples: one configuration's JSON file of ScalingIntelligence/monkey_business."""
     from orchestrator.reproduce.outcomes import read_monkey_business
 
-    _keep(read_monkey_business(file), to or Path("runs") / f"{file.stem}.outcomes.json")
+    _keep(read_monkey_business(file), to or _place(file))
+
+
+@import_.command("jsonl")
+@_into
+def plain(file: Path, to: Path | None) -> None:
+    """Samples: FILE.jsonl of (problem, verdict), optionally usd, model, task, arm."""
+    from orchestrator.reproduce.foreign.jsonl import read
+
+    _keep(read(file), to or _place(file))
+
+
+@import_.command("human-eval")
+@_into
+def human_eval(file: Path, to: Path | None) -> None:
+    """Results of human-eval (JSONL with task_id, passed) or evalplus (..._eval_results.json)."""
+    from orchestrator.reproduce.foreign.human_eval import read
+
+    _keep(read(file), to or _place(file))
+
+
+@import_.command("swebench")
+@_into
+@click.option("--report", "reports", type=click.Path(path_type=Path), multiple=True,
+              metavar="FILE",
+              help="The harness's report of a run of predictions (repeatable).")  # fmt: skip
+def swebench(file: Path, to: Path | None, reports: tuple[Path, ...]) -> None:
+    """SWE-bench predictions, with the harness's report of what is resolved."""
+    from orchestrator.reproduce.foreign.swebench import read
+
+    _keep(read(file, reports), to or _place(file))
+
+
+@import_.command("lm-eval")
+@_into
+@click.option("--metric", default="", help="The metric that tells right (1) from wrong (0).")
+def lm_eval(file: Path, to: Path | None, metric: str) -> None:
+    """Samples of lm-evaluation-harness, as --log_samples writes them."""
+    from orchestrator.reproduce.foreign.lm_eval import read
+
+    _keep(read(file, metric), to or _place(file))
+
+
+@import_.command("inspect")
+@_into
+@click.option("--metric", default="", help="The score that tells right (C) from wrong (I).")
+def inspect(file: Path, to: Path | None, metric: str) -> None:
+    """A log of inspect_ai (.eval), read by inspect_ai where it is installed."""
+    from orchestrator.reproduce.foreign.inspect_log import read
+
+    _keep(read(file, metric), to or _place(file))
+
+
+def _place(file: Path) -> Path:
+    return Path("runs") / f"{file.stem}.outcomes.json"
 
 
 def _keep(outcomes: Any, path: Path) -> None:
@@ -46,4 +100,4 @@ def _keep(outcomes: Any, path: Path) -> None:
     for one in outcomes:
         said = f"{one.task}, {one.model}: {len(one.n)} problems, {sum(one.n):,} attempts"
         click.echo(visible(said))
-    click.echo(f"Kept in {path}\nNext: orch reproduce coverage {path}")
+    click.echo(f"Kept in {path}\nNext: orch report {path}")

@@ -49,7 +49,7 @@ def quote_plan(prepared: Prepared) -> list[ArmQuote]:
 
 
 def _quote_arm(arm: PreparedArm, prepared: Prepared) -> Quote | None:
-    if arm.price is None:
+    if arm.price is None or arm.agent is not None:
         return None
     capabilities = arm.provider.capabilities if arm.provider else Capabilities()
     study = prepared.study
@@ -100,6 +100,13 @@ def print_quote(console: Console, prepared: Prepared, quotes: list[ArmQuote]) ->
         say(f"  {note}")
     for item in quotes:
         arm, price = item.arm, item.quote
+        if arm.agent is not None:
+            each = arm.agent.caps.attempt_usd
+            samples = arm.spec.samples * len(arm.problems)
+            say(f"  {arm.endpoint.model}: {samples:,} attempts of {arm.agent.command[0]}, "
+                + (f"at most {dollars(each)} each, {dollars(each * samples)} in all" if each else
+                   "each bounded by the budget only; --attempt-budget USD bounds one"))  # fmt: skip
+            continue
         if price is None:
             hour = arm.endpoint.usd_per_hour
             rate = f"{dollars(hour)} for each hour the server is held" if hour else "nothing"
@@ -215,9 +222,26 @@ def confirm(prepared: Prepared, over: int, *, yes: bool) -> None:
     person says no. A server paid by the hour counts for nothing here: how long it will be held is
     not known before, and the budget bounds it.
     """
-    worst = sum(item.quote.worst for item in quote_plan(prepared) if item.quote is not None)
-    most = worst if prepared.cap is None else min(worst, prepared.cap)
+    most = _most(prepared)
     ask(f"This plan may cost up to {dollars(most)}.", most, over, yes=yes)
+
+
+def _most(prepared: Prepared) -> int:
+    """The most that a plan may cost, in picodollars; raises ConfigError where nothing bounds it."""
+    worst = sum(item.quote.worst for item in quote_plan(prepared) if item.quote is not None)
+    for arm in prepared.arms:
+        if arm.agent is None or arm.price is None:
+            continue
+        each = arm.agent.caps.attempt_usd
+        if each is not None:
+            worst += each * arm.spec.samples * len(arm.problems)
+        elif prepared.cap is not None:
+            return prepared.cap
+        else:
+            raise ConfigError(
+                "Nothing bounds what these agents may spend; give --budget, or --attempt-budget."
+            )
+    return worst if prepared.cap is None else min(worst, prepared.cap)
 
 
 def ask(what: str, amount: int, over: int, *, yes: bool) -> None:

@@ -31,6 +31,7 @@ from budgets.money import usd
 from budgets.usage import Usage
 from orchestrator.engine.executors.base import Executor, ExecutorFailure, Job, Output
 from orchestrator.engine.judging import Judging, judge
+from orchestrator.engine.live import LiveAttempt
 from orchestrator.engine.shared import Shared
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
@@ -84,6 +85,7 @@ class Agents:
         self._free_slots = list(range(4000))
         self._redraws: dict[int, int] = {}
         """By request, how often its slot was drawn again."""
+        self._state.live = self._shown
         self._apart: set[asyncio.Task[None]] = set()
         """Answers of censored attempts that are being judged."""
 
@@ -95,6 +97,14 @@ class Agents:
     def live(self) -> list[Attempt]:
         """The attempts under way."""
         return list(self._gateway.attempts)
+
+    def _shown(self) -> list[LiveAttempt]:
+        now = time.monotonic()
+        return [
+            LiveAttempt(one.number, one.calls, one.own.settled + one.own.uncertain,
+                        (now - one.started) / 60, one.in_flight)
+            for one in self.live
+        ]  # fmt: skip
 
     def check_room(self, arm: ReadyArm) -> None:
         """Raise DoesNotFit unless another attempt has room, beside what others may still spend.
@@ -222,7 +232,7 @@ class Agents:
 
     def _draw_again(self, ticket: Ticket, attempt: Attempt, why: str) -> bool:
         """Whether the slot is drawn again; censored where that happened too often."""
-        self._state.failures["AgentNotStarted"] += 1
+        self._state.failed("AgentNotStarted", why)
         done = self._redraws[ticket.request] = self._redraws.get(ticket.request, 0) + 1
         last = done > MOST_REDRAWS
         self._store.put_failure(

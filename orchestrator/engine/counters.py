@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from orchestrator.engine.live import LiveAttempt
 from orchestrator.engine.repeats import Repeats
 from orchestrator.store.refusals import Refusals
 
@@ -85,8 +87,12 @@ class RunState:
     waiting_for: str = ""
     """What the dispatcher waits for now; empty while it does not wait."""
     phase: str = "sampling"
+    servers: Callable[[], str] | None = None
+    """Tells how the servers of fleets are, in one line; None: there is no fleet."""
     notes: list[str] = field(default_factory=list)
     repeats: Repeats = field(default_factory=Repeats)
+    live: Callable[[], list[LiveAttempt]] = list
+    """The agents at work."""
 
     @property
     def planned(self) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.plan.prepare import Prepared
+    from orchestrator.store.reader import ArmRow
 
 TELLING = ("task", "policy", "temperature", "provider", "max_tokens", "top_p", "prompt_style",
            "samples", "few_shot_count", "verifier", "seed", "run")  # fmt: skip
@@ -55,6 +56,17 @@ def arm_names(prepared: Prepared) -> list[str]:
         }
         known.append({**fields, **settings})
     return told_apart(known)
+
+
+def stored_names(arms: Sequence[ArmRow]) -> list[str]:
+    """The names of a stored run's arms, as its report calls them."""
+    return told_apart(
+        [
+            {**arm.spec, "model": arm.model, "provider": arm.provider, "policy": arm.policy,
+             "task": Path(arm.task).name}
+            for arm in arms
+        ]
+    )  # fmt: skip
 
 
 def _said(setting: str, value: Any) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from budgets.ledger import Ledger
 from orchestrator.analysis.flops import Shape
+from orchestrator.report.audit import audit_of, said_of_audit
 from orchestrator.report.compute import gpu_hours, operations, shape_for
 from orchestrator.report.data import ArmReport, CoveragePoint
 from orchestrator.report.estimate import Curve, estimate
@@ -66,6 +67,8 @@ def _arm(
     curve = estimate(reader, arm, counts, verifier)
     others = other_verdicts(reader, arm, verifier, curve.ks, uniform=curve.uniform)
     said = [said_of(one, verifier, len(problems)) for one in others]
+    audit = audit_of(reader, arm, verifier, counts, curve.ks, uniform=curve.uniform)
+    said += said_of_audit(audit)
     shape = shape_for(arm.model, shapes) if curve.uniform else None
     work = operations(reader, arm, len(problems), shape, curve.ks)
     return ArmReport(
@@ -86,7 +89,16 @@ def _arm(
         gpu_hours=gpu_hours(reader, arm, settled + uncertain),
         points=_points(curve, work, money),
         others=tuple(others),
-        notes=(*notes, *curve.notes, *said_of_excluded(arm), *said, *reader.metas(NOTE_KEY)),
+        audit=audit,
+        refusals=tuple(reader.refusals(arm.number)),
+        notes=(
+            *notes,
+            *said_of_answers(reader, arm),
+            *curve.notes,
+            *said_of_excluded(arm),
+            *said,
+            *reader.metas(NOTE_KEY),
+        ),
         name=str(arm.spec.get("name", "")),
         settings={
             **{name: arm.spec.get(name) for name in SETTINGS},
@@ -95,6 +107,15 @@ def _arm(
         },
         repriced_on=by.day if by is not None and repriced is not None else "",
     )
+
+
+def said_of_answers(reader: RunReader, arm: ArmRow) -> list[str]:
+    """Which models answered, where another name than the one asked for did."""
+    served = reader.served_models(arm.number)
+    if set(served) <= {arm.model}:
+        return []
+    told = ", ".join(f"{model} ({count:,} requests)" for model, count in served.items())
+    return [f"asked for {arm.model}, answered by {told}"]
 
 
 def _points(curve: Curve, work: list[float | None], money: Money) -> tuple[CoveragePoint, ...]:

@@ -25,14 +25,22 @@ from orchestrator.report.data import ArmReport, CoveragePoint, FitLine, Forecast
 
 
 def with_curve(arm: ArmReport, ks: Sequence[int] | None = None) -> ArmReport:
-    """`arm` with its coverage at `ks` (1, 2, 5, ... by default), without money."""
+    """`arm` with its coverage at `ks` (1, 2, 5, ... by default), and what those cost afresh."""
     if not arm.n or not min(arm.n):
         return replace(arm, notes=(*arm.notes, "no coverage yet: some problem has no attempt"))
     wanted = points_to(min(arm.n)) if ks is None else list(ks)
     curve = coverage_curve(arm.n, arm.c, wanted)
     columns = (curve.mean, curve.low, curve.high, curve.low_like, curve.high_like)
     points = tuple(
-        CoveragePoint(k, mean, low, high, low_like, high_like)
+        CoveragePoint(
+            k,
+            mean,
+            low,
+            high,
+            low_like,
+            high_like,
+            at_k=None if arm.fresh is None else arm.fresh.usd_at_k(k),
+        )
         for k, mean, low, high, low_like, high_like in zip(
             wanted, *(column.tolist() for column in columns), strict=True
         )

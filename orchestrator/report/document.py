@@ -66,6 +66,10 @@ def _row(arm: ArmReport) -> dict[str, Any]:
             }
             for point in arm.points
         ],
+        "refusals": [
+            {"kind": one.kind, "count": one.count, "said": one.said, "to_do": one.to_do}
+            for one in arm.refusals
+        ],
         "other_verifiers": [_other(one) for one in arm.others],
         "notes": list(arm.notes),
     }
@@ -157,7 +161,8 @@ def _caption(row: ArmReport) -> str:
     )
     if row.censored or row.infra_errors:
         text += (
-            f" {row.censored} samples timed out and {row.infra_errors} could not be bought or "
+            f" {row.censored} samples were cut (timed out, broken off by the server, or by a "
+            f"budget) and {row.infra_errors} could not be bought or "
             "judged: the lower bound counts them as wrong."
         )
     return text

@@ -116,7 +116,7 @@ def _card(arm: ArmReport, number: int) -> str:
     if arm.gpu_hours is not None:
         rows.append(("GPU-hours", f"{arm.gpu_hours:,.2f}"))
     if arm.censored or arm.infra_errors:
-        rows.append(("timed out / failed for us", f"{arm.censored:,} / {arm.infra_errors:,}"))
+        rows.append(("cut off / failed for us", f"{arm.censored:,} / {arm.infra_errors:,}"))
     rows += [("policy", arm.policy), ("estimator", arm.estimated_by)]
     facts = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(one_line(value))}</dd>" for name, value in rows

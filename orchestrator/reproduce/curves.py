@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
+from orchestrator.analysis.cost import Fresh
 from orchestrator.report.data import ArmReport, ReportData
 from orchestrator.report.describe import comparisons, with_curve, with_law
 from orchestrator.reproduce.outcomes import Outcomes
@@ -64,9 +66,9 @@ def coverage_report(outcomes: Sequence[Outcomes], forecast_at: Sequence[int] = (
         with_law(
             with_curve(
                 ArmReport(
-                    provider="imported", paid=False, model=one.model, task=one.task,
-                    problem_ids=one.problem_ids, n=one.n, c=one.c,
-                    name=f"{one.model}, {one.task}" if _many_tasks(outcomes) else one.model,
+                    provider="imported", paid=one.spent is not None, model=one.model, task=one.task,
+                    problem_ids=one.problem_ids, n=one.n, c=one.c, spent=one.spent or 0,
+                    fresh=_fresh(one), name=_name(one, outcomes),
                 )
             ),
             forecast_at or None,
@@ -74,6 +76,18 @@ def coverage_report(outcomes: Sequence[Outcomes], forecast_at: Sequence[int] = (
         for one in outcomes
     ]  # fmt: skip
     return ReportData("Coverage of imported outcomes", tuple(arms), comparisons(arms))
+
+
+def _name(one: Outcomes, among: Sequence[Outcomes]) -> str:
+    name = one.name or one.model
+    return f"{name}, {one.task}" if _many_tasks(among) else name
+
+
+def _fresh(one: Outcomes) -> Fresh | None:
+    """What attempts cost afresh: as much as those that were recorded did on average."""
+    if one.spent is None or not sum(one.n):
+        return None
+    return Fresh(0, 0, Fraction(one.spent * len(one.n), sum(one.n)), 1)
 
 
 def _many_tasks(outcomes: Sequence[Outcomes]) -> bool:

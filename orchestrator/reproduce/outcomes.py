@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from budgets.given import read_given
+from budgets.money import picodollars, usd
 from orchestrator.errors import ConfigError
 from orchestrator.tasks.base import MOST_TASK_BYTES
 
@@ -41,6 +42,10 @@ class Outcomes:
     problem_ids: tuple[str, ...]
     n: tuple[int, ...]
     c: tuple[int, ...]
+    spent: int | None = None
+    """Picodollars of all attempts; None: not recorded."""
+    name: str = ""
+    """What the arm was called where it was sampled; empty: its model."""
 
 
 def read_counts(path: Path) -> list[Outcomes]:
@@ -124,6 +129,8 @@ def save(outcomes: Sequence[Outcomes], path: Path) -> None:
                 "problem_ids": one.problem_ids,
                 "n": one.n,
                 "c": one.c,
+                "spent_usd": None if one.spent is None else usd(one.spent),
+                "name": one.name,
             }
             for one in outcomes
         ],
@@ -153,6 +160,8 @@ def _kept(arm: dict[str, Any]) -> Outcomes:
     one = Outcomes(
         str(arm["task"]), str(arm["model"]), tuple(map(str, arm["problem_ids"])),
         tuple(map(int, arm["n"])), tuple(map(int, arm["c"])),
+        None if arm.get("spent_usd") is None else picodollars(str(arm["spent_usd"])),
+        str(arm.get("name", "")),
     )  # fmt: skip
     pairs = list(zip(one.n, one.c, strict=True))
     if not pairs or len(set(one.problem_ids)) != len(pairs):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from orchestrator.plan.fleet import Fleet, Launch, launched_fleet
 from orchestrator.plan.prepare import Endpoint, Prepared, PreparedArm, make_limiter
 from orchestrator.plan.request import askable, refuse_raw_prompts
 from orchestrator.plan.typed import Typed
+from orchestrator.report.text import span
 from orchestrator.session.metering import Meters
 from providers import known
 from providers.fleet import holds
@@ -55,6 +57,8 @@ class Fleets:
                 self._fleets[arm.endpoint] = arm.fleet
         for fleet in self._fleets.values():
             fleet.opener.tell.append(state.note)
+        if self._fleets:
+            state.servers = self.line
 
     @property
     def launchers(self) -> list[Launcher]:
@@ -89,6 +93,35 @@ class Fleets:
                 await launcher.start()
             except LaunchError as error:
                 raise RunFault(f"{error}.") from None
+
+    def line(self) -> str:
+        """How the servers are now, in one line."""
+        parts = []
+        for fleet in self._fleets.values():
+            up, servers = fleet.provider.open_servers(), fleet.provider.servers
+            running = sum(one.fullness.load.running for one in up if one.fullness.load)
+            part = f"{len(up)} of {len(servers)} servers up"
+            if places := sum(one.fullness.places for one in up):
+                part += f", {running:.0f} of {places:.0f} places in use"
+            parts.append(part)
+        for launcher in self._launchers.values():
+            parts += [
+                f"{one.name}: {one.stage} for {span(time.monotonic() - one.since)}"
+                for one in launcher.servers
+                if not one.ready
+            ]
+        return ", ".join(parts)
+
+    async def tell_start(self, say: Callable[[str], None]) -> None:
+        """Say each milestone of servers that start, until cancelled."""
+        told: dict[Launched, str] = {}
+        while True:
+            for launcher in self._launchers.values():
+                for one in launcher.servers:
+                    if one.stage not in (told.get(one), "waiting"):
+                        told[one] = one.stage
+                        say(f"{one.name}: {one.stage}, {span(time.time() - one.started_at)} held")
+            await asyncio.sleep(LOOK_S)
 
     def watch(self, stop: Callable[[OrchError], None]) -> None:
         """Watch every server from now on; `stop` ends the run where nothing can go on."""

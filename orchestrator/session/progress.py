@@ -28,6 +28,7 @@ LINE_S = 5.0
 MOST_SHARE = 0.04
 """The most of the event loop's time that drawing takes."""
 RATE_WINDOW_S = 15.0
+MOST_AGENTS = 8
 
 Display = Literal["auto", "live", "plain", "none"]
 
@@ -103,8 +104,14 @@ class Progress:
             f" (reserved {dollars(money.reserved)}, uncertain {dollars(money.uncertain)})",
             *(f"{visible(arm.label)}: {coverage_so_far(arm)}" for arm in state.arms),
         ]
-        if state.failures:
-            parts.append(", ".join(f"{n} {kind}" for kind, n in state.failures.most_common(4)))
+        if agents := agents_at_work(state):
+            parts.append(agents)
+        refusals = state.refusals.most_common(4)
+        if refusals:
+            parts.append(", ".join(f"{one.count} {one.plain}" for one in refusals))
+            parts.append(visible(f"commonest: {refusals[0].said}"))
+        if state.servers is not None:
+            parts.append(visible(state.servers()))
         parts.append(self.limited_by())
         parts.append(f"{span(self.remaining_s())} left")
         return " | ".join(parts)
@@ -126,12 +133,23 @@ class Progress:
         )
         for arm in state.arms:
             facts.add_row("coverage", Text(f"{visible(arm.label)}: {coverage_so_far(arm)}"))
+        if state.servers is not None:
+            facts.add_row("servers", Text(visible(state.servers())))
+        for attempt in sorted(state.live(), key=lambda one: -one.minutes)[:MOST_AGENTS]:
+            facts.add_row(
+                f"attempt {attempt.attempt}",
+                f"{attempt.calls} calls, {dollars(attempt.usd)}, {attempt.minutes:.1f} minutes"
+                + (", waits for an answer" if attempt.waiting else ""),
+            )
         facts.add_row("limited by", Text(self.limited_by()))
         if state.failures:
-            shown = ", ".join(f"{number} {kind}" for kind, number in state.failures.most_common(6))
             facts.add_row(
-                "failures", f"{shown}; {state.retried} tried again, {state.unfilled} given up"
+                "failures",
+                f"{sum(state.failures.values())}; {state.retried} tried again, "
+                f"{state.unfilled} slots given up",
             )
+            for one in state.refusals.most_common(3):
+                facts.add_row("", Text(visible(one.sentence().replace("\n", " "))))
         facts.add_row("time", f"{span(time.monotonic() - state.started)} so far, "
                               f"{span(self.remaining_s())} left")  # fmt: skip
         notes = [Text(f"note: {visible(note)}", style="yellow") for note in state.notes[-3:]]
@@ -165,6 +183,8 @@ class Progress:
             return gone
         if state.waiting_for in ("budget", "answers") and state.batched == state.in_flight > 0:
             return f"batch: {state.batched} requests at the provider, which takes up to a day"
+        if state.waiting_for == "budget" and state.live():
+            return "budget: the agents at work may spend the rest of the cap"
         if state.waiting_for == "budget":
             return (
                 f"budget: {state.in_flight} in flight hold the rest of the cap; "
@@ -183,6 +203,19 @@ def in_flight(state: RunState) -> str:
     """What is under way, and how much of it in batches."""
     batched = f" ({state.batched} in batches)" if state.batched else ""
     return f"{state.in_flight} in flight{batched}"
+
+
+def agents_at_work(state: RunState) -> str:
+    """The agents under way in a few words; "" where there is none."""
+    live = state.live()
+    if not live:
+        return ""
+    calls, usd = sum(one.calls for one in live), sum(one.usd for one in live)
+    longest = max(one.minutes for one in live)
+    return (
+        f"{len(live)} agents at work: {calls} calls, {dollars(usd)}, the longest for "
+        f"{longest:.1f} minutes"
+    )
 
 
 def coverage_so_far(arm: ArmCounts) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from budgets.concurrency import GROWTH, Change
 from budgets.limits import Limiter
 from orchestrator.plan.ready import ReadyArm
+from orchestrator.session.usage import fleet_documents
 from orchestrator.store.reader import RunReader
 from orchestrator.store.store import RunStore
 from providers.fleet.admission import limiters_of
@@ -33,7 +34,9 @@ def session_document(arms: Sequence[ReadyArm], started: float) -> str:
         for server, one in limiters_of(limiter).items():
             place = {"server": server} if server else {}
             entries.append({"models": users, **place, **_entry(one, started)})
-    return json.dumps({"seconds": round(time.monotonic() - started, 3), "limiters": entries})
+    document = {"seconds": round(time.monotonic() - started, 3), "limiters": entries}
+    fleets = fleet_documents(arms, started)
+    return json.dumps(document | ({"fleets": fleets} if fleets else {}))
 
 
 async def keep_found(arms: Sequence[ReadyArm], store: RunStore) -> None:

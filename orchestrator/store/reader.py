@@ -18,7 +18,7 @@ from budgets.usage import Usage
 from orchestrator.errors import ConfigError, StoreError
 from orchestrator.store import migrations, schema
 from orchestrator.store.directory import RunLock
-from orchestrator.store.refusals import Refusal, Refusals
+from orchestrator.store.refusals import Refusal, stored_refusals
 from orchestrator.store.seal import in_order, quick_look, read_file
 from orchestrator.store.store import BatchState
 
@@ -155,6 +155,10 @@ class RunReader:
     def freeze(self) -> None:
         """From the next query on, see the run as it is then, whatever is written meanwhile."""
         self._db.execute("BEGIN")
+
+    def rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        """What a query of a sibling gives (audits.py, sampled.py, attempts.py)."""
+        yield from self._db.execute(query, values)
 
     def meta(self, key: str, default: str = "") -> str:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -441,31 +445,16 @@ class RunReader:
         ).fetchone()
         return int(row[0])
 
-    def refusals(self, arm: int | None = None) -> list[Refusal]:
-        """What servers refused or broke off, of one arm or of all, the commonest first."""
-        found = Refusals()
-        of_arm = "" if arm is None else " WHERE r.arm = ?"
-        values = () if arm is None else (arm,)
-        for kind, said, count in self._db.execute(
-            "SELECT f.kind, f.message, count(*) FROM failures f JOIN requests r USING (request)"
-            f"{of_arm} GROUP BY f.kind, f.message",
-            values,
-        ):
-            found.add(kind, said, count)
-        return found.most_common()
+    def refusals(self, arm: int) -> list[Refusal]:
+        """What servers refused or broke off of one arm, the commonest first."""
+        return stored_refusals(self._db, arm)
 
     def served_models(self, arm: int) -> dict[str, int]:
         """By the model that answered, how many requests of an arm it did."""
         rows = self._db.execute(
             "SELECT a.model, count(*) FROM answers a JOIN requests r USING (request)"
-            " WHERE r.arm = ? GROUP BY a.model ORDER BY 2 DESC",
-            (arm,),
-        )
-        return dict(rows.fetchall())
-
-    def failures(self) -> dict[str, int]:
-        """How many tries failed, by kind."""
-        rows = self._db.execute("SELECT kind, count(*) FROM failures GROUP BY kind ORDER BY 2 DESC")
+            " WHERE r.arm = ? GROUP BY a.model ORDER BY 2 DESC", (arm,),
+        )  # fmt: skip
         return dict(rows.fetchall())
 
 

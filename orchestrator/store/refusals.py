@@ -7,6 +7,7 @@ a stored run (the report reads it). Words that differ only in numbers are one re
 from __future__ import annotations
 
 import re
+import sqlite3
 from dataclasses import dataclass, field
 
 PLAIN: dict[str, str] = {
@@ -96,6 +97,17 @@ class Refusals:
             Refusal(kind, self._said[kind, said], count, what_to_do(kind, self._said[kind, said]))
             for (kind, said), count in ordered[:number]
         ]
+
+
+def stored_refusals(database: sqlite3.Connection, arm: int) -> list[Refusal]:
+    """What servers refused or broke off of one arm of a stored run, the commonest first."""
+    found = Refusals()
+    for kind, said, count in database.execute(
+        "SELECT f.kind, f.message, count(*) FROM failures f JOIN requests r USING (request)"
+        " WHERE r.arm = ? GROUP BY f.kind, f.message", (arm,),
+    ):  # fmt: skip
+        found.add(kind, said, count)
+    return found.most_common()
 
 
 def pattern_of(said: str) -> str:

@@ -31,7 +31,7 @@ MAX_BODY_BYTES = 32 * 2**20
 MAX_HELD_BYTES = 512 * 2**20
 """Of all bodies that are being read or passed on."""
 MAX_CALLS = 4_096
-CALLS_OF_ONE = 64
+CALLS_OF_ONE = 512
 """Calls of one attempt at once."""
 DRAIN_S = 120.0
 GONE = 499

@@ -36,7 +36,7 @@ def patch(text: str) -> None:
 
 def tried(what, how) -> str:  # type: ignore[no-untyped-def]
     try:
-        return f"{what}: {how()}"
+        return f"{what}: {how()!r}"[:200]
     except BaseException as error:
         return f"{what}: {type(error).__name__}"
 

@@ -121,7 +121,7 @@ def test_agents_reach_nothing_but_the_gateway(book: Book) -> None:
     ((text,),) = book.rows("SELECT text FROM samples")
     told = dict(line.split(": ", 1) for line in text.splitlines())
     assert told["shadow"] == told["root"] == told["secret"] == "FileNotFoundError"
-    assert told["processes"] == "['1']" and told["names"] == "gaierror"
+    assert told["processes"] in ("['1']", "['1', '2']") and told["names"] == "gaierror"
     assert told["host"] == "OSError" and told["usr"] == "OSError"
     assert told["mount"] != "0" and told["userns"] != "0"
     even(book)

@@ -46,6 +46,10 @@ class Bill:
         """Picodollars at the server's rates per million tokens, rounded up."""
         return math.ceil((prompt_tokens * self._input + output_tokens * self._output) * 10**6)
 
+    def share(self, prompt_tokens: int, output_tokens: int, share: float) -> int:
+        """The same, for an answer that is billed in another measure."""
+        return math.ceil(self.price(prompt_tokens, output_tokens) * Fraction(str(share)))
+
     def write(self, line: Line) -> None:
         """One whole line, there even if this process is killed the moment after."""
         os.write(self._file, json.dumps(asdict(line)).encode() + b"\n")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
+from tests.hostile.odd import SHAPES
+
 BILLED = {
     "ok": True,
     "rate_limited": False,  # 429 without Retry-After
@@ -30,6 +32,7 @@ BILLED = {
     "length": True,  # every choice cut off at max_tokens
     "content_filter": True,
 }
+BILLED |= {name: shape.bill > 0 for name, shape in SHAPES.items()}
 """Every fault, and whether a request that meets it is on the bill."""
 
 AMBIGUOUS = ("reset_after", "half_body", "broken_json", "no_usage", "gateway_502", "hang")

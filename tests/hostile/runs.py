@@ -172,7 +172,10 @@ def hostile_book(
             prompt = f"Problem {number}: what is {number} + {number}? " + "x" * (7 * number)
             row = {"id": f"p{number}", "prompt": prompt, "answer": str(number % 100)}
             file.write(json.dumps(row) + "\n")
-    (folder / "prices.toml").write_text('[models.hostile]\ninput = "3.00"\noutput = "15.00"\n')
+    (folder / "prices.toml").write_text(
+        '[models.hostile]\ninput = "3.00"\noutput = "15.00"\n'
+        '[models.hostile-mini]\ninput = "1.00"\noutput = "4.00"\n'
+    )
     bill = folder / "bill.jsonl"
     settings: dict[str, object] = {"retry_after": 0.2, "drip": 0.3, **options}
     with hostile_process(bill, faults=faults, seed=seed, latency=latency, **settings) as url:

@@ -40,6 +40,7 @@ if __name__ == "__main__":
 
 from tests.hostile.bill import Bill, Line
 from tests.hostile.faults import BILLED, Faults, parse_probabilities
+from tests.hostile.odd import SHAPES, Made
 from tests.hostile.shapes import Answer, anthropic_body, error_body, openai_body, prompt_of
 
 
@@ -67,6 +68,8 @@ class HostileServer:
         drip_s: float = 1.0,
     ) -> None:
         self.bill = Bill(bill, input_usd, output_usd)
+        self._other = Bill(bill, "1.00", "4.00")
+        """What another model costs that answers in place of the one asked for."""
         self.faults = Faults(probabilities, seed, script)
         self.model = model
         self.url = ""
@@ -99,6 +102,7 @@ class HostileServer:
         if self._runner is not None:
             await self._runner.cleanup()
         self.bill.close()
+        self._other.close()
 
     async def __aenter__(self) -> HostileServer:
         await self.start()
@@ -153,9 +157,29 @@ class HostileServer:
         text = json.dumps(document).encode()
         if fault == "broken_json":
             text = text[:-20].replace(b":", b"", 3) + b"]}"
+        if fault in SHAPES:
+            return self._shaped(fault, document, answer)
         if fault in ("half_body", "slow_body"):
             return await self._drip(request, text, whole=fault == "slow_body")
         return web.Response(body=text, content_type="application/json")
+
+    def _shaped(self, fault: str, document: dict[str, Any], answer: Answer) -> web.Response:
+        cost = self._pico(fault, answer.prompt_tokens, answer.output_tokens, plain=True)
+        made = Made({**document, "plain_usd": cost / 10**12})
+        SHAPES[fault].change(made)
+        if isinstance(made.document, dict):
+            made.document.pop("plain_usd", None)
+        headers = {"content-type": "application/json", **made.headers}
+        return web.Response(body=made.encoded(), status=made.status, headers=headers)
+
+    def _pico(
+        self, fault: str, prompt_tokens: int, output_tokens: int, *, plain: bool = False
+    ) -> int:
+        """What an answer costs; `plain`: without what its shape makes of it."""
+        shape = SHAPES.get(fault)
+        bill = self._other if shape is not None and shape.model == "hostile-mini" else self.bill
+        share = 1.0 if plain or shape is None else shape.bill
+        return bill.share(prompt_tokens, output_tokens, share)
 
     def _made(self, body: dict[str, Any], number: int, fault: str) -> Answer:
         prompt, messages = prompt_of(body)
@@ -207,7 +231,7 @@ class HostileServer:
                 seed=body.get("seed"),
                 prompt_tokens=prompt_tokens,
                 output_tokens=output_tokens,
-                pico=self.bill.price(prompt_tokens, output_tokens) if billed else 0,
+                pico=self._pico(fault, prompt_tokens, output_tokens) if billed else 0,
                 prompt=prompt_of(body)[0][:80] if body else "",
             )
         )

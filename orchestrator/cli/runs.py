@@ -1,0 +1,72 @@
+"""`orch runs`: every run in a directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path), envvar="ORCH_OUT",
+                default=Path("runs"), metavar="[DIR]")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def runs(folder: Path, as_json: bool) -> None:
+    """Every run in DIR (default: runs): model, task, state, coverage at its largest k, dollars."""
+    import time
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from budgets.money import usd
+    from orchestrator.errors import ConfigError
+    from orchestrator.report.listing import listed
+    from orchestrator.report.text import dollars, percent, span, visible
+
+    if not folder.is_dir():
+        raise ConfigError(f"There is no directory {folder}; give the one that holds the runs.")
+    found = list(listed(folder))
+    if as_json:
+        document = [
+            {
+                "run": str(run.directory), "state": run.state, "changed_at": run.at,
+                "trouble": run.trouble or None,
+                "arms": [
+                    {"name": arm.name, "task": arm.task, "k": arm.k, "coverage": arm.coverage,
+                     "usd": usd(arm.spent)}
+                    for arm in run.arms
+                ],
+            }
+            for run in found
+        ]  # fmt: skip
+        click.echo(json.dumps(document, indent=2))
+        return
+    if not found:
+        click.echo(
+            f"There is no run in {folder}. Start with: orch run --provider local --budget 50"
+        )
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("run", "arm", "task", "state", "coverage", "dollars", "age"):
+        table.add_column(name, justify="right" if name in ("dollars", "age") else "left",
+                         overflow="fold")  # fmt: skip
+    for run in found:
+        age = span(time.time() - run.at)
+        for number, arm in enumerate(run.arms):
+            covered = "-" if arm.coverage is None else f"{percent(arm.coverage)} at {arm.k:,}"
+            first = (run.directory.name, run.state, age) if not number else ("", "", "")
+            table.add_row(
+                Text(visible(first[0])), Text(visible(arm.name)), Text(visible(arm.task)),
+                first[1], covered, dollars(arm.spent), first[2],
+            )  # fmt: skip
+        if not run.arms:
+            table.add_row(Text(visible(run.directory.name)), "", "", run.state, "-", "", age)
+    console = Console()
+    console.print(table)
+    for run in found:
+        if run.trouble:
+            console.print(f"{visible(run.directory.name)}: {visible(run.trouble)}", markup=False,
+                          highlight=False, soft_wrap=True)  # fmt: skip

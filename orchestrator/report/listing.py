@@ -1,0 +1,105 @@
+"""Every run in a directory, cheaply: what its summary says, else what its counts say."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from budgets.ledger import Ledger
+from orchestrator.analysis.coverage import mean_coverage
+from orchestrator.errors import OrchError
+from orchestrator.plan.names import stored_names
+from orchestrator.store.reader import RunReader
+
+ENDINGS = {0: "complete", 1: "slots unfilled", 3: "budget reached", 4: "stopped by a fault",
+           130: "interrupted"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ListedArm:
+    """One arm of a listed run; coverage is at k, the largest that all its problems reach."""
+
+    name: str
+    task: str
+    k: int
+    coverage: float | None
+    spent: int
+    """Picodollars, settled and uncertain."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """One run; `trouble` says why nothing more is known of it."""
+
+    directory: Path
+    at: float
+    """Unix time of its last change."""
+    state: str
+    arms: tuple[ListedArm, ...] = ()
+    trouble: str = ""
+
+
+def listed(folder: Path) -> Iterator[ListedRun]:
+    """The runs directly in `folder`, the newest first."""
+    runs = [path.parent for path in folder.glob("*/run.db")]
+    ages = {run: max(path.stat().st_mtime for path in run.glob("run.db*")) for run in runs}
+    for run in sorted(runs, key=lambda run: -ages[run]):
+        try:
+            yield ListedRun(run, ages[run], _state(run), tuple(_arms(run)))
+        except OrchError as error:
+            yield ListedRun(run, ages[run], "cannot be read", trouble=str(error))
+
+
+def _state(run: Path) -> str:
+    if _held(run):
+        return "going on"
+    summary = _summary(run)
+    if "exit_code" not in summary:
+        return "cut off"
+    return ENDINGS.get(summary["exit_code"], f"exit code {summary['exit_code']}")
+
+
+def _held(run: Path) -> bool:
+    """Whether a process holds the run now."""
+    try:
+        with (run / "lock").open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _summary(run: Path) -> dict[str, Any]:
+    """What the last session that ended by itself left, unless more was stored since."""
+    path = run / "summary.json"
+    try:
+        if path.stat().st_mtime + 1.0 < (run / "run.db").stat().st_mtime:
+            return {}
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _arms(run: Path) -> Iterator[ListedArm]:
+    with closing(RunReader(run)) as reader:
+        rows = reader.arms()
+        ledger = Ledger.read(reader.events())
+        for row, name in zip(rows, stored_names(rows), strict=True):
+            problems = len(reader.problems(row.problem_set))
+            counts = reader.slot_counts(row.number, problems, str(row.spec["verifier"]))
+            k = int(counts.judged.min()) if problems else 0
+            covered = float(mean_coverage(counts.judged, counts.passed, k)) if k else None
+            if row.policy != "uniform":
+                # Attempts that stopped at a success: the share that is solved.
+                k, covered = int(counts.planned.max()), float((counts.passed > 0).mean())
+            money = ledger.totals(f"arm:{row.number}")
+            spent = money.settled + money.uncertain + money.reserved
+            yield ListedArm(name, Path(row.task).name, k, covered, spent)

@@ -1,0 +1,58 @@
+"""SWE-bench predictions with the harness's report, which says what is resolved.
+
+The predictions (JSON list, JSON object or JSONL) name instances and models; a prediction may occur
+several times. The report is the harness's JSON with `resolved_ids`, beside the predictions under
+the name MODEL.RUN.json or given as --report; several reports are of several runs of predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.reproduce.foreign import Tally, json_lines, some, text_of
+from orchestrator.reproduce.outcomes import Outcomes, OutcomesError, read_json
+
+
+def read(path: Path, reports: Sequence[Path]) -> list[Outcomes]:
+    """One arm a model; raises OutcomesError."""
+    if not reports:
+        raise OutcomesError(
+            f"{path} holds predictions, and no verdicts; give the harness's report of each run of "
+            "it with --report FILE.json."
+        )
+    resolved = [_resolved(report) for report in reports]
+    found: dict[str, Tally] = {}
+    tries: dict[tuple[str, str], int] = {}
+    for where, row in _predictions(path):
+        problem = text_of(where, row, "instance_id")
+        model = str(row.get("model_name_or_path") or path.stem)
+        number = tries.get((model, problem), 0)
+        tries[model, problem] = number + 1
+        if number >= len(resolved):
+            raise OutcomesError(
+                f"{where}: {problem} is predicted {number + 1} times, and there are "
+                f"{len(resolved)} reports; give one for each."
+            )
+        tally = found.setdefault(model, Tally("swebench", model))
+        tally.add(problem, problem in resolved[number])
+    return some(found, path, "give a file of predictions.")
+
+
+def _predictions(path: Path) -> Any:
+    if path.suffix == ".jsonl":
+        return json_lines(path)
+    content = read_json(path)
+    rows = list(content.values()) if isinstance(content, dict) else content
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise OutcomesError(f"{path} is not a list of predictions.")
+    return [(f"{path}, prediction {i}", row) for i, row in enumerate(rows, start=1)]
+
+
+def _resolved(path: Path) -> set[str]:
+    content = read_json(path)
+    ids = content.get("resolved_ids") if isinstance(content, dict) else None
+    if not isinstance(ids, list):
+        raise OutcomesError(f"{path} has no `resolved_ids`; give the harness's report.")
+    return set(map(str, ids))

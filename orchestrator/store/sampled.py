@@ -1,0 +1,124 @@
+"""Single samples of a stored run: what was asked, what came, how it was judged, what it cost.
+
+A sample carries its share of its request's dollars, in whole picodollars that add up to the
+request's; the first choices carry what does not divide. What an arm was charged beyond that (the
+time of a server paid by the hour, tries that brought nothing) is spread over its samples in the
+same way, so that the samples of an arm add up to what it settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from budgets.ledger import Ledger
+from orchestrator.store.reader import ArmRow, RunReader
+
+_SHARE = "coalesce(a.cost / r.n + (s.choice < a.cost % r.n), 0)"  # whole picodollars of one choice
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which samples are wanted; everything by default."""
+
+    problem: str = ""
+    """An id of a problem."""
+    verdict: str = ""
+    """A kind of verdict (passed, failed, ...), or "unjudged"."""
+    text: str = ""
+    """Found in the sample's text, whatever the case."""
+    first: int = 0
+    """At most so many of each arm; 0: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSample:
+    """One sample, with everything that is known of it."""
+
+    arm: str
+    provider: str
+    model: str
+    task: str
+    problem: str
+    sample: int
+    """Its number among the problem's, from 0: the slot of the plan."""
+    text: str
+    kind: str
+    """ok, or censored: cut before it ended, and judged by nobody."""
+    finish_reason: str
+    """As the server said it."""
+    verdict: str | None
+    detail: str
+    """Why, in the verifier's words."""
+    answer: str | None
+    verifier: str
+    usd: int
+    """Picodollars."""
+    output_tokens: int | None
+    prompt_tokens: int | None
+    """Of its request, however many choices that had."""
+    request: int
+    seed: int
+    sent_at: float
+    """Unix time."""
+
+
+def stored_samples(
+    reader: RunReader, arm: ArmRow, name: str, wanted: Filter | None = None
+) -> Iterator[StoredSample]:
+    """The samples of one arm by problem and number; `name` is what the arm is called."""
+    wanted = wanted or Filter()
+    verifier = str(arm.spec["verifier"])
+    ids = {problem.number: problem.id for problem in reader.problems(arm.problem_set)}
+    spread = _Spread(reader, arm)
+    found = 0
+    for row in reader.rows(_SAMPLES, (arm.number, verifier)):
+        problem, slot, kind, reason, text, tokens, request, share = row[:8]
+        usd = share + spread.next()
+        if wanted.problem and ids[problem] != wanted.problem:
+            continue
+        if wanted.verdict and (row[8] or "unjudged") != wanted.verdict:
+            continue
+        if wanted.text and wanted.text.casefold() not in text.casefold():
+            continue
+        found += 1
+        if wanted.first and found > wanted.first:
+            return
+        yield StoredSample(
+            name, arm.provider, arm.model, arm.task, ids[problem], slot, text, kind, reason,
+            row[8], row[9] or "", row[10], verifier, usd, tokens, row[11], request, row[12],
+            row[13] or 0.0,
+        )  # fmt: skip
+
+
+_SAMPLES = (
+    "SELECT s.problem, s.slot, s.kind, s.finish_reason, s.text, s.output_tokens, s.request,"
+    f" {_SHARE}, v.kind, v.detail, v.answer,"
+    " a.input_tokens + a.cached_input_tokens + a.cache_write_5m_tokens + a.cache_write_1h_tokens,"
+    " r.seed, a.sent_at"
+    " FROM samples s JOIN requests r USING (request) LEFT JOIN answers a USING (request)"
+    " LEFT JOIN verdicts v ON v.arm = s.arm AND v.problem = s.problem AND v.slot = s.slot"
+    " AND v.verifier = ?2 WHERE s.arm = ?1 ORDER BY s.problem, s.slot"
+)
+
+
+class _Spread:
+    """What an arm settled beyond its samples' requests, sample by sample."""
+
+    _each: int
+    _left: int
+
+    def __init__(self, reader: RunReader, arm: ArmRow) -> None:
+        ((count, shared),) = reader.rows(
+            f"SELECT count(*), coalesce(sum({_SHARE}), 0) FROM samples s JOIN requests r"
+            " USING (request) LEFT JOIN answers a USING (request) WHERE s.arm = ?",
+            (arm.number,),
+        )
+        settled = Ledger.read(reader.events()).totals(f"arm:{arm.number}").settled
+        beyond = max(settled - int(shared), 0)
+        self._each, self._left = beyond // max(count, 1), beyond % max(count, 1)
+
+    def next(self) -> int:
+        """The next sample's part."""
+        self._left -= 1
+        return self._each + (self._left >= 0)

@@ -1,0 +1,165 @@
+"""Agents in containers, and real ones: what needs podman, root, an image, or packages to be there.
+
+`make test-agents` prepares them and runs this; elsewhere each test says what it lacks. ORCH_TEST_
+AGENTS_IMAGE names an image with python3 and git; ORCH_TEST_MINI an environment with mini-swe-agent.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.agents.book import Book
+from tests.agents.model_process import bill, model_process
+from tests.agents.test_agents_cell import even
+
+IMAGE = os.environ.get("ORCH_TEST_AGENTS_IMAGE", "")
+MINI = os.environ.get("ORCH_TEST_MINI", "")
+
+pytestmark = pytest.mark.slow
+in_containers = pytest.mark.skipif(
+    not IMAGE or os.getuid() != 0 or not shutil.which("podman"),
+    reason="needs root, podman and an image with python3 and git (ORCH_TEST_AGENTS_IMAGE)",
+)
+with_mini = pytest.mark.skipif(
+    not MINI, reason="needs an environment with mini-swe-agent (ORCH_TEST_MINI)"
+)
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[Book]:
+    with model_process(tmp_path / "bill.jsonl") as url:
+        yield Book(tmp_path, url)
+
+
+def containers(book: Book) -> list[str]:
+    from orchestrator.engine.executors.container import label_of
+
+    mine = f"label=orch.run={label_of(book.directory)}"
+    asked = ["podman", "ps", "--all", "--quiet", "--filter", mine]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+
+
+def keys_never_mixed(book: Book) -> None:
+    """Every call of an attempt asked about that attempt's own problem."""
+    lines = {
+        f"chatcmpl-{line['number']}": str(line["body"]) for line in bill(book.folder / "bill.jsonl")
+    }
+    problems = {0: "durations", 1: "quoting", 2: "ranges"}
+    titles = {"durations": "reads durations", "quoting": "cuts a line", "ranges": "joins ranges"}
+    for problem, provider_id in book.rows(
+        "SELECT r.problem, c.provider_id FROM calls c JOIN attempts a USING (attempt)"
+        " JOIN requests r ON r.request = a.request WHERE c.provider_id != ''"
+    ):
+        text = lines[provider_id]
+        named = [name for name, title in titles.items() if title in text]
+        assert named in ([problems[problem]], []), (problem, named)
+
+
+@in_containers
+def test_agents_in_containers_three_tasks_three_attempts(book: Book) -> None:
+    code, said = book.run(*book.options(agent_image=IMAGE))
+    assert code == 0, said
+    even(book)
+    keys_never_mixed(book)
+    verdicts = dict(book.rows("SELECT kind, count(*) FROM verdicts GROUP BY kind"))
+    assert sum(verdicts.values()) == 9 and verdicts["passed"] and verdicts["failed"]
+    assert not containers(book)
+
+
+@in_containers
+def test_agents_in_containers_reach_nothing_but_the_gateway(book: Book) -> None:
+    code, said = book.run(*book.options("evil", samples=1, filter="ranges", agent_image=IMAGE))
+    assert code == 0, said
+    ((text,),) = book.rows("SELECT text FROM samples")
+    told = dict(line.split(": ", 1) for line in text.splitlines())
+    assert told["host"] == "OSError" and told["names"] == "gaierror"
+    assert told["secret"] == "FileNotFoundError" and told["mount"] != "0"
+    assert not containers(book)
+
+
+@in_containers
+@pytest.mark.parametrize("victim", ["orch", "agent"])
+@pytest.mark.parametrize("seed", range(5))
+def test_agents_in_containers_killed_at_random_moments(book: Book, victim: str, seed: int) -> None:
+    draw = random.Random(f"{victim} {seed}")
+    process = book.start(*book.options(agent_image=IMAGE, samples=2))
+    time.sleep(draw.uniform(2.0, 9.0))
+    if victim == "orch":
+        process.kill()
+        process.communicate()
+        after = book.bill
+        time.sleep(2.0)
+        assert book.bill == after, "a call passed after the gateway's death"
+        if (book.directory / "run.db").exists():
+            code, said = book.resume()
+            assert code == 0, said
+    else:
+        kill_an_agent()
+        said, _ = process.communicate(timeout=280)
+        assert process.returncode == 0, said
+    totals = book.ledger().totals()
+    assert totals.settled <= book.bill <= totals.settled + totals.uncertain <= (totals.cap or 0)
+    slots = "SELECT count(*), count(DISTINCT problem || '/' || slot) FROM samples"
+    assert book.rows(slots) == [(6, 6)]
+    assert not containers(book)
+
+
+def kill_an_agent() -> None:
+    """The first process of an agent that is found, ended the hard way."""
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (place / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[:1] == [b"python3"] and b"scripted_agent.py" in words[1]:
+            os.kill(int(place.name), signal.SIGKILL)
+            return
+
+
+def mini(book: Book, **more: object) -> list[str]:
+    """Options for mini-swe-agent as the command."""
+    base = subprocess.run(
+        [f"{MINI}/bin/python", "-c", "import sys; print(sys.base_prefix)"],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    settings = (
+        "MSWEA_CONFIGURED=true MSWEA_SILENT_STARTUP=1 MSWEA_COST_TRACKING=ignore_errors"
+        " MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT=1 LITELLM_LOCAL_MODEL_COST_MAP=True"
+    )
+    asks = '-m openai/scripted -t "$(cat {problem})"'
+    command = f"env {settings} sh -c '{MINI}/bin/mini -y --exit-immediately {asks}'"
+    return [*book.options(agent=command, agent_path=MINI, **more), f"--agent-path={base}"]
+
+
+@with_mini
+def test_agents_mini_swe_agent_three_tasks_three_attempts(book: Book) -> None:
+    code, said = book.run(*mini(book))
+    assert code == 0, said
+    even(book)
+    keys_never_mixed(book)
+    rows = book.rows(
+        "SELECT s.text, v.kind FROM samples s JOIN verdicts v USING (arm, problem, slot)"
+    )
+    assert len(rows) == 9
+    for text, kind in rows:
+        wrong = "notes.txt" in text
+        assert kind == ("no_answer" if not text else "failed" if wrong else "passed")
+    assert {kind for _, kind in rows} >= {"passed", "failed"}
+
+
+@with_mini
+def test_agents_mini_swe_agent_stops_at_the_first_refusal(book: Book) -> None:
+    code, said = book.run(*mini(book, samples=1, filter="ranges", attempt_calls=1))
+    assert code == 0, said
+    assert book.rows("SELECT kind, finish_reason FROM samples") == [("ok", "budget")]
+    refused = book.rows("SELECT count(*) FROM calls WHERE outcome = 'refused: attempt'")
+    assert refused == [(1,)] and book.billed_calls == 1
