@@ -22,12 +22,12 @@ def page_list(title: str, lines: Sequence[str]) -> str:
 
 
 def page_table(title: str, said: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A section with a table, its first column words and the others figures."""
+    """A section with a table of words."""
     if not rows:
         return ""
-    heads = "".join(f"<th>{escape(one_line(cell))}</th>" for cell in head)
+    heads = "".join(f'<th class="text">{escape(one_line(cell))}</th>' for cell in head)
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(one_line(cell))}</td>" for cell in row) + "</tr>"
+        "<tr>" + "".join(f'<td class="text">{escape(one_line(cell))}</td>' for cell in row) + "</tr>"
         for row in rows
     )
     quiet = f'<p class="quiet">{escape(one_line(said))}</p>' if said else ""

@@ -36,7 +36,8 @@ def sections() -> tuple[Section, ...]:
     from orchestrator.report.sections.audit import AUDIT
     from orchestrator.report.sections.differences import DIFFERENCES
     from orchestrator.report.sections.equal import EQUAL
+    from orchestrator.report.sections.provenance import PROVENANCE
     from orchestrator.report.sections.refusals import REFUSALS
     from orchestrator.report.sections.split import SPLIT
 
-    return (EQUAL, AUDIT, DIFFERENCES, REFUSALS, SPLIT)
+    return (EQUAL, AUDIT, DIFFERENCES, REFUSALS, SPLIT, PROVENANCE)
