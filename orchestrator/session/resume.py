@@ -149,11 +149,16 @@ Resolved = tuple[int, int, int, bool | None]
 """Arm, problem, slot, whether it passed; None: censored."""
 
 
-def resolved_slots(directory: Path, arms: list[ReadyArm]) -> Iterator[Resolved]:
-    """What became of slots in earlier sessions, for the policies that look at it."""
+def resolved_slots(
+    directory: Path, arms: list[ReadyArm], *, every: bool = False
+) -> Iterator[Resolved]:
+    """What became of slots in earlier sessions, for the policies that look at it.
+
+    `every`: of the others too, whose coverage is looked at while they go on.
+    """
     with closing(RunReader(directory)) as reader:
         for arm in arms:
-            if arm.spec.policy != "uniform":
+            if every or arm.spec.policy != "uniform":
                 yield from reader.resolved(arm.number, arm.verifier.name)
 
 
