@@ -63,7 +63,7 @@ from orchestrator.session.resume import (
     refuse_unresumable,
     resolved_slots,
 )
-from orchestrator.session.speed import session_document
+from orchestrator.session.speed import begin_as_found, keep_found, session_document
 from orchestrator.session.stamps import set_aside_other_versions
 from orchestrator.session.usage import fleet_documents
 from orchestrator.session.watch import Watch
@@ -203,10 +203,17 @@ async def _session(
         engine.close_arm(arms[number])
     judging = engine.judging
     stack.push_async_callback(judging.close)
-    interrupts.follow(engine.stop, engine.leave)
+
+    def drain() -> None:
+        state.stopping = True
+        engine.stop()
+
+    interrupts.follow(drain, engine.leave)
     store.checkpoint()
     watch.follow(engine.stop)
     watches += [asyncio.create_task(_watch(child, engine)) for child in children]
+    keeping = asyncio.create_task(keep_found(arms, store))
+    stack.callback(keeping.cancel)
     fleets.watch(engine.stop)
     progress = Progress(
         state, ledger, arms, options.display, options.console, engine.outages.sentence
@@ -324,6 +331,7 @@ def _plan(
                 write_study(options.directory, prepared)
                 rest = owed(reader, arms, {item.reservation for item in ledger.uncertain()})
                 recount(reader, arms, state)
+                begin_as_found(arms, reader)
     else:
         stored = False
     if not stored:
