@@ -26,13 +26,13 @@ def page_table(title: str, said: str, head: Sequence[str], rows: Sequence[Sequen
     if not rows:
         return ""
     heads = "".join(f'<th class="text">{escape(one_line(cell))}</th>' for cell in head)
+    cell_of = '<td class="text">{}</td>'.format
     body = "".join(
-        "<tr>" + "".join(f'<td class="text">{escape(one_line(cell))}</td>' for cell in row) + "</tr>"
-        for row in rows
+        "<tr>" + "".join(cell_of(escape(one_line(cell))) for cell in row) + "</tr>" for row in rows
     )
     quiet = f'<p class="quiet">{escape(one_line(said))}</p>' if said else ""
     return (
         f"<section><h2>{escape(title)}</h2>{quiet}"
-        f'<div class="panel scroll"><table><thead><tr>{heads}</tr></thead>'
+        f'<div class="panel scroll"><table class="words"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table></div></section>"
     )
