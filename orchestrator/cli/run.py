@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from orchestrator.plan.prepare import Prepared
     from orchestrator.plan.study import Study
     from orchestrator.plan.typed import Typed
+    from orchestrator.session.end import Ending
     from orchestrator.session.progress import Display
-    from orchestrator.session.session import Ending, RunOptions
+    from orchestrator.session.session import RunOptions
 
 ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
