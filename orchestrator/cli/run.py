@@ -147,6 +147,7 @@ def run(**given: Any) -> None:
     """
     from orchestrator.errors import ConfigError, OrchError
     from orchestrator.plan.study import refuse_odd_path
+    from orchestrator.plan.typed import server_arguments
 
     given = {key: value for key, value in given.items() if value is not None and value != ()}
     how = How(
@@ -200,18 +201,6 @@ def run(**given: Any) -> None:
 
         raise told(error, directory / "logs") from None
     sys.exit(code)
-
-
-def server_arguments(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """--server-arg as words, as a shell would split them; raises ConfigError."""
-    import shlex
-
-    from orchestrator.errors import ConfigError
-
-    try:
-        return tuple(word for text in texts for word in shlex.split(text))
-    except ValueError as error:
-        raise ConfigError(f"--server-arg {texts[-1]!r} cannot be split: {error}.") from None
 
 
 def what_was_typed(keys: tuple[str, ...], *, trust: bool) -> Typed:

@@ -21,9 +21,8 @@ from budgets.prices import PriceBook, Unpriced
 from budgets.profile import ProfileError
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems as problem_sets
-from orchestrator.plan.addresses import urls_of
 from orchestrator.plan.agents import AgentSetting, one_slot_each, setting_of
-from orchestrator.plan.fleet import Fleet, Launch, launch_of, open_fleet
+from orchestrator.plan.fleet import Fleet, Launch, launch_of, open_fleet, servers_of
 from orchestrator.plan.openfiles import connections_allowed
 from orchestrator.plan.preflight import check_model, say_repeats
 from orchestrator.plan.request import (
@@ -157,14 +156,14 @@ async def _open(
 ) -> None:
     """Reach the arm's server or servers, and see that they have the model; raises ConfigError."""
     try:
-        urls = urls_of(arm.spec)
+        source = servers_of(arm.spec)
     except ProviderConfigError as error:
         raise ConfigError(f"{error}.") from None
-    if urls:
+    if source:
         others = (one.fleet for one in arms if one.fleet and one.endpoint == arm.endpoint)
         arm.fleet = next(others, None) or await open_fleet(
-            arm.spec, arm.endpoint.model, typed, study.timeout_s,
-            lambda: make_limiter(study, arm.endpoint, notes), urls, notes,
+            arm.spec, arm.endpoint.model, typed, study,
+            lambda: make_limiter(study, arm.endpoint, notes), source, notes,
         )  # fmt: skip
         arm.provider, arm.limiter = arm.fleet.provider, arm.fleet.limiter
     else:
@@ -172,7 +171,7 @@ async def _open(
     refuse_raw_prompts(arm.spec, arm.problems, arm.provider.capabilities)
     arm.base = askable(arm.base, arm.provider.capabilities, notes)
     say_repeats(arm.base, arm.spec.samples, notes)
-    if not urls:
+    if not source:
         await check_model(arm.provider, arm.spec.provider, arm.base, notes)
 
 

@@ -25,6 +25,7 @@ from orchestrator.plan.study import Study
 from orchestrator.schedule import ArmPlan, Policy, Schedule, estimators_of, make_policy
 from orchestrator.session.opening import write_study
 from orchestrator.session.resume import Owed, bought_nothing, owed, recount, resolved_slots
+from orchestrator.session.speed import begin_as_found
 from orchestrator.store.reader import RunReader
 from orchestrator.store.store import RunStore
 
@@ -50,6 +51,7 @@ def plan(
                 write_study(directory, prepared)
                 rest = owed(reader, arms, {item.reservation for item in ledger.uncertain()})
                 recount(reader, arms, state)
+                begin_as_found(arms, reader)
     else:
         stored = False
     if not stored:

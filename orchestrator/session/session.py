@@ -39,7 +39,7 @@ from orchestrator.session.planning import plan
 from orchestrator.session.progress import Display, Progress
 from orchestrator.session.resume import refuse_unresumable
 from orchestrator.session.servers import Servers
-from orchestrator.session.speed import session_document
+from orchestrator.session.speed import keep_found, session_document
 from orchestrator.session.stamps import set_aside_other_versions
 from orchestrator.session.watch import Watch
 from orchestrator.store.reader import RunReader
@@ -135,9 +135,16 @@ async def _session(
     for number in meters.unpaid:
         engine.close_arm(arms[number])
     stack.push_async_callback(engine.judging.close)
-    interrupts.follow(engine.stop, engine.leave)
+
+    def drain() -> None:
+        state.stopping = True
+        engine.stop()
+
+    interrupts.follow(drain, engine.leave)
     store.checkpoint()
     watch.follow(engine.stop)
+    keeping = asyncio.create_task(keep_found(arms, store))
+    stack.callback(keeping.cancel)
     servers.watch(engine.stop)
     stack.enter_context(collecting_seldom())
     await _drive(prepared, options, interrupts, shared, engine, servers)
