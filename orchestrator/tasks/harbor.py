@@ -48,6 +48,10 @@ class HarborTask:
         problem = next(one for one in self.problems() if one.id == problem_id)
         return pack(problem.reference["tree"])
 
+    def source(self, problem_id: str) -> Path:
+        """The folder of a problem."""
+        return next(one for one in _folders(self._path) if one.name == problem_id)
+
     def verifier(self, name: str | None = None) -> Verifier:
         return chosen(self.name, name, {"patch": PatchVerifier})
 
