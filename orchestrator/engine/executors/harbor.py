@@ -21,7 +21,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +97,7 @@ class HarborExecutor:
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._ready = asyncio.Event()
         self._starting = asyncio.Lock()
-        self._heard_at = 0.0
+        self._alive = False
 
     async def start(self) -> None:
         if os.getuid() != 0:
@@ -147,17 +146,16 @@ class HarborExecutor:
     async def _running(self) -> None:
         """Return once a runner is there; raises ExecutorFailure."""
         async with self._starting:
-            if self._runner is not None and self._runner.returncode is None:
+            if self._alive:
                 return
             self._ready.clear()
             bin_of = str(Path(self._python).parent)
             with self._log.open("ab") as log:
                 self._runner = await asyncio.create_subprocess_exec(
-                    self._python, str(RUNNER), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                    self._python, "-P", str(RUNNER), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                     stderr=log, limit=2**22, start_new_session=True,
                     env={**_kept(os.environ), "PATH": f"{bin_of}:{os.environ.get('PATH', '')}"},
                 )  # fmt: skip
-            self._heard_at = time.monotonic()
             self._reading = asyncio.create_task(self._read(self._runner))
             try:
                 async with asyncio.timeout(_LOADING_S):
@@ -165,6 +163,8 @@ class HarborExecutor:
             except TimeoutError:
                 await self._end_runner()
                 raise ExecutorFailure("Harbor did not start in time; see logs/harbor.log") from None
+            if not self._alive:
+                raise ExecutorFailure("Harbor could not be started; see logs/harbor.log")
 
     async def _read(self, runner: asyncio.subprocess.Process) -> None:
         """Hear the runner until it ends or falls silent; then nobody waits on."""
@@ -181,10 +181,12 @@ class HarborExecutor:
             told = json.loads(line)
             if "ready" in told:
                 patience_s = _SILENT_S
+                self._alive = True
                 self._ready.set()
             waiter = self._waiting.pop(told.get("id", 0), None)
             if waiter is not None and not waiter.done():
                 waiter.set_result(told)
+        self._alive = False
         self._ready.set()
         with contextlib.suppress(ProcessLookupError):
             runner.kill()
@@ -206,7 +208,9 @@ class HarborExecutor:
     async def _ask(self, name: str, job: Job) -> dict[str, Any]:
         """Run one trial; raises ExecutorFailure. Cancelling cancels it there."""
         setting, runner = self._setting, self._runner
-        assert runner is not None and runner.stdin is not None and job.source is not None
+        if runner is None or not self._alive:
+            raise ExecutorFailure("Harbor's runner has ended")
+        assert job.source is not None
         inside = setting.harbor not in ON_THIS_MACHINE
         base = f"http://127.0.0.1:{PORT}" if inside else job.url
         mounts = [
