@@ -68,7 +68,7 @@ KNOWN: tuple[Known, ...] = (
         "OPENAI_API_KEY",
         ("api.openai.com", "eu.api.openai.com", "us.api.openai.com"),
         "OPENAI_BASE_URL",
-        capabilities=Capabilities(128, True, True, True, "automatic", True),
+        capabilities=Capabilities(128, True, True, True, "automatic", True, max_stop=4),
         dialect=Dialect(prompt_cache_key=True),
         reasoning=r"^(o\d|gpt-5|codex)",
         raw=r"instruct|^(davinci|babbage)-002|^ft:(davinci|babbage)",
@@ -88,7 +88,7 @@ KNOWN: tuple[Known, ...] = (
         "DEEPSEEK_API_KEY",
         ("api.deepseek.com",),
         "DEEPSEEK_BASE_URL",
-        capabilities=replace(_CHAT_ONLY, logprobs=True),
+        capabilities=replace(_CHAT_ONLY, logprobs=True, max_stop=16),
     ),
     Known(
         "openrouter",
@@ -112,7 +112,7 @@ KNOWN: tuple[Known, ...] = (
         "FIREWORKS_API_KEY",
         ("api.fireworks.ai",),
         "FIREWORKS_BASE_URL",
-        capabilities=replace(_SERVED, prompt_cache="automatic"),
+        capabilities=replace(_SERVED, prompt_cache="automatic", max_stop=4),
     ),
     Known(
         "groq",
@@ -120,7 +120,7 @@ KNOWN: tuple[Known, ...] = (
         "GROQ_API_KEY",
         ("api.groq.com",),
         "GROQ_BASE_URL",
-        capabilities=Capabilities(seed=True),
+        capabilities=Capabilities(seed=True, max_stop=4),
     ),
     Known(
         "mistral",
@@ -136,7 +136,7 @@ KNOWN: tuple[Known, ...] = (
         "GEMINI_API_KEY",
         ("generativelanguage.googleapis.com",),
         "GEMINI_BASE_URL",
-        capabilities=Capabilities(max_n=8, prompt_cache="automatic"),
+        capabilities=Capabilities(max_n=8, prompt_cache="automatic", max_stop=5),
     ),
     Known(
         "xai",
@@ -153,7 +153,7 @@ KNOWN: tuple[Known, ...] = (
         url_variable="VLLM_BASE_URL",
         lane="fast",
         key_needed=False,
-        capabilities=_SERVED,
+        capabilities=replace(_SERVED, max_stop=4),
     ),
     Known(
         "replay",

@@ -6,6 +6,7 @@ A protocol's own module says what a request's body is and what an answer means.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from providers.keys import Key, KeyFilter, without_key
 from providers.lane import Lane
 from providers.refusals import Asked, refusal
 from providers.sample import Capabilities, Sending
+from providers.tolerant import Unreadable, read_json
 from providers.transport import Answer
 
 
@@ -35,6 +37,10 @@ class LaneProvider:
     ) -> None:
         self.name = name
         self.capabilities = capabilities
+        self.told: list[str] = []
+        """What was learnt of the server and not yet told to a person."""
+        self.context_tokens: dict[str, int] = {}
+        """By model, the longest prompt and answer together, where the list of models tells it."""
         self._lane = lane
         self._key = key
         self._filter = KeyFilter(key)
@@ -55,7 +61,13 @@ class LaneProvider:
         answer = await self._ask("GET", self.models_path, None, Sending())
         if not 200 <= answer.status < 300:
             raise self._refusal(answer, "a list of models", self.models_path)
-        return model_ids(answer.body, self._where)
+        cards = model_cards(answer.body, self._where)
+        for card in cards:
+            if card.max_model_len:
+                self.context_tokens[card.id] = card.max_model_len
+            for name, value in PECULIAR.get(card.owned_by, {}).items():
+                self.capabilities = replace(self.capabilities, **{name: value})
+        return [card.id for card in cards]
 
     async def get(self, path: str) -> dict[str, Any]:
         """A JSON document of the API; raises ProviderError."""
@@ -117,20 +129,47 @@ class LaneProvider:
         return answer
 
 
-class _Model(msgspec.Struct):
+PECULIAR: Mapping[str, Mapping[str, Any]] = {"vllm": {"max_stop": 4}}
+"""What servers can do less than their protocol says, by whom their models are said to belong to."""
+
+
+class Card(msgspec.Struct):
+    """One model of a server's list."""
+
     id: str
+    owned_by: str = ""
+    max_model_len: int | None = None
 
 
-class _Models(msgspec.Struct):
-    data: list[_Model]
-
-
-def model_ids(body: bytes, where: str) -> list[str]:
-    """The ids in a list of models, in OpenAI's or Anthropic's shape; raises BadResponse."""
+def model_cards(body: bytes, where: str) -> list[Card]:
+    """A list of models in OpenAI's, Anthropic's, Gemini's or a bare shape; raises BadResponse."""
     try:
-        return [model.id for model in msgspec.json.decode(body, type=_Models).data]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        document, _ = read_json(body)
+    except Unreadable as error:
         raise BadResponse(
-            f"{where} answered with something else than a list of models: {error}",
-            sent="rejected",
+            f"{where} answered with something else than a list of models: {error}", sent="rejected"
         ) from None
+    listed = document
+    if isinstance(document, Mapping):
+        listed = document.get("data", document.get("models") or None)
+    cards = [card for one in listed if (card := _card(one))] if isinstance(listed, list) else []
+    if not isinstance(listed, list) or (listed and not cards):
+        raise BadResponse(f"{where} answered with something else than a list of models",
+                          sent="rejected")  # fmt: skip
+    return cards
+
+
+def _card(raw: Any) -> Card | None:
+    if isinstance(raw, str):
+        return Card(raw)
+    if not isinstance(raw, Mapping):
+        return None
+    name = raw.get("id") or raw.get("name") or raw.get("model")
+    longest = next((raw[key] for key in CONTEXT if isinstance(raw.get(key), int)), None)
+    owner = raw.get("owned_by")
+    return Card(name, owner if isinstance(owner, str) else "", longest) if isinstance(
+        name, str) else None  # fmt: skip
+
+
+CONTEXT = ("max_model_len", "context_length", "context_window", "max_context_length")
+"""Where servers tell a model's context: vLLM and SGLang, Together and OpenRouter, Groq, Mistral."""

@@ -18,6 +18,7 @@ from providers.finish import REFUSED, finish_of, word_of
 from providers.refusals import Asked, refusal_inside, status_of
 from providers.said import error_in
 from providers.sample import Choice, SampleRequest, SampleResponse
+from providers.stops import cut_at_stops
 from providers.tolerant import Unreadable, read_json
 
 KEPT_HEADERS = ("x-ratelimit-", "anthropic-ratelimit-", "retry-after", "x-litellm-response-cost")
@@ -63,6 +64,8 @@ def read_response(
     if answer.error or not answer.choices:
         _raise_inside(body, answer, request, headers, asked)
     choices = [_choice(choice) for choice in answer.choices or ()]
+    if request.stop:
+        choices = [cut_at_stops(choice, request) for choice in choices]
     kept, surplus, missing = _sorted_out(choices, request.n)
     return _response(answer, body, request, headers, odd, kept, surplus, missing)
 

@@ -13,6 +13,7 @@ import msgspec
 
 from providers.errors import InvalidRequest
 from providers.sample import Capabilities, SampleRequest
+from providers.stops import sent_stops
 
 OWNED = frozenset({"model", "messages", "prompt", "n", "stream", "max_tokens", "seed"})
 """Body fields that a SampleRequest's `extra` may not overwrite."""
@@ -49,7 +50,7 @@ def request_body(
         if request.top_p is not None:
             body["top_p"] = request.top_p
     if request.stop:
-        body["stop"] = request.stop
+        body["stop"] = sent_stops(request, capabilities.max_stop)
     if request.seed is not None and capabilities.seed:
         body["seed"] = request.seed
     if request.logprobs:

@@ -118,6 +118,8 @@ class Capabilities:
     batch: bool = False
     temperature: bool = True
     """False: the model draws at its own temperature and refuses another (reasoning models)."""
+    max_stop: int | None = None
+    """The most stop strings per request; None: no limit is known. What is beyond is cut here."""
 
 
 class Provider(Protocol):

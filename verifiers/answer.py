@@ -48,8 +48,8 @@ from verifiers.stated.asking import (
 )
 from verifiers.stated.clauses import NotStated
 from verifiers.stated.rule import LONGEST_TEXT, stated_in
+from verifiers.stated.special import integer
 from verifiers.stated.tokens import NotWhole
-from verifiers.stated.whole import integer
 from verifiers.verdict import Verdict, VerdictKind
 
 LONGEST_ANSWER = 1_000
@@ -93,7 +93,7 @@ class AnswerVerifier(ABC):
     in_the_cell: tuple[str, ...] = ("answer_cell.py", "answer_warm.py")
     """The files of ours that work inside the cell."""
     preload: tuple[str, ...] = ("answer_warm",)
-    warm: tuple[str, ...] = ()
+    warm: tuple[str, ...] = ("answer_warm:latex",)
 
     def __init__(
         self,
@@ -333,16 +333,22 @@ class PackageAnswer(AnswerVerifier):
     """What the package math-verify says of the stated answer, by its own parser and comparison."""
 
     name = "math-verify-package"
+    warm = ("answer_warm:package",)
 
     async def _find(self, text: str) -> str:
         return await stated_in(text)
 
     async def _compare(self, gold: str, found: str) -> tuple[bool, str]:
+        whole, expected = integer(found), integer(gold)
+        if whole is not None and expected is not None:
+            return whole == expected, whole
+        if same_text(gold, found):
+            return True, found
         _refuse_unreadable(found)
         wanted, _ = await self._read("read", _as_formula(gold))
         trees, form = await self._read("read", _as_formula(found))
         if not wanted or not trees:
-            return same_text(gold, found), form or found
+            return False, form or found
         return await self._same("compare", wanted, trees, found), form
 
 

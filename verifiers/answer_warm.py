@@ -1,7 +1,7 @@
-"""Imported in a cell before it forks: loads and warms what every reading and comparison needs.
+"""Loads and warms in a cell, before it forks, what its readings and comparisons need.
 
-The first use of math-verify in a process compiles its patterns and fills its parser's tables,
-which costs more than a hundred later uses; samples are forked from a process that has done so.
+The first use of a parser in a process compiles its patterns and fills its tables, which costs
+more than a hundred later uses; what is judged is forked from a process that has done so.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _USUAL = (
 )
 
 
-def warm() -> None:
-    """Read and compare expressions of the usual kinds, each with the one before it."""
+def package() -> None:
+    """Read and compare expressions of the usual kinds by math-verify, each with the one before."""
     # By name: inside the cell this folder is on the path, and the package is not.
     answer_cell = import_module("answer_cell")
     before = answer_cell.read(_USUAL[0])["found"]
@@ -39,10 +39,12 @@ def warm() -> None:
         found = answer_cell.read(text)["found"]
         answer_cell.compare(before, found)
         before = found
-    latex = [answer_cell.read_latex(text.strip("$"))["found"] for text in _USUAL]
-    for first, second in pairwise(latex):
+
+
+def latex() -> None:
+    """The same by sympy's own parser."""
+    answer_cell = import_module("answer_cell")
+    found = [answer_cell.read_latex(text.strip("$"))["found"] for text in _USUAL]
+    for first, second in pairwise(found):
         if first and second:
             answer_cell.compare_latex(first, second)
-
-
-warm()

@@ -188,7 +188,8 @@ class _Reader:
                 if isinstance(parent.func, ast.Attribute) and "Raises" in parent.func.attr:
                     return True
                 if isinstance(parent.func, ast.Name) and not parent.func.id[0].isupper():
-                    return self._is_called(node) and parent.func.id not in self.bound
+                    own = parent.func.id in self.bound or hasattr(builtins, parent.func.id)
+                    return self._is_called(node) and not own
             containers = ast.Call | ast.List | ast.Tuple | ast.Dict | ast.keyword
             if not isinstance(parent, containers):
                 return False

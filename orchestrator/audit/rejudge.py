@@ -19,9 +19,9 @@ from pathlib import Path
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems
 from orchestrator.plan.study import Arm, Study
-from orchestrator.session.stamps import beside
 from orchestrator.store.directory import RunLock
 from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.store.schema import beside
 from orchestrator.store.store import RunStore
 from orchestrator.tasks import Task, TaskError, TaskOptions, load_task
 from verifiers.sandbox.limits import default_jobs

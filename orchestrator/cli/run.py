@@ -34,7 +34,7 @@ ARM_KEYS = (
 STUDY_KEYS = (
     "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
     "server_patience",
-    "limits", "prices", "judge_jobs", "name",
+    "limits", "prices", "judge_jobs", "name", "target_coverage",
     "sandbox", "max_file_mb", "agent_jobs",
 )  # fmt: skip
 DOLLARS = ("budget", "gpu_hour", "call_budget", "attempt_budget", "problem_budget")
@@ -108,6 +108,8 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--lean-project", metavar="DIR", help="Lean project against which proofs are checked.")
 @option("--max-file-mb", type=click.IntRange(min=1), metavar="MIB",
         help="The largest task file that is read; 512 MiB unless told otherwise.")  # fmt: skip
+@option("--target-coverage", type=float, metavar="SHARE", help="Stop an arm once this share of "
+        "its problems is solved, looked at when k = 1, 2, 5, 10, ... are judged.")  # fmt: skip
 @option("--sandbox", metavar="NAME", help="Sandbox tier for judging; see `orch doctor`.")
 @option("--agent", metavar="COMMAND", help="An attempt is a run of this command, with {problem}, "
         "{workdir}, {output} and {model} filled in; see docs/agents.md.")  # fmt: skip
@@ -148,6 +150,7 @@ def run(**given: Any) -> None:
     """
     from orchestrator.errors import ConfigError, OrchError
     from orchestrator.plan.study import refuse_odd_path
+    from orchestrator.plan.typed import server_arguments
 
     given = {key: value for key, value in given.items() if value is not None and value != ()}
     how = How(
@@ -201,18 +204,6 @@ def run(**given: Any) -> None:
 
         raise told(error, directory / "logs") from None
     sys.exit(code)
-
-
-def server_arguments(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """--server-arg as words, as a shell would split them; raises ConfigError."""
-    import shlex
-
-    from orchestrator.errors import ConfigError
-
-    try:
-        return tuple(word for text in texts for word in shlex.split(text))
-    except ValueError as error:
-        raise ConfigError(f"--server-arg {texts[-1]!r} cannot be split: {error}.") from None
 
 
 def what_was_typed(keys: tuple[str, ...], *, trust: bool) -> Typed:

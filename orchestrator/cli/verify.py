@@ -41,6 +41,12 @@ SHOWN = 40
     help="Judge each distinct sample so often; the majority counts, flaky ones are told.",
 )
 @click.option(
+    "--audit",
+    is_flag=True,
+    help="Judge everything that RUN accepted by a second, independent rule, and say which problems "
+    "are solved by samples alone on which the two disagree.",
+)
+@click.option(
     "--verifier",
     envvar="ORCH_VERIFIER",
     help="Another verifier of the task, whose verdicts are stored beside the run's own.",
@@ -118,6 +124,7 @@ def verify(
     task: str | None,
     exclude_unsound: bool,
     repeat: int,
+    audit: bool,
     verifier: str | None,
     data: Path | None,
     subset: Any,
@@ -158,10 +165,12 @@ def verify(
     options = TaskOptions(
         data=data, subset=subset, sandbox=sandbox, jobs=jobs, lean_project=lean_project
     )
+    if audit and (task is not None or verifier is not None or repeat > 1):
+        raise click.UsageError("--audit chooses its own rule: give it with a RUN alone")
     if task is not None:
         _self_check(task, verifier, options, jobs, per_problem, exclude_unsound, as_json)
     else:
-        _again(str(run), out, verifier, options, jobs, repeat, as_json)
+        _again(str(run), out, verifier, options, jobs, repeat, audit, as_json)
 
 
 def _self_check(
@@ -220,7 +229,7 @@ def _checked(one: Checked) -> dict[str, Any]:
 
 def _again(
     run: str, out: Path, verifier: str | None, options: TaskOptions, jobs: int, times: int,
-    as_json: bool,
+    audit: bool, as_json: bool,
 ) -> None:  # fmt: skip
     from dataclasses import replace
 
@@ -237,6 +246,11 @@ def _again(
         )
 
     directory = find_run(run, out)
+    if audit:
+        from orchestrator.cli.auditing import audit as audit_it
+
+        audit_it(directory, of, jobs, as_json=as_json)
+        return
     reports = asyncio.run(
         judge_again(directory, of, verifier_name=verifier, times=times, jobs=jobs)
     )

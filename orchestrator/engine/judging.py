@@ -10,6 +10,7 @@ answer.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -45,6 +46,9 @@ class Judging:
         self._over = False
         self.pending = 0
         """Samples queued or being judged."""
+        self.busy_s = 0.0
+        """Time that the workers spent judging, summed over them."""
+        self.jobs = jobs
         self._queue: asyncio.Queue[Item] = asyncio.Queue()
         self._most = max(MOST_WAITING, 8 * jobs)
         self._room = asyncio.Event()
@@ -111,7 +115,9 @@ class Judging:
             arm, problem, slot, text = await self._queue.get()
             if self._queue.qsize() < self._most:
                 self._room.set()
+            started = time.monotonic()
             verdict = await judge(arm, problem, text)
+            self.busy_s += time.monotonic() - started
             self._store.put_verdict(arm.number, problem, slot, arm.verifier.name, verdict)
             count = partial(
                 count_verdict, self._state, arm.number, problem, verdict.kind, verdict.passed

@@ -21,10 +21,10 @@ from budgets.prices import PriceBook, Unpriced
 from budgets.profile import ProfileError
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems as problem_sets
-from orchestrator.plan.addresses import urls_of
 from orchestrator.plan.agents import AgentSetting, one_slot_each, setting_of
-from orchestrator.plan.fleet import Fleet, Launch, launch_of, open_fleet
+from orchestrator.plan.fleet import Fleet, Launch, launch_of, open_fleet, servers_of
 from orchestrator.plan.openfiles import connections_allowed
+from orchestrator.plan.preflight import check_model, say_repeats
 from orchestrator.plan.request import (
     askable,
     chat_where_needed,
@@ -35,7 +35,7 @@ from orchestrator.plan.typed import NOWHERE, Asked, Typed, asked_by, check_price
 from orchestrator.tasks import Problem, SamplingDefaults, Task, TaskError
 from providers.batch.exchange import Exchange
 from providers.batch.lane import BatchLane
-from providers.errors import Overloaded, ProviderConfigError, ProviderError, RateLimited
+from providers.errors import ProviderConfigError
 from providers.fleet.admission import FleetLimiter
 from providers.registry import make_batches, make_provider
 from providers.sample import Provider, SampleRequest
@@ -156,22 +156,23 @@ async def _open(
 ) -> None:
     """Reach the arm's server or servers, and see that they have the model; raises ConfigError."""
     try:
-        urls = urls_of(arm.spec)
+        source = servers_of(arm.spec)
     except ProviderConfigError as error:
         raise ConfigError(f"{error}.") from None
-    if urls:
+    if source:
         others = (one.fleet for one in arms if one.fleet and one.endpoint == arm.endpoint)
         arm.fleet = next(others, None) or await open_fleet(
-            arm.spec, arm.endpoint.model, typed, study.timeout_s,
-            lambda: make_limiter(study, arm.endpoint, notes), urls, notes,
+            arm.spec, arm.endpoint.model, typed, study,
+            lambda: make_limiter(study, arm.endpoint, notes), source, notes,
         )  # fmt: skip
         arm.provider, arm.limiter = arm.fleet.provider, arm.fleet.limiter
     else:
         arm.provider = open_provider(arm, study)
     refuse_raw_prompts(arm.spec, arm.problems, arm.provider.capabilities)
     arm.base = askable(arm.base, arm.provider.capabilities, notes)
-    if not urls:
-        await _check_model(arm)
+    say_repeats(arm.base, arm.spec.samples, notes)
+    if not source:
+        await check_model(arm.provider, arm.spec.provider, arm.base, notes)
 
 
 def _settle_keys_and_prices(
@@ -380,37 +381,6 @@ async def _start_verifier(verifier: Verifier) -> None:
         await verifier.start()
     except (NoSandbox, LeanMissing) as error:
         raise ConfigError(str(error)) from None
-
-
-async def _check_model(arm: PreparedArm) -> None:
-    """Ask the server whether it is there and has the model; raises ConfigError."""
-    assert arm.provider is not None
-    from tenacity import (
-        AsyncRetrying,
-        retry_if_exception_type,
-        stop_after_attempt,
-        wait_exponential_jitter,
-    )
-
-    patience = AsyncRetrying(
-        retry=retry_if_exception_type((Overloaded, RateLimited)),
-        stop=stop_after_attempt(4),
-        wait=wait_exponential_jitter(multiplier=0.5, max=4, jitter=0.5),
-        reraise=True,
-    )
-    try:
-        models: list[str] = await patience(arm.provider.models)
-    except ProviderError as error:
-        raise ConfigError(
-            f"The server of provider {arm.spec.provider!r} does not answer: {error}. Start it "
-            "(for example `vllm serve MODEL` or `orch serve`), or correct --base-url."
-        ) from None
-    if models and arm.endpoint.model not in models:
-        shown = ", ".join(models[:20]) + (", ..." if len(models) > 20 else "")
-        raise ConfigError(
-            f"The server of provider {arm.spec.provider!r} does not have the model "
-            f"{arm.endpoint.model!r}; it has: {shown}."
-        )
 
 
 def make_limiter(study: Study, endpoint: Endpoint, notes: list[str]) -> Limiter:

@@ -150,7 +150,9 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                     and arm.provider.capabilities.prompt_cache != "none"
                 ),
                 base=arm.base,
-                n_per_request=requests_per_draw(
+                n_per_request=1
+                if arm.base.temperature == 0
+                else requests_per_draw(
                     arm.spec, arm.provider.capabilities, priced=arm.price is not None
                 ),
                 prompt_bounds=[prompt_bound(problem) for problem in arm.problems],

@@ -107,6 +107,8 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """Seconds for which a server that cannot be asked is waited for."""
     limits: str = ""
     prices: str = ""
+    target_coverage: float = 0.0
+    """Stop an arm once this share of its problems is solved; 0: never."""
     judge_jobs: int = 0
     agent_jobs: int = 0
     """Agents at work at once; 0: one per core."""
@@ -206,6 +208,10 @@ def make_study(document: dict[str, Any], source: str) -> Study:
     for name in ("seed", "limit", "shuffle", "max_retries", "judge_jobs", "max_file_mb"):
         if not -(2**63) <= (getattr(study, name) or 0) < 2**63:
             raise ConfigError(f"{source}: {name} has more digits than can be stored.")
+    if not 0 <= study.target_coverage <= 1:
+        raise ConfigError(
+            f"{source}: target_coverage is {study.target_coverage}; give a share such as 0.8."
+        )
     if study.limit < 0:
         raise ConfigError(f"{source}: limit is {study.limit}; it must be at least 1.")
     if study.max_retries < 0:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from budgets.ledger import Ledger
 from orchestrator.analysis.flops import Shape
+from orchestrator.report.audit import audit_of, said_of_audit
 from orchestrator.report.compute import gpu_hours, operations, shape_for
 from orchestrator.report.data import ArmReport, CoveragePoint
 from orchestrator.report.estimate import Curve, estimate
@@ -66,6 +67,8 @@ def _arm(
     curve = estimate(reader, arm, counts, verifier)
     others = other_verdicts(reader, arm, verifier, curve.ks, uniform=curve.uniform)
     said = [said_of(one, verifier, len(problems)) for one in others]
+    audit = audit_of(reader, arm, verifier, counts, curve.ks, uniform=curve.uniform)
+    said += said_of_audit(audit)
     shape = shape_for(arm.model, shapes) if curve.uniform else None
     work = operations(reader, arm, len(problems), shape, curve.ks)
     return ArmReport(
@@ -86,6 +89,7 @@ def _arm(
         gpu_hours=gpu_hours(reader, arm, settled + uncertain),
         points=_points(curve, work, money),
         others=tuple(others),
+        audit=audit,
         refusals=tuple(reader.refusals(arm.number)),
         notes=(
             *notes,

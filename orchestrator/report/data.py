@@ -86,6 +86,42 @@ class OtherVerdicts:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspect:
+    """An accepted sample that deserves a look."""
+
+    problem: str
+    slot: int
+    why: str
+    accepted: int
+    """How many samples of its problem are accepted."""
+    expected: str
+    """The reference's answer; "" where it has none."""
+    text: str
+    """The end of the sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What of an arm's coverage rests on one rule alone."""
+
+    rule: str
+    """The second rule; "" where none was asked and some verdicts are forgeable."""
+    accepted: int
+    doubted: int
+    """Accepted samples that the second rule does not accept, or whose verdict is forgeable."""
+    waiting: int
+    """Accepted samples that the second rule has not seen."""
+    solved: int
+    fragile: int
+    """Problems all of whose accepted samples are doubted."""
+    single: int
+    """Problems with one accepted sample."""
+    lower: tuple[tuple[int, float], ...]
+    """(k, coverage without the doubted samples); empty where coverage is no mean of counts."""
+    suspects: tuple[Suspect, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ArmReport:
     """All that a report says of one arm, of a run or of outcomes that others recorded."""
 
@@ -113,6 +149,7 @@ class ArmReport:
     points: tuple[CoveragePoint, ...] = ()
     others: tuple[OtherVerdicts, ...] = ()
     """What other verifiers said of the same samples."""
+    audit: Audit | None = None
     fits: tuple[FitLine, ...] = ()
     forecasts: tuple[ForecastPoint, ...] = ()
     forecast_refused: str = ""

@@ -55,7 +55,7 @@ def estimate(reader: RunReader, arm: ArmRow, counts: SlotCounts, verifier: str) 
     batches = slot_batches(reader, arm, verifier)
     if not batches:
         return Curve(estimator, [], [], ["no coverage yet"])
-    return _model(counts) if estimator == "model" else _survival(counts, batches)
+    return _model(counts) if estimator == "model" else _survival(arm, counts, batches)
 
 
 def _estimators(arm: ArmRow) -> tuple[str, ...]:
@@ -86,25 +86,43 @@ def _unbiased(arm: ArmRow, counts: SlotCounts) -> Curve:
             f"coverage is reported up to k = {most}, the fewest judged attempts of any problem"
         )
     ks = points_to(most)
-    curve = coverage_curve(judged, passed, np.array(ks))
+    level, looks = _level(arm)
+    notes += looks
+    curve = coverage_curve(judged, passed, np.array(ks), level=level)
     low, low_like = curve.low, curve.low_like
     unknown = (counts.censored + counts.infra)[asked]
     if unknown.any():
         # Slots without a verdict widen the interval downwards: there they count as wrong.
-        wrong = coverage_curve(judged + unknown, passed, np.array(ks))
+        wrong = coverage_curve(judged + unknown, passed, np.array(ks), level=level)
         low, low_like = np.minimum(low, wrong.low), np.minimum(low_like, wrong.low_like)
     if share < 1.0:
         low, low_like = share * low, share * low_like
-        notes.insert(0, _partly(curve.mean[-1], ks[-1], int(asked.sum()), len(asked)))
+        refused = int((counts.infra[~asked] > 0).sum())
+        notes.insert(0, _partly(curve.mean[-1], ks[-1], int(asked.sum()), len(asked), refused))
     if curve.note:
         notes.append(curve.note)
     table = np.stack([curve.mean, low, curve.high, low_like, curve.high_like], axis=1)
     return Curve("unbiased", ks, _shares(table), notes)
 
 
-def _partly(mean: float, k: int, asked: int, problems: int) -> str:
+def _level(arm: ArmRow) -> tuple[float, list[str]]:
+    """The level of the arm's intervals, and why it is not 95 %."""
+    target = float(arm.spec.get("target_coverage") or 0.0)
+    if not target:
+        return 0.95, []
+    looks = len(points_to(arm.samples))
+    return 1.0 - 0.05 / looks, [
+        f"the run was to stop at a coverage of {percent(target)}, so its intervals are widened for "
+        f"the {looks} looks at it"
+    ]
+
+
+def _partly(mean: float, k: int, asked: int, problems: int, refused: int) -> str:
+    reached = f"the money reached {asked} of {problems} problems"
+    if refused:
+        reached = f"{asked} of {problems} problems were answered ({refused} could not be asked)"
     return (
-        f"the money reached {asked} of {problems} problems, and the table is of those; at k = {k} "
+        f"{reached}, and the table is of those; at k = {k} "
         f"coverage of all {problems} lies between {percent(mean * asked / problems)} (those never "
         f"asked count as unsolved) and {percent(mean)} (they are left out)"
     )
@@ -121,20 +139,20 @@ def _model(counts: SlotCounts) -> Curve:
     return Curve("model", ks, _shares(rows), [note])
 
 
-def _survival(counts: SlotCounts, batches: list[Batch]) -> Curve:
+def _survival(arm: ArmRow, counts: SlotCounts, batches: list[Batch]) -> Curve:
     """Attempts that stopped at a first success: survival by dispatch index."""
-    curve = survival_curve(len(counts.passed), batches)
+    level, said = _level(arm)
+    curve = survival_curve(len(counts.passed), batches, level=level)
     ks = points_to(len(curve.k))
     if not ks:
-        said = "no coverage yet: no problem's first attempt has a verdict"
-        return Curve("survival", [], [], [said])
+        return Curve("survival", [], [], ["no coverage yet: no first attempt has a verdict"])
     at = np.array(ks) - 1
     low, high = (
         np.minimum(curve.low, curve.mean_low)[at],
         np.maximum(curve.high, curve.mean_high)[at],
     )
     rows = np.stack([curve.mean[at], low, high, low, high], axis=1)
-    notes = []
+    notes = said
     if curve.complete < ks[-1]:
         notes.append(f"above k = {curve.complete} not every unsolved problem was followed")
     return Curve("survival", ks, _shares(rows), notes)

@@ -12,6 +12,7 @@ import numpy as np
 from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.report.data import OtherVerdicts
 from orchestrator.report.text import percent
+from orchestrator.store.audits import AUDIT_NAME
 from orchestrator.store.reader import ArmRow, RunReader
 from verifiers.trust import agreement
 from verifiers.verdict import Verdict
@@ -23,7 +24,8 @@ def other_verdicts(
     reader: RunReader, arm: ArmRow, own: str, ks: list[int], *, uniform: bool
 ) -> list[OtherVerdicts]:
     """Every verifier with verdicts on the arm's samples but its own, by name."""
-    names = sorted(set(reader.verdict_kinds(arm.number)) - {own})
+    stored = set(reader.verdict_kinds(arm.number)) - {own}
+    names = sorted(name for name in stored if not name.startswith(AUDIT_NAME))
     if not names:
         return []
     kinds = {(problem, slot): kind for problem, slot, kind, _ in reader.verdicts(arm.number, own)}

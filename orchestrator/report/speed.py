@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from orchestrator.report.fleet import fleet_sentence
 from orchestrator.report.text import span
 from orchestrator.store import schema
 from orchestrator.store.reader import RunReader
@@ -25,7 +26,10 @@ def speed_lines(sessions: list[dict[str, Any]]) -> list[str]:
     for number, session in enumerate(sessions, start=1):
         which = f"Session {number} ({span(session['seconds'])})"
         for entry in session["limiters"]:
-            lines.append(f"{which}, {', '.join(entry['models'])}: {_told(entry)}")
+            where = f" on {entry['server']}" if entry.get("server") else ""
+            lines.append(f"{which}, {', '.join(entry['models'])}{where}: {_told(entry)}")
+        for fleet in session.get("fleets", []):
+            lines.append(f"{which}, {', '.join(fleet['models'])}: {fleet_sentence(fleet)}.")
     return lines
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,19 +19,17 @@ from budgets.meter import PREFIX, resolve_until
 from budgets.meters import FleetMeter
 from orchestrator.engine.counters import RunState
 from orchestrator.errors import OrchError, RunFault
-from orchestrator.plan.fleet import Fleet, Launch, launched_fleet
+from orchestrator.plan.fleet import Fleet, Launch, launched_fleet, own_provider
 from orchestrator.plan.prepare import Endpoint, Prepared, PreparedArm, make_limiter
 from orchestrator.plan.request import askable, refuse_raw_prompts
 from orchestrator.plan.typed import Typed
+from orchestrator.report.text import span
 from orchestrator.session.metering import Meters
 from providers import known
 from providers.fleet import holds
 from providers.fleet.launch import Launched, Launcher, LaunchError, Plan
 from providers.fleet.server import Server
 from providers.keys import Key
-from providers.lane import FastLane
-from providers.openai import OpenAIProvider, bearer
-from providers.transport import Timeouts
 
 LOOK_S = 1.0
 
@@ -55,6 +54,8 @@ class Fleets:
                 self._fleets[arm.endpoint] = arm.fleet
         for fleet in self._fleets.values():
             fleet.opener.tell.append(state.note)
+        if self._fleets:
+            state.servers = self.line
 
     @property
     def launchers(self) -> list[Launcher]:
@@ -69,7 +70,7 @@ class Fleets:
         fleet = self._fleets.get(arm.endpoint)
         if fleet is None:
             fleet = launched_fleet(
-                arm.spec, arm.endpoint.model, Typed(), study.timeout_s,
+                arm.spec, arm.endpoint.model, Typed(), study,
                 lambda: make_limiter(study, arm.endpoint, self._prepared.notes), capabilities,
             )  # fmt: skip
             self._fleets[arm.endpoint] = fleet
@@ -89,6 +90,35 @@ class Fleets:
                 await launcher.start()
             except LaunchError as error:
                 raise RunFault(f"{error}.") from None
+
+    def line(self) -> str:
+        """How the servers are now, in one line."""
+        parts = []
+        for fleet in self._fleets.values():
+            up, servers = fleet.provider.open_servers(), fleet.provider.servers
+            running = sum(one.fullness.load.running for one in up if one.fullness.load)
+            part = f"{len(up)} of {len(servers)} servers up"
+            if places := sum(one.fullness.places for one in up):
+                part += f", {running:.0f} of {places:.0f} places in use"
+            parts.append(part)
+        for launcher in self._launchers.values():
+            parts += [
+                f"{one.name}: {one.stage} for {span(time.monotonic() - one.since)}"
+                for one in launcher.servers
+                if not one.ready
+            ]
+        return ", ".join(parts)
+
+    async def tell_start(self, say: Callable[[str], None]) -> None:
+        """Say each milestone of servers that start, until cancelled."""
+        told: dict[Launched, str] = {}
+        while True:
+            for launcher in self._launchers.values():
+                for one in launcher.servers:
+                    if one.stage not in (told.get(one), "waiting"):
+                        told[one] = one.stage
+                        say(f"{one.name}: {one.stage}, {span(time.time() - one.started_at)} held")
+            await asyncio.sleep(LOOK_S)
 
     def watch(self, stop: Callable[[OrchError], None]) -> None:
         """Watch every server from now on; `stop` ends the run where nothing can go on."""
@@ -136,13 +166,8 @@ class Fleets:
 
         def on_ready(one: Launched) -> None:
             key = Key(one.key, f"the key of {one.name}")
-            lane = FastLane(
-                URL(one.url), bearer(key),
-                timeouts=Timeouts(total_s=self._prepared.study.timeout_s),
-            )  # fmt: skip
-            provider = OpenAIProvider(
-                "vllm", lane, key=key, capabilities=fleet.provider.capabilities
-            )
+            timeout_s = self._prepared.study.timeout_s
+            provider = own_provider(URL(one.url), key, endpoint.model, timeout_s)
             server = servers[one] = Server(one.name, provider, fleet.opener.limiter())
             fleet.provider.add(server)
 

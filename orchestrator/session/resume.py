@@ -53,7 +53,11 @@ def refuse_unresumable(directory: Path, prepared: Prepared) -> None:
         stored = json.loads(reader.meta("identity", "{}"))
         if not stored:
             return
-        refuse_difference(stored, identity_of(prepared), str(directory))
+        now = identity_of(prepared)
+        if bought_nothing(reader):
+            # Nothing was drawn under the lengths of then, so they may be put right.
+            stored |= {key: value for key, value in now.items() if key.endswith(LENGTHS)}
+        refuse_difference(stored, now, str(directory))
         uncertain = {item.reservation for item in Ledger.read(reader.events()).uncertain()}
         for row in reader.open_batches():
             if not _over(row, uncertain) and not prepared.arms[row.arm].spec.batch:
@@ -61,6 +65,15 @@ def refuse_unresumable(directory: Path, prepared: Prepared) -> None:
                     f"{directory} has a batch at {prepared.arms[row.arm].spec.provider} whose "
                     "results are not fetched; resume it with --batch."
                 )
+
+
+LENGTHS = (".max_tokens", ".stop")
+"""What of an arm's identity may change while nothing of the run is answered."""
+
+
+def bought_nothing(reader: RunReader) -> bool:
+    """Whether not one sample of a run is stored, not even a censored one."""
+    return not any(reader.filled(arm.number) for arm in reader.arms())
 
 
 def _over(row: BatchRow, uncertain: Set[int]) -> bool:
@@ -136,11 +149,16 @@ Resolved = tuple[int, int, int, bool | None]
 """Arm, problem, slot, whether it passed; None: censored."""
 
 
-def resolved_slots(directory: Path, arms: list[ReadyArm]) -> Iterator[Resolved]:
-    """What became of slots in earlier sessions, for the policies that look at it."""
+def resolved_slots(
+    directory: Path, arms: list[ReadyArm], *, every: bool = False
+) -> Iterator[Resolved]:
+    """What became of slots in earlier sessions, for the policies that look at it.
+
+    `every`: of the others too, whose coverage is looked at while they go on.
+    """
     with closing(RunReader(directory)) as reader:
         for arm in arms:
-            if arm.spec.policy != "uniform":
+            if every or arm.spec.policy != "uniform":
                 yield from reader.resolved(arm.number, arm.verifier.name)
 
 

@@ -24,18 +24,22 @@ from budgets.ledger import Ledger
 from budgets.meter import Meter
 from budgets.money import usd
 from orchestrator import errors
+from orchestrator.audit.ending import audit_at_the_end
 from orchestrator.engine.control import Control
 from orchestrator.engine.counters import RunState, arm_counts
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.judging import Judging
 from orchestrator.engine.rounds import Rounds
 from orchestrator.engine.shared import Shared
+from orchestrator.engine.target import UntilTarget
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.identity import identity_of, problems_digest
 from orchestrator.plan.names import arm_names
 from orchestrator.plan.prepare import Prepared, amount, open_provider
 from orchestrator.plan.ready import ReadyArm, ready
-from orchestrator.schedule import ArmPlan, Schedule, estimators_of, make_policy
+from orchestrator.plan.study import Study
+from orchestrator.report.fleet import fleet_sentence
+from orchestrator.schedule import ArmPlan, Policy, Schedule, estimators_of, make_policy
 from orchestrator.session.agents import open_agents
 from orchestrator.session.fleets import Fleets, end_leftovers, resolve_ended
 from orchestrator.session.gc_pace import collecting_seldom
@@ -51,9 +55,17 @@ from orchestrator.session.metering import (
 )
 from orchestrator.session.opening import open_store, write_study
 from orchestrator.session.progress import Display, Progress
-from orchestrator.session.resume import Owed, owed, recount, refuse_unresumable, resolved_slots
-from orchestrator.session.speed import session_document
+from orchestrator.session.resume import (
+    Owed,
+    bought_nothing,
+    owed,
+    recount,
+    refuse_unresumable,
+    resolved_slots,
+)
+from orchestrator.session.speed import begin_as_found, keep_found, session_document
 from orchestrator.session.stamps import set_aside_other_versions
+from orchestrator.session.usage import fleet_documents
 from orchestrator.session.watch import Watch
 from orchestrator.store.reader import RunReader
 from orchestrator.store.refusals import Refusal
@@ -157,7 +169,7 @@ async def _session(
     children = await _start_servers(prepared, options, stack, meters)
     fleets = Fleets(prepared, options.directory, meters, state)
     stack.push_async_callback(fleets.stop)
-    await while_paid(asyncio.create_task(fleets.start()), list(meters.running.values()))
+    await _start_launched(fleets, meters, options)
     arms, names = ready(prepared), arm_names(prepared)
     for arm, spec in zip(arms, prepared.arms, strict=True):
         arm.meter = meters.running.get(spec.endpoint)
@@ -191,10 +203,17 @@ async def _session(
         engine.close_arm(arms[number])
     judging = engine.judging
     stack.push_async_callback(judging.close)
-    interrupts.follow(engine.stop, engine.leave)
+
+    def drain() -> None:
+        state.stopping = True
+        engine.stop()
+
+    interrupts.follow(drain, engine.leave)
     store.checkpoint()
     watch.follow(engine.stop)
     watches += [asyncio.create_task(_watch(child, engine)) for child in children]
+    keeping = asyncio.create_task(keep_found(arms, store))
+    stack.callback(keeping.cancel)
     fleets.watch(engine.stop)
     progress = Progress(
         state, ledger, arms, options.display, options.console, engine.outages.sentence
@@ -216,6 +235,8 @@ async def _session(
         if agents is not None:
             await agents.finish()
         await store.durable()
+        if not interrupts.count:
+            await audit_at_the_end(prepared, store, options.directory, judging)
     except OrchError as error:
         engine.stop(error)
     finally:
@@ -233,6 +254,21 @@ def _caps(prepared: Prepared) -> dict[str, int | None]:
             amount(arm.spec.budget, "an arm's budget") if arm.spec.budget else None
         )
     return caps
+
+
+async def _start_launched(fleets: Fleets, meters: Meters, options: RunOptions) -> None:
+    """Wait for the first server of each fleet that is launched, while its money lasts."""
+
+    def say(text: str) -> None:
+        if options.display != "none":
+            options.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    telling = asyncio.create_task(fleets.tell_start(say))
+    try:
+        await while_paid(asyncio.create_task(fleets.start()), list(meters.running.values()))
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
 
 
 async def _start_servers(
@@ -288,35 +324,26 @@ def _plan(
     if options.resume:
         with contextlib.closing(RunReader(options.directory)) as reader:
             stored = bool(reader.meta("identity"))
+            if stored and bought_nothing(reader):
+                _put_identity(prepared, store)
             if stored:
                 # What may change on resume (more samples, another budget) is the study from now on.
                 write_study(options.directory, prepared)
                 rest = owed(reader, arms, {item.reservation for item in ledger.uncertain()})
                 recount(reader, arms, state)
+                begin_as_found(arms, reader)
     else:
         stored = False
     if not stored:
         _put_study(prepared, store, arms)
     _put_arms(prepared, store, arms)
     rounds = Rounds(arms, ledger, state)
-    policies = [
-        make_policy(
-            arm.spec.policy,
-            ArmPlan(
-                arm.number,
-                len(arm.problems),
-                arm.spec.samples,
-                arm.n_per_request,
-                prepared.study.seed,
-                rest.planned[arm.number],
-                partial(rounds.fitting, arm.number),
-            ),
-        )
-        for arm in arms
-    ]
+    policies = [_policy(prepared.study, arm, rest, rounds, state) for arm in arms]
     schedule = Schedule(policies)
     if stored:
-        for slot in resolved_slots(options.directory, arms):
+        for slot in resolved_slots(
+            options.directory, arms, every=prepared.study.target_coverage > 0
+        ):
             schedule.resolved(*slot)
     for draw in rest.missing:
         schedule.give_back(draw)
@@ -325,8 +352,33 @@ def _plan(
     return schedule, rest
 
 
-def _put_study(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None:
+def _policy(study: Study, arm: ReadyArm, rest: Owed, rounds: Rounds, state: RunState) -> Policy:
+    plan = ArmPlan(
+        arm.number,
+        len(arm.problems),
+        arm.spec.samples,
+        arm.n_per_request,
+        study.seed,
+        rest.planned[arm.number],
+        partial(rounds.fitting, arm.number),
+    )
+    make = partial(make_policy, arm.spec.policy)
+    if not study.target_coverage:
+        return make(plan)
+    label = state.arms[arm.number].label
+
+    def reached(said: str) -> None:
+        state.note(f"{label}: {said}")
+
+    return UntilTarget(make, plan, study.target_coverage, reached)
+
+
+def _put_identity(prepared: Prepared, store: RunStore) -> None:
     store.put_meta("identity", json.dumps(identity_of(prepared), sort_keys=True))
+
+
+def _put_study(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None:
+    _put_identity(prepared, store)
     store.put_meta("created", str(time.time()))
     sets = dict(zip(problem_sets(arms), prepared.arms, strict=True))
     for name, arm in sets.items():
@@ -371,6 +423,7 @@ def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None
             "verifier_version": arm.verifier.version,
             "n_per_request": arm.n_per_request,
             "max_tokens": arm.base.max_tokens,
+            "target_coverage": prepared.study.target_coverage,
             "temperature": arm.base.temperature,
             "top_p": arm.base.top_p,
             "budget_usd": None if prepared.cap is None else usd(prepared.cap),
@@ -424,6 +477,8 @@ def _ending(
     if engine.control.budget_reached:
         ending.exit_code = errors.BUDGET_REACHED
         ending.reasons.insert(0, "the budget is reached")
+    for fleet in fleet_documents(engine.arms, state.started):
+        ending.notes.append(f"{', '.join(fleet['models'])}: {fleet_sentence(fleet)}")
     for verifier in {arm.verifier.name: arm.verifier for arm in engine.arms}.values():
         if isinstance(verifier, Deduplicating) and verifier.saved:
             ending.notes.append(

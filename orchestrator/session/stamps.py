@@ -15,6 +15,7 @@ from pathlib import Path
 from orchestrator.plan.prepare import PreparedArm
 from orchestrator.plan.study import Study
 from orchestrator.store.reader import RunReader
+from orchestrator.store.schema import beside
 from orchestrator.store.store import RunStore
 
 
@@ -59,8 +60,3 @@ async def set_aside_other_versions(
     if said:
         await store.durable()
     return said
-
-
-def beside(name: str, version: str) -> str:
-    """Under which name verdicts of another version are kept."""
-    return f"{name}@{version}"

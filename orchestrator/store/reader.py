@@ -157,7 +157,7 @@ class RunReader:
         self._db.execute("BEGIN")
 
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-        """What a query of a sibling gives (sampled.py, attempts.py)."""
+        """What a query of a sibling gives (audits.py, sampled.py, attempts.py)."""
         yield from self._db.execute(query, values)
 
     def meta(self, key: str, default: str = "") -> str:

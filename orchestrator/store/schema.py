@@ -101,6 +101,13 @@ PUT_SERVED = insert("served", "request server at ending")
 PUT_VERDICT = insert(
     "verdicts", "arm problem slot verifier kind detail answer tier wall_s cpu_s", "REPLACE"
 )
+
+
+def beside(name: str, version: str) -> str:
+    """Under which name the verdicts of another version of a verifier stand."""
+    return f"{name}@{version}"
+
+
 RENAME_VERDICTS = "UPDATE OR REPLACE verdicts SET verifier = ? WHERE arm = ? AND verifier = ?"
 PUT_REWARD = insert("rewards", "arm problem slot model reward", "REPLACE")
 PUT_BATCH = insert("batches", "batch arm tag provider_id state at", "REPLACE")

@@ -14,8 +14,8 @@ from budgets.concurrency import Change
 from budgets.limits import CannotClear, Limiter, Permit
 from providers.fleet.provider import FleetProvider
 
-SETTLING_S = 0.05
-"""How long one waits at least before looking again: a hint, since every change rings."""
+LOOK_AGAIN_S = 0.05
+"""What a server works on shrinks by the second, without anything ringing here."""
 
 
 class FleetLimiter:
@@ -96,15 +96,13 @@ class FleetLimiter:
         if not able:
             return self._all_down(now)
         self._down_since = None
-        waits = [server.room(sequences) for server in able]
-        # Those admitted and not yet under way will take the room that is seen now: as many servers
-        # must have room as there are such requests, and one more.
+        frees = [server.free(sequences) for server in able]
+        # Those admitted and not yet under way will take the room that is seen now.
         claimed = self.in_flight - fleet.requests
-        roomy = sum(not wait_s for wait_s, _ in waits)
-        if roomy > claimed:
+        if sum(max(0, int(free // sequences)) for free, _ in frees) > claimed:
             return 0.0, ""
-        least, why = min(waits)
-        return (least or SETTLING_S), why or "requests that are just being sent"
+        _, why = max(frees)
+        return LOOK_AGAIN_S, why or "requests that are just being sent"
 
     def _all_down(self, now: float) -> tuple[float, str]:
         fleet = self.fleet
@@ -116,7 +114,7 @@ class FleetLimiter:
                 "again and resume"
             )
         opens = [at for one in fleet.servers if (at := one.health.opens_at()) is not None]
-        wait_s = min([1.0, *(max(SETTLING_S, at - now) for at in opens)])
+        wait_s = min([1.0, *(max(LOOK_AGAIN_S, at - now) for at in opens)])
         return wait_s, f"no server is up, and they are looked for ({fleet.down()})"
 
 

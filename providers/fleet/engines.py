@@ -75,6 +75,7 @@ _SAID = re.compile(
     r"^\((?:EngineCore|Worker|VllmWorker|APIServer)[^)]*\) ERROR \S+ \S+ \[[^\]]+\] ?"
 )
 _CAUSE = re.compile(r"^\s*(?:[\w.]+\.)?(\w*(?:Error|Exception|Exit|Interrupt)): (.+)$")
+_VALUE = re.compile(r"^\s*Value error, (.+?)(?: \[type=.*)?$")
 _USAGE = re.compile(r"^\S+: error: (.+)$")
 _SECOND_HAND = ("Engine core initialization failed", "WorkerProc initialization failed")
 _LONGEST = 400
@@ -82,7 +83,7 @@ _LONGEST = 400
 ADVICE = tuple(
     (re.compile(said, re.IGNORECASE), advice)
     for said, advice in (
-        (r"out of memory|less than desired GPU memory|No available memory for the cache",
+        (r"out of memory|less than desired GPU memory|No available memory|requested memory",
          "give it more with --server-arg '--gpu-memory-utilization 0.95', or less to hold with "
          "--server-arg '--max-model-len 4096', or spread it with --tensor-parallel 2"),
         (r"KV cache|max seq len",
@@ -206,7 +207,7 @@ def _last_cause(lines: Sequence[str]) -> str:
     for line in reversed(lines):
         if any(words in line for words in _SECOND_HAND):
             continue
-        if usage := _USAGE.match(line):
+        if usage := _USAGE.match(line) or _VALUE.match(line):
             return usage[1]
         if found := _CAUSE.match(line):
             return f"{found[1]}: {found[2]}"

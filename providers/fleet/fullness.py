@@ -12,6 +12,8 @@ Pure; times are any one clock's.
 
 from __future__ import annotations
 
+from collections import deque
+
 from budgets.concurrency import ServerLoad
 
 QUEUE = 0.25
@@ -21,6 +23,10 @@ FIRST = 64.0
 STALE_S = 10.0
 """A reading older than that is not believed."""
 LEARN = 0.3
+READINGS = 8
+"""Readings in which the places are looked for: the most that ran in any of them."""
+QUEUED_READINGS = 2
+"""Of those, how many must have seen a queue."""
 
 
 class Fullness:
@@ -37,6 +43,7 @@ class Fullness:
         self._finished = 0.0
         """Sequences finished a second."""
         self._trial = FIRST
+        self._recent: deque[ServerLoad] = deque(maxlen=READINGS)
 
     def known(self, now: float) -> bool:
         """Whether there is a reading to go by."""
@@ -49,12 +56,13 @@ class Fullness:
             gone = max(0.0, before + self._sent - load.running - load.waiting)
             pace = gone / (now - self._read_at)
             self._finished += (LEARN if self._finished else 1.0) * (pace - self._finished)
-        if load.waiting > 0 and load.running > 0:
-            self.places = load.running
-        elif self.places and load.running > self.places:
-            # More runs than ran while others waited: there is memory again.
-            self.places = load.running
-        elif not self.places and load.running >= self._trial / 2:
+        self._recent.append(load)
+        queued = sum(one.waiting > 0 for one in self._recent)
+        most = max(one.running for one in self._recent)
+        if queued >= QUEUED_READINGS or (self.places and most > self.places):
+            # One reading alone may fall between a request's arrival and the next step.
+            self.places = max(most, 1.0)
+        elif not self.places and not load.waiting and load.running >= self._trial / 2:
             self._trial *= 2
         self.load, self._read_at, self._sent = load, now, 0.0
 
@@ -69,8 +77,7 @@ class Fullness:
         at_reading = self.load.running + self.load.waiting
         return max(0.0, at_reading + self._sent - self._finished * (now - self._read_at))
 
-    def room(self, sequences: int, now: float) -> bool:
-        """Whether a request of so many sequences would find a place soon."""
+    def free(self, now: float) -> float:
+        """Sequences that would find a place soon; negative where too many wait already."""
         most = self.places * (1 + QUEUE) if self.places else self._trial
-        # Half of it, since a large request would otherwise wait until places are empty.
-        return self.worked_on(now) + sequences / 2 <= max(most, sequences / 2)
+        return most - self.worked_on(now)

@@ -122,7 +122,7 @@ class FleetProvider:
         able = [one for one in self.open_servers() if one not in tried]
         if not able:
             raise ConnectionFailed(f"none of the servers is up: {self.down()}", sent="not_sent")
-        roomy = [one for one in able if not one.room(request.n)[0]]
+        roomy = [one for one in able if one.free(request.n)[0] >= request.n]
         able = roomy or able
         return able[choose(able, work, prompt)]
 

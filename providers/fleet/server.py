@@ -23,7 +23,6 @@ OUTCOMES: dict[str, Outcome] = {
     "ConnectionFailed": "connection",
 }
 FOREVER = float("inf")
-LOOK_AGAIN_S = 0.1
 BUSY_STATUSES = (503, 529)
 """A full queue: too much was sent, and nothing is wrong."""
 PROMPTS = 4096
@@ -49,8 +48,15 @@ class Tally:
     output_tokens: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
-    sequence_s: float = 0.0
-    """Seconds of sequences in flight, summed."""
+    worked_s: float = 0.0
+    """Seconds with anything in flight there."""
+    running_s: float = 0.0
+    places_s: float = 0.0
+    """Sequences that it ran, and those that it has places for, over the same time; as it tells."""
+    most_kv: float = 0.0
+    prefix_queries: float = 0.0
+    prefix_hits: float = 0.0
+    """Prompt tokens looked up in its prefix cache and found there; as it tells."""
 
 
 @dataclass(slots=True, eq=False)
@@ -70,36 +76,61 @@ class Server:
     leaving: bool = False
     """Asked nothing more; what is in flight may come back."""
     last_answer: float = 0.0
+    worked_since: float | None = None
+    told_at: float = 0.0
     flights: set[Flight] = field(default_factory=set)
     _prompts: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     def has_seen(self, prompt: str) -> bool:
         return prompt in self._prompts
 
-    def room(self, sequences: int) -> tuple[float, str]:
-        """How long a request must wait here now, and what for; see Limiter.room.
+    def free(self, sequences: int) -> tuple[float, str]:
+        """How many more sequences it may get, asked in requests of so many; and what limits it.
 
         A server that tells how full it is is believed over what was found out from outside,
-        unless a person fixed the concurrency.
+        unless a person fixed the concurrency. Of a request that is larger than what is free half
+        is enough, since places would stay empty otherwise; an idle server takes any.
         """
         wait_s, why = self.limiter.room(0, 0, sequences)
         now = self.clock()
-        if self.limiter.fixed or not self.fullness.known(now) or FOREVER != wait_s > 0:
-            return wait_s, why
-        if self.fullness.room(sequences, now):
-            return 0.0, ""
-        return LOOK_AGAIN_S, f"places ({self.fullness.places:g} sequences at once, as it tells)"
+        if not self.limiter.fixed and self.fullness.known(now) and wait_s in (0.0, FOREVER):
+            why = f"places ({self.fullness.places:g} sequences at once, as it tells)"
+            free = self.fullness.free(now) + sequences / 2
+        elif wait_s:
+            return 0.0, why
+        elif self.limiter.fixed:
+            free = sequences * float(self.limiter.concurrency - self.limiter.in_flight)
+        else:
+            free = float(self.limiter.concurrency - self.limiter.sequences)
+        return (free if self.flights else max(free, float(sequences))), why
 
     def told(self, load: ServerLoad) -> None:
         """The server says how many sequences it works on."""
-        self.fullness.read(load, self.clock())
+        now, tally, before = self.clock(), self.tally, self.fullness.load
+        self.fullness.read(load, now)
         self.limiter.observe(load)
+        if before is not None:
+            if self.fullness.places and self.flights:
+                tally.running_s += load.running * (now - self.told_at)
+                tally.places_s += self.fullness.places * (now - self.told_at)
+            # Counters begin again where the server was started again.
+            tally.prefix_queries += max(0.0, load.prefix_queries - before.prefix_queries)
+            tally.prefix_hits += max(0.0, load.prefix_hits - before.prefix_hits)
+        tally.most_kv = max(tally.most_kv, load.kv_usage or 0.0)
+        self.told_at = now
+
+    def worked_s(self) -> float:
+        """Seconds with anything in flight, up to now."""
+        now = self.clock()
+        return self.tally.worked_s + now - (now if self.worked_since is None else self.worked_since)
 
     async def ask(self, request: SampleRequest, prompt: str, work: float) -> SampleResponse:
         """Send one request; raises ProviderError, and puts the server aside where it failed."""
         permit = self.limiter.enter(0, request.max_tokens * request.n, request.n)
         flight = Flight(work, self.clock())
-        full = self.room(1)[0] > 0
+        full = self.free(1)[0] < 1
+        if not self.flights:
+            self.worked_since = flight.sent_at
         self.flights.add(flight)
         self.fullness.sent(request.n)
         self.work += work
@@ -119,6 +150,9 @@ class Server:
             raise
         finally:
             self.flights.discard(flight)
+            if not self.flights and self.worked_since is not None:
+                self.tally.worked_s += self.clock() - self.worked_since
+                self.worked_since = None
             self.work = max(0.0, self.work - work) if self.flights else 0.0
             sequences = self.limiter.sequences
             self.limiter.done(
@@ -169,10 +203,9 @@ class Server:
         share: float,
         full: bool,
     ) -> None:
-        now = self.clock()
-        self.tally.sequence_s += request.n * (now - flight.sent_at)
         if response is None:
             return
+        now = self.clock()
         self.last_answer = now
         self.health.answered()
         self.tally.answers += 1

@@ -22,9 +22,10 @@ from verifiers.stated import StatedAnswer
 from verifiers.stated.clauses import NotStated, clause
 from verifiers.stated.cut import solution
 from verifiers.stated.find import stated
+from verifiers.stated.forms import Value
 from verifiers.stated.number import value
 from verifiers.stated.tokens import NotWhole
-from verifiers.stated.whole import Value, read
+from verifiers.stated.whole import read
 
 CASES: list[dict[str, str]] = [
     json.loads(line)

@@ -12,6 +12,7 @@ import asyncio
 import pytest
 
 from benchmarks.fleet_model import Shape
+from providers.fleet.fullness import FIRST
 from tests.budgets.budgets_virtual_time import run_virtual
 from tests.fleet.fleet_twin import Twin
 
@@ -33,8 +34,8 @@ def test_servers_are_full_to_the_end(shapes: list[Shape], most: float) -> None:
     assert result.slots() == whole(twin)
     bound_s = result.tokens / sum(shape.tokens_s for shape in shapes)
     assert result.wall_s <= most * bound_s
-    # Never a deep queue: at most its quarter, and one request beyond.
-    assert result.most_waiting <= 0.25 * FULL.max_sequences + 2 * twin.n
+    # Never a deep queue: at most what is sent before the places of a server are known.
+    assert result.most_waiting <= FIRST - FULL.max_sequences + twin.n
     shares = [server.tally.output_tokens / result.tokens for server in twin.fleet.servers]
     for share, shape in zip(shares, shapes, strict=True):
         fair = shape.tokens_s / sum(each.tokens_s for each in shapes)
@@ -66,8 +67,8 @@ def test_a_killed_a_hung_a_failing_and_a_late_server() -> None:
     assert all(len(set(seeds)) == 1 for seeds in result.tried.values())
     # In proportion, since what was there depends on when it ended.
     assert there_s * FULL.tokens_s <= 1.15 * result.tokens
-    late = twin.fleet.servers[-1]
-    assert late.tally.samples > 0.8 * max(s.tally.samples for s in twin.fleet.servers) * 0.5
+    late = twin.fleet.servers[-1].tally.samples
+    assert late > 0.4 * max(server.tally.samples for server in twin.fleet.servers)
     for number, why in ((0, "reset"), (1, "hangs"), (2, "500")):
         assert any(f"server {number} is put aside" in said and why in said for said in result.told)
     assert twin.fleet.servers[2].health.well, "it came back by itself"

@@ -11,6 +11,7 @@ needs no parser, and nothing tidied that ends with the process anyway.
 from __future__ import annotations
 
 import _thread
+import _weakref
 import atexit
 import builtins
 import gc
@@ -164,7 +165,7 @@ def finish(status: int, source: bytes | None = None) -> None:
             atexit._run_exitfuncs()
         if source is not None and WRITES_AT_ITS_END.search(source):
             streams.flush()
-            _destroy(sys.modules["__main__"])
+            _destroy("__main__")
     except BaseException as fault:
         status = status or report(fault)
     if not streams.flush():
@@ -172,13 +173,18 @@ def finish(status: int, source: bytes | None = None) -> None:
     os._exit(status)
 
 
-def _destroy(module: ModuleType) -> None:
-    """Drop what a module holds in the interpreter's order: files that it left open are flushed."""
-    names = sorted(module.__dict__, key=lambda name: not (name[:1] == "_" and name[:2] != "__"))
-    for name in names:
-        if name != "__builtins__":
-            module.__dict__[name] = None
+def _destroy(name: str) -> None:
+    """Drop a module as the interpreter does at its end: files that it left open are flushed.
+
+    Its objects go by themselves once nothing holds it, or else name by name.
+    """
+    module = _weakref.ref(sys.modules.pop(name))
     gc.collect()
+    if (held := module()) is not None:
+        for key in sorted(vars(held), key=lambda key: not (key[:1] == "_" and key[:2] != "__")):
+            if key != "__builtins__":
+                vars(held)[key] = None
+        gc.collect()
 
 
 def run_cases(job: Job, claims: int, rest: list[int]) -> int:

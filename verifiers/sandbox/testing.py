@@ -42,10 +42,7 @@ class Test:
     def run(self, module: Any, entry: str, candidate: Any) -> None:
         """Run it in `module`, which holds the names that it borrows. Raises what fails."""
         if self.uses_unittest:
-            import unittest
-
-            # Its cases are run below, where nothing reads the command line or ends the process.
-            unittest.main = lambda *_, **__: None  # type: ignore[assignment]
+            leave_cases_to_us()
         self._import(lambda: exec(compile(self.tree, FILE, "exec"), module.__dict__))
         own = [(name, module.__dict__[name]) for name in self._defined() if name in module.__dict__]
         for name, one in own:
@@ -88,6 +85,17 @@ class Test:
                 yield node.name
             elif isinstance(node, ast.Assign):
                 yield from (t.id for t in node.targets if isinstance(t, ast.Name))
+
+
+def leave_cases_to_us() -> None:
+    """Let unittest.main do nothing: cases are run here, and nothing ends the process."""
+    import unittest
+
+    unittest.main = _do_nothing  # type: ignore[assignment]
+
+
+def _do_nothing(*_: Any, **__: Any) -> None:
+    pass
 
 
 def _wanted(function: Any) -> list[str] | None:

@@ -36,8 +36,11 @@ class _Kept:
                 self.modules[name] = importlib.import_module(name)
             except ImportError:
                 continue  # the test will say so
-            self._keep(self.modules[name])
-        if "unittest" in names:
+        if "unittest" in sys.modules:
+            testing.leave_cases_to_us()
+        for module in self.modules.values():
+            self._keep(module)
+        if "unittest" in sys.modules:
             self._keep(sys.modules["unittest"].TestCase)
         self._keep(builtins)
 

@@ -17,8 +17,9 @@ from verifiers.stated.expression import Tree
 from verifiers.stated.forms import Answer, Named, Value, Words
 from verifiers.stated.notation import plain_notation
 from verifiers.stated.number import value
+from verifiers.stated.special import LONGEST, words_of
 from verifiers.stated.tokens import NotWhole
-from verifiers.stated.whole import LONGEST, read, words_of
+from verifiers.stated.whole import read
 
 _SPACES = re.compile(r"(?<![^\W_]) | (?![^\W_])")
 Asked = tuple[Question, Tree, Tree]

@@ -29,7 +29,7 @@ from verifiers.stated.forms import (
     Words,
 )
 from verifiers.stated.number import symbols, value
-from verifiers.stated.whole import as_span
+from verifiers.stated.spans import as_span
 
 Question = Literal["equal", "proportional"]
 Judge = Callable[[Question, Tree, Tree], bool | None]

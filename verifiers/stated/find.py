@@ -24,8 +24,9 @@ from verifiers.stated.clauses import NotStated, first_clause, looks_like_a_value
 from verifiers.stated.cut import solution
 from verifiers.stated.equal import equal, same_numbers
 from verifiers.stated.forms import Choice, Clock, Named, Ratio, Several, Value
+from verifiers.stated.special import LONGEST
 from verifiers.stated.tokens import NotWhole
-from verifiers.stated.whole import LONGEST, read
+from verifiers.stated.whole import read
 
 _HASHES = re.compile(r"(?<!#)####(?!#)[ \t]*")
 _ANSWER = re.compile(r"\b(?:answers?|ans)\b", re.IGNORECASE)

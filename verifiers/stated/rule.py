@@ -17,8 +17,8 @@ from verifiers.stated.clauses import NotStated
 from verifiers.stated.find import stated
 from verifiers.stated.forms import Answer, Based, Choice, Named, Ratio, Same, Value
 from verifiers.stated.number import value
+from verifiers.stated.special import integer
 from verifiers.stated.tokens import NotWhole
-from verifiers.stated.whole import integer
 from verifiers.verdict import Verdict
 
 LONGEST_TEXT = 10_000_000

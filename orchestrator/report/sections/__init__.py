@@ -33,9 +33,10 @@ class Section:
 
 def sections() -> tuple[Section, ...]:
     """Every section, in order."""
+    from orchestrator.report.sections.audit import AUDIT
     from orchestrator.report.sections.differences import DIFFERENCES
     from orchestrator.report.sections.equal import EQUAL
     from orchestrator.report.sections.refusals import REFUSALS
     from orchestrator.report.sections.split import SPLIT
 
-    return (EQUAL, DIFFERENCES, REFUSALS, SPLIT)
+    return (EQUAL, AUDIT, DIFFERENCES, REFUSALS, SPLIT)

@@ -1,0 +1,44 @@
+"""What an audit of a run is stored as, and what it reads: the samples that were accepted.
+
+The second rule's verdicts stand under AUDIT_NAME and the rule's name, on accepted samples alone;
+by which rule an arm was audited last, and when, stands in `meta` under AUDIT_KEY and its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.store.reader import RunReader
+
+AUDIT_KEY = "audit "
+AUDIT_NAME = "audit:"
+
+
+def accepted(reader: RunReader, arm: int, verifier: str) -> Iterator[tuple[int, int, str]]:
+    """Problem, slot and text of what a verifier accepted, by problem and slot."""
+    yield from reader.rows(
+        "SELECT v.problem, v.slot, s.text FROM verdicts v JOIN samples s USING"
+        " (arm, problem, slot) WHERE v.arm = ? AND v.verifier = ? AND v.kind = 'passed'"
+        " ORDER BY v.problem, v.slot",
+        (arm, verifier),
+    )
+
+
+def accepted_tiers(
+    reader: RunReader, arm: int, verifier: str, ending: str = ""
+) -> Iterator[tuple[int, int, str]]:
+    """Problem, slot and tier of what a verifier accepted in a tier that ends so."""
+    yield from reader.rows(
+        "SELECT problem, slot, tier FROM verdicts WHERE arm = ? AND verifier = ?"
+        " AND kind = 'passed' AND tier LIKE '%' || ? ORDER BY problem, slot",
+        (arm, verifier, ending),
+    )
+
+
+def text_of(reader: RunReader, arm: int, problem: int, slot: int) -> str:
+    """The text of one sample; "" where there is none."""
+    rows = reader.rows(
+        "SELECT text FROM samples WHERE arm = ? AND problem = ? AND slot = ?",
+        (arm, problem, slot),
+    )
+    return next((str(text) for (text,) in rows), "")

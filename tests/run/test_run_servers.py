@@ -1,0 +1,127 @@
+"""Servers with limits of their own: what they refuse is told, adapted to, or stops at once."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import Reply, serving
+
+HUMANEVAL = [
+    {
+        "task_id": f"HumanEval/{number}",
+        "prompt": f"def f{number}(x):\n    return",
+        "entry_point": f"f{number}",
+        "canonical_solution": " x\n",
+        "test": f"def check(candidate):\n    assert candidate({number}) == {number}\n",
+    }
+    for number in range(6)
+]
+
+
+class Vllm:
+    """Refuses what vLLM refuses, in its words, and answers the rest."""
+
+    context = 4096
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        self.models = {"data": [{"id": "m", "owned_by": "vllm", "max_model_len": self.context}]}
+
+    def __call__(self, body: dict[str, Any]) -> Reply:
+        self.bodies.append(body)
+        if len(body.get("stop", ())) > 4:
+            return self.refused("stop: at most 4 stop strings are allowed, got 5", "stop")
+        if body.get("temperature") == 0 and body.get("n", 1) > 1:
+            return self.refused("n must be 1 when using greedy sampling, got 2.", None)
+        if body["max_tokens"] > self.context:
+            return self.refused(f"max_tokens is too large: {body['max_tokens']}", "max_tokens")
+        # What a server that was given four of five stop strings writes on.
+        text = " x\nprint(f0(1))\ndef g():\n    pass\n"
+        choices = [
+            {"index": index, "text": text, "finish_reason": "length"}
+            for index in range(body.get("n", 1))
+        ]
+        usage = {"prompt_tokens": 9, "completion_tokens": 12 * len(choices)}
+        return 200, {}, {"id": "x", "model": "m", "choices": choices, "usage": usage}
+
+    @staticmethod
+    def refused(message: str, param: str | None) -> Reply:
+        error = {"message": message, "type": "BadRequestError", "param": param, "code": 400}
+        return 400, {}, {"error": error}
+
+
+@pytest.fixture
+def humaneval(tmp_path: Path) -> Path:
+    path = tmp_path / "humaneval.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in HUMANEVAL))
+    return path
+
+
+@pytest.mark.parametrize("provider", ["local", "compatible"])
+def test_humanevals_defaults_on_a_server_that_takes_four_stops(
+    orch, tmp_path: Path, humaneval: Path, provider: str
+) -> None:
+    vllm = Vllm()
+    with serving(vllm, vllm.models) as url:
+        ended = orch(
+            "run", "--provider", provider, "--base-url", f"{url}/v1", "--model", "m",
+            "--task", "humaneval", "--data", humaneval, "--samples", "4", "--gpu-hour", "0",
+            "--name", "r", "--json",
+        )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert {len(body["stop"]) for body in vllm.bodies} == {4}
+    (row,) = json.loads(ended.out)["rows"]
+    assert row["solved"] == row["problems"] == 6 and row["samples"] == 24
+    assert "4 stop strings of 5" in ended.err
+    with closing(sqlite3.connect(tmp_path / "runs/r/run.db")) as database:
+        stored = database.execute("SELECT DISTINCT text FROM samples").fetchall()
+    assert stored == [(" x",)], "cut at the fifth"
+
+
+def options(url: str, *more: object) -> list[object]:
+    return [
+        "run", "--provider", "compatible", "--base-url", f"{url}/v1", "--model", "m",
+        "--task", "arithmetic", "--limit", "8", "--samples", "4", "--gpu-hour", "0", "--name", "r",
+        *more,
+    ]  # fmt: skip
+
+
+def test_a_length_beyond_the_context_is_refused_before_anything_is_bought(orch) -> None:
+    vllm = Vllm()
+    with serving(vllm, vllm.models) as url:
+        ended = orch(*options(url, "--max-tokens", "5000"))
+    assert ended.code == 2 and not vllm.bodies
+    assert "4096 tokens" in ended.err and "--max-tokens" in ended.err
+
+
+def test_an_arm_that_is_refused_stops_at_once_and_may_be_put_right(orch, tmp_path: Path) -> None:
+    vllm = Vllm()
+    with serving(vllm, {"data": [{"id": "m"}]}) as url:
+        ended = orch(*options(url, "--samples", "400", "--max-tokens", "9000"))
+        assert ended.code == 4, ended.err
+        assert len(vllm.bodies) <= 80, "not the whole plan"
+        said = " ".join(ended.err.split())
+        assert "max_tokens is too large" in said and "lower --max-tokens" in said
+        assert "after retries" not in said
+        summary = json.loads((tmp_path / "runs/r/summary.json").read_text())
+        assert summary["refusals"][0]["kind"] == "InvalidRequest"
+        log = (tmp_path / "runs/r/logs/refusals.txt").read_text()
+        assert "max_tokens is too large" in log
+        report = orch("report", "runs/r")
+        assert "max_tokens is too large" in " ".join(report.out.split())
+        again = orch("run", "--resume", "runs/r", "--max-tokens", "64", "--samples", "4")
+        assert again.code == 0, again.err
+
+
+def test_greedy_draws_are_asked_one_by_one_and_said_to_be_equal(orch) -> None:
+    vllm = Vllm()
+    with serving(vllm, vllm.models) as url:
+        ended = orch(*options(url, "--temperature", "0"))
+        assert ended.code == 0, ended.err
+        assert {body.get("n", 1) for body in vllm.bodies} == {1}
+        assert "Temperature 0 draws the same answer" in " ".join(ended.err.split())

@@ -1,0 +1,114 @@
+"""One value with what belongs to it: currency, magnitude, percent sign, unit; and ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from verifiers.stated.expression import Tree, number, parse
+from verifiers.stated.forms import Answer, Ratio, Several, Value
+from verifiers.stated.number import value
+from verifiers.stated.tokens import NotWhole, Token
+from verifiers.stated.units import MAGNITUDES, magnitude, starts_compound, starts_unit, unit_of
+
+
+def quantity(tokens: list[Token]) -> Answer:
+    """A ratio, or an expression with its currency, unit or percent sign."""
+    if any(token.is_sign(":") for token in tokens):
+        parts, _ = split(tokens, lambda token: "," if token.is_sign(":") else "")
+        return Ratio(tuple(parse(part) for part in parts))
+    money = any(token.is_sign("€", "£", "¥", "€") for token in tokens)
+    tokens = [token for token in tokens if not token.is_sign("€", "£", "¥", "€")]
+    if tokens and tokens[0].kind in ("word", "text"):
+        word = tokens[0].text.strip().lower()
+        if word in ("negative", "minus", "positive"):
+            if len(tokens) < 2 or tokens[1].kind != "number":
+                raise NotWhole(f"{word} of no number")
+            inner = quantity(tokens[1:])
+            return _negated(inner) if word != "positive" else inner
+    end = next((n for n, token in enumerate(tokens) if n and _ends_value(tokens, n)), len(tokens))
+    tree, rest = parse(tokens[:end]), list(tokens[end:])
+    while rest and (scale := magnitude(rest[0], money)) is not None:
+        tree = ("multiply", tree, number(scale))
+        rest.pop(0)
+    if rest and (rest[0].is_sign("%") or rest[0].text.strip().lower() in ("percent", "\\%", "%")):
+        if len(rest) > 1:
+            raise NotWhole("something after a percent sign")
+        return Value(tree, mark="%")
+    unit = unit_of(rest) if rest else ("dollar" if money else "")
+    if unit is None:
+        raise NotWhole(f"{rest[0].text.strip()[:40]!r} is left over")
+    if unit == "degree":
+        return Value(tree, mark="degree")
+    if tree[0] == "degree":
+        return Value(tree[1], mark="degree", unit="" if unit == "thing" else unit)
+    if tree[0] == "plusminus":
+        return _both(tree, unit)
+    return Value(tree, unit)
+
+
+def _ends_value(tokens: list[Token], place: int) -> bool:
+    token = tokens[place]
+    if starts_compound(tokens, place):
+        return tokens[place - 1].kind == "number" or tokens[place - 1].is_sign("}")
+    if token.is_sign("%") or starts_unit(token):
+        return not (token.kind == "text" and token.text.strip() in ("e", "i", "d"))
+    return token.kind == "word" and token.text.lower() in (*MAGNITUDES, "percent")
+
+
+def _negated(answer: Answer) -> Answer:
+    if not isinstance(answer, Value):
+        raise NotWhole("the negative of no number")
+    return Value(("multiply", number(-1), answer.tree), answer.unit, answer.mark)
+
+
+def _both(tree: Tree, unit: str) -> Answer:
+    _, before, after = tree
+    minus = ("multiply", number(-1), after)
+    if value(before) == 0:
+        return Several((Value(after, unit), Value(minus, unit)))
+    return Several((Value(("add", before, after), unit), Value(("add", before, minus), unit)))
+
+
+def depth_of(token: Token) -> int:
+    if token.kind == "sign":
+        return (token.text in ("(", "[", "{", "\\{")) - (token.text in (")", "]", "}", "\\}"))
+    if token.kind == "command":
+        return (token.text == "langle") - (token.text == "rangle")
+    return 0
+
+
+def split(
+    tokens: Sequence[Token], joint: Callable[[Token], str]
+) -> tuple[list[list[Token]], set[str]]:
+    """The parts between joints outside of all brackets, and which joints there were."""
+    parts: list[list[Token]] = [[]]
+    joiners: set[str] = set()
+    depth = 0
+    last = ""
+    for token in tokens:
+        depth += depth_of(token)
+        if depth < 0:
+            raise NotWhole("a bracket that was not opened")
+        kind = joint(token) if depth == 0 else ""
+        if not kind:
+            parts[-1].append(token)
+            last = ""
+            continue
+        # "1, and 2", "or" between spaces of a formula: one joint.
+        spacing = token.kind == "command" and token.text in ("quad", "qquad")
+        if not parts[-1] and not (spacing or last == "quad" or (last == "," and kind != ",")):
+            raise NotWhole(f"{token.text!r} joins nothing")
+        if parts[-1]:
+            parts.append([])
+        if not spacing:
+            joiners.add(kind)
+        last = "quad" if spacing else kind
+    if depth:
+        raise NotWhole("a bracket that is not closed")
+    if not parts[-1]:
+        parts.pop()
+        if last not in ("quad", ""):
+            raise NotWhole("a list that is not finished")
+    if not parts:
+        raise NotWhole("an empty answer")
+    return parts, joiners

@@ -1,0 +1,64 @@
+"""Sets of real numbers: intervals, their unions, and what a relation of one unknown names."""
+
+from __future__ import annotations
+
+from verifiers.stated.expression import Tree, number
+from verifiers.stated.forms import Answer, Several, Span, Value
+from verifiers.stated.number import symbols
+from verifiers.stated.tokens import NotWhole
+
+INFINITY: Tree = ("constant", "infinity")
+MINUS_INFINITY: Tree = ("multiply", number(-1), INFINITY)
+
+
+def as_span(answer: Answer) -> Span | None:
+    """An interval, or a set of numbers as pieces of one point each; None for all else."""
+    if isinstance(answer, Span):
+        return answer
+    if isinstance(answer, Several) and answer.opening in ("(", "[") and len(answer.parts) == 2:
+        low, high = answer.parts
+        if isinstance(low, Value) and isinstance(high, Value):
+            piece = (low.tree, high.tree, answer.opening == "[", answer.closing == "]")
+            return Span((piece,))
+    if isinstance(answer, Several) and answer.opening == "{":
+        trees = [part.tree for part in answer.parts if isinstance(part, Value)]
+        if len(trees) == len(answer.parts):
+            return Span(tuple((tree, tree, True, True) for tree in trees))
+    return None
+
+
+def union(parts: list[Answer]) -> Answer:
+    pieces: list[tuple[Tree, Tree, bool, bool]] = []
+    names = set()
+    for part in parts:
+        span = as_span(part)
+        if span is None:
+            raise NotWhole("a union of other things than intervals")
+        pieces += span.pieces
+        names.add(span.name)
+    return Span(tuple(pieces), names.pop() if len(names) == 1 else "")
+
+
+def span_of(trees: list[Tree], signs: list[str]) -> Span | None:
+    """The numbers that a relation of one unknown names, where it stands alone on its side."""
+    unknown = [tree[0] == "symbol" for tree in trees]
+    if sum(unknown) != 1 or any(symbols(t) for t, u in zip(trees, unknown, strict=True) if not u):
+        return None
+    place = unknown.index(True)
+    name = trees[place][1]
+    if signs == ["!="]:
+        other = trees[1 - place]
+        return Span(((MINUS_INFINITY, other, False, False), (other, INFINITY, False, False)), name)
+    rising, falling = {"<", "<="}, {">", ">="}
+    if not (set(signs) <= rising or set(signs) <= falling) or len(trees) > 3:
+        return None
+    if set(signs) <= falling:
+        trees, place = trees[::-1], len(trees) - 1 - place
+        signs = [{">": "<", ">=": "<="}[sign] for sign in reversed(signs)]
+    if len(trees) == 3 and place != 1:
+        return None
+    low = trees[place - 1] if place else MINUS_INFINITY
+    high = trees[place + 1] if place + 1 < len(trees) else INFINITY
+    low_in = place > 0 and signs[place - 1] == "<="
+    high_in = place + 1 < len(trees) and signs[place] == "<="
+    return Span(((low, high, low_in, high_in),), name)
