@@ -12,6 +12,7 @@ engine of its own and is refused here, by name.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ from verifiers.sandbox.errand import pack
 from verifiers.verdict import Verifier
 
 PREFIX = "harbor:"
+OWN_FAILURES = re.compile(r"AgentTimeout|NonZeroAgentExit|OutputLength|ContextLength|ContextWindow")
+"""Exceptions of one of Harbor's trials that are the agent's own; every other is the engine's."""
 MOST_BYTES = 4 * 2**20
 """Of a task's work tree: it is stored with every run."""
 

@@ -29,14 +29,11 @@ from orchestrator.engine.executors.command import PORT
 from orchestrator.engine.executors.container import door_in, find_engine, label_of
 from orchestrator.engine.executors.patch import NoGit, difference, tar_of
 from orchestrator.plan.agents import AgentSetting
+from orchestrator.tasks.harbor import OWN_FAILURES
 
 PINNED = "0.26"
 ON_THIS_MACHINE = frozenset({"terminus-2", "dspy-rlm", "computer-1"})
 """Agents of Harbor's that run beside it and not inside the container."""
-OWN_FAILURES = re.compile(
-    r"AgentTimeout|NonZeroAgentExit|OutputLength|ContextLength|Context.*Window"
-)
-"""Exceptions of a trial that are the agent's own; every other is the engine's."""
 SETTINGS = {
     "MSWEA_COST_TRACKING": "ignore_errors",
     "MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT": "1",
