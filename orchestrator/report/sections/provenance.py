@@ -9,7 +9,7 @@ from rich.text import Text
 
 from orchestrator.report.data import ArmReport, ReportData
 from orchestrator.report.markup import page_table
-from orchestrator.report.sections import Section
+from orchestrator.report.sections.base import Section
 from orchestrator.report.text import visible
 
 HEAD = ("arm", "bought", "answered as", "asked with", "prices", "verifier", "failures", "orch")
