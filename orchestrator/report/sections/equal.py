@@ -14,7 +14,7 @@ from budgets.money import usd
 from orchestrator.report.data import ReportData
 from orchestrator.report.equal import Bought, Equal, Line, at_equal_cost
 from orchestrator.report.markup import page_table
-from orchestrator.report.sections import Section
+from orchestrator.report.sections.base import Section
 from orchestrator.report.text import dollars, percent, visible
 
 READ = (
