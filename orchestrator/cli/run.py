@@ -101,8 +101,7 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--max-retries", type=int, help="Tries after the first, rate limits not counted.")
 @option("--timeout-s", type=float, help="Total seconds of one request; one that is cut is kept "
         "as a censored draw.")  # fmt: skip
-@option("--server-patience", type=float, metavar="SECONDS",
-        help="How long a server that does not answer is waited for (600).")  # fmt: skip
+@option("--server-patience", type=float, metavar="S", help="Wait so long for a dead server.")
 @option("--subset", metavar="paper|released|all", help="Which problems of the task's data.")
 @option("--exclude-unsound", is_flag=True, help="Judge the task's own reference solutions first, "
         "and leave out the problems whose references fail.")  # fmt: skip
