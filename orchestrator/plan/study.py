@@ -78,6 +78,10 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     agent_paths: list[str] = []
     """Paths of this machine that it may read."""
     agent_time_s: float = 1800.0
+    harbor_python: str = ""
+    """An interpreter that has Harbor, for agents named harbor:NAME."""
+    harbor_args: list[str] = []
+    """Arguments of that agent, each NAME=JSON."""
     call_budget: str = ""
     """Dollars that one of its calls may cost at worst."""
     attempt_budget: str = ""

@@ -72,6 +72,8 @@ def _with_selection(reader: RunReader, stored: ArmRow, arm: ArmReport) -> ArmRep
     for problem, slot, kind, answer in reader.verdicts(stored.number, arm.verifier):
         if kind != "infra_error":
             pool.add(problem, slot, answer, kind == "passed")
+    if not pool.smallest:
+        return arm
     ks = points_to(pool.smallest)
     series, notes = list[SelectionSeries](), list[str]()
     if pool.answered:
