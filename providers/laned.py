@@ -151,7 +151,7 @@ def model_cards(body: bytes, where: str) -> list[Card]:
         ) from None
     listed = document
     if isinstance(document, Mapping):
-        listed = document.get("data", document.get("models"))
+        listed = document.get("data", document.get("models") or None)
     cards = [card for one in listed if (card := _card(one))] if isinstance(listed, list) else []
     if not isinstance(listed, list) or (listed and not cards):
         raise BadResponse(f"{where} answered with something else than a list of models",

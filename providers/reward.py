@@ -68,6 +68,17 @@ class RewardServer:
         root = checked_url(self.root, "`reward_model`")
         self._lane = FastLane(root, headers, timeouts=Timeouts(total_s=timeout_s))
 
+    @property
+    def scorer(self) -> str:
+        """What its scores are stored under: the same model scores otherwise by another API, class
+        or shape of the conversation. Complete after `open`."""
+        how = [f"/{self.api}"]
+        if self._class is not None:
+            how.append(f"class {self._class}")
+        if self._as_text:
+            how.append("as one text")
+        return f"{self.model} ({', '.join(how)})"
+
     async def aclose(self) -> None:
         await self._lane.aclose()
 

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from aiolimiter import AsyncLimiter
 from yarl import URL
 
 from providers.connection import Answer, Connection, Listener, Timeouts
@@ -37,7 +38,9 @@ the server is about to close costs an uncertain request."""
 PEEK_AFTER_S = 1.0
 """A connection idle for longer is asked whether the server has closed it: one system call."""
 CONNECTING_AT_ONCE = 64
-"""A ramp: servers drop what overflows their queue of new connections."""
+CONNECTING_S = 0.02
+"""So many new connections are begun in so many seconds: servers drop what overflows their queue of
+new connections, which an answer to a connection says nothing of."""
 ADDRESSES_FOR_S = 60.0
 READ_BYTES = 64 * 2**10
 
@@ -129,6 +132,7 @@ class Transport:
         self._open: set[Connection] = set()
         self._emptied: asyncio.Event | None = None
         self._connecting = asyncio.Semaphore(CONNECTING_AT_ONCE)
+        self._opening = AsyncLimiter(CONNECTING_AT_ONCE, CONNECTING_S)
         self._looking_up = asyncio.Lock()
         self._addresses: dict[tuple[str, int], tuple[float, list[str]]] = {}
         self._tls: ssl.SSLContext | None = None
@@ -150,12 +154,15 @@ class Transport:
         sending = Sending() if sending is None else sending
         sending.sent = "not_sent"
         limits = timeouts or self.timeouts
-        deadline = None
-        if limits.total_s is not None:
-            deadline = asyncio.get_running_loop().time() + limits.total_s
         connection = self._take_idle(route.address)
         if connection is None:
-            connection = await self._connect(route.address, limits, deadline)
+            # A place among those that connect is waited for: no server is slow meanwhile.
+            async with self._connecting:
+                await self._opening.acquire()
+                deadline = _deadline(limits)
+                connection = await self._connect(route.address, limits, deadline)
+        else:
+            deadline = _deadline(limits)
         sending.sent = "maybe_billed"
         return await connection.exchange(route.request(body), limits, deadline, listener)
 
@@ -214,11 +221,7 @@ class Transport:
     ) -> Connection:
         where = f"{address.host}:{address.port}"
         try:
-            async with (
-                asyncio.timeout_at(deadline),
-                self._connecting,
-                asyncio.timeout(limits.connect_s),
-            ):
+            async with asyncio.timeout_at(deadline), asyncio.timeout(limits.connect_s):
                 return await self._open_connection(address, where)
         except TimeoutError:
             limit = f" within {limits.connect_s:g} s" if limits.connect_s else " in time"
@@ -289,6 +292,13 @@ class Transport:
         if known[0] != ip:
             known.remove(ip)
             known.insert(0, ip)
+
+
+def _deadline(limits: Timeouts) -> float | None:
+    """When a request that starts now must be over, in the loop's time."""
+    if limits.total_s is None:
+        return None
+    return asyncio.get_running_loop().time() + limits.total_s
 
 
 def _readable(connection: Connection) -> bool:

@@ -90,7 +90,7 @@ async def _arm(
     # The beginning of a sample shows which API answers, and is never too long.
     await _patient(lambda: server.open(prompts[first[0]], first[1][:20]))
     scored = Scored(arm.key, server.model, str(server.api))
-    known = reader.rewards(arm.number).get(server.model, {})
+    known = reader.rewards(arm.number).get(server.scorer, {})
     scored.samples = sum(reward is not None for reward in known.values())
     scored.unreadable = len(known) - scored.samples
     queue = _todo(reader, arm, known)
@@ -107,7 +107,7 @@ async def _arm(
             reward = await one(prompts[problem], text)
             scored.asked += 1
             for slot in slots:
-                store.put_reward(arm.number, problem, slot, server.model, reward)
+                store.put_reward(arm.number, problem, slot, server.scorer, reward)
             if reward is None:
                 scored.unreadable += len(slots)
             else:

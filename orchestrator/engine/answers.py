@@ -125,6 +125,8 @@ class Answers:
     def _settle(self, ticket: Ticket, response: SampleResponse) -> Charge:
         """Book what an answer cost, and perhaps more."""
         arm, usage = ticket.arm, response.usage
+        if usage is not None:
+            self._state.arms[arm.number].lengths.add(ticket.n, usage.output_tokens)
         if arm.price is None:
             ticket.settle(self._ledger, 0)
             return Charge(0, 0)
@@ -143,8 +145,6 @@ class Answers:
             ticket.hold(self._ledger, booked.why)
             return booked
         ticket.settle(self._ledger, booked.settled, booked.held, booked.why)
-        if usage is not None:
-            self._state.arms[arm.number].lengths.add(ticket.n, usage.output_tokens)
         self._schedule.paid(arm.number, ticket.problem, ticket.n, booked.settled)
         most = said.most or usage
         if most is not None and most.prompt_tokens and not arm.prompt_known[ticket.problem]:

@@ -87,6 +87,8 @@ class RunState:
     waiting_for: str = ""
     """What the dispatcher waits for now; empty while it does not wait."""
     phase: str = "sampling"
+    stopping: bool = False
+    """A person asked to stop: what is in flight is waited for."""
     servers: Callable[[], str] | None = None
     """Tells how the servers of fleets are, in one line; None: there is no fleet."""
     notes: list[str] = field(default_factory=list)

@@ -4,8 +4,7 @@ Failures in a row in which it did not answer at all, or an illness that it tells
 /health, put a server aside: nothing is sent to it, what failed meanwhile is not counted against
 its requests' tries, and it is asked once a second whether it is back. So is one that hangs: it
 works on something and its tokens do not move, whatever its /health says. One that answers again
-gets its arms back, with few requests at first. One that has not by the end of `patience_s` ends
-the run.
+gets its arms back. One that has not by the end of `patience_s` ends the run.
 
 The same look tells the limiter how much the server runs and queues (budgets/concurrency.py).
 """
@@ -203,7 +202,7 @@ class Outages:
             self.aside(arm)
 
     def _well(self, server: Server) -> None:
-        """It is there again: its arms go on, with few requests at first."""
+        """It is there again: its arms go on."""
         if not server.why:
             return
         server.why, server.hung = "", False

@@ -18,8 +18,11 @@ from yarl import URL
 from budgets.concurrency import ServerLoad
 from budgets.limits import Limiter
 from orchestrator.errors import ConfigError
-from orchestrator.plan.study import Arm
+from orchestrator.plan.addresses import urls_of
+from orchestrator.plan.asked_more import header_fields
+from orchestrator.plan.study import Arm, Study
 from orchestrator.plan.typed import Typed
+from providers import known
 from providers.bindings import Host, bound_variable
 from providers.errors import ProviderConfigError, ProviderError, UnknownModel
 from providers.fleet.addresses import ServersFile
@@ -28,12 +31,15 @@ from providers.fleet.alike import Served, greedy, served
 from providers.fleet.engines import Program, find_program
 from providers.fleet.gpus import gpu_ids, groups
 from providers.fleet.guard import LEASE_S
+from providers.fleet.offer import Offer, find_offer
 from providers.fleet.provider import FleetProvider
 from providers.fleet.server import Server
 from providers.fleet.watch import HttpProbe, Watch, probe_transport
-from providers.openai import OpenAIProvider
+from providers.keys import Key
+from providers.lane import FastLane
+from providers.openai import OpenAIProvider, bearer
 from providers.registry import make_provider
-from providers.sample import Capabilities
+from providers.sample import Capabilities, Provider
 from providers.transport import Timeouts, Transport
 
 LEAST_QUEUE = 2048
@@ -71,6 +77,22 @@ class Fleet:
     async def aclose(self) -> None:
         await self.provider.aclose()
         await self.transport.aclose()
+
+
+def servers_of(arm: Arm) -> ServersFile | Offer | list[URL] | None:
+    """What names an arm's servers, where they are several; raises ProviderConfigError.
+
+    A local model without an address is looked for among the fleets that `orch serve --launch`
+    holds.
+    """
+    urls = urls_of(arm)
+    if arm.servers:
+        return ServersFile(Path(arm.servers))
+    row = known.find(arm.provider)
+    named = row is not None and row.url_variable and os.environ.get(row.url_variable)
+    if arm.provider == "local" and arm.model and not arm.base_url and not named:
+        return find_offer(arm.model)
+    return urls or None
 
 
 def launch_of(arm: Arm, typed: Typed) -> Launch | None:
@@ -111,7 +133,8 @@ class Opener:
     reference: tuple[str, Served] | None = None
     """The first server that was let in, and what it serves."""
     fleet: FleetProvider | None = None
-    file: ServersFile | None = None
+    source: ServersFile | Offer | None = None
+    """What names the servers anew from time to time."""
     urls: dict[Server, URL] = field(default_factory=dict)
     unchecked: set[Server] = field(default_factory=set)
 
@@ -121,19 +144,26 @@ class Opener:
 
     def open(self, url: URL) -> Server:
         """A server that nothing was sent to yet; raises ProviderConfigError."""
-        bound = bound_variable(self.typed.keys, Host.of(url))
-        if bound is None and self.file is not None:
-            bound = next(
-                (key.variable for key in self.typed.keys if key.file == str(self.file.path)), None
-            )
-        provider = make_provider(
-            self.arm.provider, base_url=str(url), api_key_env=bound, model=self.model,
-            timeouts=Timeouts(total_s=self.timeout_s), environ=os.environ,
-        )  # fmt: skip
+        provider: Provider
+        if isinstance(self.source, Offer):
+            provider = own_provider(url, self.source.urls[url], self.model, self.timeout_s)
+        else:
+            provider = self._provider(url)
         server = Server(f"{url.host}:{url.port}", provider, self.limiter())
         self.urls[server] = url
         self.unchecked.add(server)
         return server
+
+    def _provider(self, url: URL) -> Provider:
+        bound = bound_variable(self.typed.keys, Host.of(url))
+        if bound is None and isinstance(self.source, ServersFile):
+            file = str(self.source.path)
+            bound = next((key.variable for key in self.typed.keys if key.file == file), None)
+        return make_provider(
+            self.arm.provider, base_url=str(url), api_key_env=bound, model=self.model,
+            timeouts=Timeouts(total_s=self.timeout_s), environ=os.environ,
+            headers=header_fields(self.arm),
+        )  # fmt: skip
 
     async def check(self, server: Server) -> str:
         """Why a server may not be used, in words; empty: it may. Raises ProviderError."""
@@ -154,11 +184,11 @@ class Opener:
                                                     self.transport))  # fmt: skip
 
     async def follow(self) -> None:
-        """Read the file of servers again where it has changed."""
-        if self.file is None or self.fleet is None:
+        """Look again at what names the servers, and use them as they are named now."""
+        if self.source is None or self.fleet is None:
             return
         try:
-            urls = await asyncio.to_thread(self.file.changed)
+            urls = await asyncio.to_thread(self.source.changed)
         except ProviderConfigError as error:
             self.say(f"{error}; the servers stay as they are")
             return
@@ -226,19 +256,28 @@ class CheckedProbe:
         return not refused
 
 
+def own_provider(url: URL, key: Key, model: str, timeout_s: float) -> OpenAIProvider:
+    """How a server that was launched here is asked."""
+    row = known.find("vllm")
+    assert row is not None
+    lane = FastLane(url, bearer(key), timeouts=Timeouts(total_s=timeout_s))
+    return OpenAIProvider("vllm", lane, key=key, capabilities=row.capabilities_of(model))
+
+
 async def open_fleet(
-    arm: Arm, model: str, typed: Typed, timeout_s: float, limiter: Callable[[], Limiter],
-    urls: Sequence[URL], notes: list[str],
+    arm: Arm, model: str, typed: Typed, study: Study, limiter: Callable[[], Limiter],
+    source: ServersFile | Offer | Sequence[URL], notes: list[str],
 ) -> Fleet:  # fmt: skip
-    """Open and compare the servers at `urls`; raises ConfigError where none can be used."""
+    """Open and compare the servers that `source` names; raises ConfigError where none serves."""
     transport = probe_transport()
-    opener = Opener(arm, model, typed, timeout_s, limiter, transport)
-    opener.file = ServersFile(Path(arm.servers)) if arm.servers else None
+    opener = Opener(arm, model, typed, study.timeout_s, limiter, transport)
     servers: list[Server] = []
     try:
+        if isinstance(source, ServersFile | Offer):
+            opener.source, urls = source, source.read()
+        else:
+            urls = list(source)
         servers += [opener.open(url) for url in urls]
-        if opener.file is not None:
-            opener.file.read()
         await _check_all(opener, servers, notes)
     except (ConfigError, ProviderConfigError) as error:
         for server in servers:
@@ -251,7 +290,8 @@ async def open_fleet(
     )
     opener.fleet = fleet
     watch = Watch(fleet, opener.probe, also=opener.follow)
-    return Fleet(fleet, FleetLimiter(fleet), watch, opener, transport)
+    limit = FleetLimiter(fleet, patience_s=study.server_patience)
+    return Fleet(fleet, limit, watch, opener, transport)
 
 
 async def _check_all(opener: Opener, servers: Sequence[Server], notes: list[str]) -> None:
@@ -279,12 +319,13 @@ async def _check_all(opener: Opener, servers: Sequence[Server], notes: list[str]
 
 
 def launched_fleet(
-    arm: Arm, model: str, typed: Typed, timeout_s: float, limiter: Callable[[], Limiter],
+    arm: Arm, model: str, typed: Typed, study: Study, limiter: Callable[[], Limiter],
     capabilities: Capabilities,
 ) -> Fleet:  # fmt: skip
     """A fleet without servers yet: those that are launched join when they are ready."""
     transport = probe_transport()
-    opener = Opener(arm, model, typed, timeout_s, limiter, transport)
+    opener = Opener(arm, model, typed, study.timeout_s, limiter, transport)
     fleet = FleetProvider("vllm", [], capabilities, tell=opener.say)
     opener.fleet = fleet
-    return Fleet(fleet, FleetLimiter(fleet), Watch(fleet, opener.probe), opener, transport)
+    limit = FleetLimiter(fleet, patience_s=study.server_patience)
+    return Fleet(fleet, limit, Watch(fleet, opener.probe), opener, transport)

@@ -21,9 +21,9 @@ from budgets.prices import PriceBook, Unpriced
 from budgets.profile import ProfileError
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems as problem_sets
-from orchestrator.plan.addresses import urls_of
 from orchestrator.plan.agents import AgentSetting, one_slot_each, setting_of
-from orchestrator.plan.fleet import Fleet, Launch, launch_of, open_fleet
+from orchestrator.plan.asked_more import body_fields, header_fields, with_system
+from orchestrator.plan.fleet import Fleet, Launch, launch_of, open_fleet, servers_of
 from orchestrator.plan.openfiles import connections_allowed
 from orchestrator.plan.preflight import check_model, say_repeats
 from orchestrator.plan.request import (
@@ -157,14 +157,14 @@ async def _open(
 ) -> None:
     """Reach the arm's server or servers, and see that they have the model; raises ConfigError."""
     try:
-        urls = urls_of(arm.spec)
+        source = servers_of(arm.spec)
     except ProviderConfigError as error:
         raise ConfigError(f"{error}.") from None
-    if urls:
+    if source:
         others = (one.fleet for one in arms if one.fleet and one.endpoint == arm.endpoint)
         arm.fleet = next(others, None) or await open_fleet(
-            arm.spec, arm.endpoint.model, typed, study.timeout_s,
-            lambda: make_limiter(study, arm.endpoint, notes), urls, notes,
+            arm.spec, arm.endpoint.model, typed, study,
+            lambda: make_limiter(study, arm.endpoint, notes), source, notes,
         )  # fmt: skip
         arm.provider, arm.limiter = arm.fleet.provider, arm.fleet.limiter
     else:
@@ -172,7 +172,7 @@ async def _open(
     refuse_raw_prompts(arm.spec, arm.problems, arm.provider.capabilities)
     arm.base = askable(arm.base, arm.provider.capabilities, notes)
     say_repeats(arm.base, arm.spec.samples, notes)
-    if not urls:
+    if not source:
         await check_model(arm.provider, arm.spec.provider, arm.base, notes)
 
 
@@ -233,7 +233,7 @@ def _prepare_arm(
     agent = setting_of(spec, trust=typed.trust)
     spec = chat_where_needed(spec, spec.model, notes) if agent is None else one_slot_each(spec)
     task = problem_sets.load(spec, study, trust=typed.trust)
-    problems = problem_sets.select(task, spec, study)
+    problems = with_system(problem_sets.select(task, spec, study), spec)
     bundled = spec.provider == "local" and not (spec.model or spec.base_url or spec.servers)
     model = spec.model
     if bundled:
@@ -307,9 +307,12 @@ def sampling(spec: Arm, defaults: SamplingDefaults, model: str) -> SampleRequest
         temperature=defaults.temperature if spec.temperature is None else spec.temperature,
         top_p=defaults.top_p if spec.top_p is None else spec.top_p,
         stop=defaults.stop if spec.stop is None else tuple(spec.stop),
-        extra={"include_stop_str_in_output": True}
-        if defaults.keep_stop and spec.provider in KEEPS_STOP
-        else {},
+        extra=body_fields(spec)
+        | (
+            {"include_stop_str_in_output": True}
+            if defaults.keep_stop and spec.provider in KEEPS_STOP
+            else {}
+        ),
     )
 
 
@@ -323,6 +326,7 @@ def open_provider(arm: PreparedArm, study: Study, base_url: str = "") -> Provide
             model=arm.endpoint.model,
             timeouts=Timeouts(total_s=study.timeout_s),
             environ=os.environ,
+            headers=header_fields(arm.spec),
         )
     except ProviderConfigError as error:
         raise ConfigError(f"{error}.") from None

@@ -8,6 +8,7 @@ published one, which would make the cap a multiple of itself, must be named ther
 from __future__ import annotations
 
 import os
+import shlex
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import NamedTuple
@@ -58,6 +59,14 @@ class Asked(NamedTuple):
 
 
 NOWHERE = Asked(None, None, None)
+
+
+def server_arguments(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """--server-arg as words, as a shell would split them; raises ConfigError."""
+    try:
+        return tuple(word for text in texts for word in shlex.split(text))
+    except ValueError as error:
+        raise ConfigError(f"--server-arg {texts[-1]!r} cannot be split: {error}.") from None
 
 
 def asked_by(arms: list[Arm], typed: Typed) -> list[Asked]:

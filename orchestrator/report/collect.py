@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -72,11 +72,15 @@ def _with_selection(reader: RunReader, stored: ArmRow, arm: ArmReport) -> ArmRep
     for problem, slot, kind, answer in reader.verdicts(stored.number, arm.verifier):
         if kind != "infra_error":
             pool.add(problem, slot, answer, kind == "passed")
+    if not pool.smallest:
+        return arm
     ks = points_to(pool.smallest)
     series, notes = list[SelectionSeries](), list[str]()
     if pool.answered:
         series.append(_series("majority", over_problems(pool.judged(), ks, "majority")))
-    for model, rewards in reader.rewards(stored.number).items():
+    scored_by = reader.rewards(stored.number)
+    for scorer, rewards in scored_by.items():
+        model = _short(scorer, scored_by)
         missing = pool.without(rewards)
         if missing:
             notes.append(
@@ -91,6 +95,12 @@ def _with_selection(reader: RunReader, stored: ArmRow, arm: ArmReport) -> ArmRep
             series.append(_series(f"vote weighted by {model}", weighted))
         notes.append(f"the time of {model}, which scored the samples, is in none of the dollars")
     return replace(arm, selection=tuple(series), notes=(*arm.notes, *notes))
+
+
+def _short(scorer: str, among: Iterable[str]) -> str:
+    """A reward model by its name alone, where it scored in one way only."""
+    name = scorer.partition(" (")[0]
+    return name if sum(other.partition(" (")[0] == name for other in among) == 1 else scorer
 
 
 def _series(name: str, curve: SelectionCurve) -> SelectionSeries:

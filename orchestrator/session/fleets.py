@@ -19,7 +19,7 @@ from budgets.meter import PREFIX, resolve_until
 from budgets.meters import FleetMeter
 from orchestrator.engine.counters import RunState
 from orchestrator.errors import OrchError, RunFault
-from orchestrator.plan.fleet import Fleet, Launch, launched_fleet
+from orchestrator.plan.fleet import Fleet, Launch, launched_fleet, own_provider
 from orchestrator.plan.prepare import Endpoint, Prepared, PreparedArm, make_limiter
 from orchestrator.plan.request import askable, refuse_raw_prompts
 from orchestrator.plan.typed import Typed
@@ -30,9 +30,6 @@ from providers.fleet import holds
 from providers.fleet.launch import Launched, Launcher, LaunchError, Plan
 from providers.fleet.server import Server
 from providers.keys import Key
-from providers.lane import FastLane
-from providers.openai import OpenAIProvider, bearer
-from providers.transport import Timeouts
 
 LOOK_S = 1.0
 
@@ -73,7 +70,7 @@ class Fleets:
         fleet = self._fleets.get(arm.endpoint)
         if fleet is None:
             fleet = launched_fleet(
-                arm.spec, arm.endpoint.model, Typed(), study.timeout_s,
+                arm.spec, arm.endpoint.model, Typed(), study,
                 lambda: make_limiter(study, arm.endpoint, self._prepared.notes), capabilities,
             )  # fmt: skip
             self._fleets[arm.endpoint] = fleet
@@ -169,13 +166,8 @@ class Fleets:
 
         def on_ready(one: Launched) -> None:
             key = Key(one.key, f"the key of {one.name}")
-            lane = FastLane(
-                URL(one.url), bearer(key),
-                timeouts=Timeouts(total_s=self._prepared.study.timeout_s),
-            )  # fmt: skip
-            provider = OpenAIProvider(
-                "vllm", lane, key=key, capabilities=fleet.provider.capabilities
-            )
+            timeout_s = self._prepared.study.timeout_s
+            provider = own_provider(URL(one.url), key, endpoint.model, timeout_s)
             server = servers[one] = Server(one.name, provider, fleet.opener.limiter())
             fleet.provider.add(server)
 

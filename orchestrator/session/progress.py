@@ -22,12 +22,14 @@ from budgets.ledger import Ledger
 from orchestrator.engine.counters import ArmCounts, RunState
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.report.text import dollars, percent, span, visible
+from orchestrator.session.armsview import ArmsView
 
 REDRAW_S = 0.5
 LINE_S = 5.0
 MOST_SHARE = 0.04
 """The most of the event loop's time that drawing takes."""
 RATE_WINDOW_S = 15.0
+LINE_WIDTH = 120
 MOST_AGENTS = 8
 
 Display = Literal["auto", "live", "plain", "none"]
@@ -55,6 +57,7 @@ class Progress:
         self._silent = display == "none"
         self._marks: deque[tuple[float, int]] = deque()
         self._told = 0
+        self._arms_view = ArmsView(state, ledger)
 
     async def show(self) -> None:
         """Redraw until cancelled; the last state is shown once more at the end."""
@@ -92,7 +95,7 @@ class Progress:
         self._console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
 
     def line(self) -> str:
-        """The state as one plain line."""
+        """The state as plain text, in as few lines of 120 columns as hold it."""
         state, money = self._state, self._ledger.totals()
         cap = "" if money.cap is None else f" of {dollars(money.cap)}"
         parts = [
@@ -114,14 +117,15 @@ class Progress:
             parts.append(visible(state.servers()))
         parts.append(self.limited_by())
         parts.append(f"{span(self.remaining_s())} left")
-        return " | ".join(parts)
+        return _wrapped(parts)
 
     def _table(self) -> Group:
         state, money = self._state, self._ledger.totals()
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="bold")
         facts.add_column()
-        bar = ProgressBar(total=max(1, state.planned), completed=state.filled, width=40)
+        wide = max(self._console.width - 14, 20)
+        bar = ProgressBar(total=max(1, state.planned), completed=state.filled, width=wide)
         facts.add_row("samples", bar)
         facts.add_row("", f"{state.filled:,} of {state.planned:,}, {in_flight(state)}, "
                           f"{state.judged:,} judged, {self.rate():,.0f} a second")  # fmt: skip
@@ -131,8 +135,6 @@ class Progress:
             f"spent {dollars(money.settled)}, reserved {dollars(money.reserved)}, "
             f"uncertain {dollars(money.uncertain)}, {cap}",
         )
-        for arm in state.arms:
-            facts.add_row("coverage", Text(f"{visible(arm.label)}: {coverage_so_far(arm)}"))
         if state.servers is not None:
             facts.add_row("servers", Text(visible(state.servers())))
         for attempt in sorted(state.live(), key=lambda one: -one.minutes)[:MOST_AGENTS]:
@@ -153,7 +155,7 @@ class Progress:
         facts.add_row("time", f"{span(time.monotonic() - state.started)} so far, "
                               f"{span(self.remaining_s())} left")  # fmt: skip
         notes = [Text(f"note: {visible(note)}", style="yellow") for note in state.notes[-3:]]
-        return Group(facts, *notes)
+        return Group(facts, self._arms_view.table(self._console.width), *notes)
 
     def rate(self) -> float:
         """Samples a second over the last while."""
@@ -179,6 +181,11 @@ class Progress:
         state = self._state
         if state.phase != "sampling":
             return state.phase
+        if state.stopping:
+            return (
+                f"Ctrl-C: waits for {in_flight(state)}, then for their verdicts; Ctrl-C again "
+                "leaves at once"
+            )
         if gone := self._waits_for_servers():
             return gone
         if state.waiting_for in ("budget", "answers") and state.batched == state.in_flight > 0:
@@ -197,6 +204,17 @@ class Progress:
                 return "answers of what is in flight"
             return "verdicts of what was bought, or the pause before a retry"
         return "; ".join(sorted({arm.limiter.limited_by() for arm in self._arms}))
+
+
+def _wrapped(parts: list[str]) -> str:
+    """Parts joined by bars, in lines of at most LINE_WIDTH columns where a part allows it."""
+    lines = [parts[0]]
+    for part in filter(None, parts[1:]):
+        if len(lines[-1]) + 3 + len(part) <= LINE_WIDTH:
+            lines[-1] += f" | {part}"
+        else:
+            lines.append(f"  {part}")
+    return "\n".join(lines)
 
 
 def in_flight(state: RunState) -> str:

@@ -1,10 +1,12 @@
 """What limited a session's speed, kept with the run: the concurrency found, waits, limits learnt.
 
-One document a session, in plain numbers; `orch report` shows it.
+One document a session, in plain numbers; `orch report` shows it. The concurrency found is kept
+while the session goes on, so that a resume begins with it, however the session ended.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections import defaultdict
@@ -16,7 +18,12 @@ from budgets.concurrency import GROWTH, Change
 from budgets.limits import Limiter
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.session.usage import fleet_documents
+from orchestrator.store.reader import RunReader
+from orchestrator.store.store import RunStore
 from providers.fleet.admission import limiters_of
+
+KEEP_EVERY_S = 5.0
+FOUND_KEY = "concurrency found"
 
 
 def session_document(arms: Sequence[ReadyArm], started: float) -> str:
@@ -30,6 +37,30 @@ def session_document(arms: Sequence[ReadyArm], started: float) -> str:
     document = {"seconds": round(time.monotonic() - started, 3), "limiters": entries}
     fleets = fleet_documents(arms, started)
     return json.dumps(document | ({"fleets": fleets} if fleets else {}))
+
+
+async def keep_found(arms: Sequence[ReadyArm], store: RunStore) -> None:
+    """Keep the concurrency that was found so far, now and then, until cancelled."""
+    before = ""
+    while True:
+        await asyncio.sleep(KEEP_EVERY_S)
+        found = {
+            arm.key: arm.limiter.concurrency
+            for arm in arms
+            if isinstance(arm.limiter, Limiter) and arm.limiter.history
+        }
+        document = json.dumps(found, sort_keys=True)
+        if found and document != before:
+            store.put_meta(FOUND_KEY, document)
+            before = document
+
+
+def begin_as_found(arms: Sequence[ReadyArm], reader: RunReader) -> None:
+    """Begin with the concurrency that an earlier session of the run found."""
+    found = json.loads(reader.meta(FOUND_KEY, "{}"))
+    for arm in arms:
+        if isinstance(arm.limiter, Limiter):
+            arm.limiter.start_at(int(found.get(arm.key, 0)))
 
 
 def _entry(limiter: Limiter, started: float) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection
 from aiohttp import web
 
 from budgets.ledger import Ledger
+from providers.doorway import JsonRunner, wrong_content
 from providers.gateway.accounts import Accounts, Book
 from providers.gateway.attempts import Account, Attempt, Attempts, Caps
 from providers.gateway.dialects import CHAT, ENDPOINTS, MESSAGES, Endpoint
@@ -69,7 +70,7 @@ class Gateway:
         self._held_bytes = 0
         application = web.Application(client_max_size=MAX_BODY_BYTES)
         application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(
+        self._runner = JsonRunner(
             application, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S
         )
         self._sites: dict[int, web.SockSite] = {}
@@ -162,6 +163,8 @@ class Gateway:
                 raise Refusal(404, f"The gateway has no {path}.", code="not_found_error")
             if request.method != endpoint.method:
                 raise Refusal(405, f"{path} is asked by {endpoint.method}.")
+            if said := wrong_content(request):
+                raise Refusal(415, said)
             return await self._call(request, attempt, endpoint)
         except Refusal as error:
             body = error_body(shape.shape, error.status, str(error), error.code)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from providers.doorway import JsonRunner, wrong_content, wrong_host
 from providers.tiny import MODEL_ID, answers, tokenizer
 from providers.tiny.answers import Document, Head
 from providers.tiny.ask import Offer, read
@@ -77,7 +78,7 @@ class Server:
         app.router.add_get("/v1/models/{model}", self._one_model)
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._render_metrics)
-        self._runner = web.AppRunner(
+        self._runner = JsonRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S
         )
 
@@ -214,6 +215,10 @@ class Server:
     async def _shape_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer every refusal in OpenAI's shape and count the answer."""
         try:
+            if said := wrong_host(request.host, self._settings.host):
+                raise ApiError(said, status=403)
+            if said := wrong_content(request):
+                raise ApiError(said, status=415)
             response = await handler(request)
         except ApiError as error:
             response = error_response(error)

@@ -11,6 +11,8 @@ import pytest
 from orchestrator.analysis.selection import (
     Judged,
     Method,
+    _votes_in_prefixes,
+    _votes_of_classes,
     best_of_n,
     majority,
     over_problems,
@@ -165,3 +167,19 @@ def test_a_reward_that_is_fooled_by_the_tail_falls_with_k() -> None:
 def test_refuses_with_the_reason(call: object, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("how", [_votes_of_classes, _votes_in_prefixes])
+@pytest.mark.parametrize("answers", [[0, 1, 2, 3, 4, 5], [0, 0, 1, 2, 3, -1], [0, 0, 1, 1, 2, 3]])
+def test_answers_given_once_win_as_often_as_by_counting_every_subset(how, answers):
+    answer = np.array(answers)
+    samples = Judged(answer, answer % 2 == 0)
+    for k in (2, 3, 4, 5):
+        wins = []
+        for chosen in combinations(range(len(answer)), k):
+            given = [answers[i] for i in chosen if answers[i] >= 0]
+            most = max(given.count(one) for one in given)
+            best = {one for one in given if given.count(one) == most}
+            wins.append(sum(one % 2 == 0 for one in best) / len(best))
+        found = how(samples, [k], 20_000, np.random.default_rng(3))[0]
+        assert found == pytest.approx(np.mean(wins), abs=0.015)

@@ -65,8 +65,8 @@ def samples(run: Path) -> list[tuple[int, int]]:
         return database.execute("SELECT problem, slot FROM samples").fetchall()
 
 
-def wait_for_samples(run: Path, number: int) -> None:
-    until = time.monotonic() + 60
+def wait_for_samples(run: Path, number: int, within_s: float = 60.0) -> None:
+    until = time.monotonic() + within_s
     while time.monotonic() < until:
         try:
             if len(samples(run)) >= number:

@@ -25,6 +25,7 @@ import json, os, sys, urllib.error, urllib.request
 assert "sk-house" not in str(dict(os.environ))
 body = {"model": "hostile", "max_tokens": 50, "messages": [{"role": "user", "content": "a" * 99}]}
 head = {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"]}
+head["Content-Type"] = "application/json"
 for i in range(int(sys.argv[1])):
     url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
     request = urllib.request.Request(url, json.dumps(body).encode(), head)

@@ -179,6 +179,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("responses", {"prompt": {"id": "p"}}),
     ("responses", {"tools": [{"type": "web_search"}]}),
     ("responses", {"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}),
+    ("responses", {"tools": [{"type": "namespace", "tools": [{"type": "web_search"}]}]}),
     ("responses", {"input": [{"type": "item_reference", "id": "x"}]}),
     ("responses", {"input": [{"role": "user", "content": [
         {"type": "input_file", "file_url": "https://example.org/a.pdf"}]}]}),
@@ -227,9 +228,10 @@ async def test_gateway_strangers_hosts_sockets_and_bodies_are_refused() -> None:
         cases: list[tuple[dict[str, str], bytes, int]] = [
             ({**mine, "Host": "evil.example"}, b"{}", 403),
             ({**mine, "Host": "127.0.0.1.evil.example"}, b"{}", 403),
-            (mine, b"{", 400),
-            (mine, b"[]", 400),
-            (mine, b"\xff\xfe", 400),
+            ({**mine, "Content-Type": "application/json"}, b"{", 400),
+            ({**mine, "Content-Type": "application/json"}, b"[]", 400),
+            ({**mine, "Content-Type": "application/json"}, b"\xff\xfe", 400),
+            ({**mine, "Content-Type": "text/plain"}, b"{}", 415),
         ]
         for headers, data, status in cases:
             async with web.post(url, data=data, headers=headers) as answer:
@@ -243,7 +245,8 @@ async def test_gateway_strangers_hosts_sockets_and_bodies_are_refused() -> None:
             assert answer.status == 404
         async with web.head(door.url) as answer:
             assert answer.status == 200
-        async with web.post(url, headers={**mine, "Content-Length": str(2**40)}) as answer:
+        long = {**mine, "Content-Type": "application/json", "Content-Length": str(2**40)}
+        async with web.post(url, headers=long) as answer:
             assert answer.status == 413
         assert not door.server.lines
 

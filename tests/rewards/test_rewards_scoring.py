@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import combinations
 from pathlib import Path
 
@@ -238,3 +239,17 @@ def test_the_address_may_name_the_api() -> None:
     assert RewardServer("http://localhost:1").api is None
     with pytest.raises(ProviderConfigError, match="`reward_model` is not"):
         RewardServer("ftp://localhost:1")
+
+
+def test_scores_of_one_model_by_two_apis_stand_beside_each_other(run: Path) -> None:
+    model = RewardModel(("classify", "score"))
+    with serving(model):
+        for api in model.apis:
+            address = f"{model.url}/{api}"
+            assert orch("verify", run, "--reward-model", address, cwd=run.parent).returncode == 0
+    with closing(sqlite3.connect(run / "run.db")) as db:
+        stored = db.execute("SELECT model, count(*) FROM rewards GROUP BY model").fetchall()
+    assert stored == [(f"{model.name} (/classify)", 48), (f"{model.name} (/score)", 48)]
+    report = json.loads(orch("report", run, "--json", cwd=run.parent).stdout)
+    methods = {one["method"] for one in report["rows"][0]["selection"]}
+    assert {f"best of k by {model.name} (/{api})" for api in model.apis} <= methods

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +24,9 @@ class Keyed:
 
 
 @contextlib.contextmanager
-def keyed_server(model: str = "some-model", text: str = "4") -> Iterator[Keyed]:
+def keyed_server(
+    model: str = "some-model", text: str = "4", delay_s: float = 0.0
+) -> Iterator[Keyed]:
     """Answers every question with `text` and the usage USAGE."""
     seen = Keyed()
 
@@ -46,6 +49,7 @@ def keyed_server(model: str = "some-model", text: str = "4") -> Iterator[Keyed]:
 
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            time.sleep(delay_s)
             n = asked.get("n", 1)
             seen.answered += n
             message = {"role": "assistant", "content": text}

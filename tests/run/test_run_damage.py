@@ -182,3 +182,83 @@ def test_a_backup_of_a_run_that_goes_on_is_whole(start_orch, tmp_path):
     assert check(tmp_path / "copy").returncode == 0
     assert command(tmp_path, "backup", "r", "copy").returncode == 2
     assert command(tmp_path, "report", "copy").returncode == 0
+
+
+def content_of(run: Path) -> object:
+    """Every row of every table, or that it cannot be read."""
+    try:
+        with contextlib.closing(sqlite3.connect(run / "run.db")) as db:
+            tables = db.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+            return tables, [
+                db.execute(f"SELECT * FROM {name}").fetchall()
+                for name, sql in tables
+                if sql and sql.startswith("CREATE TABLE")
+            ]
+    except (sqlite3.Error, ValueError) as error:
+        return repr(error)
+
+
+def corrupt(run: Path, rng: random.Random) -> str:
+    """Do something to live content; says what."""
+    path = run / "run.db"
+    data, before = path.read_bytes(), content_of(run)
+    how = rng.choice(["bit", "bit", "bit", "bytes", "page", "truncated", "rows", "cell", "older"])
+    while True:
+        if how in ("bit", "bytes", "page"):
+            changed = bytearray(data)
+            at = rng.randrange(100, len(data))
+            if how == "bit":
+                changed[at] ^= 1 << rng.randrange(8)
+            elif how == "bytes":
+                changed[at : at + 16] = rng.randbytes(len(changed[at : at + 16]))
+            else:
+                at -= at % 4096
+                changed[at : at + 4096] = bytes(4096)
+            path.write_bytes(changed)
+        elif how == "truncated":
+            path.write_bytes(data[: rng.randrange(1, len(data) // 4096) * 4096])
+        elif how == "older":
+            shutil.copy(run / "older.db", path)
+        else:
+            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+                table = rng.choice(["ledger", "samples", "answers", "requests", "verdicts"])
+                rows = db.execute(f"SELECT * FROM {table} ORDER BY random()").fetchmany(3)
+                columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+                row = rows[rng.randrange(len(rows))]
+                key = " AND ".join(f"{name} IS ?" for name in columns)
+                if how == "rows":
+                    db.execute(f"DELETE FROM {table} WHERE {key}", row)
+                else:
+                    name = rng.choice(columns[1:])
+                    with contextlib.suppress(sqlite3.IntegrityError):
+                        db.execute(f"UPDATE {table} SET {name} = {name} || '1' WHERE {key}", row)
+        if content_of(run) != before:
+            return how
+        path.write_bytes(data)
+
+
+@pytest.mark.slow
+def test_two_hundred_corruptions_are_found_and_mended_or_refused(whole, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(whole, source)
+    shutil.copy(source / "run.db", source / "older.db")
+    more = command(whole.parent.parent, "run", "--resume", str(source), "--samples", "16")
+    assert more.returncode == 0, more.stderr
+    with changing(source):
+        pass
+    tally: dict[str, list[int]] = {}
+    for seed in range(200):
+        run = Path(shutil.copytree(source, tmp_path / "damaged"))
+        how = corrupt(run, random.Random(seed))
+        found = check_run(run).findings
+        assert found, (seed, how)
+        mended = repair_run(run)
+        assert mended.left or not check_run(run).findings, (seed, how, mended)
+        tally.setdefault(how, [0, 0])[bool(mended.left)] += 1
+        if seed % 8 == 0:
+            for words in (["check", str(run)], ["report", str(run)]):
+                ended = command(tmp_path, *words)
+                assert ended.returncode in (0, 2, 4), (seed, how, ended.stderr)
+                assert "Traceback" not in ended.stderr + ended.stdout, (seed, how)
+        shutil.rmtree(run)
+    print("by kind: mended, refused", dict(sorted(tally.items())))

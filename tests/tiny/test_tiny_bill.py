@@ -108,7 +108,7 @@ def test_an_answer_that_cannot_be_billed_is_not_given() -> None:
 def post(body: str) -> bytes:
     """A completion request as it goes over the wire."""
     return (
-        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
 

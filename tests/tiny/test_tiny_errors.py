@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.error
 import urllib.request
 from typing import Any
@@ -209,3 +210,47 @@ def test_neutral_values_and_fields_about_the_caller_are_accepted(
         metadata={"run": "7"},
         extra_body={"top_k": -1, "best_of": 1},
     )
+
+
+def spoken(served: Served, head: str, body: bytes = b"") -> tuple[int, dict[str, Any]]:
+    """Status and error of a request written by hand."""
+    host, port = served.origin.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        line.sendall(head.replace("\n", "\r\n").encode("latin-1") + b"\r\n\r\n" + body)
+        answer = b""
+        while chunk := line.recv(65536):
+            answer += chunk
+    first, _, rest = answer.partition(b"\r\n")
+    assert b"Traceback" not in answer
+    return int(first.split()[1]), json.loads(rest.partition(b"\r\n\r\n")[2])["error"]
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("GET /v1/models HTTP/1.1\nConnection: close\nHost: evil.example", 403),
+        ("GET /v1/models HTTP/1.1\nConnection: close\nHost: evil.example:8000", 403),
+        ("GET /v1/models HTTP/1.1\nConnection: close\nHost: 127.0.0.1.evil.example", 403),
+        ("POST /v1/completions HTTP/1.1\nConnection: close\nHost: localhost\n"
+         "Content-Type: text/plain\nContent-Length: 2", 415),
+        ("POST /v1/completions HTTP/1.1\nConnection: close\nHost: localhost\n"
+         "Content-Length: 2", 415),
+        ("GET /v1/models HTTP/1.1\nConnection: close\nHost: localhost\nX: " + "x" * 20000, 431),
+        ("GET /" + "x" * 20000 + " HTTP/1.1\nConnection: close\nHost: localhost", 431),
+        ("GET /v1/models HTTP/1.1\nConnection: close\nHost: localhost\nbroken header", 400),
+        ("POST /v1/completions HTTP/1.1\nConnection: close\nHost: localhost\n"
+         "Content-Type: application/json\nContent-Length: 3000000", 413),
+    ],
+    ids=lambda value: str(value)[:60],
+)  # fmt: skip
+def test_what_no_page_and_no_broken_client_may_ask(served, head, status):
+    body = b"[" * 3_000_000 if "3000000" in head else b"{}" if "Length" in head else b""
+    found, error = spoken(served, head, body)
+    assert found == status and error["message"]
+
+
+def test_addresses_and_own_names_may_ask(served):
+    for host in ("localhost", "LOCALHOST:99", "127.0.0.1", "[::1]:8000", "192.168.1.7"):
+        request = urllib.request.Request(f"{served.base_url}/models", headers={"Host": host})
+        with urllib.request.urlopen(request) as answer:
+            assert answer.status == 200

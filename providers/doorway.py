@@ -1,0 +1,90 @@
+"""What every HTTP server of ours checks before anything else, in OpenAI's shape.
+
+A web page can make a browser ask any address under a name of the page's own (DNS rebinding), and
+send text to it without asking first. So only addresses and this machine's own names are taken as
+Host, and a body only as JSON. What aiohttp refuses while it still reads the request (a header that
+is too long, a broken first line) is answered in the same shape, and leaves no traceback.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_server import Server
+
+
+def wrong_host(host: str, own: str = "") -> str:
+    """Why a Host header is refused, as a sentence; "" for one that is fine.
+
+    `own`: the name that the server was told to listen on. An address cannot be a page's own name.
+    """
+    name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+    name = name.rstrip(".").lower()
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        if name not in ("localhost", own.lower(), socket.gethostname().lower()) or not name:
+            return "The Host header names another machine; ask this server by its address."
+    return ""
+
+
+def wrong_content(request: BaseRequest) -> str:
+    """Why a body's type is refused, as a sentence; "" for one that is fine."""
+    if request.method in ("GET", "HEAD", "OPTIONS") or request.content_type == "application/json":
+        return ""
+    return "Send the body with Content-Type: application/json."
+
+
+def error_body(message: str, kind: str = "invalid_request_error") -> str:
+    """An error in OpenAI's shape."""
+    return json.dumps(
+        {"error": {"message": message, "type": kind, "param": None, "code": None}},
+    )
+
+
+class JsonRunner(web.AppRunner):
+    """A runner whose server says everything in JSON."""
+
+    async def _make_server(self) -> Server:
+        server = await super()._make_server()
+        # aiohttp makes both classes by itself; neither subclass has anything of its own to set up.
+        server.__class__ = _Server
+        return server
+
+
+class _Server(Server):
+    def __call__(self) -> RequestHandler:
+        handler = super().__call__()
+        handler.__class__ = _Handler
+        return handler
+
+
+class _Handler(RequestHandler):
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status >= 500:
+            self.logger.error("%s %s failed: %r", request.method, request.path, exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer had begun already")
+        if isinstance(exc, LineTooLong):
+            status, message = 431, "A header, or the first line, is longer than 8,190 bytes."
+        text = " ".join((message or "The server failed on this request.").split())[:300]
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        answer = web.Response(
+            status=status, text=error_body(text, kind), content_type="application/json"
+        )
+        answer.force_close()
+        return answer

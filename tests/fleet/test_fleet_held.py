@@ -1,0 +1,51 @@
+"""`orch serve --launch`: a fleet held for several runs, found by its model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from providers.fleet import holds
+from providers.fleet.offer import find_offer
+from tests.fleet.test_fleet_runs import PLAN, ROOT, orch, samples, whole
+
+
+def test_runs_find_a_held_fleet_and_it_ends_with_its_holder(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-m", "orchestrator", "serve", "--launch", "2"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert holder.stdout is not None
+        line = json.loads(holder.stdout.readline())
+        assert line["event"] == "holding" and line["model"] == "orch-tiny"
+        offer = find_offer("orch-tiny")
+        assert offer is not None and oct(offer.path.stat().st_mode)[-3:] == "600"
+        assert find_offer("another model") is None
+        done = orch("run", "--provider", "local", "--model", "orch-tiny", *PLAN,
+                    "--samples", "200", "--out", str(tmp_path), "--name", "run")  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert sorted(samples(tmp_path / "run")) == whole(6, 200)
+        assert len(holds.still_held()) == 2, "they go on for the next run"
+        again = orch("serve", "--launch", "1")
+        assert again.returncode == 2 and "holds orch-tiny already" in again.stderr
+        holder.send_signal(signal.SIGINT)
+        assert holder.wait(30) == 0
+    finally:
+        holder.kill()
+        holder.wait()
+        assert holder.stdout is not None
+        holder.stdout.close()
+    until = time.monotonic() + 15
+    while holds.still_held():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert find_offer("orch-tiny") is None
+    key = "key"
+    assert not [path for path in Path(os.environ["XDG_STATE_HOME"]).rglob("*.json")
+                if f'"{key}"' in path.read_text()]  # fmt: skip
