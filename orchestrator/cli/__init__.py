@@ -27,7 +27,7 @@ COMMANDS = {
     "samples": "Look at samples: text, verdict, dollars, how each ended.",
     "runs": "Every run in a directory: model, task, state, coverage, dollars, age.",
     "export": "Samples for other programs: jsonl, parquet, csv, human-eval, swebench.",
-    "import": "What others recorded: human-eval, swebench, lm-eval, inspect, jsonl, counts.",
+    "import": "What others recorded: human-eval, swebench, harbor, lm-eval, inspect, jsonl.",
     "prices": "What a model costs, on which date, from which source.",
     "verify": "Judge stored samples again, or a task's reference solutions.",
     "judge": "Judge samples from a file, without any run.",

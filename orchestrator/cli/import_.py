@@ -68,6 +68,17 @@ def swebench(file: Path, to: Path | None, reports: tuple[Path, ...]) -> None:
     _keep(read(file, reports), to or _place(file))
 
 
+@import_.command("harbor")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Path(path_type=Path, dir_okay=False),
+              help="Where to keep them (default: in runs/).")  # fmt: skip
+def harbor(folder: Path, to: Path | None) -> None:
+    """Trials of a job of Harbor's: the folder that holds one folder for each trial."""
+    from orchestrator.reproduce.foreign.harbor import read
+
+    _keep(read(folder), to or _place(folder))
+
+
 @import_.command("lm-eval")
 @_into
 @click.option("--metric", default="", help="The metric that tells right (1) from wrong (0).")

@@ -20,16 +20,18 @@ if TYPE_CHECKING:
     from orchestrator.plan.prepare import Prepared
     from orchestrator.plan.study import Study
     from orchestrator.plan.typed import Typed
+    from orchestrator.session.end import Ending
     from orchestrator.session.progress import Display
-    from orchestrator.session.session import Ending, RunOptions
+    from orchestrator.session.session import RunOptions
 
 ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
     "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "batch", "prompt_style", "data",
+    "system", "reasoning_effort", "extra_body", "headers",
     "verifier", "few_shot_file", "few_shot_count", "subset", "lean_project", "servers", "launch",
     "gpu_ids", "tensor_parallel", "data_parallel",
-    "agent", "agent_image", "agent_paths", "agent_time_s", "call_budget", "attempt_budget",
-    "attempt_calls", "problem_budget",
+    "agent", "agent_image", "agent_paths", "agent_time_s", "harbor_python", "harbor_args",
+    "call_budget", "attempt_budget", "attempt_calls", "problem_budget",
 )  # fmt: skip
 STUDY_KEYS = (
     "budget", "seed", "limit", "filter", "shuffle", "max_concurrent", "max_retries", "timeout_s",
@@ -87,6 +89,12 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--stop", multiple=True, help="Stop string; repeatable.")
 @option("--seed", type=int, help="Seed of the study; every request's seed follows from it.")
 @option("--prompt-style", metavar="chat|completion")
+@option("--system", metavar="TEXT", help="A system prompt before every problem's messages.")
+@option("--reasoning-effort", metavar="WORD", help="How much a reasoning model thinks, in its "
+        "API's own words: low, medium, high.")  # fmt: skip
+@option("--extra-body", metavar="JSON", help="Further body fields, such as '{\"top_k\": 20}'.")
+@option("--header", "headers", multiple=True, metavar="'NAME: VALUE'",
+        help="A further header of every request; repeatable. Keys: --api-key-env.")  # fmt: skip
 @option("--verifier", help="Another of the task's verifiers.")
 @option("--data", metavar="PATH", help="Local data for the task.")
 @option("--few-shot-file", metavar="FILE", help="Few-shot text for tasks that take one.")
@@ -100,8 +108,7 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--max-retries", type=int, help="Tries after the first, rate limits not counted.")
 @option("--timeout-s", type=float, help="Total seconds of one request; one that is cut is kept "
         "as a censored draw.")  # fmt: skip
-@option("--server-patience", type=float, metavar="SECONDS",
-        help="How long a server that does not answer is waited for (600).")  # fmt: skip
+@option("--server-patience", type=float, metavar="S", help="Wait so long for a dead server.")
 @option("--subset", metavar="paper|released|all", help="Which problems of the task's data.")
 @option("--exclude-unsound", is_flag=True, help="Judge the task's own reference solutions first, "
         "and leave out the problems whose references fail.")  # fmt: skip
@@ -117,6 +124,10 @@ def option(*names: str, **attributes: Any) -> Decorator:
         "they run in the cell.")  # fmt: skip
 @option("--agent-path", "agent_paths", multiple=True, metavar="PATH",
         help="A path of this machine that agents may read; repeatable.")  # fmt: skip
+@option("--harbor-python", metavar="PATH", help="Interpreter that has Harbor, for "
+        "--agent harbor:NAME.  [found]")  # fmt: skip
+@option("--harbor-arg", "harbor_args", multiple=True, metavar="NAME=JSON",
+        help="Argument for an agent of Harbor's; repeatable.")  # fmt: skip
 @option("--agent-time-s", type=float, help="Seconds of one attempt.  [1800]")
 @option("--agent-jobs", type=click.IntRange(min=1), help="Agents at work at once.  [cores]")
 @option("--attempt-budget", metavar="USD", help="Dollars of one attempt; what it has then counts.")
@@ -241,7 +252,7 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
     study_values = {key: given[key] for key in STUDY_KEYS if key in given}
     if "base_url" in arm_values:
         arm_values["base_url"] = ",".join(arm_values["base_url"])
-    for name in ("stop", "agent_paths"):
+    for name in ("stop", "agent_paths", "harbor_args"):
         if name in arm_values:
             arm_values[name] = list(arm_values[name])
     if str(arm_values.get("n_per_request", "auto")).isdecimal():

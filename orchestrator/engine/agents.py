@@ -58,6 +58,8 @@ class AgentArm:
     upstream: Upstream
     trees: Mapping[str, bytes]
     """By problem, the work tree that an agent starts from."""
+    sources: Mapping[str, Path]
+    """By problem, its task's folder, for executors that take it whole."""
     accounts: dict[int, Account]
     """By problem, the money of all attempts at it."""
 
@@ -164,6 +166,7 @@ class Agents:
                 attempt=number, slot=slot, problem=asked(problem),
                 tree=arm.trees.get(problem.id, b""), model=ticket.arm.model, key=key,
                 gateway=self._gateway, url=self._url, time_s=setting.time_s, folder=folder,
+                source=arm.sources.get(problem.id),
             )  # fmt: skip
             output, failure = await _made(arm.executor, job)
         except asyncio.CancelledError:

@@ -7,9 +7,11 @@ that of an arm or a run.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from msgspec import structs
@@ -18,6 +20,7 @@ from budgets.limits import Limiter
 from budgets.money import MoneyError, picodollars
 from orchestrator.errors import ConfigError
 from orchestrator.plan.study import Arm, Study
+from providers import known
 from providers.gateway.attempts import Caps
 
 OUTPUT_TOKENS = 16_384
@@ -25,6 +28,7 @@ OUTPUT_TOKENS = 16_384
 TIME_S = 1800.0
 MOST_REDRAWS = 2
 """How often a slot is drawn again after failures that had nothing to do with the agent."""
+HARBOR = "harbor:"
 FIELDS = ("{problem}", "{workdir}", "{output}", "{model}")
 
 
@@ -44,6 +48,14 @@ class AgentSetting:
     """Picodollars that all attempts at one problem may cost."""
     trust: bool
     """A person agreed to run it without any container or cell."""
+    harbor: str = ""
+    """The name of one of Harbor's agents, which then runs it; "": a command of one's own."""
+    harbor_python: str = ""
+    """An interpreter that has Harbor; "": found."""
+    harbor_arguments: Mapping[str, object] = field(default_factory=dict)
+    """Further arguments of that agent."""
+    protocol: str = "openai"
+    """What the arm's provider speaks: how Harbor's agents are told of its models."""
 
 
 def setting_of(arm: Arm, *, trust: bool) -> AgentSetting | None:
@@ -74,10 +86,30 @@ def setting_of(arm: Arm, *, trust: bool) -> AgentSetting | None:
     missing = [path for path in arm.agent_paths if not Path(path).exists()]
     if missing:
         raise ConfigError(f"--agent-path {missing[0]} is not there.")
+    harbor = arm.agent.removeprefix(HARBOR) if arm.agent.startswith(HARBOR) else ""
+    if harbor and not arm.task.startswith(HARBOR):
+        raise ConfigError(f"--agent {arm.agent} runs tasks of Harbor's: give --task harbor:PATH.")
+    row = known.find(arm.provider)
     return AgentSetting(
         command, arm.agent_image, tuple(arm.agent_paths), caps, arm.agent_time_s,
         _usd(arm.problem_budget, "--problem-budget"), trust,
+        harbor, arm.harbor_python, _arguments(arm.harbor_args),
+        "openai" if row is None else row.protocol,
     )  # fmt: skip
+
+
+def _arguments(pairs: list[str]) -> dict[str, object]:
+    """Arguments for one of Harbor's agents, from NAME=JSON; raises ConfigError."""
+    found: dict[str, object] = {}
+    for pair in pairs:
+        name, mark, text = pair.partition("=")
+        if not mark or not name:
+            raise ConfigError(f"--harbor-arg {pair!r} must be NAME=VALUE.")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
 
 
 def _usd(text: str, flag: str) -> int | None:
@@ -108,6 +140,8 @@ def identity_of_agent(arm: Arm) -> dict[str, object]:
     """What of an agent's setting identifies a study."""
     if not arm.agent:
         return {}
-    names = ("agent", "agent_image", "agent_time_s", "attempt_budget", "attempt_calls",
-             "call_budget")  # fmt: skip
+    names = (
+        "agent", "harbor_args", "agent_image", "agent_time_s", "attempt_budget", "attempt_calls",
+        "call_budget",
+    )  # fmt: skip
     return {name: getattr(arm, name) for name in names}

@@ -12,6 +12,7 @@ from orchestrator.engine.agents import AgentArm, Agents
 from orchestrator.engine.executors.base import Executor, NoExecutor
 from orchestrator.engine.executors.command import CellExecutor, TrustedExecutor
 from orchestrator.engine.executors.container import ContainerExecutor
+from orchestrator.engine.executors.harbor import HarborExecutor
 from orchestrator.engine.shared import Shared
 from orchestrator.errors import ConfigError, RunFault
 from orchestrator.plan.agents import AgentSetting
@@ -66,14 +67,16 @@ async def open_agents(
         stack.push_async_callback(executor.aclose)
         upstream = _upstream(prepared, arm, bundled_url)
         stack.push_async_callback(upstream.aclose)
-        arms[number] = AgentArm(executor, upstream, trees_of(arm), {})
+        arms[number] = AgentArm(executor, upstream, trees_of(arm), sources_of(arm), {})
     return Agents(
         shared, arms, gateway, f"http://127.0.0.1:{port}", directory, _next_attempt(directory)
     )
 
 
 def executor_of(setting: AgentSetting, directory: Path) -> Executor:
-    """Who runs an arm's command."""
+    """Who runs an arm's agent."""
+    if setting.harbor:
+        return HarborExecutor(setting, directory)
     if setting.image:
         return ContainerExecutor(setting.command, setting.image, setting.paths, directory)
     if setting.trust:
@@ -85,6 +88,12 @@ def trees_of(arm: PreparedArm) -> Mapping[str, bytes]:
     """By problem, the work tree that an agent starts from, for tasks that have some."""
     tree = getattr(arm.task, "tree", None)
     return {} if tree is None else {problem.id: tree(problem.id) for problem in arm.problems}
+
+
+def sources_of(arm: PreparedArm) -> Mapping[str, Path]:
+    """By problem, its task's folder, for tasks that have some."""
+    source = getattr(arm.task, "source", None)
+    return {} if source is None else {problem.id: source(problem.id) for problem in arm.problems}
 
 
 def _upstream(prepared: Prepared, arm: PreparedArm, bundled_url: str) -> Upstream:

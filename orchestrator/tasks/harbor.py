@@ -12,6 +12,7 @@ engine of its own and is refused here, by name.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ from verifiers.sandbox.errand import pack
 from verifiers.verdict import Verifier
 
 PREFIX = "harbor:"
+OWN_FAILURES = re.compile(r"AgentTimeout|NonZeroAgentExit|OutputLength|ContextLength|ContextWindow")
+"""Exceptions of one of Harbor's trials that are the agent's own; every other is the engine's."""
 MOST_BYTES = 4 * 2**20
 """Of a task's work tree: it is stored with every run."""
 
@@ -47,6 +50,10 @@ class HarborTask:
         """The work tree of a problem, as a tar."""
         problem = next(one for one in self.problems() if one.id == problem_id)
         return pack(problem.reference["tree"])
+
+    def source(self, problem_id: str) -> Path:
+        """The folder of a problem."""
+        return next(one for one in _folders(self._path) if one.name == problem_id)
 
     def verifier(self, name: str | None = None) -> Verifier:
         return chosen(self.name, name, {"patch": PatchVerifier})

@@ -116,6 +116,9 @@ def refuse_tools(body: Mapping[str, Any], own: tuple[str, ...]) -> None:
         raise Refusal(400, "tools must be a list.")
     for tool in tools or ():
         kind = tool.get("type") if isinstance(tool, dict) else ""
+        if kind == "namespace":  # tools of the agent's own under one name
+            refuse_tools(tool, own)
+            continue
         if kind is None or (isinstance(kind, str) and kind.startswith(own)):
             continue
         raise Unbounded(

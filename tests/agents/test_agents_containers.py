@@ -1,7 +1,8 @@
 """Agents in containers, and real ones: what needs podman, root, an image, or packages to be there.
 
 `make test-agents` prepares them and runs this; elsewhere each test says what it lacks. ORCH_TEST_
-AGENTS_IMAGE names an image with python3 and git; ORCH_TEST_MINI an environment with mini-swe-agent.
+AGENTS_IMAGE names an image with python3 and git; ORCH_TEST_MINI an environment with mini-swe-agent;
+ORCH_TEST_HARBOR an interpreter with Harbor.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from pathlib import Path
 import pytest
 
 from tests.agents.book import Book
-from tests.agents.model_process import bill, model_process
+from tests.agents.model_process import TASKS, bill, model_process
 from tests.agents.test_agents_cell import even
 
 IMAGE = os.environ.get("ORCH_TEST_AGENTS_IMAGE", "")
+HARBOR = os.environ.get("ORCH_TEST_HARBOR", "")
 MINI = os.environ.get("ORCH_TEST_MINI", "")
 
 pytestmark = pytest.mark.slow
@@ -31,6 +33,12 @@ in_containers = pytest.mark.skipif(
 )
 with_mini = pytest.mark.skipif(
     not MINI, reason="needs an environment with mini-swe-agent (ORCH_TEST_MINI)"
+)
+
+
+with_harbor = pytest.mark.skipif(
+    not (HARBOR and MINI and IMAGE) or os.getuid() != 0,
+    reason="needs root, podman, an image, mini-swe-agent and Harbor (ORCH_TEST_HARBOR)",
 )
 
 
@@ -115,29 +123,37 @@ def test_agents_in_containers_killed_at_random_moments(book: Book, victim: str, 
 
 def kill_an_agent() -> None:
     """The first process of an agent that is found, ended the hard way."""
+    kill_a_process(b"scripted_agent.py")
+
+
+def kill_a_process(script: bytes) -> None:
     for place in Path("/proc").glob("[0-9]*"):
         try:
             words = (place / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if words[:1] == [b"python3"] and b"scripted_agent.py" in words[1]:
+        if b"python" in words[0] and len(words) > 1 and script in words[1]:
             os.kill(int(place.name), signal.SIGKILL)
             return
 
 
-def mini(book: Book, **more: object) -> list[str]:
-    """Options for mini-swe-agent as the command."""
-    base = subprocess.run(
-        [f"{MINI}/bin/python", "-c", "import sys; print(sys.base_prefix)"],
+def base_of(environment: str) -> str:
+    """Where the interpreter of an environment lies."""
+    return subprocess.run(
+        [f"{environment}/bin/python", "-c", "import sys; print(sys.base_prefix)"],
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
+
+
+def mini(book: Book, **more: object) -> list[str]:
+    """Options for mini-swe-agent as the command."""
     settings = (
         "MSWEA_CONFIGURED=true MSWEA_SILENT_STARTUP=1 MSWEA_COST_TRACKING=ignore_errors"
         " MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT=1 LITELLM_LOCAL_MODEL_COST_MAP=True"
     )
     asks = '-m openai/scripted -t "$(cat {problem})"'
     command = f"env {settings} sh -c '{MINI}/bin/mini -y --exit-immediately {asks}'"
-    return [*book.options(agent=command, agent_path=MINI, **more), f"--agent-path={base}"]
+    return [*book.options(agent=command, agent_path=MINI, **more), f"--agent-path={base_of(MINI)}"]
 
 
 @with_mini
@@ -163,3 +179,69 @@ def test_agents_mini_swe_agent_stops_at_the_first_refusal(book: Book) -> None:
     assert book.rows("SELECT kind, finish_reason FROM samples") == [("ok", "budget")]
     refused = book.rows("SELECT count(*) FROM calls WHERE outcome = 'refused: attempt'")
     assert refused == [(1,)] and book.billed_calls == 1
+
+
+def in_harbor(book: Book, **more: object) -> list[str]:
+    """Options for mini-swe-agent inside Harbor's containers, made from our image."""
+    tasks = book.folder / "tasks"
+    if not tasks.exists():
+        shutil.copytree(TASKS, tasks)
+        for task in tasks.iterdir():
+            lines = f"FROM {IMAGE}\nCOPY repo /app\nWORKDIR /app\n"
+            (task / "environment" / "Dockerfile").write_text(lines)
+    settings = {
+        "agent": "harbor:mini-swe-agent", "harbor_python": HARBOR, "agent_path": MINI,
+        "harbor_arg": "skip_install=true", "task": f"harbor:{tasks}", "agent_jobs": 3, **more,
+    }  # fmt: skip
+    return [*book.options(**settings), f"--agent-path={base_of(MINI)}"]
+
+
+@with_harbor
+def test_agents_of_harbors_three_tasks_three_attempts(book: Book) -> None:
+    code, said = book.run(*in_harbor(book, samples=3))
+    assert code == 0, said
+    even(book)
+    keys_never_mixed(book)
+    kinds = dict(book.rows("SELECT kind, count(*) FROM verdicts GROUP BY kind"))
+    assert sum(kinds.values()) == 9 and kinds["passed"] and kinds["failed"]
+    assert not harbors_containers()
+
+
+@with_harbor
+def test_agents_of_harbors_cut_by_their_cap_are_budget(book: Book) -> None:
+    code, said = book.run(*in_harbor(book, samples=1, filter="ranges", attempt_calls=1))
+    assert code == 0, said
+    assert book.rows("SELECT kind, finish_reason FROM samples") == [("ok", "budget")]
+    assert book.billed_calls == 1
+
+
+@with_harbor
+@pytest.mark.parametrize("victim", ["orch", "runner"])
+def test_agents_of_harbors_killed_leave_nothing(book: Book, victim: str) -> None:
+    process = book.start(*in_harbor(book, samples=1))
+    deadline = time.monotonic() + 200
+    while not harbors_containers() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    time.sleep(3)
+    if victim == "runner":
+        kill_a_process(b"harbor_runner.py")
+        said, _ = process.communicate(timeout=400)
+        assert process.returncode == 0, said
+    else:
+        process.kill()
+        process.communicate()
+        after = book.bill
+        time.sleep(10)
+        assert book.bill == after
+        code, said = book.run("--resume=runs/run", "--prices=prices.toml", "--display=none")
+        assert code == 0, said
+    totals = book.ledger().totals()
+    assert totals.settled <= book.bill <= totals.settled + totals.uncertain <= (totals.cap or 0)
+    slots = "SELECT count(*), count(DISTINCT problem || '/' || slot) FROM samples"
+    assert book.rows(slots) == [(3, 3)]
+    assert not harbors_containers()
+
+
+def harbors_containers() -> list[str]:
+    asked = ["podman", "ps", "--all", "--quiet", "--filter", "label=com.docker.compose.project"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()

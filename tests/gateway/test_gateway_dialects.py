@@ -179,6 +179,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("responses", {"prompt": {"id": "p"}}),
     ("responses", {"tools": [{"type": "web_search"}]}),
     ("responses", {"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}),
+    ("responses", {"tools": [{"type": "namespace", "tools": [{"type": "web_search"}]}]}),
     ("responses", {"input": [{"type": "item_reference", "id": "x"}]}),
     ("responses", {"input": [{"role": "user", "content": [
         {"type": "input_file", "file_url": "https://example.org/a.pdf"}]}]}),

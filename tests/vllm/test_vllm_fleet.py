@@ -1,7 +1,4 @@
-"""Launched servers of a real vLLM, killed at random moments: nothing is left, a resume completes.
-
-make test-vllm            (ORCH_VLLM names an environment that has vLLM; the CPU build will do)
-"""
+"""Launched servers of a real vLLM, killed at random: nothing is left, a resume completes."""
 
 from __future__ import annotations
 
@@ -39,13 +36,14 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def small_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two servers on a small machine, without the network."""
     for name, value in {
         "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1",
         "OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     yield
     for hold in holds.still_held():

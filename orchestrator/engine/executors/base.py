@@ -43,6 +43,8 @@ class Job:
     time_s: float
     folder: Path
     """Where its files go."""
+    source: Path | None = None
+    """The task's own folder, where it has one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class ContainerExecutor:
                 "Agents in containers need root here, to open the one door of their network; run "
                 "them in the cell (leave --agent-image out), or run orch as root."
             )
-        self._engine, self._options = await asyncio.to_thread(_engine)
+        self._engine, self._options = await asyncio.to_thread(find_engine)
         await self._reap()
         found = await self._ask("image", "inspect", self._image)
         if found.returncode and (await self._ask("pull", self._image)).returncode:
@@ -120,7 +120,7 @@ class ContainerExecutor:
         if started.returncode:
             raise ExecutorFailure(f"{self._engine} did not start a container: {_last(started)}")
         try:
-            door = await asyncio.to_thread(self._door, name)
+            door = await asyncio.to_thread(door_in, self._engine, name)
         except OSError as error:
             raise ExecutorFailure(f"the container's door could not be opened: {error}") from None
         doors.append(door)
@@ -161,28 +161,6 @@ class ContainerExecutor:
         text = said.decode().strip()
         return (int(text) if text.lstrip("-").isdecimal() else 1), False
 
-    def _door(self, name: str) -> socket.socket:
-        """A listening socket on the container's own loopback; raises OSError."""
-        inspected = subprocess.run(
-            [self._engine, "inspect", "--format", "{{.State.Pid}}", name],
-            capture_output=True, text=True, timeout=_START_S, check=False,
-        )  # fmt: skip
-        pid = inspected.stdout.strip()
-        if not pid.isdecimal() or pid == "0":
-            raise OSError("the container ended at once")
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            done = subprocess.run(
-                [sys.executable, "-I", "-S", "-c", _IN_NAMESPACE, pid, str(PORT),
-                 str(theirs.fileno())],
-                pass_fds=[theirs.fileno()], capture_output=True, text=True, timeout=_START_S,
-                check=False,
-            )  # fmt: skip
-            if done.returncode:
-                raise OSError(done.stderr.strip()[-200:] or "no socket came back")
-            _, handles, _, _ = socket.recv_fds(ours, 16, 1)
-        return socket.socket(fileno=handles[0])
-
     async def _reap(self) -> None:
         """Remove every container that carries this run's label."""
         found = await self._ask(
@@ -208,7 +186,30 @@ class ContainerExecutor:
         )
 
 
-def _engine() -> tuple[str, list[str]]:
+def door_in(engine: str, name: str) -> socket.socket:
+    """A listening socket on the container's own loopback; raises OSError."""
+    inspected = subprocess.run(
+        [engine, "inspect", "--format", "{{.State.Pid}}", name],
+        capture_output=True, text=True, timeout=_START_S, check=False,
+    )  # fmt: skip
+    pid = inspected.stdout.strip()
+    if not pid.isdecimal() or pid == "0":
+        raise OSError("the container ended at once")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _IN_NAMESPACE, pid, str(PORT),
+             str(theirs.fileno())],
+            pass_fds=[theirs.fileno()], capture_output=True, text=True, timeout=_START_S,
+            check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise OSError(done.stderr.strip()[-200:] or "no socket came back")
+        _, handles, _, _ = socket.recv_fds(ours, 16, 1)
+    return socket.socket(fileno=handles[0])
+
+
+def find_engine() -> tuple[str, list[str]]:
     """The container engine that answers, and the options that this machine needs."""
     from verifiers.sandbox.engines import engine_of
 

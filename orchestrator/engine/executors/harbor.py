@@ -1,0 +1,303 @@
+"""Agents of Harbor's: forty of them, installed and run by it in containers, metered by us.
+
+One runner (harbor_runner.py) in an interpreter that has Harbor serves all attempts of an arm; it
+cancels all of them when this process ends, and one that is silent for too long is ended and counts
+as failed, upon which the engine revokes the keys. Harbor verifies nothing here: the work tree
+comes back, and its change is judged like any other.
+
+An agent inside a container finds the gateway on its own loopback, through a socket that is made in
+the container's network namespace as soon as it is there. Harbor's containers have the network that
+their task asks for: unlike the cell, they may reach other hosts (docs/agents.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from orchestrator.engine.executors.base import ExecutorFailure, Job, NoExecutor, Output
+from orchestrator.engine.executors.command import PORT
+from orchestrator.engine.executors.container import door_in, find_engine, label_of
+from orchestrator.engine.executors.patch import NoGit, difference, tar_of
+from orchestrator.plan.agents import AgentSetting
+from orchestrator.tasks.harbor import OWN_FAILURES
+
+PINNED = "0.26"
+ON_THIS_MACHINE = frozenset({"terminus-2", "dspy-rlm", "computer-1"})
+"""Agents of Harbor's that run beside it and not inside the container."""
+SETTINGS = {
+    "MSWEA_COST_TRACKING": "ignore_errors",
+    "MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT": "1",
+}
+"""What agents are told beside the gateway: dollars are counted here, and so are retries."""
+RUNNER = Path(__file__).with_name("harbor_runner.py")
+_LOADING_S = 300.0
+_SILENT_S = 90.0
+_CLEANING_S = 70.0
+_LOOK_S = 0.3
+_PROJECT = "com.docker.compose.project"
+_PYTHONS = ("python3.13", "python3.12", "python3")
+
+
+def find_python(given: str) -> str:
+    """An interpreter that has Harbor; raises NoExecutor."""
+    asked = [given] if given else [path for name in _PYTHONS if (path := shutil.which(name))]
+    for python in asked:
+        done = subprocess.run(
+            [python, "-c", "import importlib.metadata as m; print(m.version('harbor'))"],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        if done.returncode == 0:
+            if not done.stdout.startswith(PINNED + "."):
+                raise NoExecutor(
+                    f"{python} has Harbor {done.stdout.strip()}, and orch speaks with {PINNED}: "
+                    f"{python} -m pip install 'harbor=={PINNED}.*'"
+                )
+            return python
+    raise NoExecutor(
+        "No interpreter with Harbor was found; make one of Python 3.12 or newer (python3.12 -m "
+        f"venv ~/harbor && ~/harbor/bin/pip install 'harbor=={PINNED}.*') and give "
+        "--harbor-python ~/harbor/bin/python."
+    )
+
+
+def workdir_of(source: Path) -> str:
+    """Where a task's work tree lies in its container: the Dockerfile's last WORKDIR."""
+    dockerfile = source / "environment" / "Dockerfile"
+    if not dockerfile.is_file():
+        return "/app"
+    found = re.findall(r"^\s*WORKDIR\s+(\S+)", dockerfile.read_text(encoding="utf-8"), re.M)
+    return found[-1] if found else "/app"
+
+
+class HarborExecutor:
+    """One runner for all attempts of an arm."""
+
+    name = "harbor"
+
+    def __init__(self, setting: AgentSetting, directory: Path) -> None:
+        self._setting = setting
+        self._label = label_of(directory)
+        self._log = directory / "logs" / "harbor.log"
+        self._engine = self._python = ""
+        self._runner: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._ready = asyncio.Event()
+        self._starting = asyncio.Lock()
+        self._alive = False
+
+    async def start(self) -> None:
+        if os.getuid() != 0:
+            raise NoExecutor(
+                "Harbor's agents need root here, to open the gateway's door in their containers; "
+                "use an agent of your own in the cell, or run orch as root."
+            )
+        self._engine, _ = await asyncio.to_thread(find_engine)
+        self._python = await asyncio.to_thread(find_python, self._setting.harbor_python)
+        await asyncio.to_thread(self._reap)
+
+    async def attempt(self, job: Job) -> Output:
+        if job.source is None:
+            raise ExecutorFailure("the task has no folder that Harbor could run")
+        await self._running()
+        name = f"{self._prefix}{job.attempt}-{secrets.token_hex(3)}"
+        doors: list[socket.socket] = []
+        opening = asyncio.create_task(self._open_door(name, job, doors))
+        try:
+            told = await self._ask(name, job)
+        finally:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            for door in doors:
+                await job.gateway.leave(door)
+        return await asyncio.to_thread(self._output, told, job)
+
+    async def aclose(self) -> None:
+        runner = self._runner
+        if runner is not None and runner.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                runner.terminate()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLEANING_S):
+                    await runner.wait()
+            await self._end_runner()
+        if self._engine:
+            await asyncio.to_thread(self._reap)
+
+    @property
+    def _prefix(self) -> str:
+        return f"orch-{self._label[:12]}-"
+
+    # The runner.
+
+    async def _running(self) -> None:
+        """Return once a runner is there; raises ExecutorFailure."""
+        async with self._starting:
+            if self._alive:
+                return
+            self._ready.clear()
+            bin_of = str(Path(self._python).parent)
+            with self._log.open("ab") as log:
+                self._runner = await asyncio.create_subprocess_exec(
+                    self._python, "-P", str(RUNNER), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                    stderr=log, limit=2**22, start_new_session=True,
+                    env={**_kept(os.environ), "PATH": f"{bin_of}:{os.environ.get('PATH', '')}"},
+                )  # fmt: skip
+            self._reading = asyncio.create_task(self._read(self._runner))
+            try:
+                async with asyncio.timeout(_LOADING_S):
+                    await self._ready.wait()
+            except TimeoutError:
+                await self._end_runner()
+                raise ExecutorFailure("Harbor did not start in time; see logs/harbor.log") from None
+            if not self._alive:
+                raise ExecutorFailure("Harbor could not be started; see logs/harbor.log")
+
+    async def _read(self, runner: asyncio.subprocess.Process) -> None:
+        """Hear the runner until it ends or falls silent; then nobody waits on."""
+        assert runner.stdout is not None
+        patience_s = _LOADING_S
+        while True:
+            try:
+                async with asyncio.timeout(patience_s):
+                    line = await runner.stdout.readline()
+            except TimeoutError:
+                break
+            if not line:
+                break
+            told = json.loads(line)
+            if "ready" in told:
+                patience_s = _SILENT_S
+                self._alive = True
+                self._ready.set()
+            waiter = self._waiting.pop(told.get("id", 0), None)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(told)
+        self._alive = False
+        self._ready.set()
+        with contextlib.suppress(ProcessLookupError):
+            runner.kill()
+        for waiter in self._waiting.values():
+            if not waiter.done():
+                waiter.set_exception(ExecutorFailure("Harbor's runner ended or fell silent"))
+        self._waiting.clear()
+        await asyncio.to_thread(self._reap)
+
+    async def _end_runner(self) -> None:
+        if self._runner is not None and self._runner.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._runner.kill()
+            await self._runner.wait()
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _ask(self, name: str, job: Job) -> dict[str, Any]:
+        """Run one trial; raises ExecutorFailure. Cancelling cancels it there."""
+        setting, runner = self._setting, self._runner
+        if runner is None or not self._alive:
+            raise ExecutorFailure("Harbor's runner has ended")
+        assert job.source is not None
+        inside = setting.harbor not in ON_THIS_MACHINE
+        base = f"http://127.0.0.1:{PORT}" if inside else job.url
+        mounts = [
+            {"type": "bind", "source": path, "target": path, "read_only": True}
+            for path in setting.paths
+        ]
+        programs = ":".join(f"{path}/bin" for path in setting.paths)
+        words = {
+            "op": "run", "id": job.attempt, "task": str(job.source), "name": name,
+            "agent": setting.harbor, "model": f"{setting.protocol}/{job.model}",
+            "base_url": base + ("/v1" if setting.protocol == "openai" else ""), "key": job.key,
+            "time_s": job.time_s, "trials": str(job.folder.absolute()),
+            "workdir": workdir_of(job.source), "environment": self._engine,
+            "kwargs": dict(setting.harbor_arguments), "mounts": mounts,
+            "env": SETTINGS | (
+                {"PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin"} if programs else {}
+            ),
+        }  # fmt: skip
+        waiter: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[job.attempt] = waiter
+        try:
+            self._tell(words)
+            return await waiter
+        except asyncio.CancelledError:
+            self._tell({"op": "cancel", "id": job.attempt})
+            raise
+        except (ConnectionError, BrokenPipeError):
+            raise ExecutorFailure("Harbor's runner has ended") from None
+
+    def _tell(self, words: dict[str, Any]) -> None:
+        if self._runner is not None and self._runner.stdin is not None:
+            self._runner.stdin.write(json.dumps(words).encode() + b"\n")
+
+    # Containers.
+
+    async def _open_door(self, name: str, job: Job, doors: list[socket.socket]) -> None:
+        """Open the gateway's door in the trial's container once it is there."""
+        project = f"label={_PROJECT}={name}__env"
+        while True:
+            found = await asyncio.to_thread(self._containers, project)
+            if found:
+                try:
+                    door = await asyncio.to_thread(door_in, self._engine, found[0])
+                except OSError:
+                    await asyncio.sleep(_LOOK_S)
+                    continue
+                doors.append(door)
+                await job.gateway.serve(door)
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    def _containers(self, selected: str, *, everything: bool = False) -> list[str]:
+        command = [self._engine, "ps", "--quiet", "--filter", selected]
+        done = subprocess.run(
+            command + (["--all"] if everything else []),
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        return done.stdout.split()
+
+    def _reap(self) -> None:
+        """Remove every container of this run's trials."""
+        done = subprocess.run(
+            [self._engine, "ps", "--all", "--format", '{{.ID}} {{.Label "' + _PROJECT + '"}}'],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        for line in done.stdout.splitlines():
+            container, _, project = line.partition(" ")
+            if project.startswith(self._prefix):
+                subprocess.run(
+                    [self._engine, "rm", "--force", "--volumes", container],
+                    capture_output=True, check=False, timeout=120,
+                )  # fmt: skip
+
+    def _output(self, told: dict[str, Any], job: Job) -> Output:
+        exception, message = told["exception"], told["message"]
+        if exception and not OWN_FAILURES.search(exception):
+            raise ExecutorFailure(f"Harbor: {exception}: {message}")
+        text = ""
+        if told["tree"]:
+            tree = Path(told["tree"])
+            try:
+                text = difference(job.tree, tar_of(tree))
+            except NoGit as error:
+                raise ExecutorFailure(str(error)) from None
+            shutil.rmtree(tree, ignore_errors=True)
+        return Output(text, int(bool(exception)), "Timeout" in exception, message[:500])
+
+
+def _kept(environ: Any) -> dict[str, str]:
+    """The environment without the keys of providers."""
+    from providers.gateway.environment import PROVIDER_VARIABLES
+
+    return {name: text for name, text in environ.items() if name not in PROVIDER_VARIABLES}

@@ -1,0 +1,127 @@
+"""Runs trials of Harbor for orch, in an interpreter that has Harbor: JSON lines in and out.
+
+    in    {"op": "run", "id": 1, "task": PATH, "name": ..., "agent": ..., "model": ...,
+           "base_url": ..., "key": ..., "time_s": ..., "trials": DIR, "workdir": "/app",
+           "environment": "podman", "kwargs": {...}, "mounts": [...]}
+          {"op": "cancel", "id": 1}
+    out   {"ready": VERSION} once Harbor is loaded, then {"beat": N} every few seconds
+          {"id": 1, "ended": true, "exception": TYPE or "", "message": ..., "tree": PATH or ""}
+
+Nothing of orch is imported here, and Harbor only here. Its retries, costs and scores are not used:
+one line is one trial, the agent's key is the one given, and the verifier is off, since orch judges
+the work tree that comes back. On SIGTERM and at the end of the input every trial is cancelled,
+through Harbor's own way, which removes its containers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+KEY = "ORCH_GATEWAY_KEY"
+BEAT_S = 5.0
+CLEANING_S = 60.0
+
+
+def say(**words: Any) -> None:
+    """One line to orch; what Harbor prints goes to standard error."""
+    os.write(1, json.dumps(words).encode() + b"\n")
+
+
+async def run_trial(asked: dict[str, Any]) -> None:
+    """One trial from its start to its end."""
+    from harbor.models.task.config import ArtifactConfig
+    from harbor.models.trial.config import (
+        AgentConfig,
+        EnvironmentConfig,
+        TaskConfig,
+        TrialConfig,
+        VerifierConfig,
+    )
+    from harbor.trial.trial import Trial
+
+    config = TrialConfig(
+        task=TaskConfig(path=Path(asked["task"])),
+        trial_name=asked["name"],
+        trials_dir=Path(asked["trials"]),
+        agent=AgentConfig(
+            name=asked["agent"],
+            model_name=asked["model"],
+            base_url=asked["base_url"],
+            model_api_key_name=KEY,
+            override_timeout_sec=asked["time_s"],
+            env={KEY: asked["key"], **asked.get("env", {})},
+            kwargs=asked.get("kwargs", {}),
+        ),
+        environment=EnvironmentConfig(
+            type=asked["environment"], mounts=asked.get("mounts") or None, delete=True
+        ),
+        verifier=VerifierConfig(disable=True),
+        artifacts=[ArtifactConfig(source=asked["workdir"], destination="tree", exclude=[".git"])],
+    )
+    exception, message = "", ""
+    try:
+        trial = await Trial.create(config)
+        result = await trial.run()
+        if result.exception_info is not None:
+            exception = result.exception_info.exception_type
+            message = result.exception_info.exception_message[:2000]
+    except asyncio.CancelledError:
+        exception, message = "Cancelled", "the trial was cancelled"
+    except Exception as error:
+        exception, message = type(error).__name__, str(error)[:2000]
+    tree = Path(asked["trials"]) / asked["name"] / "artifacts" / "tree"
+    say(id=asked["id"], ended=True, exception=exception, message=message,
+        tree=str(tree) if tree.is_dir() else "")  # fmt: skip
+
+
+async def main() -> None:
+    os.environ.setdefault("HARBOR_TELEMETRY", "0")
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    loop = asyncio.get_running_loop()
+    trials: dict[int, asyncio.Task[None]] = {}
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    reader = asyncio.StreamReader(limit=2**22)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+
+    async def listen() -> None:
+        while line := await reader.readline():
+            asked = json.loads(line)
+            if asked["op"] == "run":
+                trials[asked["id"]] = asyncio.create_task(run_trial(asked))
+            elif asked["id"] in trials:
+                trials[asked["id"]].cancel()
+        stop.set()
+
+    async def beat() -> None:
+        number = 0
+        while True:
+            say(beat=number)
+            number += 1
+            await asyncio.sleep(BEAT_S)
+
+    # Loaded before the first beat: it takes seconds in which nothing else runs.
+    import harbor.trial.trial  # noqa: F401
+
+    say(ready=version("harbor"))
+    tasks = [asyncio.create_task(listen()), asyncio.create_task(beat())]
+    await stop.wait()
+    for trial in trials.values():
+        trial.cancel()
+    await asyncio.wait([*trials.values(), asyncio.create_task(asyncio.sleep(0))],
+                       timeout=CLEANING_S)  # fmt: skip
+    for task in tasks:
+        task.cancel()
+
+
+if __name__ == "__main__":
+    # Harbor prints; the lines of this conversation must stay alone.
+    sys.stdout = sys.stderr
+    asyncio.run(main())
