@@ -64,8 +64,14 @@ class Judge:
             await rule.aclose()
 
     async def verify(self, text: str, reference: Mapping[str, Any]) -> Verdict:
-        """Judge an output against a problem's `tests`, `extract`, `language` and `prompt`."""
-        return await self.judge({**reference, "text": text})
+        """Judge an output against a problem's `tests`, `extract`, `language` and `prompt`.
+
+        A reference that holds an `answer` instead is judged as `stated` does.
+        """
+        if "tests" not in reference:
+            return await self._rule("stated").verify(text, reference)
+        named = {name: reference[name] for name in _KEYS if name in reference}
+        return await self.judge({**named, "text": text})
 
     async def judge(self, sample: Mapping[str, Any]) -> Verdict:
         """Judge one sample. BadTests says what is wrong with it; NoSandbox why nothing works.
@@ -82,7 +88,7 @@ class Judge:
             return await self.programs.judge(sample["code"], tests, language)
         entry, prompt = tests.get("entry"), sample.get("prompt", "")
         how = {"rule": sample.get("extract", "block"), "entry": entry, "language": language}
-        if how["rule"] == "completion" or _begins(prompt, entry):
+        if how["rule"] == "completion" or begins(prompt, entry):
             how["before"] = prompt
         return await judge_text(self.programs, sample["text"], how, tests)
 
@@ -144,9 +150,9 @@ def language_of(sample: Mapping[str, Any]) -> str:
     return "cpp" if is_cpp else "python"
 
 
-def _begins(prompt: str, entry: str | None) -> bool:
+def begins(prompt: Any, entry: Any) -> bool:
     """Whether a prompt is code that begins the function that is tested."""
-    if not prompt or not entry:
+    if not isinstance(prompt, str) or not isinstance(entry, str) or not entry:
         return False
     return re.search(rf"^(?:async[ \t]+)?def[ \t]+{re.escape(entry)}\b", prompt, re.M) is not None
 

@@ -229,26 +229,15 @@ class BadLine(ValueError):
 
 def parse_line(line: bytes) -> dict[str, Any]:
     """The object on a line; BadLine where there is none. Integers may have any number of digits."""
+    from orchestrator.tasks.lines import whole_number
+
     try:
-        sample = json.loads(line, parse_int=_integer)
+        sample = json.loads(line, parse_int=whole_number)
     except (ValueError, RecursionError) as fault:
         raise BadLine(f"not JSON: {str(fault)[:200]}") from None
     if not isinstance(sample, dict):
         raise BadLine("a line must be an object with id, code or text, and tests")
     return sample
-
-
-def _integer(digits: str) -> int:
-    """int(), in pieces short enough for its limit on digits."""
-    piece = 4000
-    if len(digits) <= piece:
-        return int(digits)
-    sign, digits = (-1, digits[1:]) if digits[0] == "-" else (1, digits)
-    value = 0
-    for start in range(0, len(digits), piece):
-        part = digits[start : start + piece]
-        value = value * 10 ** len(part) + int(part)
-    return sign * value
 
 
 if __name__ == "__main__":

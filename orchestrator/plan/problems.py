@@ -10,6 +10,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.plan.patience import TooSlow, within
 from orchestrator.plan.study import Arm, Study
 from orchestrator.tasks import Problem, Task, TaskError, TaskOptions, load_task
+from verifiers.own import is_own
 
 FILTER_S = 10.0
 """A regular expression can take exponential time; so long it may."""
@@ -27,6 +28,7 @@ def options_of(arm: Arm, study: Study, *, trust: bool = False) -> TaskOptions:
         trust=trust,
         jobs=study.judge_jobs or None,
         most_bytes=study.max_file_mb * 2**20,
+        own_verifier=is_own(arm.verifier),
         lean_project=Path(arm.lean_project) if arm.lean_project else None,
     )
 

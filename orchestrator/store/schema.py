@@ -121,7 +121,7 @@ PUT_ATTEMPT = insert(
 )
 PUT_CALL = insert(
     "calls",
-    "attempt endpoint model reservation sent_at latency_s status outcome streamed tries usage"
-    " input_tokens cached_input_tokens cache_write_5m_tokens cache_write_1h_tokens output_tokens"
-    " reasoning_tokens cost provider_id",
+    "attempt endpoint model reservation sent_at latency_s status outcome streamed tries usage "
+    "input_tokens cached_input_tokens cache_write_5m_tokens cache_write_1h_tokens output_tokens "
+    "reasoning_tokens cost provider_id",
 )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from verifiers.rules import RuleOptions
 from verifiers.verdict import Verifier
 
 PromptForm = Literal["chat", "completion"]
@@ -92,6 +93,8 @@ class TaskOptions:
     """How many outputs are judged at once; None: one per core and one more."""
     most_bytes: int = MOST_TASK_BYTES
     """The largest file that is read, decompressed."""
+    own_verifier: bool = False
+    """Whether a person's own verifier judges, which is told every field of a problem."""
     lean_project: Path | None = None
     """The Lean project against which proofs are checked."""
 
@@ -136,16 +139,39 @@ def as_user_message(prompt: str) -> tuple[Mapping[str, str], ...]:
     return ({"role": "user", "content": prompt},)
 
 
-def chosen(task: str, name: str | None, known: Mapping[str, Callable[[], Verifier]]) -> Verifier:
-    """The verifier of that name, the first one for None; raises TaskError."""
+def chosen(
+    task: str,
+    name: str | None,
+    known: Mapping[str, Callable[[], Verifier]],
+    options: TaskOptions | None = None,
+) -> Verifier:
+    """The verifier of that name, the first one for None; raises TaskError.
+
+    With `options` it may also be a person's own (verifiers/own.py).
+    """
+    from verifiers.own import BadVerifier, is_own, own_verifier
+
     if name is None:
         name = next(iter(known))
     if name not in known:
-        raise unknown_verifier(task, name, known)
+        if options is None or not is_own(name):
+            raise unknown_verifier(task, name, known)
+        try:
+            return own_verifier(name, rule_options(options))
+        except BadVerifier as fault:
+            raise TaskError(f"--verifier cannot be used: {fault}.") from None
     return known[name]()
+
+
+def rule_options(options: TaskOptions) -> RuleOptions:
+    """How a rule is to judge, as the task is to be read."""
+    return RuleOptions(sandbox=options.sandbox, jobs=options.jobs, trust=options.trust)
 
 
 def unknown_verifier(task: str, name: str, known: Mapping[str, object]) -> TaskError:
     """The error for a verifier name that a task does not have."""
     names = ", ".join(sorted(known))
-    return TaskError(f"The task {task} has no verifier named {name!r}; it has: {names}.")
+    return TaskError(
+        f"The task {task} has no verifier named {name!r}; it has: {names}; your own is given as "
+        "path.py:function, 'command PROGRAM ...', regex:PATTERN or contains:TEXT."
+    )

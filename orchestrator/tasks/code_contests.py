@@ -50,7 +50,7 @@ class CodeContestsTask:
     """Problems by the data set's names."""
 
     name = "code_contests"
-    version = "1"
+    version = "2"
     defaults = SamplingDefaults(
         temperature=0.6, top_p=0.95, max_tokens=1024, stop=("Q:", "Question:"), keep_stop=True
     )
@@ -90,7 +90,7 @@ class CodeContestsTask:
 
     def verifier(self, name: str | None = None) -> Verifier:
         """`program-paper` (the default; the paper's comparison) or `program`; raises TaskError."""
-        return chosen(self.name, name, contest_verifiers(self._options))
+        return chosen(self.name, name, contest_verifiers(self._options), self._options)
 
     def reference_outputs(self) -> Iterator[tuple[Problem, list[str]]]:
         """Yield every problem with its Python 3 solutions, which may be none."""
@@ -115,7 +115,7 @@ class CodeContestsTask:
     def _problem(self, table: Table, index: int, row: Row, examples: str) -> Problem:
         reference = {
             "tests": {"kind": "stdio", "cases": _cases(table, index, row)},
-            "code": {"rule": "paper"},
+            "code": {"rule": "block" if self._chat else "paper"},
             "time_limit_s": _limit(row["time_limit"]) + EXTRA_S,
         }
         name, described = (text(table, index, row, part) for part in ("name", "description"))

@@ -1,9 +1,10 @@
 """A person's own task: FILE.jsonl with one problem per line.
 
 A line holds `id` (a string or number, unique), `prompt` (raw text) or `messages` (a list of
-`{"role", "content"}`), and `answer` (a string or number, compared by the verifier). Other fields
-are left alone. The verifier is `exact` (the whole output) unless another is named:
-`exact-last-line`, `math-verify` (a stated final answer, equal as mathematics) or `paper`.
+`{"role", "content"}`), and either `answer` (a string or number, compared by the verifier) or
+`tests` as orch judge has them, with `extract` and `language` beside them. Other fields are left
+alone, and told to a verifier of the person's own. Answers are judged by `stated` unless another
+rule of verifiers/rules.py is named; a file with tests by `tests`, which judges answers as `stated`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,10 @@ from orchestrator.tasks.base import (
     TaskOptions,
     as_user_message,
     chosen,
+    rule_options,
 )
-from orchestrator.tasks.lines import kind_of, read_lines, text_field, unreadable
-from verifiers.exact import ExactAnswer
+from orchestrator.tasks.lines import as_json, kind_of, read_lines, text_field, unreadable
+from verifiers.rules import make_rule, rule_names
 from verifiers.verdict import Verifier
 
 _ROLES = ("system", "developer", "user", "assistant")
@@ -69,21 +72,38 @@ class JsonlTask:
         return found
 
     def verifier(self, name: str | None = None) -> Verifier:
-        """`exact` unless named otherwise; raises TaskError."""
-        known: Mapping[str, Callable[[], Verifier]] = {
-            "exact": ExactAnswer,
-            "exact-last-line": lambda: ExactAnswer("last-line"),
-            **answer_verifiers("math", self._options),
+        """`stated` for answers and `tests` for tests unless named otherwise; raises TaskError."""
+        known: dict[str, Callable[[], Verifier]] = {
+            rule: partial(self._rule, rule) for rule in rule_names()
         }
-        return chosen(self.name, name, known)
+        known["paper"] = answer_verifiers("math", self._options)["paper"]
+        lines = read_lines(self._path, self._options.most_bytes)
+        if name in (None, "tests") and any("tests" in fields for _, fields in lines):
+            known = {"tests": self._tests, **known}
+        return chosen(self.name, name, known, self._options)
+
+    def _rule(self, name: str) -> Verifier:
+        from verifiers.answer import MissingPackage
+
+        try:
+            return make_rule(name, rule_options(self._options))
+        except MissingPackage as missing:
+            raise TaskError(str(missing)) from None
+
+    def _tests(self) -> Verifier:
+        from verifiers.judge import Judge
+        from verifiers.program_task import MEMORY_MB
+        from verifiers.sandbox.limits import Limits
+
+        own = self._options
+        limits = Limits(memory_mb=MEMORY_MB)
+        return Judge(limits, jobs=own.jobs, tier=own.sandbox, trust=own.trust)
 
     def _problem(self, where: str, fields: Mapping[str, Any]) -> Problem:
         identity = text_field(where, fields, "id", numbers=True)
         if not identity.strip():
             raise TaskError(f"{where}: the field 'id' is empty; every problem needs one.")
-        answer = text_field(where, fields, "answer", numbers=True)
-        if not answer.strip():
-            raise TaskError(f"{where}: the field 'answer' is empty; no output could be right.")
+        reference = self._reference(where, fields)
         form = self._options.prompt_form
         if "prompt" in fields and "messages" in fields:
             raise TaskError(f"{where} has both 'prompt' and 'messages'; keep one of them.")
@@ -93,15 +113,53 @@ class JsonlTask:
                     f"{where} has 'messages', which cannot be sent as a raw completion; "
                     "give 'prompt' instead or use the chat form."
                 )
-            return Problem(identity, None, _messages(where, fields["messages"]), {"answer": answer})
+            return Problem(identity, None, _messages(where, fields["messages"]), reference)
         if "prompt" not in fields:
             raise TaskError(f"{where} has no field 'prompt' (or 'messages').")
         prompt = text_field(where, fields, "prompt")
         if not prompt:
             raise TaskError(f"{where}: the field 'prompt' is empty; there is nothing to ask.")
         if form == "chat":
-            return Problem(identity, None, as_user_message(prompt), {"answer": answer})
-        return Problem(identity, prompt, None, {"answer": answer})
+            return Problem(identity, None, as_user_message(prompt), reference)
+        return Problem(identity, prompt, None, reference)
+
+    def _reference(self, where: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """What the verifier needs of a line."""
+        reference: dict[str, Any] = {}
+        if self._options.own_verifier:
+            reference = {k: as_json(v) for k, v in fields.items() if k not in _ASKED}
+        if "tests" in fields:
+            if "answer" in fields:
+                raise TaskError(f"{where} has both 'answer' and 'tests'; keep one of them.")
+            return reference | _tests_of(where, fields)
+        if "answer" not in fields:
+            if self._options.own_verifier:
+                return reference
+            raise TaskError(f"{where} has no field 'answer' (or 'tests').")
+        answer = text_field(where, fields, "answer", numbers=True)
+        if not answer.strip():
+            raise TaskError(f"{where}: the field 'answer' is empty; no output could be right.")
+        return reference | {"answer": answer}
+
+
+_ASKED = ("id", "prompt", "messages")
+
+
+def _tests_of(where: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The tests of a line with what belongs to them, checked; raises TaskError."""
+    from verifiers.judge import begins, check_sample
+    from verifiers.program_tests import BadTests
+
+    told = {k: as_json(fields[k]) for k in ("tests", "extract", "language") if k in fields}
+    try:
+        check_sample({**told, "text": ""})
+    except BadTests as fault:
+        raise TaskError(f"{where}: {fault}.") from None
+    prompt = fields.get("prompt")
+    continues = told.get("extract") == "completion" or begins(prompt, told["tests"].get("entry"))
+    if isinstance(prompt, str) and continues:
+        told["prompt"] = str(prompt)
+    return told
 
 
 def _messages(where: str, value: object) -> tuple[Mapping[str, str], ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -114,6 +115,30 @@ def unreadable(path: Path, error: OSError) -> str:
     """Why a file cannot be read, and what to do."""
     remedy = "--max-file-mb allows for more" if error.errno == errno.EFBIG else "check the path"
     return f"{path} cannot be read: {error.strerror}; {remedy}."
+
+
+def as_json(value: Any) -> Any:
+    """A parsed value with its numbers as numbers; integers may have any number of digits."""
+    if isinstance(value, NumberText):
+        return whole_number(value) if re.fullmatch(r"-?\d+", value) else float(value)
+    if isinstance(value, list):
+        return [as_json(item) for item in value]
+    if isinstance(value, dict):
+        return {key: as_json(item) for key, item in value.items()}
+    return value
+
+
+def whole_number(digits: str) -> int:
+    """int(), in pieces short enough for its limit on digits."""
+    piece = 4000
+    if len(digits) <= piece:
+        return int(digits)
+    sign, digits = (-1, digits[1:]) if digits[0] == "-" else (1, digits)
+    value = 0
+    for start in range(0, len(digits), piece):
+        part = digits[start : start + piece]
+        value = value * 10 ** len(part) + int(part)
+    return sign * value
 
 
 def kind_of(value: object) -> str:

@@ -56,7 +56,7 @@ class MbppTask:
 
     def verifier(self, name: str | None = None) -> Verifier:
         """`program`: the three tests of the data set, in the cell; raises TaskError."""
-        return chosen(self.name, name, program_verifiers(self._options))
+        return chosen(self.name, name, program_verifiers(self._options), self._options)
 
     def reference_outputs(self) -> Iterator[tuple[Problem, list[str]]]:
         """Yield every problem with its reference code."""

@@ -12,7 +12,7 @@ import resource
 import signal
 from typing import Any
 
-from verifiers.sandbox import child, streams, tagged
+from verifiers.sandbox import child, jail, streams, tagged
 from verifiers.sandbox.confine import MEBIBYTE, Plan
 from verifiers.sandbox.kernel import Kernel
 
@@ -37,7 +37,7 @@ def _tool(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
 
 def _exec(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
     """Become a program: `argv`, or the executable in the fourth descriptor."""
-    header = job.header
+    header = {**job.header, "argv": [_seen(word, plan) for word in job.header["argv"]]}
     for handle in (claims, *rest):
         os.set_inheritable(handle, False)
     os.dup2(rest[0], 0)
@@ -61,6 +61,12 @@ def _exec(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
     except OSError as fault:
         os.write(2, f"{header['argv'][0]}: {fault}\n".encode())
         os._exit(127)
+
+
+def _seen(word: str, plan: Plan) -> str:
+    """A word of a command, with a file of the host's where the jail shows it."""
+    moved = jail.inside(word) if plan.own_files() and word.startswith("/") else word
+    return moved if os.path.exists(moved) else word
 
 
 def _stack(most: int, plan: Plan) -> int:
