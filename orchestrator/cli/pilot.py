@@ -18,7 +18,8 @@ from orchestrator.analysis.forecast import ForecastRefused, forecast_coverage
 from orchestrator.plan.names import stored_names
 from orchestrator.report.compute import busy_s
 from orchestrator.report.text import dollars, percent, span
-from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow
 
 
 @dataclass(frozen=True, slots=True)
