@@ -66,6 +66,7 @@ ALLOWED = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_signals_at_any_moment_cost_nothing(serve, tmp_path):
     server = serve()
     prices = tmp_path / "prices.toml"
