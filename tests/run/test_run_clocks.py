@@ -106,7 +106,7 @@ def test_a_clock_that_is_set_between_a_crash_and_its_resume(step, tmp_path):
         process = start(tmp_path, server.url, shift, *fresh(500))
         begun(process, run)
         process.kill()
-        process.wait()
+        process.communicate()
         killed = time.monotonic()
         time.sleep(25)
         shift.write_text(step)
