@@ -87,7 +87,9 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--stop", multiple=True, help="Stop string; repeatable.")
 @option("--seed", type=int, help="Seed of the study; every request's seed follows from it.")
 @option("--prompt-style", metavar="chat|completion")
-@option("--verifier", help="Another of the task's verifiers.")
+@option("--verifier", metavar="NAME",
+        help="Another verifier of the task, or your own: FILE.py:function, 'command PROGRAM', "
+        "regex:PATTERN, contains:TEXT.")  # fmt: skip
 @option("--data", metavar="PATH", help="Local data for the task.")
 @option("--few-shot-file", metavar="FILE", help="Few-shot text for tasks that take one.")
 @option("--few-shot-count", type=int, metavar="N",
