@@ -1,6 +1,6 @@
 """How far one `orch run` goes: many choices a request, many requests in flight, long plans.
 
-    python benchmarks/dispatch_limits.py [--only choices,in-flight,memory]
+    python benchmarks/dispatch_limits.py [--only choices,in-flight,memory,failures]
 
 choices    n=20 per request against a server that answers at once: samples stored per CPU second,
            imports taken off by the difference of two runs
@@ -9,6 +9,8 @@ in-flight  5,000 and 10,000 requests at once against a server that answers after
            waited beyond the 5 s, and how long beyond the ideal the whole took
 memory     peak memory of a plan of 10,000 samples and of one of 1,000,000 over a recording, with
            n=10 in both and with the n that is chosen unasked
+failures   auto concurrency against a server that takes 2 s, on which 2 of 100 requests fail at
+           random: by 500, and by 429 with Retry-After; wall time beside that without failures
 
 Every run is the whole command: priced, ledger, store, verifier, progress. The exit status is 1
 where a line is not reached.
@@ -153,13 +155,39 @@ def flat(folder: Path, recording: Path, rows: list[dict[str, object]], n: int | 
     return grown <= 0.10
 
 
+FAILURES = {"none": (), "500": ("--fail", "500"), "429": ("--fail", "429")}
+SHARE = 0.02
+
+
+def failures(folder: Path) -> bool:
+    took = {}
+    for name, how in FAILURES.items():
+        share = ("--fail-share", str(SHARE)) if how else ()
+        server = Server("--delay", "2", *how, *share)
+        try:
+            place = folder / name
+            command = orch_command("orch", f"{server.origin}/v1", 40_000, 100, place, 1)
+            command[command.index("--max-concurrent") + 1] = "auto"
+            took[name] = run(command).wall_s
+        finally:
+            server.stop()
+    kept = {name: took["none"] / wall for name, wall in took.items() if name != "none"}
+    for name, share in kept.items():
+        print(
+            f"{SHARE:.0%} of {name} at random: {share:.0%} of the throughput without "
+            f"({took[name]:.0f} s and {took['none']:.0f} s; wanted: 85 %)",
+            flush=True,
+        )
+    return all(share >= 0.85 for share in kept.values())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="choices,in-flight,memory")
+    parser.add_argument("--only", default="choices,in-flight,memory,failures")
     arguments = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    lines = {"choices": choices, "in-flight": in_flight, "memory": memory}
+    lines = {"choices": choices, "in-flight": in_flight, "memory": memory, "failures": failures}
     reached = []
     for name in arguments.only.split(","):
         with tempfile.TemporaryDirectory() as folder:

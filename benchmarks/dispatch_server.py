@@ -1,11 +1,13 @@
 """A server that costs next to nothing: OpenAI's protocol over a bare asyncio protocol.
 
     python benchmarks/dispatch_server.py [--port N] [--delay SECONDS] [--text-bytes N]
+        [--fail STATUS --fail-share SHARE]
 
-Prints its port. Answers every POST with as many choices as the request's n, after `--delay`. GET
-/stats tells how many POSTs came since the last time, and the seconds from the first one's arrival
-to the last answer; any other GET gets a list of one model. It exists so that a benchmark measures
-the client, and measures all clients alike.
+Prints its port. Answers every POST with as many choices as the request's n, after `--delay`; with
+--fail-share that share of them, drawn at random, at once with the status of --fail. GET /stats
+tells how many POSTs came since the last time, and the seconds from the first one's arrival to the
+last answer; any other GET gets a list of one model. It exists so that a benchmark measures the
+client, and measures all clients alike.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import re
 import resource
 import time
@@ -49,9 +52,9 @@ def completion(n: int, text_bytes: int) -> bytes:
     return http(body)
 
 
-def http(body: bytes) -> bytes:
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    return head.encode() + b"\r\n" + body
+def http(body: bytes, status: int = 200, more: str = "") -> bytes:
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{more}"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 class Clock:
@@ -91,9 +94,20 @@ class Answering(asyncio.Protocol):
     models = http(b'{"object":"list","data":[{"id":"bench","object":"model"}]}')
 
     def __init__(
-        self, delay_s: float, text_bytes: int, answers: dict[int, bytes], clock: Clock
+        self,
+        delay_s: float,
+        text_bytes: int,
+        answers: dict[int, bytes],
+        clock: Clock,
+        fail: int,
+        fail_share: float,
+        chance: random.Random,
     ) -> None:
         self.clock = clock
+        self.fail_share = fail_share
+        self.chance = chance
+        more = "Retry-After: 0.3\r\n" if fail == 429 else ""
+        self.refusal = http(b'{"error": {"message": "now and then"}}', fail, more)
         self.delay_s = delay_s
         self.text_bytes = text_bytes
         self.answers = answers
@@ -121,6 +135,9 @@ class Answering(asyncio.Protocol):
             self.write(self.clock.stats() if head.startswith(b"get /stats") else self.models)
             return
         self.clock.asked()
+        if self.fail_share and self.chance.random() < self.fail_share:
+            self.send(self.refusal)
+            return
         asked = N.search(body)
         n = int(asked[1]) if asked else 1
         if n not in self.answers:
@@ -139,12 +156,16 @@ class Answering(asyncio.Protocol):
             self.transport.write(data)
 
 
-async def serve(port: int, delay_s: float, text_bytes: int) -> None:
+async def serve(port: int, delay_s: float, text_bytes: int, fail: int, fail_share: float) -> None:
     loop = asyncio.get_running_loop()
     answers: dict[int, bytes] = {}
     clock = Clock()
+    chance = random.Random(0)
     server = await loop.create_server(
-        lambda: Answering(delay_s, text_bytes, answers, clock), "127.0.0.1", port, backlog=16384
+        lambda: Answering(delay_s, text_bytes, answers, clock, fail, fail_share, chance),
+        "127.0.0.1",
+        port,
+        backlog=16384,
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
@@ -155,10 +176,20 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--text-bytes", type=int, default=800)
+    parser.add_argument("--fail", type=int, default=500)
+    parser.add_argument("--fail-share", type=float, default=0.0)
     arguments = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    asyncio.run(serve(arguments.port, arguments.delay, arguments.text_bytes))
+    asyncio.run(
+        serve(
+            arguments.port,
+            arguments.delay,
+            arguments.text_bytes,
+            arguments.fail,
+            arguments.fail_share,
+        )
+    )
 
 
 if __name__ == "__main__":

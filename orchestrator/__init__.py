@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from orchestrator.schedule.base import ArmPlan as ArmPlan
     from orchestrator.schedule.base import Draw as Draw
     from orchestrator.schedule.base import Policy as Policy
+    from orchestrator.session.end import Ending as Ending
     from orchestrator.session.library import run as run
     from orchestrator.session.library import run_async as run_async
-    from orchestrator.session.session import Ending as Ending
     from orchestrator.tasks import load_task as load_task
     from orchestrator.tasks.base import Problem as Problem
     from orchestrator.tasks.base import Task as Task
@@ -47,7 +47,7 @@ _HOMES = {
     "Policy": "orchestrator.schedule.base",
     "run": "orchestrator.session.library",
     "run_async": "orchestrator.session.library",
-    "Ending": "orchestrator.session.session",
+    "Ending": "orchestrator.session.end",
     "load_task": "orchestrator.tasks",
     "Problem": "orchestrator.tasks.base",
     "Task": "orchestrator.tasks.base",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.plan.typed import Typed
     from orchestrator.report.data import ArmReport
-    from orchestrator.session.session import Ending
+    from orchestrator.session.end import Ending
 
 PATIENCE_S = 3.0
 """How long a person who pressed Ctrl-C is kept for the table."""

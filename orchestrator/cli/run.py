@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from orchestrator.plan.prepare import Prepared
     from orchestrator.plan.study import Study
     from orchestrator.plan.typed import Typed
+    from orchestrator.session.end import Ending
     from orchestrator.session.progress import Display
-    from orchestrator.session.session import Ending, RunOptions
+    from orchestrator.session.session import RunOptions
 
 ARM_KEYS = (
     "provider", "model", "task", "samples", "policy", "n_per_request", "temperature", "top_p",
     "max_tokens", "stop", "base_url", "gpu_hour", "gpus", "batch", "prompt_style", "data",
+    "system", "reasoning_effort", "extra_body", "headers",
     "verifier", "few_shot_file", "few_shot_count", "subset", "lean_project", "servers", "launch",
     "gpu_ids", "tensor_parallel", "data_parallel",
     "agent", "agent_image", "agent_paths", "agent_time_s", "harbor_python", "harbor_args",
@@ -87,6 +89,12 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--stop", multiple=True, help="Stop string; repeatable.")
 @option("--seed", type=int, help="Seed of the study; every request's seed follows from it.")
 @option("--prompt-style", metavar="chat|completion")
+@option("--system", metavar="TEXT", help="A system prompt before every problem's messages.")
+@option("--reasoning-effort", metavar="WORD", help="How much a reasoning model thinks, in its "
+        "API's own words: low, medium, high.")  # fmt: skip
+@option("--extra-body", metavar="JSON", help="Further body fields, such as '{\"top_k\": 20}'.")
+@option("--header", "headers", multiple=True, metavar="'NAME: VALUE'",
+        help="A further header of every request; repeatable. Keys: --api-key-env.")  # fmt: skip
 @option("--verifier", metavar="NAME",
         help="Another verifier of the task, or your own: FILE.py:function, 'command PROGRAM', "
         "regex:PATTERN, contains:TEXT.")  # fmt: skip
@@ -102,8 +110,7 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--max-retries", type=int, help="Tries after the first, rate limits not counted.")
 @option("--timeout-s", type=float, help="Total seconds of one request; one that is cut is kept "
         "as a censored draw.")  # fmt: skip
-@option("--server-patience", type=float, metavar="SECONDS",
-        help="How long a server that does not answer is waited for (600).")  # fmt: skip
+@option("--server-patience", type=float, metavar="S", help="Wait so long for a dead server.")
 @option("--subset", metavar="paper|released|all", help="Which problems of the task's data.")
 @option("--exclude-unsound", is_flag=True, help="Judge the task's own reference solutions first, "
         "and leave out the problems whose references fail.")  # fmt: skip

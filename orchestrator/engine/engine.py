@@ -65,7 +65,7 @@ class Engine:
         self.judging = Judging(
             shared.store, shared.state, jobs=judge_jobs, resolved=self._judged, failed=self._failed
         )
-        self._agents = agents
+        self.agents = agents
         if agents is not None:
             agents.judged_by(self.judging)
         self._dispatch = Dispatch(
@@ -220,12 +220,12 @@ class Engine:
                 self.control.changed.set()
 
     async def _make(self, ticket: Ticket) -> None:
-        if ticket.arm.agent is None or self._agents is None:
+        if ticket.arm.agent is None or self.agents is None:
             await self._attempts.attempt(ticket)
             return
         started = time.monotonic()
         try:
-            if await self._agents.attempt(ticket):
+            if await self.agents.attempt(ticket):
                 self._dispatch.retry_at(time.monotonic() + REDRAW_AFTER_S, ticket)
         finally:
             ticket.arm.limiter.done(outcome="ok", sent_at=started, permit=ticket.permit)

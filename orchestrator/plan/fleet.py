@@ -19,6 +19,7 @@ from budgets.concurrency import ServerLoad
 from budgets.limits import Limiter
 from orchestrator.errors import ConfigError
 from orchestrator.plan.addresses import urls_of
+from orchestrator.plan.asked_more import header_fields
 from orchestrator.plan.study import Arm, Study
 from orchestrator.plan.typed import Typed
 from providers import known
@@ -161,6 +162,7 @@ class Opener:
         return make_provider(
             self.arm.provider, base_url=str(url), api_key_env=bound, model=self.model,
             timeouts=Timeouts(total_s=self.timeout_s), environ=os.environ,
+            headers=header_fields(self.arm),
         )  # fmt: skip
 
     async def check(self, server: Server) -> str:

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from budgets.ledger import Ledger
 from orchestrator.analysis.flops import Shape
@@ -51,7 +53,6 @@ def _arm(
     by: Repricing | None,
 ) -> ArmReport:
     verifier = str(arm.spec["verifier"])
-    seed = json.loads(reader.meta("identity", "{}")).get("seed")
     problems = reader.problems(arm.problem_set)
     counts = reader.slot_counts(arm.number, len(problems), verifier)
     totals = ledger.totals(f"arm:{arm.number}")
@@ -100,11 +101,7 @@ def _arm(
             *reader.metas(NOTE_KEY),
         ),
         name=str(arm.spec.get("name", "")),
-        settings={
-            **{name: arm.spec.get(name) for name in SETTINGS},
-            "seed": seed,
-            "run": reader.directory.name,
-        },
+        settings=_settings(reader, arm),
         repriced_on=by.day if by is not None and repriced is not None else "",
     )
 
@@ -116,6 +113,34 @@ def said_of_answers(reader: RunReader, arm: ArmRow) -> list[str]:
         return []
     told = ", ".join(f"{model} ({count:,} requests)" for model, count in served.items())
     return [f"asked for {arm.model}, answered by {told}"]
+
+
+def _settings(reader: RunReader, arm: ArmRow) -> dict[str, Any]:
+    """How an arm was asked, who answered, when, and what failed."""
+    created = float(reader.meta("created", "0") or 0)
+    day = datetime.fromtimestamp(created, UTC) if created else None
+    price = arm.spec.get("price") or {}
+    hour = arm.spec.get("gpu_hour")
+    answered = reader.rows(
+        "SELECT DISTINCT a.model FROM answers a JOIN requests r USING (request) WHERE r.arm = ?",
+        (arm.number,),
+    )
+    failures = reader.rows(
+        "SELECT f.kind, count(*) FROM failures f JOIN requests r USING (request) WHERE r.arm = ?"
+        " GROUP BY 1 ORDER BY 2 DESC",
+        (arm.number,),
+    )
+    return {
+        **{name: arm.spec.get(name) for name in SETTINGS},
+        "seed": json.loads(reader.meta("identity", "{}")).get("seed"),
+        "run": reader.directory.name,
+        "bought": f"{day:%Y-%m-%d %H:%M} UTC" if day else "",
+        "answered_as": sorted(str(row[0]) for row in answered if row[0]),
+        "failures": {str(kind): int(number) for kind, number in failures},
+        "price_source": f"${hour} an hour" if hour else str(price.get("source", "")),
+        "budget_usd": arm.spec.get("budget_usd"),
+        "orch": reader.meta("orch"),
+    }
 
 
 def _points(curve: Curve, work: list[float | None], money: Money) -> tuple[CoveragePoint, ...]:

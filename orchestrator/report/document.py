@@ -15,7 +15,7 @@ from budgets.money import usd
 from orchestrator.report.data import ArmReport, OtherVerdicts, ReportData
 from orchestrator.report.money import marginal_rows
 from orchestrator.report.reprice import Repricing
-from orchestrator.report.sections import sections
+from orchestrator.report.sections import SECTIONS
 from orchestrator.report.text import dollars, percent, visible
 
 
@@ -106,7 +106,7 @@ def _other(other: OtherVerdicts) -> dict[str, Any]:
 
 def add_sections(documents: Sequence[dict[str, Any]], report: ReportData) -> None:
     """Put what is said across the arms of all runs into every document."""
-    said = {section.key: section.document(report) for section in sections()}
+    said = {section.key: section.document(report) for section in SECTIONS}
     for document in documents:
         document.update(said)
 

@@ -17,7 +17,7 @@ from typing import Any
 from budgets.money import PICO
 from orchestrator.report.data import ArmReport, CoveragePoint, ReportData
 from orchestrator.report.markup import one_line, page_list
-from orchestrator.report.sections import sections
+from orchestrator.report.sections import SECTIONS
 from orchestrator.report.sections.equal import decision
 from orchestrator.report.text import dollars, percent
 
@@ -38,7 +38,7 @@ def to_html(report: ReportData) -> str:
         style=style,
         lead=escape(_lead(report)),
         cards="\n".join(_card(arm, number) for number, arm in enumerate(report.arms)),
-        sections="".join(section.page(report) for section in sections()),
+        sections="".join(section.page(report) for section in SECTIONS),
         notes=page_list("What to keep in mind", _notes(report)),
         data=_json(_data(report)),
         script=script,
@@ -168,7 +168,7 @@ _PAGE = """<!doctype html>
 <body>
 <main>
 <header>
-<div><h1>{title}</h1><p class="quiet">{lead}</p></div>
+<div><h1>{title}</h1><p class="lead">{lead}</p></div>
 <button type="button" id="look" aria-label="Change between light and dark">Dark</button>
 </header>
 <div class="cards">
@@ -196,7 +196,8 @@ its logarithm it extrapolates better; forecasts are anchored at what is already 
 </section>
 <section>
 <h2>Problem by problem</h2>
-<p class="quiet">The share of right attempts at each problem, easiest first; shaded: none yet.</p>
+<p class="quiet">The share of right attempts at each problem, easiest first, on one axis for
+all arms; shaded: none yet.</p>
 <div class="pair" id="problems"></div>
 </section>
 <section>

@@ -10,7 +10,7 @@ from rich.text import Text
 from orchestrator.errors import ConfigError
 from orchestrator.report.curves import draw_curves
 from orchestrator.report.data import ReportData
-from orchestrator.report.sections import sections
+from orchestrator.report.sections import SECTIONS
 from orchestrator.report.tables import to_csv, to_latex, to_markdown
 from orchestrator.report.text import percent, visible
 from verifiers.install import install_command
@@ -65,14 +65,14 @@ def print_more(console: Console, report: ReportData) -> None:
                 f"{visible(arm.label)}: no forecast: {arm.forecast_refused}.",
                 highlight=False, markup=False,
             )  # fmt: skip
-    for section in sections():
+    for section in SECTIONS:
         for part in () if section.leads else section.shown(report):
             console.print(part, highlight=False, soft_wrap=isinstance(part, Text))
 
 
 def print_leading(console: Console, report: ReportData) -> None:
     """What stands before the arms' own tables."""
-    for section in sections():
+    for section in SECTIONS:
         for part in section.shown(report) if section.leads else ():
             console.print(part, highlight=False, soft_wrap=isinstance(part, Text))
 

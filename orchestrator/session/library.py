@@ -16,7 +16,7 @@ from pathlib import Path
 
 from orchestrator.errors import ConfigError
 from orchestrator.plan.study import Study
-from orchestrator.session.session import Ending
+from orchestrator.session.end import Ending
 
 
 async def run_async(

@@ -173,7 +173,7 @@ def test_a_neighbour_that_shadows_our_packages_is_named(tmp_path):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode == 2
-    assert "'verifiers'" in ended.stderr and "pipx install" in ended.stderr
+    assert "'verifiers'" in ended.stderr and "environment of its own" in ended.stderr
 
 
 def test_the_open_files_limit_is_raised_or_concurrency_is_capped(orch, tmp_path):

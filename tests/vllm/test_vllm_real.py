@@ -66,7 +66,7 @@ def rows(folder: Path, name: str, query: str) -> list[Any]:
 def report(folder: Path, name: str) -> dict[str, Any]:
     code, said = run(folder, "report", f"runs/{name}", "--json")
     assert code == 0, said
-    arm: dict[str, Any] = json.loads(said[said.index("{") :])["arms"][0]
+    arm: dict[str, Any] = json.loads(said[said.index("{") :])["rows"][0]
     return arm
 
 
@@ -82,7 +82,7 @@ def test_coverage_agrees_with_the_bundled_server(vllm: RealVllm, tmp_path: Path)
     there, here = report(tmp_path, "there"), report(tmp_path, "here")
     for one, other in zip(there["coverage"], here["coverage"], strict=True):
         assert one["k"] == other["k"]
-        low, high = sorted([one["interval"], other["interval"]])
+        low, high = sorted([[one["low"], one["high"]], [other["low"], other["high"]]])
         assert high[0] <= low[1], f"pass@{one['k']}: {one} and {other}"
 
 

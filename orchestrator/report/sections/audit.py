@@ -9,7 +9,7 @@ from rich.text import Text
 
 from orchestrator.report.data import Audit, ReportData
 from orchestrator.report.markup import page_table
-from orchestrator.report.sections import Section
+from orchestrator.report.sections.base import Section
 from orchestrator.report.text import visible
 
 TITLE = "Accepted samples to look at first"

@@ -10,7 +10,7 @@ from rich.text import Text
 from orchestrator.report.data import ReportData
 from orchestrator.report.describe import compared
 from orchestrator.report.markup import page_list
-from orchestrator.report.sections import Section
+from orchestrator.report.sections.base import Section
 from orchestrator.report.text import visible
 
 

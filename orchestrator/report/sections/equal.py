@@ -14,13 +14,16 @@ from budgets.money import usd
 from orchestrator.report.data import ReportData
 from orchestrator.report.equal import Bought, Equal, Line, at_equal_cost
 from orchestrator.report.markup import page_table
-from orchestrator.report.sections import Section
+from orchestrator.report.sections.base import Section
 from orchestrator.report.text import dollars, percent, visible
 
 READ = (
     "For each budget, what every arm covers with as many attempts at each problem as it buys; "
     "intervals are 95 %, for problems like these, and corrected where several pairs are compared."
 )
+
+FEW = 20
+"""Below so many problems the simulated intervals held down to 87 % of the time."""
 
 
 def decision(report: ReportData) -> list[str]:
@@ -46,7 +49,8 @@ def _sentence(equal: Equal, line: Line) -> str:
             f"{'' if found.separable else ', not separable'}"
             for i, found in against
         ]
-    return f"{said}: {'; '.join(verdict)}." if verdict else f"{said}."
+    few = f" (on fewer than {FEW} problems intervals are rough)" if equal.problems < FEW else ""
+    return f"{said}: {'; '.join(verdict)}{few}." if verdict else f"{said}."
 
 
 def _verdict(separable: bool, best: str) -> str:

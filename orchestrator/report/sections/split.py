@@ -11,7 +11,7 @@ from budgets.money import usd
 from orchestrator.report.data import ReportData
 from orchestrator.report.markup import page_list
 from orchestrator.report.money import ArmsSplit, best_split
-from orchestrator.report.sections import Section
+from orchestrator.report.sections.base import Section
 from orchestrator.report.text import visible
 
 
