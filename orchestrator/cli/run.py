@@ -198,11 +198,7 @@ def run(**given: Any) -> None:
         study = keep_verifiers(study, directory)
     # A resumed run's own study already names what it leaves out.
     if exclude_unsound and not how.resume:
-        from orchestrator.audit.rejudge import without_unsound
-
-        study, said = asyncio.run(without_unsound(study))
-        for sentence in said:
-            click.echo(sentence, err=True)
+        study = without_unsound_problems(study)
     try:
         last = asyncio.run(run_study(study, directory, how))
         code = last()
@@ -281,6 +277,16 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
     whole = {"study": {**document["study"], **study_values}, "arms": arms}
     whole_paths(whole, study_file)
     return make_study(whole, source)
+
+
+def without_unsound_problems(study: Study) -> Study:
+    """The study less the problems whose reference fails its own verifier, which are named."""
+    from orchestrator.audit.rejudge import without_unsound
+
+    study, said = asyncio.run(without_unsound(study))
+    for sentence in said:
+        click.echo(sentence, err=True)
+    return study
 
 
 def run_name(study: Study) -> str:

@@ -19,6 +19,7 @@ from budgets.ledger import Ledger
 from orchestrator.errors import ConfigError
 from orchestrator.store.reader import RunReader
 from providers.fleet import holds, processes
+from tests.run.keyed import keyed_server
 
 ROOT = Path(__file__).resolve().parents[2]
 ORCH = [sys.executable, "-m", "orchestrator"]
@@ -187,3 +188,19 @@ def test_a_cap_ends_all_launched_servers_inside_it(tmp_path: Path) -> None:
         money = Ledger.read(reader.events()).totals()
     assert money.committed <= 900 * 10**12 and money.settled > 0
     assert money.reserved == 0
+
+
+def test_a_key_goes_to_the_servers_that_a_file_names(tmp_path: Path) -> None:
+    file = tmp_path / "servers.txt"
+    with keyed_server() as one, keyed_server() as other:
+        file.write_text(f"{one.url}\n{other.url}  # the second\n")
+        plan = ["run", "--provider", "compatible", "--model", "some-model", "--servers", str(file),
+                "--task", "arithmetic", "--limit", "4", "--samples", "40", "--n-per-request", "5",
+                "--gpu-hour", "0", "--display", "none", "--out", str(tmp_path)]  # fmt: skip
+        done = orch(*plan, "--api-key-env", f"FLEET_KEY@{file}", FLEET_KEY="sk-of-the-fleet")
+        assert done.returncode == 0, done.stderr
+        assert one.keys == other.keys == {"Bearer sk-of-the-fleet"}
+        assert one.answered + other.answered >= 160 and min(one.answered, other.answered) > 5
+        one.keys.clear()
+        assert orch(*plan, FLEET_KEY="sk-of-the-fleet").returncode == 0
+        assert one.keys == {""}, "a key that nobody gave away stays here"
