@@ -95,7 +95,9 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--extra-body", metavar="JSON", help="Further body fields, such as '{\"top_k\": 20}'.")
 @option("--header", "headers", multiple=True, metavar="'NAME: VALUE'",
         help="A further header of every request; repeatable. Keys: --api-key-env.")  # fmt: skip
-@option("--verifier", help="Another of the task's verifiers.")
+@option("--verifier", metavar="NAME",
+        help="Another verifier of the task, or your own: FILE.py:function, 'command PROGRAM', "
+        "regex:PATTERN, contains:TEXT.")  # fmt: skip
 @option("--data", metavar="PATH", help="Local data for the task.")
 @option("--few-shot-file", metavar="FILE", help="Few-shot text for tasks that take one.")
 @option("--few-shot-count", type=int, metavar="N",
