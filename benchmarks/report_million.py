@@ -14,6 +14,7 @@ import random
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from budgets.ledger import Ledger
@@ -30,7 +31,7 @@ PROBLEMS, N = 100, 10
 async def make(run: Path, arms: int, samples: int) -> None:
     store = RunStore(run / "run.db", create=True)
     ledger = Ledger.open(store, {"run": None})
-    price = PriceBook.load().find("gpt-4o-mini", "openai")
+    price = PriceBook.load().find("gpt-4o-mini", "openai", datetime.now(UTC))
     for problem in range(PROBLEMS):
         content = {"prompt": "?", "messages": None, "reference": {}}
         store.put_problem("t", problem, f"p{problem}", f"d{problem}", content)

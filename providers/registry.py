@@ -51,6 +51,7 @@ def make_provider(
     timeouts: Timeouts | None = None,
     transport: Transport | None = None,
     environ: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Provider:
     """The provider called `name`, ready to sample; nothing is sent yet.
 
@@ -58,7 +59,7 @@ def make_provider(
     `api_key_env`: the variable that holds the key for that address; the caller must have it from
     the person at the keyboard, not from a file of unknown origin. `model`: decides what the API
     can do (reasoning models). `transport`: shared between providers, closed by whoever made it.
-    Raises ProviderConfigError.
+    `headers`: sent with every request, none of them a key. Raises ProviderConfigError.
     """
     environ = os.environ if environ is None else environ
     row = known.find(name)
@@ -83,7 +84,8 @@ def make_provider(
         return ReplayProvider(Recording.load(Path(base_url)), model=model or "replay")
     url, source = _address(row, base_url, environ)
     key = _key(row, url, source, api_key_env, environ)
-    return _build(row, url, key, api_key_env or row.key_variable, model, timeouts, transport)
+    variable = api_key_env or row.key_variable
+    return _build(row, url, key, variable, model, timeouts, transport, headers)
 
 
 def make_batches(
@@ -270,6 +272,7 @@ def _build(
     model: str | None,
     timeouts: Timeouts | None,
     transport: Transport | None,
+    headers: Mapping[str, str] | None,
 ) -> Provider:
     """Imports inside: an SDK takes more than a second to import and only its lane needs it."""
     capabilities = row.capabilities_of(model)
@@ -279,7 +282,7 @@ def _build(
         from providers.sdk import anthropic_lane
 
         url = URL(str(url).removesuffix("/v1"))
-        lane = anthropic_lane(url, key, timeouts=timeouts, transport=transport)
+        lane = anthropic_lane(url, key, timeouts=timeouts, transport=transport, headers=headers)
         return AnthropicProvider(
             row.name, lane, key=key, key_variable=key_variable, capabilities=capabilities
         )
@@ -294,9 +297,10 @@ def _build(
             timeouts=timeouts,
             transport=transport,
             account=row.name == "openai" and at_home(row, url),
+            headers=headers,
         )
     else:
-        lane = FastLane(url, bearer(key), timeouts=timeouts, transport=transport)
+        lane = FastLane(url, bearer(key), headers=headers, timeouts=timeouts, transport=transport)
     return OpenAIProvider(
         row.name,
         lane,

@@ -124,16 +124,18 @@ def openai_lane(
     timeouts: Timeouts | None = None,
     transport: Transport | None = None,
     account: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> SdkLane:
     """The openai client; `account` says that the host is OpenAI's own."""
     import openai
 
-    passed = PASSED | ACCOUNT if account else PASSED
+    passed = (PASSED | ACCOUNT if account else PASSED) | _names(headers)
     client = openai.AsyncOpenAI(
         api_key=_text(key),
         base_url=str(base_url),
         max_retries=0,
         timeout=None,
+        default_headers=headers,
         http_client=_http_client(base_url, key, timeouts, transport, passed),
     )
     return SdkLane(base_url, client, (openai.APIStatusError, openai.APIConnectionError))
@@ -145,6 +147,7 @@ def anthropic_lane(
     *,
     timeouts: Timeouts | None = None,
     transport: Transport | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> SdkLane:
     """The anthropic client."""
     import anthropic
@@ -154,9 +157,15 @@ def anthropic_lane(
         base_url=str(base_url),
         max_retries=0,
         timeout=None,
-        http_client=_http_client(base_url, key, timeouts, transport, PASSED),
+        default_headers=headers,
+        http_client=_http_client(base_url, key, timeouts, transport, PASSED | _names(headers)),
     )
     return SdkLane(base_url, client, (anthropic.APIStatusError, anthropic.APIConnectionError))
+
+
+def _names(headers: Mapping[str, str] | None) -> frozenset[str]:
+    """A person's own headers by name, which leave as they are."""
+    return frozenset(name.lower() for name in headers or ())
 
 
 def _http_client(

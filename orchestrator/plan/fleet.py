@@ -19,6 +19,7 @@ from budgets.concurrency import ServerLoad
 from budgets.limits import Limiter
 from orchestrator.errors import ConfigError
 from orchestrator.plan.addresses import urls_of
+from orchestrator.plan.asked_more import header_fields
 from orchestrator.plan.study import Arm, Study
 from orchestrator.plan.typed import Typed
 from providers import known
@@ -148,6 +149,11 @@ class Opener:
             provider = own_provider(url, self.source.urls[url], self.model, self.timeout_s)
         else:
             provider = self._provider(url)
+            if not isinstance(provider, OpenAIProvider):
+                raise ProviderConfigError(
+                    f"several addresses go with servers of OpenAI's protocol, and "
+                    f"{self.arm.provider} has another; give one --base-url"
+                )
         server = Server(f"{url.host}:{url.port}", provider, self.limiter())
         self.urls[server] = url
         self.unchecked.add(server)
@@ -161,6 +167,7 @@ class Opener:
         return make_provider(
             self.arm.provider, base_url=str(url), api_key_env=bound, model=self.model,
             timeouts=Timeouts(total_s=self.timeout_s), environ=os.environ,
+            headers=header_fields(self.arm),
         )  # fmt: skip
 
     async def check(self, server: Server) -> str:

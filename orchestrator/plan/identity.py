@@ -13,6 +13,7 @@ from pathlib import Path
 
 from orchestrator.errors import ConfigError
 from orchestrator.plan.agents import identity_of_agent
+from orchestrator.plan.asked_more import identity_of_more
 from orchestrator.plan.prepare import Prepared
 from orchestrator.tasks import Problem
 
@@ -37,6 +38,7 @@ def identity_of(prepared: Prepared) -> Identity:
             "stop": list(base.stop),
             "verifier": arm.verifier.name,
             **identity_of_agent(arm.spec),
+            **identity_of_more(arm.spec),
         }
         for name, value in values.items():
             found[f"arms[{number}].{name}"] = json.dumps(value)

@@ -22,6 +22,7 @@ from budgets.profile import ProfileError
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems as problem_sets
 from orchestrator.plan.agents import AgentSetting, one_slot_each, setting_of
+from orchestrator.plan.asked_more import body_fields, header_fields, with_system
 from orchestrator.plan.fleet import Fleet, Launch, launch_of, open_fleet, servers_of
 from orchestrator.plan.openfiles import connections_allowed
 from orchestrator.plan.preflight import check_model, say_repeats
@@ -232,7 +233,7 @@ def _prepare_arm(
     agent = setting_of(spec, trust=typed.trust)
     spec = chat_where_needed(spec, spec.model, notes) if agent is None else one_slot_each(spec)
     task = problem_sets.load(spec, study, trust=typed.trust)
-    problems = problem_sets.select(task, spec, study)
+    problems = with_system(problem_sets.select(task, spec, study), spec)
     bundled = spec.provider == "local" and not (spec.model or spec.base_url or spec.servers)
     model = spec.model
     if bundled:
@@ -306,9 +307,12 @@ def sampling(spec: Arm, defaults: SamplingDefaults, model: str) -> SampleRequest
         temperature=defaults.temperature if spec.temperature is None else spec.temperature,
         top_p=defaults.top_p if spec.top_p is None else spec.top_p,
         stop=defaults.stop if spec.stop is None else tuple(spec.stop),
-        extra={"include_stop_str_in_output": True}
-        if defaults.keep_stop and spec.provider in KEEPS_STOP
-        else {},
+        extra=body_fields(spec)
+        | (
+            {"include_stop_str_in_output": True}
+            if defaults.keep_stop and spec.provider in KEEPS_STOP
+            else {}
+        ),
     )
 
 
@@ -322,6 +326,7 @@ def open_provider(arm: PreparedArm, study: Study, base_url: str = "") -> Provide
             model=arm.endpoint.model,
             timeouts=Timeouts(total_s=study.timeout_s),
             environ=os.environ,
+            headers=header_fields(arm.spec),
         )
     except ProviderConfigError as error:
         raise ConfigError(f"{error}.") from None

@@ -55,6 +55,14 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     batch: bool = False
     """Bought through the provider's batch API: within a day, at its batch price."""
     prompt_style: str = ""
+    system: str = ""
+    """A system prompt before every problem's messages."""
+    reasoning_effort: str = ""
+    """How much a reasoning model thinks, in its API's own words."""
+    extra_body: str = ""
+    """A JSON object of further body fields."""
+    headers: list[str] = []
+    """Further headers, each as `Name: value`; none that carries a key."""
     data: str = ""
     subset: str = ""
     """Which problems of the task's data: paper, released or all; empty: the task's default."""

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from budgets.ledger import Ledger
 from orchestrator.analysis.flops import Shape
@@ -21,8 +23,9 @@ from orchestrator.report.data import ArmReport, CoveragePoint
 from orchestrator.report.estimate import Curve, estimate
 from orchestrator.report.others import other_verdicts, said_of, said_of_excluded
 from orchestrator.report.paid import Money
-from orchestrator.report.reprice import Repricing, reprice, unrepriced
-from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow
 from orchestrator.store.schema import NOTE_KEY
 
 SETTINGS = ("temperature", "top_p", "max_tokens", "n_per_request", "prompt_style", "samples",
@@ -51,18 +54,14 @@ def _arm(
     by: Repricing | None,
 ) -> ArmReport:
     verifier = str(arm.spec["verifier"])
-    seed = json.loads(reader.meta("identity", "{}")).get("seed")
     problems = reader.problems(arm.problem_set)
     counts = reader.slot_counts(arm.number, len(problems), verifier)
     totals = ledger.totals(f"arm:{arm.number}")
     # What a dead process left open is uncertain; a reader must not count it as free.
     settled, uncertain = totals.settled, totals.uncertain + totals.reserved
-    repriced, notes = None, list[str]()
-    if by is not None and arm.spec.get("price") is not None:
-        repriced = reprice(reader, arm, ledger, by)
-        settled, uncertain, notes = repriced.settled, repriced.uncertain, repriced.notes
-    elif by is not None and settled + uncertain:
-        notes = [unrepriced(arm, by)]
+    repriced, notes = _repriced(reader, arm, ledger, by, settled + uncertain)
+    if repriced is not None:
+        settled, uncertain = repriced.settled, repriced.uncertain
     money = Money(reader, arm, ledger, settled + uncertain, repriced)
     curve = estimate(reader, arm, counts, verifier)
     others = other_verdicts(reader, arm, verifier, curve.ks, uniform=curve.uniform)
@@ -100,13 +99,21 @@ def _arm(
             *reader.metas(NOTE_KEY),
         ),
         name=str(arm.spec.get("name", "")),
-        settings={
-            **{name: arm.spec.get(name) for name in SETTINGS},
-            "seed": seed,
-            "run": reader.directory.name,
-        },
+        settings=_settings(reader, arm),
         repriced_on=by.day if by is not None and repriced is not None else "",
     )
+
+
+def _repriced(
+    reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing | None, paid: int
+) -> tuple[Repriced | None, list[str]]:
+    """The arm by the prices of another day, where it has prices per token; and notes on that."""
+    if by is None:
+        return None, []
+    if arm.spec.get("price") is None:
+        return None, [unrepriced(arm, by)] if paid else []
+    repriced = reprice(reader, arm, ledger, by)
+    return repriced, repriced.notes
 
 
 def said_of_answers(reader: RunReader, arm: ArmRow) -> list[str]:
@@ -116,6 +123,34 @@ def said_of_answers(reader: RunReader, arm: ArmRow) -> list[str]:
         return []
     told = ", ".join(f"{model} ({count:,} requests)" for model, count in served.items())
     return [f"asked for {arm.model}, answered by {told}"]
+
+
+def _settings(reader: RunReader, arm: ArmRow) -> dict[str, Any]:
+    """How an arm was asked, who answered, when, and what failed."""
+    created = float(reader.meta("created", "0") or 0)
+    day = datetime.fromtimestamp(created, UTC) if created else None
+    price = arm.spec.get("price") or {}
+    hour = arm.spec.get("gpu_hour")
+    answered = reader.rows(
+        "SELECT DISTINCT a.model FROM answers a JOIN requests r USING (request) WHERE r.arm = ?",
+        (arm.number,),
+    )
+    failures = reader.rows(
+        "SELECT f.kind, count(*) FROM failures f JOIN requests r USING (request) WHERE r.arm = ?"
+        " GROUP BY 1 ORDER BY 2 DESC",
+        (arm.number,),
+    )
+    return {
+        **{name: arm.spec.get(name) for name in SETTINGS},
+        "seed": json.loads(reader.meta("identity", "{}")).get("seed"),
+        "run": reader.directory.name,
+        "bought": f"{day:%Y-%m-%d %H:%M} UTC" if day else "",
+        "answered_as": sorted(str(row[0]) for row in answered if row[0]),
+        "failures": {str(kind): int(number) for kind, number in failures},
+        "price_source": f"${hour} an hour" if hour else str(price.get("source", "")),
+        "budget_usd": arm.spec.get("budget_usd"),
+        "orch": reader.meta("orch"),
+    }
 
 
 def _points(curve: Curve, work: list[float | None], money: Money) -> tuple[CoveragePoint, ...]:

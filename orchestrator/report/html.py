@@ -168,7 +168,7 @@ _PAGE = """<!doctype html>
 <body>
 <main>
 <header>
-<div><h1>{title}</h1><p class="quiet">{lead}</p></div>
+<div><h1>{title}</h1><p class="lead">{lead}</p></div>
 <button type="button" id="look" aria-label="Change between light and dark">Dark</button>
 </header>
 <div class="cards">
@@ -196,7 +196,8 @@ its logarithm it extrapolates better; forecasts are anchored at what is already 
 </section>
 <section>
 <h2>Problem by problem</h2>
-<p class="quiet">The share of right attempts at each problem, easiest first; shaded: none yet.</p>
+<p class="quiet">The share of right attempts at each problem, easiest first, on one axis for
+all arms; shaded: none yet.</p>
 <div class="pair" id="problems"></div>
 </section>
 <section>

@@ -22,17 +22,17 @@ def page_list(title: str, lines: Sequence[str]) -> str:
 
 
 def page_table(title: str, said: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A section with a table, its first column words and the others figures."""
+    """A section with a table of words."""
     if not rows:
         return ""
-    heads = "".join(f"<th>{escape(one_line(cell))}</th>" for cell in head)
+    heads = "".join(f'<th class="text">{escape(one_line(cell))}</th>' for cell in head)
+    cell_of = '<td class="text">{}</td>'.format
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(one_line(cell))}</td>" for cell in row) + "</tr>"
-        for row in rows
+        "<tr>" + "".join(cell_of(escape(one_line(cell))) for cell in row) + "</tr>" for row in rows
     )
     quiet = f'<p class="quiet">{escape(one_line(said))}</p>' if said else ""
     return (
         f"<section><h2>{escape(title)}</h2>{quiet}"
-        f'<div class="panel scroll"><table><thead><tr>{heads}</tr></thead>'
+        f'<div class="panel scroll"><table class="words"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table></div></section>"
     )

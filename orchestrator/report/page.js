@@ -5,7 +5,8 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
 const DASHES = ["", "7 4", "2 3", "9 3 2 3", "4 2", "1 3", "12 4"];
 const MARKS = ["circle", "square", "triangle", "diamond"];
-let across = "k";
+const priced = data.arms.some((arm) => arm.points.some((point) => point.usd_at_k > 0));
+let across = priced ? "usd" : "k";
 
 function make(tag, attributes, text, parent) {
   const made = document.createElement(tag);
@@ -164,6 +165,12 @@ function coverage() {
   data.arms.forEach((arm, number) => {
     const points = arm.points.filter((point) => axis.of(point) > 0).map((point) => ({ x: axis.of(point), y: point.mean, low: point.low, high: point.high, say: describe(point) }));
     if (points.length) series.push({ number, label: arm.label, points, dash: DASHES[number % DASHES.length] });
+    const law = arm.fits.find((fit) => fit.space === "log");
+    if (across === "k" && law && points.length > 1) {
+      const last = points[points.length - 1].x;
+      const line = Array.from({ length: 40 }, (_, i) => last ** (i / 39)).map((k) => ({ x: k, y: Math.exp(law.a * k ** law.b) }));
+      series.push({ number, label: `${arm.label}, exp(${law.a.toFixed(2)} k^${law.b.toFixed(2)})`, bare: true, dash: "1 4", points: line });
+    }
     if (across === "k" && arm.forecasts.length) series.push({ number, label: `${arm.label}, forecast`, whiskers: true, quiet: true, points: arm.forecasts.map((point) => ({ x: point.k, y: point.mean, low: point.low, high: point.high, say: `k = ${whole(point.k)}: ${percent(point.mean)}\n${Math.round(100 * point.level)} % interval: ${percent(point.low)} to ${percent(point.high)}` })) });
   });
   if (series.length) chart(document.getElementById("coverage"), series, { title: "Coverage", ...axis });
@@ -186,6 +193,7 @@ function bars() {
   const place = document.getElementById("problems");
   place.replaceChildren();
   // Every panel stands before one is measured: the grid's columns depend on how many there are.
+  const highest = Math.max(0.01, ...data.arms.flatMap((arm) => arm.fractions));
   const panels = data.arms.map((arm) => arm.fractions.length ? make("div", { class: "panel" }, null, place) : null);
   data.arms.forEach((arm, number) => {
     const panel = panels[number];
@@ -197,14 +205,14 @@ function bars() {
     const width = Math.max(box.clientWidth, 200), height = 130;
     const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": `Share of right attempts by problem, ${arm.label}` }, box);
     const order = arm.fractions.map((share, i) => ({ share, i })).sort((a, b) => b.share - a.share);
-    const top = Math.max(order[0].share, 0.01), step = width / order.length;
+    const top = highest, step = width / order.length;
     if (never) shape("rect", { x: width - never * step, y: 0, width: never * step, height: height - 1, fill: "var(--soft)" }, svg);
     order.forEach((item, place) => {
-      const tall = (item.share / top) * (height - 14);
+      const tall = Math.sqrt(item.share / top) * (height - 14);
       if (item.share > 0) shape("rect", { x: place * step, y: height - tall - 1, width: Math.max(step - 0.6, 0.5), height: tall, fill: colour(number) }, svg);
     });
     shape("line", { x1: 0, x2: width, y1: height - 0.5, y2: height - 0.5, class: "axis" }, svg);
-    shape("text", { x: 2, y: 11 }, svg, percent(top));
+    shape("text", { x: width - 2, y: 11, "text-anchor": "end" }, svg, `square root axis, to ${percent(top)}`);
     svg.addEventListener("pointermove", (event) => {
       const area = svg.getBoundingClientRect();
       const item = order[Math.min(Math.max(Math.floor((event.clientX - area.left) / area.width * order.length), 0), order.length - 1)];

@@ -56,7 +56,7 @@ def told(pairs: list[tuple[str, str]], wrong: list[bool]) -> list[tuple[str, str
 async def test_every_kind_of_output_gets_its_right_verdict(modern: ModernAnswer) -> None:
     pairs = [(case["gold"], case["output"]) for case in CASES]
     right = [case["right"] == "accept" for case in CASES]
-    assert len(set(pairs)) == len(pairs) > 800 and 350 < sum(right) < len(right) - 350
+    assert len(set(pairs)) == len(pairs) > 1_300 and 500 < sum(right) < len(right) - 500
     passed = await accepted(modern, pairs)
     assert told(pairs, [a != b for a, b in zip(passed, right, strict=True)]) == []
 

@@ -84,9 +84,9 @@ def test_a_clock_that_is_set_while_a_server_is_held(steps, tmp_path):
     assert process.returncode == 3, err
     totals = books(tmp_path / "runs/r")
     assert totals.settled + totals.uncertain <= CAP * PICO
-    # The run is not over before most of its money is spent, nor goes on beyond it.
-    assert CAP - 25 <= totals.settled / PICO <= held_s
-    assert held_s <= CAP + 15
+    # The server answered for less time than was paid for, and for most of what the cap pays.
+    asked_s = server.times[-1] - server.times[0]
+    assert CAP - 25 <= asked_s <= totals.settled / PICO <= held_s
     assert "the wall clock was set" in err
     shown = subprocess.run(
         [sys.executable, "-m", "orchestrator", "report", "r"], cwd=tmp_path, env=environment(),

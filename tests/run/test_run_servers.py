@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,11 @@ from typing import Any
 
 import pytest
 from serving import Reply, serving
+
+from orchestrator.errors import ConfigError
+from orchestrator.plan.asked_more import body_fields, header_fields, with_system
+from orchestrator.plan.study import Arm
+from orchestrator.tasks import Problem
 
 HUMANEVAL = [
     {
@@ -125,3 +131,46 @@ def test_greedy_draws_are_asked_one_by_one_and_said_to_be_equal(orch) -> None:
         assert ended.code == 0, ended.err
         assert {body.get("n", 1) for body in vllm.bodies} == {1}
         assert "Temperature 0 draws the same answer" in " ".join(ended.err.split())
+
+
+def test_what_is_asked_beyond_the_settings_arrives_and_identifies_the_study(orch) -> None:
+    vllm = Vllm()
+    with serving(vllm, vllm.models) as url:
+        more = [
+            "--prompt-style", "chat", "--system", "Be brief.", "--reasoning-effort", "low",
+            "--extra-body", '{"top_k": 20}', "--header", "X-Team: blue",
+        ]  # fmt: skip
+        ended = orch(*options(url, *more))
+        assert ended.code == 0, ended.err
+        body = vllm.bodies[0]
+        assert body["messages"][0] == {"role": "system", "content": "Be brief."}
+        assert (body["reasoning_effort"], body["top_k"]) == ("low", 20)
+        again = orch("run", "--resume", "runs/r", "--extra-body", '{"top_k": 5}')
+        assert again.code == 2 and "extra_body" in again.err
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("extra_body", '{"n": 5}', "--n-per-request"),
+        ("extra_body", '{"max_new_tokens": 5}', "cost more"),
+        ("extra_body", '{"service_tier": "priority"}', "cost more"),
+        ("extra_body", '{"tools": []}', "cost more"),
+        ("extra_body", "[]", "JSON object"),
+        ("extra_body", "{", "not JSON"),
+        ("headers", ["Authorization: Bearer x"], "--api-key-env"),
+        ("headers", ["X-Api-Key: x"], "--api-key-env"),
+        ("headers", ["Cookie: a=b"], "--api-key-env"),
+        ("headers", ["no colon"], "Name: value"),
+        ("system", "Be brief.", "--prompt-style chat"),
+    ],
+)
+def test_what_could_break_the_bound_or_send_a_key_is_refused(
+    setting: str, value: Any, said: str
+) -> None:
+    arm = Arm(provider="vllm", task="t", **{setting: value})
+    raw = Problem("a", "2 + 2 =", None, {})
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        body_fields(arm)
+        header_fields(arm)
+        with_system([raw], arm)

@@ -17,7 +17,7 @@ from verifiers.stated.expression import Tree
 from verifiers.stated.forms import Answer, Named, Value, Words
 from verifiers.stated.notation import plain_notation
 from verifiers.stated.number import value
-from verifiers.stated.special import LONGEST, words_of
+from verifiers.stated.special import LONGEST, unwrapped, words_of
 from verifiers.stated.tokens import NotWhole
 from verifiers.stated.whole import read
 
@@ -81,11 +81,11 @@ def same_text(gold: str, found: str) -> bool:
 def _plain(text: str) -> str:
     if len(text) > 10 * LONGEST:
         return text.strip()
-    plain = plain_notation(text)
-    for gone in ("\\$", "$", "\\!", "\\,", "**"):
-        plain = plain.replace(gone, "")
+    plain = unwrapped(plain_notation(text)).replace("\\!", "")
+    for gone in ("\\$", "$", "\\,", "\\;", "\\ "):
+        plain = plain.replace(gone, " ")
     # Between two letters or digits a space means something: 2 7/8 is not 27/8.
-    return _SPACES.sub("", " ".join(plain.split())).strip().rstrip(".")
+    return _SPACES.sub("", " ".join(plain.split())).strip()
 
 
 def canonical(found: Answer, text: str, key: str = "") -> str:

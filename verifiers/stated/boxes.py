@@ -39,10 +39,11 @@ _TOUCHES_BEFORE = re.compile(
 _AFTER = re.compile(
     r"(?:[\^_!*/+<>≠±×÷√]|-\s?(?=[\d\\(a-zA-Z])|\\(?:pm|mp|cdot|times|div|ne|neq|le|leq|ge|geq|lt|gt|frac|sqrt"
     r"|pi|log|ln|sin|cos|tan)(?![A-Za-z])"
-    r"|,?\s*(?:\\text\s*\{\s*)?(?:or|if|unless|provided|when|mod|modulo)\b|\(\s*\\?mod|\\p?mod"
+    r"|,?\s*(?:\\text\s*\{\s*)?(?:or|if|unless|provided)\b"
     r"|,?\s*(?:\\text\s*\{\s*)?(?:and|to|out of|by)\b[\s$}]*(?=[-\d\\])|,\s*[$\s]*[-\d])",
     re.IGNORECASE,
 )
+_DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|°)")
 _SCALED = re.compile(
     r"[\s$~]*(?:\\[,;: ]\s*)?(?:\\(?:text|mathrm)\s*\{\s*)?"
     r"(\\?%|percent|hundred|thousand|million|billion|trillion|dozen)(?![A-Za-z])",
@@ -98,6 +99,8 @@ def _refuse_what_stands_after(text: str, end: int) -> str:
     scaled = _SCALED.match(after)
     if scaled is not None:
         return f" {scaled[1]}"
+    if _DEGREES.match(after):
+        return "^\\circ"
     if re.match(r"[0-9A-Za-z(]", after):
         raise NotStated("a box that is a part of an expression")
     beside = re.sub(r"^(?:[ \t$}]|\\[)\],;:! ]|\*\*)*", "", after)

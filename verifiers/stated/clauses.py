@@ -13,7 +13,7 @@ _COMMENT = re.compile(
     r"|\bas (?:we|the|it|there|this|that|shown|required|desired|expected|above|they|each|he|she|all"
     r"|given|stated|calculated|computed|found)\b)"
     r"|\s*[,;]\s*(?:and\s+)?not\b|\s+and not\b|\s+(?:rather than|instead of)\b"
-    r"|\s+--+\s+|\s*—\s*(?=[A-Za-z])|\s+–\s+(?=[A-Za-z])",
+    r"|\s+--+\s+(?=[A-Za-z])|\s*—\s*(?=[A-Za-z])|\s+–\s+(?=[A-Za-z])",
     re.IGNORECASE,
 )
 _HOPE = re.compile(r"I hope (?:it|this) is correct", re.IGNORECASE)
@@ -31,7 +31,7 @@ _NEXT_TAKES_BACK = re.compile(
 )
 _VALUE = re.compile(
     r"[\d$\\+\-−–(\[{|<>=≈√±.∞∅½⅓⅔¼¾€£\"'`*]|[A-Za-z](?![A-Za-z])|(?:negative|minus|sqrt|pi|option|choice|no"
-    r"|none|either|not|about|approximately|exactly|positive|infinity)\b",
+    r"|none|positive|infinity)\b|(?:either|not|about|approximately|exactly)\s+[-+\d$\\(]",
     re.IGNORECASE,
 )  # fmt: skip
 

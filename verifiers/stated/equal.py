@@ -197,12 +197,18 @@ def _several(gold: Several, found: Answer, same: Judge) -> bool | None:
         if found.opening in ordered:
             return False
         return _same_set(gold.parts, found.parts, same)
+    if _differ_in_names(gold.parts) != _differ_in_names(found.parts):
+        # x = 1, y = 2 in the order of their letters is the pair (1, 2).
+        wanted, given = _values(gold.parts), _values(found.parts)
+        return False if wanted is None or given is None else _in_order(wanted, given, same)
+    if gold.opening == "[" and found.opening != "[" and len(gold.parts) == 2:
+        return False
     if gold.opening in ordered:
         if found.opening == "{" or {gold.opening, found.opening} == {"(", "["}:
             return False
         if found.opening and gold.opening == "[" and found.opening != "[":
             return False
-        return _in_order(gold.parts, _without_names(found.parts), same)
+        return _in_order(gold.parts, found.parts, same)
     if found.opening in ordered:
         return _in_order(gold.parts, found.parts, same)
     if found.opening == "{" and _distinct(found.parts, same) is False:
@@ -210,11 +216,19 @@ def _several(gold: Several, found: Answer, same: Judge) -> bool | None:
     return _matched(gold.parts, found.parts, same)
 
 
-def _without_names(parts: Sequence[Answer]) -> Sequence[Answer]:
-    """x = 1, y = 2 in the order of their letters is the pair (1, 2)."""
+def _differ_in_names(parts: Sequence[Answer]) -> bool:
+    """Whether every part is of another unknown: x = 1, y = 2."""
     names = [part.name for part in parts if isinstance(part, Named)]
-    if len(names) != len(parts) or names != sorted(names) or len(set(names)) != len(names):
+    return len(parts) > 1 and len(set(names)) == len(parts)
+
+
+def _values(parts: Sequence[Answer]) -> Sequence[Answer] | None:
+    """The parts without their names, where those are in the order of their letters."""
+    if not _differ_in_names(parts):
         return parts
+    names = [part.name for part in parts if isinstance(part, Named)]
+    if names != sorted(names):
+        return None
     return [part.answer for part in parts if isinstance(part, Named)]
 
 

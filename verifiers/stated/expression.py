@@ -172,12 +172,27 @@ class _Reader:
 
     def _raised(self, base: Tree) -> Tree:
         while True:
+            if self._ordinal():
+                continue
             if self._sign("^"):
                 base = ("degree", base) if self._degree() else ("power", base, self._exponent())
             elif self._sign("!"):
                 base = ("factorial", base)
             else:
                 return base
+
+    def _ordinal(self) -> bool:
+        """Take the ending of 1^{st}, which says nothing more."""
+        start = self.place
+        if self._sign("^"):
+            braces = self._sign("{")
+            now = self._now()
+            if now is not None and now.kind in ("word", "text"):
+                self.place += 1
+                if now.text.strip() in ("st", "nd", "rd", "th") and (not braces or self._sign("}")):
+                    return True
+        self.place = start
+        return False
 
     def _degree(self) -> bool:
         start = self.place

@@ -42,6 +42,7 @@ _VERB = re.compile(
     re.IGNORECASE,
 )
 _HEADING = re.compile(r"[ \t]*(?:\*\*|__)?[ \t]*\n\s*")
+_BESIDE = re.compile(r"[ \t]+(?=\$|\\[(\[])")
 _HEADING_START = re.compile(r"(?:^|\n)[ \t#*_>]*(?:the\s+)?(?:final\s+)?$", re.IGNORECASE)
 _SUPPOSED = re.compile(
     r"\b(?:if|suppos\w*|assum\w*|whether|unless|doubt\w*|wrong|incorrect|might|perhaps|maybe|guess\w*"
@@ -117,7 +118,7 @@ def _statement(text: str, start: int, end: int) -> str | None:
     """What one sentence about an answer says it is; None where it is no such sentence."""
     verb = _VERB.match(text, end, end + 200)
     if verb is None:
-        heading = _HEADING.match(text, end, end + 60)
+        heading = _HEADING.match(text, end, end + 60) or _BESIDE.match(text, end, end + 60)
         before = text[max(0, start - 40) : start]
         if heading is None or not _HEADING_START.search(before if start > 40 else "\n" + before):
             return None

@@ -38,7 +38,9 @@ _ROOT_OF_DIGITS = re.compile(r"\\sqrt(\[\d\])? (\d+(?:\.\d+)?|[A-Za-z])")
 _SPACING = re.compile(
     r"\\(?:enspace|thinspace|medspace|thickspace|space|displaystyle|textstyle|"
     r"scriptstyle|limits|nolimits|strut|hfill|centering|large|Large|huge|Huge|normalsize|small)"
-    r"(?![A-Za-z])|\\[hv]space\*?\{[^{}]*\}|\\[hv]?phantom\{[^{}]*\}|~"
+    r"(?![A-Za-z])|\\[hv]space\*?\{[^{}]*\}|\\[hv]?phantom\{[^{}]*\}"
+    # Elsewhere it says "about".
+    r"|(?<=[\w}$])~"
 )
 _SIZED = re.compile(r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*")
 _SAME = (
@@ -58,7 +60,10 @@ _SAME = (
     (re.compile(r"\\(?:lbrack)(?![A-Za-z])"), "["),
     (re.compile(r"\\(?:rbrack)(?![A-Za-z])"), "]"),
     (re.compile(r"\\(?:imath)(?![A-Za-z])"), "i"),
-    (re.compile(r"\\(?:pounds|euro|texteuro|yen|textdollar)(?![A-Za-z])"), "€"),
+    (re.compile(r"\\(?:euro|texteuro|EUR)(?![A-Za-z])"), "€"),
+    (re.compile(r"\\(?:pounds|textsterling)(?![A-Za-z])"), "£"),
+    (re.compile(r"\\(?:yen|textyen)(?![A-Za-z])"), "¥"),
+    (re.compile(r"\\(?:textdollar|dollar)(?![A-Za-z])"), r"\\$"),
 )
 
 

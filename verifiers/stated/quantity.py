@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 from verifiers.stated.expression import Tree, number, parse
 from verifiers.stated.forms import Answer, Ratio, Several, Value
 from verifiers.stated.number import value
 from verifiers.stated.tokens import NotWhole, Token
-from verifiers.stated.units import MAGNITUDES, magnitude, starts_compound, starts_unit, unit_of
+from verifiers.stated.units import (
+    CURRENCIES,
+    MAGNITUDES,
+    magnitude,
+    starts_compound,
+    starts_unit,
+    unit_of,
+)
+
+_PERCENT = ("percent", "pct")
 
 
 def quantity(tokens: list[Token]) -> Answer:
@@ -16,8 +26,10 @@ def quantity(tokens: list[Token]) -> Answer:
     if any(token.is_sign(":") for token in tokens):
         parts, _ = split(tokens, lambda token: "," if token.is_sign(":") else "")
         return Ratio(tuple(parse(part) for part in parts))
-    money = any(token.is_sign("€", "£", "¥", "€") for token in tokens)
-    tokens = [token for token in tokens if not token.is_sign("€", "£", "¥", "€")]
+    marks = {CURRENCIES[token.text] for token in tokens if token.is_sign(*CURRENCIES)}
+    if len(marks) > 1:
+        raise NotWhole("several currencies")
+    tokens = [token for token in tokens if not token.is_sign(*CURRENCIES)]
     if tokens and tokens[0].kind in ("word", "text"):
         word = tokens[0].text.strip().lower()
         if word in ("negative", "minus", "positive"):
@@ -25,16 +37,18 @@ def quantity(tokens: list[Token]) -> Answer:
                 raise NotWhole(f"{word} of no number")
             inner = quantity(tokens[1:])
             return _negated(inner) if word != "positive" else inner
-    end = next((n for n, token in enumerate(tokens) if n and _ends_value(tokens, n)), len(tokens))
+    depths = list(accumulate(map(depth_of, tokens)))
+    ends = (n for n, depth in enumerate(depths) if n and not depth and _ends_value(tokens, n))
+    end = next(ends, len(tokens))
     tree, rest = parse(tokens[:end]), list(tokens[end:])
-    while rest and (scale := magnitude(rest[0], money)) is not None:
+    while rest and (scale := magnitude(rest[0], bool(marks))) is not None:
         tree = ("multiply", tree, number(scale))
         rest.pop(0)
-    if rest and (rest[0].is_sign("%") or rest[0].text.strip().lower() in ("percent", "\\%", "%")):
+    if rest and rest[0].text.strip().lower() in ("%", "\\%", *_PERCENT):
         if len(rest) > 1:
             raise NotWhole("something after a percent sign")
         return Value(tree, mark="%")
-    unit = unit_of(rest) if rest else ("dollar" if money else "")
+    unit = unit_of(rest) if rest else next(iter(marks), "")
     if unit is None:
         raise NotWhole(f"{rest[0].text.strip()[:40]!r} is left over")
     if unit == "degree":
@@ -52,7 +66,7 @@ def _ends_value(tokens: list[Token], place: int) -> bool:
         return tokens[place - 1].kind == "number" or tokens[place - 1].is_sign("}")
     if token.is_sign("%") or starts_unit(token):
         return not (token.kind == "text" and token.text.strip() in ("e", "i", "d"))
-    return token.kind == "word" and token.text.lower() in (*MAGNITUDES, "percent")
+    return token.kind == "word" and token.text.lower() in (*MAGNITUDES, *_PERCENT)
 
 
 def _negated(answer: Answer) -> Answer:

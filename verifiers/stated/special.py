@@ -66,10 +66,14 @@ def unwrapped(text: str) -> str:
         for opening, closing in (("\\(", "\\)"), ("\\[", "\\]")):
             if text.startswith(opening) and text.endswith(closing):
                 text = text[2:-2]
-        text = text.strip().removeprefix(":").rstrip(".,;:")
+        text = text.strip().removeprefix(":")
+        # A point ends a sentence, several say that something is left out.
+        text = text if text.endswith("..") else text.rstrip(".,;:")
         if text.startswith("=") and not text.startswith("=="):
             text = text[1:]
-        text = text.removeprefix("**").removesuffix("**") if text.count("**") == 1 else text
+        for mark in ("**", "__"):
+            if text.count(mark) == 1:
+                text = text.removeprefix(mark).removesuffix(mark)
     return text
 
 
@@ -164,7 +168,7 @@ def as_words(flat: str) -> Words | None:
 
 def integer(text: str) -> str | None:
     """The digits of an answer that is an integer of any length and nothing else, or None."""
-    bare = text.replace("\\$", "").strip().strip("$").strip().rstrip(".").strip()
+    bare = text.replace("\\$", "").strip().strip("$").strip().removesuffix(".").strip()
     if not bare.isascii() or not _INTEGER.fullmatch(bare):
         return None
     digits = bare.partition(".")[0].replace(",", "").lstrip("+")

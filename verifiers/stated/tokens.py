@@ -16,7 +16,7 @@ Kind = Literal["number", "command", "word", "text", "sign"]
 LONGEST_NUMBER = 400
 """Longer numerals are no numbers here."""
 
-_GAP = r"(?:\{,\}|,\\!|\\[,;: !]| )"
+_GAP = r"(?:\{,\}|,\\! ?|\\[,;: !]| )"
 _APART = re.compile(rf"[1-9]\d{{0,2}}(?:{_GAP}\d{{3}})+(?!\d)(?:\.\d+)?")
 _GROUPED = re.compile(rf"[1-9]\d{{0,2}}(?:,\d{{3}})+(?![\d,]\d)(?:\.\d+)?(?!\d)|{_APART.pattern}")
 _PLAIN = re.compile(r"(?:\d+(?:\.\d+)?|\.\d+)")
@@ -136,9 +136,9 @@ class _Reader:
             self.place += length
             self.spaced = self.spaced or name not in ("!", *_WRAPPING)
         elif name in ("{", "}", "|"):
-            self._sign("\\" + name if name != "|" else name, length)
+            self._sign("\\" + name, length)
         elif name in ("$", "%", "&", "#", "_"):
-            self._put("sign", "€" if name == "$" else name, length)
+            self._put("sign", "\\$" if name == "$" else name, length)
         elif name in _TEXT:
             self._text_command(name, length)
         else:

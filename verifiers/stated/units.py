@@ -16,6 +16,7 @@ MAGNITUDES = {
     "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
     "dozen": 12, "lakh": 10**5, "crore": 10**7,
 }  # fmt: skip
+CURRENCIES = {"\\$": "dollar", "€": "euro", "£": "sterling", "¥": "yen"}
 _LETTER_MAGNITUDES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "bn": 10**9, "mn": 10**6}
 
 _MEASURES = {
@@ -51,15 +52,18 @@ _NO_UNIT = {
     "base", "negative", "positive", "is", "was", "are", "be", "because", "since", "for", "where",
     "with", "without", "except", "between", "through", "until", "from", "by", "at", "on", "into",
     "equals", "equal", "either", "neither", "both", "maybe", "perhaps", "possibly", "wrong",
-    "incorrect", "versus", "vs", "double", "twice", "triple", "percent", "percentage", "pi", "sqrt",
+    "incorrect", "versus", "vs", "double", "twice", "triple", "percent", "percentage", "pct",
+    "pi", "sqrt",
     "even", "odd", "infinity", "as", "choose", "up", "down", "owed", "loss", "debt", "deficit",
     "score", "gross", "couple", "dozens", "hundreds", "thousands", "millions", "billions",
     "trillions", "step", "ago", "larger", "smaller", "greater", "higher",
     "lower", "bc", "ad", "extra", "case", "imaginary", "squareroot", "pm", "am", "ish", "it",
-    "does", "do", "no", "none", "never", "true", "false", "approx", "digits",
+    "does", "do", "grand", "mil", "mill", "millionth", "millionths", "billionth", "billionths",
+    "trillionth", "trillionths", "no", "none", "never", "true", "false", "approx", "digits",
     *MAGNITUDES,
 }  # fmt: skip
 _ORDINAL = {"st", "nd", "rd", "th"}
+_ATTACHED = re.compile(r"\b([^\W\d_]{1,4})([23])(?!\w)")
 _POWERED = re.compile(r"square|sq|cubic|cu")
 
 
@@ -109,15 +113,19 @@ def unit_of(tokens: Sequence[Token]) -> str | None:
     inside_braces = False
     for place, token in enumerate(tokens):
         if token.kind == "text":
-            words += re.findall(r"[^\W\d_]+|\d+|\S", token.text)
+            words += re.findall(r"[^\W\d_]+|\d+|\S", _ATTACHED.sub(r"\1^\2", token.text))
         elif token.kind == "word":
             before = tokens[place - 1] if place else None
             joined = before is not None and before.is_sign("/", "*", "(")
             if len(token.text) == 1 and not (joined or starts_compound(tokens, place)):
                 return None
             words.append(token.text)
-        elif token.kind == "number" and (token.whole and words):
-            words.append(str(token.value))
+        elif token.kind == "number" and token.whole and words:
+            # cm2 is a square, 5 feet 2 is not.
+            attached = tokens[place - 1].kind == "word" and not token.spaced
+            if words[-1] != "^" and not (attached and token.text in ("2", "3")):
+                return None
+            words += [token.text] if words[-1] == "^" else ["^", token.text]
         elif token.is_sign("(") and not (words and words[-1] == "/"):
             return None
         elif token.is_sign("/", "^", ".", "(", ")") or token.is_command("cdot"):
@@ -134,9 +142,11 @@ def _unit(words: list[str]) -> str | None:
     previous = ""
     for word in words:
         if word.isdigit():
-            if previous != "^" and not (word in ("2", "3") and previous in _KNOWN):
+            if previous != "^":
                 return None
             found.append(f"^{word}")
+        elif word == "(" and previous != "/":
+            return None
         elif word in ("^", ".", "(", ")", "cdot", "-"):
             pass
         elif word in ("/",):

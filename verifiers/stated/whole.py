@@ -29,7 +29,7 @@ from verifiers.stated.quantity import depth_of, quantity, split
 from verifiers.stated.spans import INFINITY, MINUS_INFINITY, as_span, span_of, union
 from verifiers.stated.special import LONGEST, as_words, bare_words, special, unwrapped
 from verifiers.stated.tokens import NotWhole, Token, tokens_of
-from verifiers.stated.units import unit_of
+from verifiers.stated.units import CURRENCIES, unit_of
 
 MOST_PARTS = 100
 _RELATIONS = {"=": "=", "<": "<", ">": ">", "le": "<=", "ge": ">=", "ne": "!=", "approx": "~",
@@ -67,7 +67,12 @@ class _Reader:
         self.tokens = tokens
 
     def answer(self) -> Answer:
-        parts, joiners = split(self.tokens, _is_joint)
+        tokens = self.tokens
+        if not any(token.is_command("choose") for token in tokens):
+            while tokens and tokens[0].is_sign("{") and _wraps(tokens):
+                # Braces of a formula that do not show.
+                tokens = tokens[1:-1]
+        parts, joiners = split(tokens, _is_joint)
         if len(parts) > MOST_PARTS:
             raise NotWhole("very many parts")
         if len(parts) == 1:
@@ -150,7 +155,7 @@ def _related(sides: list[list[Token]], signs: list[str]) -> Answer:
 
 
 def _without_mark(tokens: list[Token]) -> list[Token]:
-    marked = [token for token in tokens if not token.is_sign("€")]
+    marked = [token for token in tokens if not token.is_sign(*CURRENCIES)]
     if marked and marked[-1].kind == "text" and unit_of(marked[-1:]) is not None:
         marked.pop()
     return marked
@@ -168,6 +173,11 @@ def _equality(name: str | None, sides: list[list[Token]], signs: list[str]) -> A
         return Named(name, answer if len(right) == 1 or about else Same(tuple(right)))
     if about:
         raise NotWhole("an approximation of no name")
+    together = _bracketed(sides[0])
+    if isinstance(together, Several) and all(map(_is_letter, together.parts)) and len(sides) == 2:
+        # (x, y) = (1, 2)
+        names = "".join(token.text for token in sides[0])
+        return Named(names, _bracketed(sides[1]) or quantity(sides[1]))
     last = _name_of(sides[-1])
     values = [_bracketed(side) or quantity(side) for side in sides]
     trees = [one.tree for one in values if isinstance(one, Value)]
@@ -178,6 +188,10 @@ def _equality(name: str | None, sides: list[list[Token]], signs: list[str]) -> A
     if len(values) != 2 or len(trees) != 2:
         raise NotWhole("a chain of equations")
     return Equation(trees[0], trees[1])
+
+
+def _is_letter(answer: Answer) -> bool:
+    return isinstance(answer, Value) and answer.tree[0] == "symbol"
 
 
 def _approximate(answer: Answer) -> Answer:
@@ -264,7 +278,7 @@ def _bracketed(tokens: list[Token]) -> Answer | None:
     return Several(answers, opening, closing)
 
 
-def _wraps(tokens: list[Token]) -> bool:
+def _wraps(tokens: Sequence[Token]) -> bool:
     """Whether the first bracket is closed by the last token, and no sooner."""
     depth = 0
     for place, token in enumerate(tokens):
