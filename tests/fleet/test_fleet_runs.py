@@ -204,3 +204,29 @@ def test_a_key_goes_to_the_servers_that_a_file_names(tmp_path: Path) -> None:
         one.keys.clear()
         assert orch(*plan, FLEET_KEY="sk-of-the-fleet").returncode == 0
         assert one.keys == {""}, "a key that nobody gave away stays here"
+
+
+@pytest.mark.slow
+def test_a_stopped_orch_bills_no_longer_than_its_lease(tmp_path: Path) -> None:
+    going = start("run", "--provider", "local", "--launch", "2", "--limit", "6", "--samples",
+                  "9000", "--gpu-hour", "36", "--budget", "5", "--display", "none", "--lease", "5",
+                  "--out", str(tmp_path), "--name", "run")  # fmt: skip
+    run = tmp_path / "run"
+    wait_for_samples(run, 300)
+    marks = [hold.id for hold in holds.still_held()]
+    going.send_signal(signal.SIGSTOP)
+    until = time.monotonic() + 5 + 8 + 5
+    while any(processes.marked(mark) for mark in marks):
+        assert time.monotonic() < until, "they bill on"
+        time.sleep(0.2)
+    # Longer than all that was reserved ahead.
+    time.sleep(40)
+    going.send_signal(signal.SIGCONT)
+    wait_for_samples(run, len(samples(run)) + 500)
+    going.send_signal(signal.SIGINT)
+    said, _ = going.communicate(timeout=60)
+    assert going.returncode == 130, said
+    with closing(RunReader(run)) as reader:
+        ledger = Ledger.read(reader.events())
+    assert ledger.fault is None and ledger.totals().reserved == 0
+    assert not holds.still_held()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 from collections.abc import Sequence
@@ -12,10 +11,11 @@ from types import TracebackType
 from typing import Any
 
 from verifiers.sandbox import attacks, native, tagged
-from verifiers.sandbox.cell import Cell, bounded, memory_file, read_file
+from verifiers.sandbox.cell import bounded, memory_file, read_file
 from verifiers.sandbox.cells import Cells
 from verifiers.sandbox.child import pack_job
 from verifiers.sandbox.claims import cases_before_the_last, read_claims
+from verifiers.sandbox.conversation import converse
 from verifiers.sandbox.flavour import Flavour, for_source
 from verifiers.sandbox.limits import (
     SHARED,
@@ -204,7 +204,7 @@ class Sandbox(Cells):
             async with self._seat() as seat:
                 candidate_cell = await self._cell(seat, self._for_source(source))
                 test_cell = await self._cell(seat, judge)
-                outcomes = await _converse(test_cell, check, longer, candidate_cell, serve, limits)
+                outcomes = await converse(test_cell, check, longer, candidate_cell, serve, limits)
             if attempt or all(outcome.status != "fault" for outcome in outcomes):
                 break
         return outcomes
@@ -306,34 +306,6 @@ class Sandbox(Cells):
                 if outcome.status != "fault":
                     break
         return outcome
-
-
-async def _converse(
-    test_cell: Cell,
-    check: bytes,
-    longer: Limits,
-    candidate_cell: Cell,
-    serve: bytes,
-    limits: Limits,
-) -> tuple[Outcome, Outcome]:
-    """Run both sides with a pipe each way between them; neither holds the other's ends."""
-    questions, ask = os.pipe2(os.O_CLOEXEC)
-    answers, answer = os.pipe2(os.O_CLOEXEC)
-    pipes = [questions, answer, answers, ask]
-    streams = [memory_file() for _ in range(4)]
-    try:
-        async with asyncio.TaskGroup() as group:
-            candidate = group.create_task(
-                candidate_cell.run(serve, [*streams[:2], questions, answer], limits)
-            )
-            test = group.create_task(test_cell.run(check, [*streams[2:], answers, ask], longer))
-            await asyncio.sleep(0)  # both have been handed over now
-            while pipes:
-                os.close(pipes.pop())
-        return test.result(), candidate.result()
-    finally:
-        for handle in (*pipes, *streams):
-            os.close(handle)
 
 
 def _sizes(limits: Limits) -> tuple[int, ...]:
