@@ -20,6 +20,7 @@ import random
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Shape:
         return self.max_sequences / self.step(self.max_sequences)
 
 
+@lru_cache(maxsize=10_000)
+def _of_problem(prompt: str, deviation: float) -> float:
+    return random.Random(f"problem {prompt}").gauss(0.0, deviation)
+
+
 @dataclass(frozen=True)
 class Lengths:
     """Output tokens of samples: log-normal over problems and again within each, heavy-tailed."""
@@ -53,7 +59,7 @@ class Lengths:
     most: int = 1024
 
     def of(self, prompt: str, seed: int, choice: int) -> int:
-        problem = random.Random(f"problem {prompt}").gauss(0.0, self.between)
+        problem = _of_problem(prompt, self.between)
         sample = random.Random(f"{prompt} {seed} {choice}").gauss(0.0, self.within)
         middle = math.log(self.mean) - (self.between**2 + self.within**2) / 2
         return max(1, min(self.most, round(math.exp(middle + problem + sample))))

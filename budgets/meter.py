@@ -64,7 +64,8 @@ class TimeMeter:
 
     `usd_per_hour` is in picodollars an hour (times the number of GPUs); `clock` gives the seconds
     that are counted, `wall` the Unix time of the notes. `borrowed`: somebody else runs the server,
-    and it goes on when this process dies.
+    and it goes on when this process dies. `guarded`: a guard ends it within what is reserved, so a
+    process that was stopped for longer counts no time beyond that at once.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class TimeMeter:
         wall: Callable[[], float] = time.time,
         note: str = "",
         borrowed: bool = False,
+        guarded: bool = False,
     ) -> None:
         self._ledger = ledger
         self._rate = usd_per_hour
@@ -89,6 +91,7 @@ class TimeMeter:
         self._wall = wall
         self._boot = mark().boot
         self._note = f"{_BORROWED}{note}" if borrowed else note
+        self._guarded = guarded
         self._started = 0.0
         self._reservation: int | None = None
         self._covered = 0
@@ -155,7 +158,8 @@ class TimeMeter:
 
     def _elapsed(self) -> int:
         """Nanoseconds since the start; a clock set back gives no settled time back."""
-        return max(_nanoseconds(self._clock() - self._started), self._settled_until)
+        elapsed = max(_nanoseconds(self._clock() - self._started), self._settled_until)
+        return min(elapsed, self._covered) if self._guarded else elapsed
 
     def _settle(self, now: int) -> None:
         assert self._reservation is not None

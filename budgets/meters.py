@@ -49,6 +49,7 @@ class FleetMeter:
         meter = TimeMeter(
             self._ledger, self._rate, self._scopes, slice_s=self._slice_s, drain_s=self._drain_s,
             clock=self._clock, note=name, borrowed=self._borrowed,
+            guarded=not self._borrowed,
         )  # fmt: skip
         meter.start()
         self._meters[name] = meter

@@ -106,11 +106,9 @@ def quote(
                 input_tokens=problem.prompt_tokens, output_tokens=expected_output_tokens * choices
             )
             bound = price.worst(
-                prompt_tokens=problem.prompt_tokens_bound,
-                output_tokens=max_tokens,
-                n=choices,
-                batch=batch,
-            )
+                prompt_tokens=problem.prompt_tokens_bound, output_tokens=max_tokens,
+                n=choices, batch=batch,
+            )  # fmt: skip
             requests += count
             prompts += problem.prompt_tokens * count
             expected += price.cost(usage, batch=batch) * count

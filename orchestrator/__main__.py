@@ -1,5 +1,26 @@
-"""`python -m orchestrator` is `orch`."""
+"""`python -m orchestrator` is `orch`.
 
-from orchestrator.cli import main
+SIGTERM ends with 130 from the first line on: nothing is imported before that is seen to.
+"""
 
-main()
+import os
+import signal
+
+
+def leave(_number: int, _frame: object) -> None:
+    """Nothing is open yet that would have to be closed."""
+    os._exit(130)
+
+
+def main() -> None:
+    """Entry point of the `orch` command."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave)
+    from orchestrator.cli import main as orch
+
+    orch()
+
+
+if __name__ == "__main__":
+    main()

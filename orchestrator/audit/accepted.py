@@ -21,7 +21,8 @@ from pathlib import Path
 from orchestrator.errors import ConfigError
 from orchestrator.store.audits import AUDIT_KEY, AUDIT_NAME, accepted
 from orchestrator.store.directory import RunLock
-from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow
 from orchestrator.store.store import RunStore
 from orchestrator.tasks import TaskOptions
 from verifiers.answer import MissingPackage

@@ -13,7 +13,8 @@ from orchestrator.engine.judging import Judging
 from orchestrator.errors import ConfigError
 from orchestrator.plan.prepare import Prepared
 from orchestrator.plan.problems import options_of
-from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow
 from orchestrator.store.store import RunStore
 from orchestrator.tasks import TaskOptions
 

@@ -20,7 +20,8 @@ from orchestrator.errors import ConfigError
 from orchestrator.plan import problems
 from orchestrator.plan.study import Arm, Study
 from orchestrator.store.directory import RunLock
-from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow
 from orchestrator.store.schema import beside
 from orchestrator.store.store import RunStore
 from orchestrator.tasks import Task, TaskError, TaskOptions, load_task

@@ -19,7 +19,7 @@ from pathlib import Path
 from budgets.ledger import NO_CAP, RUN
 from budgets.money import usd
 from orchestrator.audit.check import UNREADABLE, Checked, check_open, check_run, said
-from orchestrator.errors import StoreError
+from orchestrator.errors import OrchError, StoreError
 from orchestrator.store import schema, seal
 from orchestrator.store.directory import SEAL, RunLock
 from orchestrator.store.seal import SealFile
@@ -39,10 +39,14 @@ class Repaired:
 
 
 def repair_run(directory: Path, now: float | None = None) -> Repaired:
-    """Mend what can be mended, all or nothing; raises OrchError where the run is held."""
+    """Mend what can be mended, all or nothing; raises StoreError where its files cannot be kept."""
     result = Repaired()
     before = seal.read_file(directory)
-    lock = RunLock(directory)
+    try:
+        lock = RunLock(directory)
+    except (OrchError, *UNREADABLE) as error:
+        result.left.append(said(error))
+        return result
     try:
         result.kept = _keep(directory, time.time() if now is None else now)
         with closing(sqlite3.connect(directory / "run.db", isolation_level=None)) as db:

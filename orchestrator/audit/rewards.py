@@ -23,7 +23,8 @@ from typing import Any, TypeVar
 
 from orchestrator.errors import ConfigError, RunFault
 from orchestrator.store.directory import RunLock
-from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow
 from orchestrator.store.store import RunStore
 from providers.errors import InvalidRequest, ProviderConfigError, ProviderError
 from providers.reward import RewardServer

@@ -112,10 +112,16 @@ def say_fault(error: OrchError) -> int:
 
 
 def end_by_sigterm() -> None:
-    """SIGTERM ends a command as Ctrl-C does, with 130, wherever nothing else heeds it."""
+    """SIGTERM ends a command as Ctrl-C does, with 130, wherever nothing else heeds it.
+
+    A second one leaves at once.
+    """
 
     def interrupt(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(130))
         raise KeyboardInterrupt
 
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, interrupt)

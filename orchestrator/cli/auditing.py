@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from orchestrator.store.reader import ArmRow
+    from orchestrator.store.rows import ArmRow
     from orchestrator.tasks import TaskOptions
 
 

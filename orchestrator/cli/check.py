@@ -49,7 +49,8 @@ def check(run: str, out: Path, repair: bool, as_json: bool) -> None:
             click.echo(f"done: {visible(done)}")
         for left in mended.left:
             click.echo(f"left as it is: {visible(left)}")
-        click.echo(f"The files as they were are in {mended.kept}")
+        if mended.kept:
+            click.echo(f"The files as they were are in {mended.kept}")
     if not damaged:
         click.echo(f"{directory} is whole: {checked.rows:,} rows are what was written.")
     elif mended is None:

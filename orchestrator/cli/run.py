@@ -95,7 +95,9 @@ def option(*names: str, **attributes: Any) -> Decorator:
 @option("--extra-body", metavar="JSON", help="Further body fields, such as '{\"top_k\": 20}'.")
 @option("--header", "headers", multiple=True, metavar="'NAME: VALUE'",
         help="A further header of every request; repeatable. Keys: --api-key-env.")  # fmt: skip
-@option("--verifier", help="Another of the task's verifiers.")
+@option("--verifier", metavar="NAME",
+        help="Another verifier of the task, or your own: FILE.py:function, 'command PROGRAM', "
+        "regex:PATTERN, contains:TEXT.")  # fmt: skip
 @option("--data", metavar="PATH", help="Local data for the task.")
 @option("--few-shot-file", metavar="FILE", help="Few-shot text for tasks that take one.")
 @option("--few-shot-count", type=int, metavar="N",
@@ -196,11 +198,7 @@ def run(**given: Any) -> None:
         study = keep_verifiers(study, directory)
     # A resumed run's own study already names what it leaves out.
     if exclude_unsound and not how.resume:
-        from orchestrator.audit.rejudge import without_unsound
-
-        study, said = asyncio.run(without_unsound(study))
-        for sentence in said:
-            click.echo(sentence, err=True)
+        study = without_unsound_problems(study)
     try:
         last = asyncio.run(run_study(study, directory, how))
         code = last()
@@ -279,6 +277,16 @@ def build_study(given: dict[str, Any], study_file: Path | None) -> Study:
     whole = {"study": {**document["study"], **study_values}, "arms": arms}
     whole_paths(whole, study_file)
     return make_study(whole, source)
+
+
+def without_unsound_problems(study: Study) -> Study:
+    """The study less the problems whose reference fails its own verifier, which are named."""
+    from orchestrator.audit.rejudge import without_unsound
+
+    study, said = asyncio.run(without_unsound(study))
+    for sentence in said:
+        click.echo(sentence, err=True)
+    return study
 
 
 def run_name(study: Study) -> str:

@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from orchestrator.audit.rejudge import ArmReport
-    from orchestrator.store.reader import ArmRow
+    from orchestrator.store.rows import ArmRow
     from orchestrator.tasks import TaskOptions
     from verifiers.trust import Checked
 

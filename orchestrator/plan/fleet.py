@@ -149,6 +149,11 @@ class Opener:
             provider = own_provider(url, self.source.urls[url], self.model, self.timeout_s)
         else:
             provider = self._provider(url)
+            if not isinstance(provider, OpenAIProvider):
+                raise ProviderConfigError(
+                    f"several addresses go with servers of OpenAI's protocol, and "
+                    f"{self.arm.provider} has another; give one --base-url"
+                )
         server = Server(f"{url.host}:{url.port}", provider, self.limiter())
         self.urls[server] = url
         self.unchecked.add(server)

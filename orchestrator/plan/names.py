@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.plan.prepare import Prepared
-    from orchestrator.store.reader import ArmRow
+    from orchestrator.store.rows import ArmRow
 
 TELLING = ("task", "policy", "temperature", "provider", "max_tokens", "top_p", "prompt_style",
            "samples", "few_shot_count", "verifier", "seed", "run")  # fmt: skip

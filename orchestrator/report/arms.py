@@ -23,8 +23,9 @@ from orchestrator.report.data import ArmReport, CoveragePoint
 from orchestrator.report.estimate import Curve, estimate
 from orchestrator.report.others import other_verdicts, said_of, said_of_excluded
 from orchestrator.report.paid import Money
-from orchestrator.report.reprice import Repricing, reprice, unrepriced
-from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow
 from orchestrator.store.schema import NOTE_KEY
 
 SETTINGS = ("temperature", "top_p", "max_tokens", "n_per_request", "prompt_style", "samples",
@@ -58,12 +59,9 @@ def _arm(
     totals = ledger.totals(f"arm:{arm.number}")
     # What a dead process left open is uncertain; a reader must not count it as free.
     settled, uncertain = totals.settled, totals.uncertain + totals.reserved
-    repriced, notes = None, list[str]()
-    if by is not None and arm.spec.get("price") is not None:
-        repriced = reprice(reader, arm, ledger, by)
-        settled, uncertain, notes = repriced.settled, repriced.uncertain, repriced.notes
-    elif by is not None and settled + uncertain:
-        notes = [unrepriced(arm, by)]
+    repriced, notes = _repriced(reader, arm, ledger, by, settled + uncertain)
+    if repriced is not None:
+        settled, uncertain = repriced.settled, repriced.uncertain
     money = Money(reader, arm, ledger, settled + uncertain, repriced)
     curve = estimate(reader, arm, counts, verifier)
     others = other_verdicts(reader, arm, verifier, curve.ks, uniform=curve.uniform)
@@ -104,6 +102,18 @@ def _arm(
         settings=_settings(reader, arm),
         repriced_on=by.day if by is not None and repriced is not None else "",
     )
+
+
+def _repriced(
+    reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing | None, paid: int
+) -> tuple[Repriced | None, list[str]]:
+    """The arm by the prices of another day, where it has prices per token; and notes on that."""
+    if by is None:
+        return None, []
+    if arm.spec.get("price") is None:
+        return None, [unrepriced(arm, by)] if paid else []
+    repriced = reprice(reader, arm, ledger, by)
+    return repriced, repriced.notes
 
 
 def said_of_answers(reader: RunReader, arm: ArmRow) -> list[str]:

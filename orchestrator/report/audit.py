@@ -16,7 +16,8 @@ from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.report.data import Audit, Suspect
 from orchestrator.report.text import percent
 from orchestrator.store.audits import AUDIT_KEY, AUDIT_NAME, accepted_tiers, text_of
-from orchestrator.store.reader import ArmRow, RunReader, SlotCounts
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow, SlotCounts
 from verifiers.verdict import FORGEABLE
 
 SHOWN = 10

@@ -17,7 +17,8 @@ from orchestrator.report.arms import read_arms
 from orchestrator.report.data import ArmReport, ReportData, SelectionSeries
 from orchestrator.report.describe import comparisons, with_law
 from orchestrator.report.reprice import Repricing
-from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow
 
 
 def collect(

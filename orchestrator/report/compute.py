@@ -18,7 +18,8 @@ from budgets.given import read_given
 from budgets.money import picodollars
 from orchestrator.analysis.flops import Shape, expected_flops, shape_of
 from orchestrator.errors import ConfigError
-from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow
 
 _LLAMA = {"model_type": "llama", "num_key_value_heads": 8, "vocab_size": 128256}
 _LLAMA_8B = {**_LLAMA, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,

@@ -19,7 +19,8 @@ from orchestrator.analysis.unbiased import Floats
 from orchestrator.errors import ConfigError
 from orchestrator.report.text import percent
 from orchestrator.schedule import estimators_of
-from orchestrator.store.reader import ArmRow, RunReader, SlotCounts
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow, SlotCounts
 
 Shares = tuple[float, float, float, float, float]
 

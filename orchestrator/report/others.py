@@ -13,7 +13,8 @@ from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.report.data import OtherVerdicts
 from orchestrator.report.text import percent
 from orchestrator.store.audits import AUDIT_NAME
-from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow
 from verifiers.trust import agreement
 from verifiers.verdict import Verdict
 

@@ -17,7 +17,8 @@ from budgets.price import Price
 from budgets.usage import Usage
 from orchestrator.analysis.cost import Fresh, usd_as_bought
 from orchestrator.report.reprice import Repriced
-from orchestrator.store.reader import ArmRow, Bought, RunReader
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow, Bought
 
 
 class Money:

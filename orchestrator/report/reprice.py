@@ -20,7 +20,8 @@ from budgets.price import Price
 from budgets.price_file import PriceFileError
 from budgets.prices import PriceBook, Unpriced
 from orchestrator.errors import ConfigError
-from orchestrator.store.reader import ArmRow, Bought, PlannedRequest, RunReader
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow, Bought, PlannedRequest
 
 _REQUEST = "request "
 """How the note of every request's reservation begins."""

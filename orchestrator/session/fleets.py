@@ -126,7 +126,10 @@ class Fleets:
             self._tasks.append(asyncio.create_task(fleet.watch.run()))
             meter = self._meters.running.get(endpoint)
             if endpoint.launch is None:
-                self._tasks.append(asyncio.create_task(fleet.opener.compare()))
+                users = [arm for arm in self._prepared.arms if arm.endpoint == endpoint]
+                # What is billed by the token is bought by the ledger alone.
+                if all(arm.price is None for arm in users):
+                    self._tasks.append(asyncio.create_task(fleet.opener.compare()))
                 if isinstance(meter, FleetMeter):
                     self._tasks.append(asyncio.create_task(self._follow(fleet, meter)))
             elif endpoint in self._launchers:

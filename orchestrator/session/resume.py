@@ -24,7 +24,8 @@ from orchestrator.plan.identity import identity_of, refuse_difference
 from orchestrator.plan.prepare import Prepared
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.schedule import Draw
-from orchestrator.store.reader import BatchRow, PlannedRequest, RunReader
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import BatchRow, PlannedRequest
 
 Place = tuple[int, int]
 """Arm and problem."""

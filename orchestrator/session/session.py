@@ -75,6 +75,7 @@ async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
     heeded = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # what nohup is for
         heeded.append(signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in heeded}
     for number in heeded:
         loop.add_signal_handler(number, interrupts.on_signal, options.console)
     try:
@@ -92,8 +93,9 @@ async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
         # The run exists, so it is reported like any other that ended early.
         return Ending(error.exit_code, [str(error)], list(prepared.notes))
     finally:
-        for number in heeded:
+        for number, heeder in before.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, heeder)
 
 
 async def _session(

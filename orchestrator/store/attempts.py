@@ -12,15 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from orchestrator.store.schema import PUT_ATTEMPT, PUT_CALL
 from orchestrator.store.store import RunStore, storable
 from providers.gateway.accounts import Call
-
-PUT_ATTEMPT = "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-PUT_CALL = (
-    "INSERT OR ROLLBACK INTO calls VALUES"
-    " (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-
 
 END_CUT_OFF = (
     "UPDATE attempts SET ending = 'again', ended_at = ?, reason = 'orch ended before it did'"

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from budgets.ledger import Ledger
-from orchestrator.store.reader import ArmRow, RunReader
+from orchestrator.store.reader import RunReader
+from orchestrator.store.rows import ArmRow
 
 _SHARE = "coalesce(a.cost / r.n + (s.choice < a.cost % r.n), 0)"  # whole picodollars of one choice
 

@@ -12,6 +12,8 @@
     served     which server of a fleet each try at a request went to, and how it ended
     batches    what was, or is about to be, handed to a batch API under which tag
     batched    which requests a batch holds, in which place, with their reservations
+    attempts   agents' attempts at a request's slot: when, how each ended, which cap cut it
+    calls      agents' calls: attempt, usage raw, cost, outcome
     ledger     the ledger's events, in order
 
 A sample, its answer and its settlement commit in one transaction. `CREATE` is the first schema and
@@ -114,3 +116,12 @@ PUT_BATCH = insert("batches", "batch arm tag provider_id state at", "REPLACE")
 PUT_BATCHED = insert("batched", "batch place request reservation")
 PUT_EVENT = insert("ledger", "event at kind reservation amount scopes note")
 GET_EVENTS = "SELECT event, kind, reservation, amount, scopes, note FROM ledger ORDER BY event"
+PUT_ATTEMPT = insert(
+    "attempts", "attempt request started_at ended_at ending cut reason files", "REPLACE"
+)
+PUT_CALL = insert(
+    "calls",
+    "attempt endpoint model reservation sent_at latency_s status outcome streamed tries usage "
+    "input_tokens cached_input_tokens cache_write_5m_tokens cache_write_1h_tokens output_tokens "
+    "reasoning_tokens cost provider_id",
+)

@@ -40,7 +40,7 @@ FIRST = b"\0" * 16
 WIDTH = 160
 
 _encoder = msgspec.msgpack.Encoder()
-_PUT = re.compile(r"INSERT OR \w+ INTO (\w+) \(([\w, ]+)\) VALUES")
+_PUT = re.compile(r"INSERT (?:OR \w+ )?INTO (\w+)(?: \(([\w, ]+)\))? VALUES")
 
 Row = Sequence[Any]
 
@@ -118,8 +118,8 @@ class Seal:
         if found is None:
             # An UPDATE or DELETE: the triggers see it.
             return lambda _: None
-        table, columns = found[1], tuple(found[2].split(", "))
-        sums = self.tables[table]
+        sums = self.tables[table := found[1]]
+        columns = tuple(found[2].split(", ")) if found[2] else sums.columns
         same = sums.columns == columns
         place = {name: index for index, name in enumerate(columns)}
         left_out = tuple(self._defaults.get((table, name)) for name in sums.columns)
@@ -256,7 +256,7 @@ def counted_columns(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]
     """The columns of every table that are counted: those that some statement of ours gives."""
     given: dict[str, set[str]] = {}
     for statement in vars(schema).values():
-        if isinstance(statement, str) and (found := _PUT.match(statement)):
+        if isinstance(statement, str) and (found := _PUT.match(statement)) and found[2]:
             given.setdefault(found[1], set()).update(found[2].split(", "))
     counted = {}
     for (table,) in connection.execute(

@@ -19,6 +19,7 @@ from budgets.ledger import Ledger
 from orchestrator.errors import ConfigError
 from orchestrator.store.reader import RunReader
 from providers.fleet import holds, processes
+from tests.run.keyed import keyed_server
 
 ROOT = Path(__file__).resolve().parents[2]
 ORCH = [sys.executable, "-m", "orchestrator"]
@@ -187,3 +188,45 @@ def test_a_cap_ends_all_launched_servers_inside_it(tmp_path: Path) -> None:
         money = Ledger.read(reader.events()).totals()
     assert money.committed <= 900 * 10**12 and money.settled > 0
     assert money.reserved == 0
+
+
+def test_a_key_goes_to_the_servers_that_a_file_names(tmp_path: Path) -> None:
+    file = tmp_path / "servers.txt"
+    with keyed_server() as one, keyed_server() as other:
+        file.write_text(f"{one.url}\n{other.url}  # the second\n")
+        plan = ["run", "--provider", "compatible", "--model", "some-model", "--servers", str(file),
+                "--task", "arithmetic", "--limit", "4", "--samples", "40", "--n-per-request", "5",
+                "--gpu-hour", "0", "--display", "none", "--out", str(tmp_path)]  # fmt: skip
+        done = orch(*plan, "--api-key-env", f"FLEET_KEY@{file}", FLEET_KEY="sk-of-the-fleet")
+        assert done.returncode == 0, done.stderr
+        assert one.keys == other.keys == {"Bearer sk-of-the-fleet"}
+        assert one.answered + other.answered >= 160 and min(one.answered, other.answered) > 5
+        one.keys.clear()
+        assert orch(*plan, FLEET_KEY="sk-of-the-fleet").returncode == 0
+        assert one.keys == {""}, "a key that nobody gave away stays here"
+
+
+@pytest.mark.slow
+def test_a_stopped_orch_bills_no_longer_than_its_lease(tmp_path: Path) -> None:
+    going = start("run", "--provider", "local", "--launch", "2", "--limit", "6", "--samples",
+                  "9000", "--gpu-hour", "36", "--budget", "5", "--display", "none", "--lease", "5",
+                  "--out", str(tmp_path), "--name", "run")  # fmt: skip
+    run = tmp_path / "run"
+    wait_for_samples(run, 300)
+    marks = [hold.id for hold in holds.still_held()]
+    going.send_signal(signal.SIGSTOP)
+    until = time.monotonic() + 5 + 8 + 5
+    while any(processes.marked(mark) for mark in marks):
+        assert time.monotonic() < until, "they bill on"
+        time.sleep(0.2)
+    # Longer than all that was reserved ahead.
+    time.sleep(40)
+    going.send_signal(signal.SIGCONT)
+    wait_for_samples(run, len(samples(run)) + 500)
+    going.send_signal(signal.SIGINT)
+    said, _ = going.communicate(timeout=60)
+    assert going.returncode == 130, said
+    with closing(RunReader(run)) as reader:
+        ledger = Ledger.read(reader.events())
+    assert ledger.fault is None and ledger.totals().reserved == 0
+    assert not holds.still_held()

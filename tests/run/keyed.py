@@ -21,6 +21,8 @@ class Keyed:
     keys: set[str] = field(default_factory=set)
     """The Authorization headers of all its requests, "" where there was none."""
     answered: int = 0
+    times: list[float] = field(default_factory=list)
+    """When each question was answered, by a clock that nobody sets."""
 
 
 @contextlib.contextmanager
@@ -52,6 +54,7 @@ def keyed_server(
             time.sleep(delay_s)
             n = asked.get("n", 1)
             seen.answered += n
+            seen.times.append(time.monotonic())
             message = {"role": "assistant", "content": text}
             choices = [
                 {"index": i, "finish_reason": "stop", "message": message, "text": text}

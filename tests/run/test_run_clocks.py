@@ -84,9 +84,9 @@ def test_a_clock_that_is_set_while_a_server_is_held(steps, tmp_path):
     assert process.returncode == 3, err
     totals = books(tmp_path / "runs/r")
     assert totals.settled + totals.uncertain <= CAP * PICO
-    # The run is not over before most of its money is spent, nor goes on beyond it.
-    assert CAP - 25 <= totals.settled / PICO <= held_s
-    assert held_s <= CAP + 15
+    # The server answered for less time than was paid for, and for most of what the cap pays.
+    asked_s = server.times[-1] - server.times[0]
+    assert CAP - 25 <= asked_s <= totals.settled / PICO <= held_s
     assert "the wall clock was set" in err
     shown = subprocess.run(
         [sys.executable, "-m", "orchestrator", "report", "r"], cwd=tmp_path, env=environment(),
@@ -106,12 +106,13 @@ def test_a_clock_that_is_set_between_a_crash_and_its_resume(step, tmp_path):
         process = start(tmp_path, server.url, shift, *fresh(500))
         begun(process, run)
         process.kill()
-        process.wait()
+        process.communicate()
         killed = time.monotonic()
         time.sleep(25)
         shift.write_text(step)
         resumed = start(tmp_path, server.url, shift, "--resume", "r", "--samples", "1")
-        resumed.communicate(timeout=120)
+        _, err = resumed.communicate(timeout=120)
+        assert resumed.returncode == 0, err
         gone_s = time.monotonic() - killed
     totals = books(run)
     # Until somebody looked again nobody let the server go: that time counts, no more and no less.

@@ -61,10 +61,12 @@ ALLOWED = {
     "KILL": {-9},
     "TERM": {130},
     "INT": {130},
+    "child": {130},
 }
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_signals_at_any_moment_cost_nothing(serve, tmp_path):
     server = serve()
     prices = tmp_path / "prices.toml"
@@ -74,7 +76,7 @@ def test_signals_at_any_moment_cost_nothing(serve, tmp_path):
 
     def words(number: int, how: str) -> list[str]:
         """The command of a round: each wants more than the one before."""
-        depth = DEPTH * (1 + number - FIRST)
+        depth = DEPTH + 8 * (number - FIRST)
         more = {"samples": depth, "budget": "20", "name": "r", "max-concurrent": "64"}
         given = [str(part) for part in arguments(server, prices, **more)]
         place = given.index("--name")
@@ -99,15 +101,25 @@ def test_signals_at_any_moment_cost_nothing(serve, tmp_path):
         time.sleep(rng.uniform(0, 12.0))
         how = strike(process, mark, rng)
         try:
-            out, err = process.communicate(timeout=90)
+            if how == "child":
+                # Whatever it was, the command goes on or ends by itself; then it is ended.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=5)
+                process.terminate()
+            out, err = process.communicate(timeout=180)
         except subprocess.TimeoutExpired:
             process.kill()
             pytest.fail(f"round {number}: {command} did not end after {how}")
         code, kind = process.returncode, how.split()[0]
         where = (number, command, how, code, err[-1500:])
-        assert "Traceback" not in err + out or code in (-2, -9), where
-        assert code in ALLOWED.get(kind, set()) | {0, 1, 2, 3, 4, -2, -15}, where
+        if ("orchestrator/" not in err and code in (-2, -15)) or "Fatal Python error: init" in err:
+            # The interpreter itself was starting: no line of ours had run.
+            tally[f"{command}, {how}: before the first line"] += 1
+            continue
+        assert "Traceback" not in err + out, where
+        assert code in ALLOWED.get(kind, set()) | {0, 1, 3, 4}, where
         tally[f"{command}, {how}: {code}"] += 1
+        print(number, command, how, code, flush=True)
         deadline = time.monotonic() + 20
         while left := marked(mark):
             assert time.monotonic() < deadline, (where, left)
@@ -123,7 +135,7 @@ def test_signals_at_any_moment_cost_nothing(serve, tmp_path):
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
     assert slots(run) == [
-        (p, s) for p in range(PROBLEMS) for s in range(DEPTH * (1 + LAST - FIRST))
+        (p, s) for p in range(PROBLEMS) for s in range(DEPTH + 8 * (LAST - FIRST))
     ]
     check_books(server, run, "20")
     assert not check_run(run).findings

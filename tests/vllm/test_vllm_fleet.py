@@ -89,7 +89,7 @@ def test_orch_an_api_process_and_a_worker_killed(tmp_path: Path) -> None:
     took_s = gone_within(marks, LEFT_WITHIN_S)
     print(f"orch killed: nothing left after {took_s:.1f} s")
 
-    going = orch("--resume", str(run), "--samples", "4000", "--display", "none")
+    going = orch("--resume", str(run), "--samples", "1500", "--display", "none")
     (hold, *_) = wait_for_servers(1)
     before = len(samples(run))
     wait_for_samples(run, before + 200, within_s=1200)
@@ -104,7 +104,7 @@ def test_orch_an_api_process_and_a_worker_killed(tmp_path: Path) -> None:
     print("a worker killed")
     said, _ = going.communicate(timeout=2400)
     assert going.returncode == 0, said
-    assert sorted(samples(run)) == whole(10, 4000)
+    assert sorted(samples(run)) == whole(10, 1500)
     assert not holds.still_held()
     with closing(sqlite3.connect(run / "run.db")) as database:
         seeds = database.execute("SELECT count(*), count(DISTINCT seed) FROM requests").fetchone()

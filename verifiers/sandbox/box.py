@@ -21,6 +21,7 @@ from verifiers.sandbox.cell import Cell, bounded, memory_file, read_file
 from verifiers.sandbox.child import pack_job
 from verifiers.sandbox.claims import cases_before_the_last, read_claims
 from verifiers.sandbox.confine import LAYERS, Plan
+from verifiers.sandbox.conversation import converse
 from verifiers.sandbox.flavour import Flavour, for_source, make_plan, shows_a_jail
 from verifiers.sandbox.limits import (
     SHARED,
@@ -325,7 +326,7 @@ class Sandbox:
             async with self._seat() as seat:
                 candidate_cell = await self._cell(seat, self._for_source(source))
                 test_cell = await self._cell(seat, judge)
-                outcomes = await _converse(test_cell, check, longer, candidate_cell, serve, limits)
+                outcomes = await converse(test_cell, check, longer, candidate_cell, serve, limits)
             if attempt or all(outcome.status != "fault" for outcome in outcomes):
                 break
         return outcomes
@@ -427,34 +428,6 @@ class Sandbox:
                 if outcome.status != "fault":
                     break
         return outcome
-
-
-async def _converse(
-    test_cell: Cell,
-    check: bytes,
-    longer: Limits,
-    candidate_cell: Cell,
-    serve: bytes,
-    limits: Limits,
-) -> tuple[Outcome, Outcome]:
-    """Run both sides with a pipe each way between them; neither holds the other's ends."""
-    questions, ask = os.pipe2(os.O_CLOEXEC)
-    answers, answer = os.pipe2(os.O_CLOEXEC)
-    pipes = [questions, answer, answers, ask]
-    streams = [memory_file() for _ in range(4)]
-    try:
-        async with asyncio.TaskGroup() as group:
-            candidate = group.create_task(
-                candidate_cell.run(serve, [*streams[:2], questions, answer], limits)
-            )
-            test = group.create_task(test_cell.run(check, [*streams[2:], answers, ask], longer))
-            await asyncio.sleep(0)  # both have been handed over now
-            while pipes:
-                os.close(pipes.pop())
-        return test.result(), candidate.result()
-    finally:
-        for handle in (*pipes, *streams):
-            os.close(handle)
 
 
 def _sizes(limits: Limits) -> tuple[int, ...]:
