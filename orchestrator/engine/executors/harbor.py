@@ -29,11 +29,15 @@ from orchestrator.engine.executors.command import PORT
 from orchestrator.engine.executors.container import door_in, find_engine, label_of
 from orchestrator.engine.executors.patch import NoGit, difference, tar_of
 from orchestrator.plan.agents import AgentSetting
-from orchestrator.tasks.harbor import OWN_FAILURES
 
 PINNED = "0.26"
 ON_THIS_MACHINE = frozenset({"terminus-2", "dspy-rlm", "computer-1"})
 """Agents of Harbor's that run beside it and not inside the container."""
+OWN = re.compile(
+    r"^Agent(?!Setup)|NonZeroAgentExit|OutputLength|ContextLength|ContextWindow|OutOfMemory|^Api"
+)
+"""Exceptions of a trial that come after its agent has begun, a refused call of ours among them:
+what it has by then counts. Every other is the engine's."""
 SETTINGS = {
     "MSWEA_COST_TRACKING": "ignore_errors",
     "MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT": "1",
@@ -283,7 +287,7 @@ class HarborExecutor:
 
     def _output(self, told: dict[str, Any], job: Job) -> Output:
         exception, message = told["exception"], told["message"]
-        if exception and not OWN_FAILURES.search(exception):
+        if exception and not OWN.search(exception):
             raise ExecutorFailure(f"Harbor: {exception}: {message}")
         text = ""
         if told["tree"]:
