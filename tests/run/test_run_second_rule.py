@@ -10,9 +10,7 @@ from pathlib import Path
 
 def run(place: Path, *options: str) -> str:
     problems = [(a, b) for a in (2, 5) for b in (1, 3)]
-    lines = [
-        {"id": f"{a}+{b}", "prompt": f"{a}+{b}=", "answer": f"{a + b}.0"} for a, b in problems
-    ]
+    lines = [{"id": f"{a}+{b}", "prompt": f"{a}+{b}=", "answer": f"{a + b}.0"} for a, b in problems]
     (place / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator", "run", "--provider", "local", "--task",
