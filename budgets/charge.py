@@ -85,7 +85,8 @@ def _span(
     least, most = span(lambda one: price.cost(one, at=at, batch=batch))
     reasons = [f"it was served at the tier {tier!r}, whose price is not known"]
     if tier in CHEAPER:
-        return min(least, price.cheapest(usage)), most, reasons
+        divisor = CHEAPER[tier]
+        return (least // divisor if divisor else 0), most, reasons
     if tier not in DEARER:
         least = min(least, price.cheapest(usage))
     return least, max(most, bound), reasons

@@ -124,8 +124,11 @@ TIERS: tuple[Path, ...] = (("service_tier",), ("serviceTier",), ("serviceTier", 
                            ("trafficType",), ("speed",))  # fmt: skip
 STANDARD = frozenset({"", "default", "standard", "auto", "on_demand", "standard_only", "normal"})
 """Words for the tier that every price is for."""
-CHEAPER = frozenset({"flex", "batch", "scale", "provisioned_throughput", "reserved", "off_peak"})
-"""Words for tiers that cost at most what the standard one does."""
+CHEAPER: Mapping[str, int] = {
+    "flex": 2, "batch": 2, "off_peak": 4, "scale": 0, "provisioned_throughput": 0, "reserved": 0,
+}  # fmt: skip
+"""Words for tiers that cost at most what the standard one does, and by how much it is divided where
+no price of the tier is known; 0: it is paid for beforehand, and a request may cost nothing."""
 
 SURCHARGES: tuple[tuple[Path, frozenset[str], str], ...] = (
     (("inference_geo",), frozenset({"global", "not_available"}), "inference in one region"),

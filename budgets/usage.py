@@ -44,3 +44,8 @@ class Usage(msgspec.Struct, frozen=True):
             + self.cache_write_5m_tokens
             + self.cache_write_1h_tokens
         )
+
+    def plus(self, other: Usage) -> Usage:
+        """The tokens of both requests, kind by kind."""
+        return Usage(*map(sum, zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other),
+                                   strict=True)))  # fmt: skip

@@ -27,7 +27,7 @@ _AGAIN_IN = re.compile(
     r"((?:\d+(?:\.\d+)?\s?(?:ms|s|m|h|d)(?![a-z]))+|\d+(?:\.\d+)?\s*(?:seconds?|secs?|minutes?|hours?))",
     re.I,
 )
-_UNIT = re.compile(r"(\d+(?:\.\d+)?)\s*(second|sec|minute|hour)", re.I)
+_UNIT = re.compile(r"(\d+(?:\.\d+)?)\s*(second|sec|minute|hour)s?", re.I)
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,24 @@ def _integrity(db: sqlite3.Connection, _: Checked) -> Iterator[str]:
             yield str(line)
 
 
+def _calls(db: sqlite3.Connection) -> Iterator[str]:
+    """What agents' calls cost against the ledger, and an answer against its attempt's calls."""
+    for (number,) in db.execute(
+        "SELECT count(*) FROM calls c JOIN ledger l ON l.reservation = c.reservation"
+        " AND l.kind = 'settle' WHERE c.cost IS NULL OR c.cost != l.amount"
+    ):
+        if number:
+            yield f"{number:,} settlements differ from what their calls cost"
+    for (number,) in db.execute(
+        "SELECT count(*) FROM answers a WHERE a.cost IS NOT NULL AND a.request IN"
+        " (SELECT request FROM attempts) AND a.cost NOT IN (SELECT coalesce(sum(c.cost), 0)"
+        " FROM attempts t LEFT JOIN calls c USING (attempt) WHERE t.request = a.request"
+        " GROUP BY t.attempt)"
+    ):
+        if number:
+            yield f"{number:,} answers of agents differ from what their calls cost"
+
+
 def _ledger(db: sqlite3.Connection, _: Checked) -> Iterator[str]:
     yield from audit_events(
         db.execute("SELECT event, kind, reservation, amount FROM ledger ORDER BY event")
@@ -149,9 +167,11 @@ def _ledger(db: sqlite3.Connection, _: Checked) -> Iterator[str]:
     for (number,) in db.execute(
         "SELECT count(*) FROM answers a JOIN ledger l ON l.reservation = a.reservation"
         " AND l.kind IN ('settle', 'resolve') WHERE a.cost IS NOT NULL AND a.cost != l.amount"
+        " AND a.request NOT IN (SELECT request FROM attempts)"
     ):
         if number:
             yield f"{number:,} settlements differ from what their answers cost"
+    yield from _calls(db)
 
 
 def audit_events(rows: Any) -> Iterator[str]:

@@ -44,8 +44,8 @@ def repair_run(directory: Path, now: float | None = None) -> Repaired:
     before = seal.read_file(directory)
     try:
         lock = RunLock(directory)
-    except OrchError as error:
-        result.left.append(str(error))
+    except (OrchError, *UNREADABLE) as error:
+        result.left.append(said(error))
         return result
     try:
         result.kept = _keep(directory, time.time() if now is None else now)

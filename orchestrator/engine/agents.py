@@ -28,7 +28,6 @@ from pathlib import Path
 
 from budgets.ledger import RUN, DoesNotFit
 from budgets.money import usd
-from budgets.usage import Usage
 from orchestrator.engine.executors.base import Executor, ExecutorFailure, Job, Output
 from orchestrator.engine.judging import Judging, judge
 from orchestrator.engine.live import LiveAttempt
@@ -260,9 +259,8 @@ class Agents:
 
     def _answer(self, ticket: Ticket, attempt: Attempt) -> None:
         """The attempt as one answer: its tokens and dollars are its calls'."""
-        usage = Usage(input_tokens=attempt.prompt_tokens, output_tokens=attempt.output_tokens)
         response = SampleResponse(
-            choices=(), usage=usage if attempt.known else None,
+            choices=(), usage=attempt.used if attempt.known else None,
             usage_raw={"calls": attempt.calls, "usd": usd(attempt.own.settled)},
             model=ticket.arm.model,
         )  # fmt: skip

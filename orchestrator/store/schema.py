@@ -12,6 +12,8 @@
     served     which server of a fleet each try at a request went to, and how it ended
     batches    what was, or is about to be, handed to a batch API under which tag
     batched    which requests a batch holds, in which place, with their reservations
+    attempts   agents' attempts at a request's slot: when, how each ended, which cap cut it
+    calls      agents' calls: attempt, usage raw, cost, outcome
     ledger     the ledger's events, in order
 
 A sample, its answer and its settlement commit in one transaction. `CREATE` is the first schema and

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from budgets.usage import Usage
 from providers.gateway.upstream import Upstream
 
 PREFIX = "sk-orch-"
@@ -77,8 +78,8 @@ class Attempt:
     """Calls that are reserved and not booked."""
     open_calls: int = 0
     """Calls whose agent waits."""
-    prompt_tokens: int = 0
-    output_tokens: int = 0
+    used: Usage = field(default_factory=Usage)
+    """Of all answered calls."""
     refused: dict[str, int] = field(default_factory=dict)
     """Calls that the gateway refused, by what had no room ("key": after its end)."""
     failed: dict[str, int] = field(default_factory=dict)
@@ -87,6 +88,14 @@ class Attempt:
     """How long its calls waited for money or a rate limit."""
     known: bool = True
     """False once a call's cost is uncertain."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.used.prompt_tokens
+
+    @property
+    def output_tokens(self) -> int:
+        return self.used.output_tokens
 
     @property
     def own(self) -> Account:

@@ -289,8 +289,7 @@ class Exchange:
             return
         call.outcome = "ok"
         if usage is not None:
-            attempt.prompt_tokens += usage.prompt_tokens
-            attempt.output_tokens += usage.output_tokens
+            attempt.used = attempt.used.plus(usage)
         cost = 0
         if self._price is not None and usage is not None:
             cost = self._price.cost(usage, at=datetime.now(UTC))

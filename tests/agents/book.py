@@ -56,6 +56,13 @@ class Book:
     def resume(self, *more: str) -> tuple[int, str]:
         return self.run("--resume=runs/run", "--prices=prices.toml", "--display=none", *more)
 
+    def check(self) -> int:
+        """The exit code of `orch check`: 0 where everything is there and whole."""
+        return subprocess.run(
+            [sys.executable, "-m", "orchestrator", "check", str(self.directory)],
+            cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+        ).returncode  # fmt: skip
+
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.directory / "run.db")) as database:
             return database.execute(query).fetchall()

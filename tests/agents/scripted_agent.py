@@ -17,7 +17,8 @@ import urllib.request
 
 def ask(text: str) -> str:
     body = {"model": MODEL, "max_tokens": 30, "messages": [{"role": "user", "content": text}]}
-    head = {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"]}
+    key = os.environ["OPENAI_API_KEY"]
+    head = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
     request = urllib.request.Request(url, json.dumps(body).encode(), head)
     try:

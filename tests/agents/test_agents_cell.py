@@ -29,6 +29,7 @@ def even(book: Book) -> None:
     calls = book.rows("SELECT sum(cost), count(*) FROM calls WHERE reservation > 0")[0]
     assert totals.settled == book.bill == calls[0] and calls[1] == book.billed_calls
     assert totals.uncertain == totals.reserved == 0
+    assert book.check() == 0
     tokens = "sum(input_tokens), sum(output_tokens), sum(cost)"
     assert book.rows(f"SELECT {tokens} FROM answers") == book.rows(
         f"SELECT {tokens} FROM calls WHERE attempt IN"
@@ -159,6 +160,7 @@ def killed_and_resumed(book: Book, seed: int) -> None:
     assert book.rows("SELECT count(*), count(DISTINCT problem || '/' || slot) FROM samples") == [
         (9, 9)
     ]
+    assert book.check() == 0
     assert book.rows("SELECT count(*) FROM attempts WHERE ending = ''") == [(0,)]
 
 

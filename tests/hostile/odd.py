@@ -255,7 +255,7 @@ DOUBTFUL: dict[str, Shape] = {
     "cost_object": Shape(_cost(1.2, lambda usd: {"cost": {"total_cost": float(usd)}}), bill=1.2),
     "cost_ticks": Shape(_cost(0.7, lambda usd: {
         "cost_in_usd_ticks": int(float(usd) * 10**10)}), bill=0.7),
-    "tier_flex": Shape(_set(service_tier="flex"), bill=1.0),
+    "tier_flex": Shape(_set(service_tier="flex"), bill=0.5),
     "tier_priority": Shape(_set(service_tier="priority"), bill=1.75),
     "tier_unknown": Shape(_set(service_tier="quantum"), bill=1.5),
     "tier_in_usage": Shape(_usage_set(service_tier="priority"), bill=2.0),

@@ -106,12 +106,13 @@ def test_a_clock_that_is_set_between_a_crash_and_its_resume(step, tmp_path):
         process = start(tmp_path, server.url, shift, *fresh(500))
         begun(process, run)
         process.kill()
-        process.wait()
+        process.communicate()
         killed = time.monotonic()
         time.sleep(25)
         shift.write_text(step)
         resumed = start(tmp_path, server.url, shift, "--resume", "r", "--samples", "1")
-        resumed.communicate(timeout=120)
+        _, err = resumed.communicate(timeout=120)
+        assert resumed.returncode == 0, err
         gone_s = time.monotonic() - killed
     totals = books(run)
     # Until somebody looked again nobody let the server go: that time counts, no more and no less.

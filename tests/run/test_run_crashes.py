@@ -66,6 +66,7 @@ ALLOWED = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_signals_at_any_moment_cost_nothing(serve, tmp_path):
     server = serve()
     prices = tmp_path / "prices.toml"
@@ -111,8 +112,12 @@ def test_signals_at_any_moment_cost_nothing(serve, tmp_path):
             pytest.fail(f"round {number}: {command} did not end after {how}")
         code, kind = process.returncode, how.split()[0]
         where = (number, command, how, code, err[-1500:])
-        assert "Traceback" not in err + out or code in (-2, -9), where
-        assert code in ALLOWED.get(kind, set()) | {0, 1, 2, 3, 4, -2, -15}, where
+        if ("orchestrator/" not in err and code in (-2, -15)) or "Fatal Python error: init" in err:
+            # The interpreter itself was starting: no line of ours had run.
+            tally[f"{command}, {how}: before the first line"] += 1
+            continue
+        assert "Traceback" not in err + out, where
+        assert code in ALLOWED.get(kind, set()) | {0, 1, 3, 4}, where
         tally[f"{command}, {how}: {code}"] += 1
         print(number, command, how, code, flush=True)
         deadline = time.monotonic() + 20

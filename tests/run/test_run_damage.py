@@ -238,6 +238,7 @@ def corrupt(run: Path, rng: random.Random) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_two_hundred_corruptions_are_found_and_mended_or_refused(whole, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(whole, source)
@@ -255,7 +256,7 @@ def test_two_hundred_corruptions_are_found_and_mended_or_refused(whole, tmp_path
         mended = repair_run(run)
         assert mended.left or not check_run(run).findings, (seed, how, mended)
         tally.setdefault(how, [0, 0])[bool(mended.left)] += 1
-        if seed % 8 == 0:
+        if seed % 20 == 0:
             for words in (["check", str(run)], ["report", str(run)]):
                 ended = command(tmp_path, *words)
                 assert ended.returncode in (0, 2, 4), (seed, how, ended.stderr)

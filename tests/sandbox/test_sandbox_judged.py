@@ -7,6 +7,7 @@ may be right where the reason is open.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,14 @@ def test_the_schema_says_what_is_a_line(line: dict[str, Any]) -> None:
     beyond = {"unknown rule", "invalid 6", "invalid 9"}
     assert valid or line["right"] == "invalid"
     assert not valid or line["right"] != "invalid" or line["id"] in beyond
+
+
+def test_the_lines_of_the_page_are_lines() -> None:
+    page = (HERE.parents[1] / "docs/judge.md").read_text()
+    tests = [json.loads(text) for text in re.findall(r'^    (\{"kind".*\})$', page, re.MULTILINE)]
+    assert [one["kind"] for one in tests] == ["calls", "stdio", "assert", "answer"]
+    for one in tests:
+        jsonschema.validate({"text": "x", "tests": one}, SCHEMA)
 
 
 @pytest.mark.parametrize("size", ["input", "output"])
