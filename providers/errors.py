@@ -114,6 +114,8 @@ class BadResponse(ProviderError):
 class InvalidRequest(ProviderError):
     """The provider refuses this very request."""
 
+    too_long = False
+    """Whether the prompt does not fit the model's context, however often it is sent."""
     field = ""
     """The field of the body that it refuses by name, where it names one that can be left out."""
 

@@ -221,6 +221,7 @@ def _error(status: int, headers: Mapping[str, str], said: Said, asked: Asked) ->
     error = kind(sentence, sent=sent, status=status, retry_after_s=wait_s)
     if isinstance(error, InvalidRequest):
         error.field = unwanted_field(said)
+        error.too_long = _BEYOND.search(said.message) is not None
     return error
 
 
@@ -323,6 +324,13 @@ def _not_there(status: int, asked: Asked, said: Said, text: str) -> str:
 
 _TOO_LONG = re.compile(
     r"context (length|window|size)|max_tokens|max_model_len|too many tokens", re.I
+)
+
+
+_BEYOND = re.compile(
+    r"context (length|window|size)|max_model_len|too many (input )?tokens|prompt is too long"
+    r"|exceeds? the (available )?context",
+    re.I,
 )
 
 

@@ -19,17 +19,22 @@ from rich.console import Console
 
 from budgets.money import usd
 from budgets.profile import Profile
-from budgets.quote import Forecast, PlannedProblem, Quote, Speed, forecast, quote
-from orchestrator.errors import ConfigError
+from budgets.quote import PlannedProblem, Quote, Speed, quote
+from orchestrator.errors import ConfigError, OrchError
+from orchestrator.plan.names import arm_names
 from orchestrator.plan.prepare import Prepared, PreparedArm
 from orchestrator.plan.ready import prompt_bound
 from orchestrator.plan.request import requests_per_draw
+from orchestrator.report.compute import busy_s
 from orchestrator.report.text import dollars, span
 from orchestrator.store.reader import RunReader
 from providers.sample import Capabilities
 
 ASSUMED_OUTPUT_SHARE = 0.5
 """Outputs are taken to be half of max_tokens long until a pilot or the run itself tells."""
+
+LOOKED_AT = 20
+"""Runs of before whose speed is looked for, the newest."""
 
 BYTES_PER_TOKEN = 4
 """For the expected prompt; the worst case uses the bound that the ledger reserves."""
@@ -41,11 +46,58 @@ class ArmQuote:
 
     arm: PreparedArm
     quote: Quote | None
+    name: str
+    buys: int | None
+    """Attempts at every problem that the budget pays for, about; None: not known."""
+    time_s: float | None
+    """How long those take, by the limits or by the last run of the model; None: not known."""
 
 
-def quote_plan(prepared: Prepared) -> list[ArmQuote]:
-    """Price every arm of a plan; nothing is sent."""
-    return [ArmQuote(arm, _quote_arm(arm, prepared)) for arm in prepared.arms]
+def quote_plan(prepared: Prepared, out: Path | None = None) -> list[ArmQuote]:
+    """Price every arm of a plan; nothing is sent. `out` holds runs of before, for their speed."""
+    prices = [_quote_arm(arm, prepared) for arm in prepared.arms]
+    speeds = [
+        None if out is None or not arm.endpoint.usd_per_hour
+        else last_speed(out, arm.endpoint.model)
+        for arm in prepared.arms
+    ]  # fmt: skip
+    times = [
+        None if speed is None else arm.spec.samples * len(arm.problems) / speed
+        for arm, speed in zip(prepared.arms, speeds, strict=True)
+    ]
+    costs = [
+        price.expected if price is not None
+        else None if time_s is None else round(arm.endpoint.usd_per_hour * time_s / 3600)
+        for arm, price, time_s in zip(prepared.arms, prices, times, strict=True)
+    ]  # fmt: skip
+    known = [cost for cost in costs if cost is not None]
+    # Arms advance in proportion, so the cap buys the same share of every plan.
+    share = 1.0
+    if prepared.cap is not None and sum(known) > prepared.cap:
+        share = prepared.cap / sum(known)
+    found = []
+    for arm, name, price, cost, time_s in zip(
+        prepared.arms, arm_names(prepared), prices, costs, times, strict=True
+    ):
+        buys = None if cost is None else math.floor(arm.spec.samples * share)
+        whole_s = price.time_s if price is not None else time_s
+        found.append(ArmQuote(arm, price, name, buys, whole_s and whole_s * share))
+    return found
+
+
+def last_speed(out: Path, model: str) -> float | None:
+    """Samples a second of the newest run in `out` that bought from this model; None: none did."""
+    runs = sorted(out.glob("*/run.db"), key=lambda path: -path.stat().st_mtime)
+    for path in runs[:LOOKED_AT]:
+        try:
+            with closing(RunReader(path.parent)) as reader:
+                for arm in reader.arms():
+                    took_s = busy_s(reader.request_times(arm.number))
+                    if arm.model == model and took_s > 0:
+                        return float(reader.filled(arm.number) / took_s)
+        except OrchError:
+            continue
+    return None
 
 
 def _quote_arm(arm: PreparedArm, prepared: Prepared) -> Quote | None:
@@ -111,12 +163,12 @@ def print_quote(console: Console, prepared: Prepared, quotes: list[ArmQuote]) ->
             hour = arm.endpoint.usd_per_hour
             rate = f"{dollars(hour)} for each hour the server is held" if hour else "nothing"
             samples = arm.spec.samples * len(arm.problems)
-            say(f"  {arm.endpoint.model}: {samples:,} samples, costs {rate}")
+            say(f"  {item.name}: {samples:,} samples, costs {rate}")
             if hour and prepared.cap is not None:
                 say(f"    the budget pays for {span(prepared.cap / hour * 3600)} of it")
             continue
         say(
-            f"  {arm.endpoint.model}: {price.samples:,} samples in {price.requests:,} requests, "
+            f"  {item.name}: {price.samples:,} samples in {price.requests:,} requests, "
             f"about {price.prompt_tokens:,} prompt and {price.output_tokens:,} output tokens"
         )
         say(
@@ -193,7 +245,10 @@ def quote_document(prepared: Prepared, quotes: list[ArmQuote]) -> dict[str, Any]
             "model": item.arm.endpoint.model,
             "task": item.arm.spec.task,
             "problems": len(item.arm.problems),
+            "name": item.name,
             "samples": item.arm.spec.samples * len(item.arm.problems),
+            "buys_k": item.buys,
+            "buys_time_s": item.time_s,
             "usd_per_hour": usd(item.arm.endpoint.usd_per_hour),
         }
         if price is not None:
@@ -252,27 +307,3 @@ def ask(what: str, amount: int, over: int, *, yes: bool) -> None:
         why = f"That is above {dollars(over)}" if over else "Every plan is asked about"
         raise ConfigError(f"{what} {why}: add --yes to agree, or raise --confirm-over.")
     click.confirm(f"{what} Go on?", abort=True, err=True)
-
-
-def forecast_rest(directory: Path, wanted: list[int]) -> Forecast | None:
-    """What the rest of the plan will cost, from what the pilot's requests cost per sample.
-
-    `wanted`: per arm, the attempts per problem of the whole plan. None where no arm is priced
-    per token.
-    """
-    costs: list[list[int]] = []
-    remaining: list[int] = []
-    with closing(RunReader(directory)) as reader:
-        for arm in reader.arms():
-            if arm.spec.get("price") is None:
-                continue
-            problems = len(reader.problems(arm.problem_set))
-            each: list[list[int]] = [[] for _ in range(problems)]
-            bought = [0] * problems
-            for item in reader.bought(arm.number):
-                bought[item.problem] += item.n
-                if item.cost is not None:
-                    each[item.problem] += [-(-item.cost // item.n)] * item.n
-            costs += each
-            remaining += [max(0, wanted[arm.number] - number) for number in bought]
-    return forecast(costs, remaining) if any(costs) else None

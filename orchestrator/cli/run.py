@@ -350,13 +350,13 @@ async def run_study(study: Study, directory: Path, how: How) -> Last:
         first = await prepare(with_samples(study, how.pilot), how.typed)
         announce(console, first, directory, resume=how.resume)
         ending = await run_session(first, options)
-        if ending.exit_code or not agreed(console, study, options, over, how):
+        if ending.exit_code or not agreed(console, study, options, how):
             return ended(options, ending, how)
         options = replace(options, resume=True)
     prepared = await prepare(study, how.typed)
     if how.dry_run:
         await close_providers(prepared)
-        say_quote(console, prepared, how.as_json)
+        say_quote(console, prepared, directory.parent, how.as_json)
         return lambda: 0
     if not how.pilot:
         try:
@@ -397,11 +397,11 @@ async def close_providers(prepared: Prepared) -> None:
     await close(prepared.arms)
 
 
-def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
-    """Print what a plan will cost."""
+def say_quote(console: Console, prepared: Prepared, out: Path, as_json: bool) -> None:
+    """Print what a plan will cost, and what its budget buys; `out` holds runs of before."""
     from orchestrator.cli.quote import print_quote, quote_document, quote_plan
 
-    quotes = quote_plan(prepared)
+    quotes = quote_plan(prepared, out)
     if as_json:
         click.echo(json.dumps(quote_document(prepared, quotes), indent=2))
         return
@@ -409,26 +409,24 @@ def say_quote(console: Console, prepared: Prepared, as_json: bool) -> None:
     print_quote(console, prepared, quotes)
 
 
-def agreed(console: Console, study: Study, options: RunOptions, over: int, how: How) -> bool:
-    """Say what the rest of the plan will cost by the pilot, and ask."""
+def agreed(console: Console, study: Study, options: RunOptions, how: How) -> bool:
+    """Say what the rest of the plan will cost, take and cover by the pilot, and ask."""
     from orchestrator.cli.ending import resume_command
-    from orchestrator.cli.quote import ask, forecast_rest
+    from orchestrator.cli.pilot import forecast_plan
+    from orchestrator.cli.quote import ask
     from orchestrator.errors import ConfigError
-    from orchestrator.plan.prepare import DEFAULT_SAMPLES
-    from orchestrator.report.text import dollars
+    from orchestrator.plan.prepare import BUNDLED_SAMPLES, DEFAULT_SAMPLES, bundled
+    from orchestrator.report.text import dollars, visible
 
-    wanted = [arm.samples or DEFAULT_SAMPLES for arm in study.arms]
-    rest = forecast_rest(options.directory, wanted)
-    if rest is None:
-        console.print("Pilot: nothing here is priced per token; going on.")
-        return True
-    what = (
-        f"Pilot: the rest of the plan will cost about {dollars(rest.expected)} "
-        f"(95 % interval {dollars(rest.low)} to {dollars(rest.high)})."
-    )
-    console.print(what, highlight=False, markup=False)
+    wanted = [
+        arm.samples or (BUNDLED_SAMPLES if bundled(arm) else DEFAULT_SAMPLES) for arm in study.arms
+    ]
+    rest = forecast_plan(options.directory, wanted)
+    for line in rest.lines():
+        console.print(f"Pilot: {visible(line)}", highlight=False, markup=False, soft_wrap=True)
+    what = f"The rest of the plan may cost {dollars(rest.most)}."
     try:
-        ask(what, rest.high, over, yes=how.yes)
+        ask(what, rest.most, 0, yes=how.yes)
     except click.Abort:
         return False
     except ConfigError as error:

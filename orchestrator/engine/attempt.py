@@ -36,6 +36,8 @@ from providers.sample import SampleRequest, SampleResponse, Sending
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
+MOST_NAMED = 5
+"""Problems that are named where their prompts are too long; the report counts all."""
 MOST_CUTS = 20
 """A request during which the server died so often may be what kills it."""
 
@@ -97,6 +99,8 @@ class Attempts:
         request = request_of(ticket, arm)
         sent_at = time.monotonic()
         try:
+            if ticket.problem in arm.too_long:
+                raise InvalidRequest(arm.too_long[ticket.problem], sent="not_sent")
             await self._store.durable()
             sent_at = time.monotonic()
             request.sending.sent = "maybe_billed"
@@ -182,8 +186,20 @@ class Attempts:
             self._state.note(f"{error}: it is asked for one choice at a time from now on.")
             self._answers.split(ticket, list(range(ticket.n)))
         else:
+            if isinstance(error, InvalidRequest) and error.too_long:
+                self._never_again(ticket, error)
             self.give_up(ticket)
             self._refusing.see(ticket, error)
+
+    def _never_again(self, ticket: Ticket, error: InvalidRequest) -> None:
+        """A prompt that does not fit now does not fit later: its other slots are not sent."""
+        arm = ticket.arm
+        arm.too_long[ticket.problem] = str(error)
+        if len(arm.too_long) <= MOST_NAMED:
+            self._state.note(
+                f"Problem {arm.problems[ticket.problem].id} does not fit the context of "
+                f"{arm.model}: it is not asked again, and the report counts it apart."
+            )
 
     def _unreadable(self, ticket: Ticket, error: BadResponse) -> None:
         """An answer without a readable sample: its money is booked as far as it can be read.

@@ -220,6 +220,11 @@ def price_book(study: Study) -> PriceBook:
         raise ConfigError(str(error)) from None
 
 
+def bundled(spec: Arm) -> bool:
+    """Whether an arm buys from the model that orch brings and serves itself."""
+    return spec.provider == "local" and not (spec.model or spec.base_url or spec.servers)
+
+
 def _prepare_arm(
     spec: Arm,
     study: Study,
@@ -234,9 +239,9 @@ def _prepare_arm(
     spec = chat_where_needed(spec, spec.model, notes) if agent is None else one_slot_each(spec)
     task = problem_sets.load(spec, study, trust=typed.trust)
     problems = with_system(problem_sets.select(task, spec, study), spec)
-    bundled = spec.provider == "local" and not (spec.model or spec.base_url or spec.servers)
+    is_bundled = bundled(spec)
     model = spec.model
-    if bundled:
+    if is_bundled:
         from providers.tiny import MODEL_ID
 
         model = MODEL_ID
@@ -247,7 +252,7 @@ def _prepare_arm(
             "bundled model is used)."
         )
     if not spec.samples:
-        spec = replace_arm(spec, samples=BUNDLED_SAMPLES if bundled else DEFAULT_SAMPLES)
+        spec = replace_arm(spec, samples=BUNDLED_SAMPLES if is_bundled else DEFAULT_SAMPLES)
     try:
         launch = launch_of(spec, typed)
     except ProviderConfigError as error:
@@ -257,7 +262,7 @@ def _prepare_arm(
     price, per_hour = _price(spec, model, book)
     base = sampling(spec, task.defaults, model)
     endpoint = Endpoint(
-        spec.provider, spec.base_url, model, bundled, per_hour, spec.servers, launch
+        spec.provider, spec.base_url, model, is_bundled, per_hour, spec.servers, launch
     )
     if endpoint not in limiters:
         limiters[endpoint] = make_limiter(study, endpoint, notes)

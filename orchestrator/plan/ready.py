@@ -59,6 +59,8 @@ class ReadyArm:
     agent: AgentSetting | None = None
     """How an attempt is made where it is an agent's whole work; None: it is one request."""
     closed: bool = False
+    too_long: dict[int, str] = field(default_factory=dict)
+    """By problem, the server's words for a prompt that does not fit its context."""
     answered: bool = False
     """Whether anything was answered in this session."""
     price_stated: bool = False

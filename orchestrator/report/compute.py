@@ -137,10 +137,10 @@ def gpu_hours(reader: RunReader, arm: ArmRow, spent: int) -> float | None:
     price = picodollars(str(arm.spec["gpu_hour"]))
     if price > 0 and spent:
         return spent / price
-    return int(arm.spec.get("gpus") or 1) * _busy_s(reader.request_times(arm.number)) / 3600.0
+    return int(arm.spec.get("gpus") or 1) * busy_s(reader.request_times(arm.number)) / 3600.0
 
 
-def _busy_s(times: Iterator[tuple[float, float]]) -> float:
+def busy_s(times: Iterator[tuple[float, float]]) -> float:
     """How long at least one of the intervals (from, to) lasted; they come sorted by their start."""
     busy, end = 0.0, float("-inf")
     for start, stop in times:

@@ -19,7 +19,7 @@ import pytest
 from orchestrator.analysis.flops import Shape, shape_of
 from orchestrator.errors import ConfigError
 from orchestrator.plan.prepare import BUNDLED_GPU_HOUR
-from orchestrator.report.compute import KNOWN, _busy_s, read_shape, read_shapes, shape_for
+from orchestrator.report.compute import KNOWN, busy_s, read_shape, read_shapes, shape_for
 from providers.tiny.publish import CONFIG
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -207,5 +207,5 @@ def test_a_broken_config_is_named(tmp_path: Path, content: str, words: str) -> N
 
 
 def test_time_in_flight_counts_overlaps_once() -> None:
-    assert _busy_s(iter([(0.0, 4.0), (1.0, 2.0), (3.0, 6.0), (10.0, 11.0)])) == 7.0
-    assert _busy_s(iter([])) == 0.0
+    assert busy_s(iter([(0.0, 4.0), (1.0, 2.0), (3.0, 6.0), (10.0, 11.0)])) == 7.0
+    assert busy_s(iter([])) == 0.0

@@ -39,16 +39,17 @@ def test_a_script_needs_yes_for_a_dear_plan(orch, serve, prices, tmp_path):
 
 def test_a_pilot_is_bought_forecast_and_continued(orch, serve, prices, tmp_path):
     server = serve()
-    ended = orch("run", *arguments(server, prices), "--pilot", "4", "--json")
+    ended = orch("run", *arguments(server, prices), "--pilot", "4", "--yes", "--json")
     assert ended.code == 0, ended.err
-    assert "Pilot: the rest of the plan will cost about" in ended.err
+    assert "Pilot: The rest of the plan will cost about" in ended.err
+    assert "Pilot: It will take about" in ended.err and "problems solved so far" in ended.err
     assert ended.json["rows"][0]["samples"] == 480
     assert books(tmp_path / "runs/r").settled == server.billed()
 
 
-def test_a_pilot_whose_forecast_is_too_dear_stops_after_the_pilot(orch, serve, prices, tmp_path):
+def test_a_script_that_does_not_agree_stops_after_the_pilot(orch, serve, prices, tmp_path):
     server = serve()
-    ended = orch("run", *arguments(server, prices), "--pilot", "4", "--confirm-over", "0.0001")
+    ended = orch("run", *arguments(server, prices), "--pilot", "4")
     assert ended.code == 2 and "--yes" in ended.err
     assert len(server.bill()) == 20
     assert orch("run", "--resume", "r", "--samples", "24", "--yes").code == 0
@@ -66,3 +67,16 @@ def test_confirm_over_nothing_asks_about_every_plan(orch, serve, prices, tmp_pat
     assert orch(*held).code == 2
     assert orch(*held, "--confirm-over", "-1").code == 2
     assert orch(*held, "--yes").code == 0
+
+
+def test_a_dry_run_says_what_the_budget_buys(orch, serve, prices, tmp_path):
+    server = serve()
+    told = orch("run", *arguments(server, prices, budget="0.01", samples=200), "--dry-run")
+    assert told.code == 0 and "the budget buys about k = " in told.err
+    # On hours by the speed of the last run of the model, once there is one.
+    local = ["run", "--provider", "local", "--limit", "4", "--samples", "40", "--budget", "1"]
+    first = orch(*local, "--dry-run", "--json").json["arms"][0]
+    assert first["buys_k"] is None
+    assert orch(*local, "--display", "none").code == 0
+    told = orch(*local, "--dry-run", "--json").json["arms"][0]
+    assert told["buys_k"] == 40 and told["buys_time_s"] > 0

@@ -44,6 +44,10 @@ class Vllm:
             return self.refused("stop: at most 4 stop strings are allowed, got 5", "stop")
         if body.get("temperature") == 0 and body.get("n", 1) > 1:
             return self.refused("n must be 1 when using greedy sampling, got 2.", None)
+        asked = body.get("prompt") or "".join(one["content"] for one in body["messages"])
+        if "too long" in asked:
+            said = f"This model's maximum context length is {self.context} tokens."
+            return self.refused(said, None)
         if body["max_tokens"] > self.context:
             return self.refused(f"max_tokens is too large: {body['max_tokens']}", "max_tokens")
         # What a server that was given four of five stop strings writes on.
@@ -122,6 +126,23 @@ def test_an_arm_that_is_refused_stops_at_once_and_may_be_put_right(orch, tmp_pat
         assert "max_tokens is too large" in " ".join(report.out.split())
         again = orch("run", "--resume", "runs/r", "--max-tokens", "64", "--samples", "4")
         assert again.code == 0, again.err
+
+
+def test_a_prompt_too_long_is_one_problem_without_answers(orch, tmp_path: Path) -> None:
+    task = tmp_path / "mine.jsonl"
+    rows = [{"id": f"p{number}", "prompt": "2 + 2 =", "answer": "4"} for number in range(5)]
+    rows.append({"id": "long", "prompt": "much too long", "answer": "4"})
+    task.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    vllm = Vllm()
+    with serving(vllm, vllm.models) as url:
+        ended = orch(*options(url, "--task", task, "--limit", "6", "--samples", "40"))
+        assert ended.code == 1, ended.err
+        tries = sum("too long" in str(body.get("prompt", body)) for body in vllm.bodies)
+        assert tries <= 5, "its other slots are not sent"
+        said = " ".join(ended.err.split())
+        assert "Problem long does not fit" in said and "maximum context length" in said
+        told = " ".join((ended.out + ended.err).split())
+        assert "5 of 6 problems were answered (1 could not be asked)" in told
 
 
 def test_greedy_draws_are_asked_one_by_one_and_said_to_be_equal(orch) -> None:
