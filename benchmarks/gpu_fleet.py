@@ -40,9 +40,14 @@ SHAPES: dict[str, dict[str, int]] = {
            "num_key_value_heads": 8, "intermediate_size": 14336},
 }  # fmt: skip
 CPU = "--enforce-eager --dtype float32 --block-size 32 --max-num-seqs 64"
-PLANS = {"tiny": (20, 128, 16, 24), "1b": (60, 128, 32, 256), "8b": (40, 128, 32, 256)}
+PLANS = {
+    "bundled": (20, 128, 16, 24),
+    "tiny": (20, 128, 16, 24),
+    "1b": (60, 128, 32, 256),
+    "8b": (40, 128, 32, 256),
+}
 """Problems, samples, n per request, max_tokens."""
-IN_FLIGHT = {"tiny": 8, "1b": 16, "8b": 16}
+IN_FLIGHT = {"bundled": 8, "tiny": 8, "1b": 16, "8b": 16}
 """Requests that the plain loop has in flight for each server."""
 
 

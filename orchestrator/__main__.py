@@ -17,9 +17,13 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, leave)
-    from orchestrator.cli import main as orch
+    try:
+        from orchestrator.cli import main as orch
 
-    orch()
+        orch()
+    except KeyboardInterrupt:
+        # While something was said of the first one, or on the way out.
+        os._exit(130)
 
 
 if __name__ == "__main__":

@@ -112,6 +112,10 @@ def seal_findings(
         return
     if before is None:
         checked.notes.append(f"{SEAL} is missing or cannot be read, so lost commits do not show")
+    if seal.schema_differs(db):
+        yield "schema", "the description of a table or an index is not what it was"
+    if min(seal.reserved_ever(db), 2**63 - 1) != stored[1].reserved:
+        yield "seal", "the sum of all reservations is not what was counted"
     present = seal.counted_columns(db)
     for table, sums in stored[0].items():
         if not set(sums.columns) <= set(present.get(table, ())):

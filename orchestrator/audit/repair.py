@@ -24,7 +24,17 @@ from orchestrator.store import schema, seal
 from orchestrator.store.directory import SEAL, RunLock
 from orchestrator.store.seal import SealFile
 
-PLAN = ("arms", "problems", "requests", "answers", "meta", "batches", "batched", "failures")
+PLAN = (
+    "schema",
+    "arms",
+    "problems",
+    "requests",
+    "answers",
+    "meta",
+    "batches",
+    "batched",
+    "failures",
+)
 """Tables of which a changed or lost row cannot be made up for."""
 
 

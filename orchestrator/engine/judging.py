@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 
 from orchestrator.engine.counters import RunState
+from orchestrator.engine.second_rule import SecondRule
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.store.store import RunStore
 from verifiers.verdict import Verdict
@@ -44,6 +45,7 @@ class Judging:
         self._resolved = resolved
         self._failed = failed
         self._over = False
+        self._second = SecondRule(state.note)
         self.pending = 0
         """Samples queued or being judged."""
         self.busy_s = 0.0
@@ -83,6 +85,7 @@ class Judging:
         if not joined.done():
             joined.cancel()
         self.check()
+        await self._second.finish()
 
     def check(self) -> None:
         """Raise the error that a worker died of, if one did."""
@@ -101,6 +104,7 @@ class Judging:
         """End the workers, and return once they have ended."""
         self.leave()
         await asyncio.gather(*self._workers, return_exceptions=True)
+        await self._second.close()
 
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
         if worker.cancelled():
@@ -118,6 +122,7 @@ class Judging:
             started = time.monotonic()
             verdict = await judge(arm, problem, text)
             self.busy_s += time.monotonic() - started
+            self._second.look(arm, text, arm.problems[problem].reference, verdict)
             self._store.put_verdict(arm.number, problem, slot, arm.verifier.name, verdict)
             count = partial(
                 count_verdict, self._state, arm.number, problem, verdict.kind, verdict.passed

@@ -57,7 +57,7 @@ def _arm(
     problems = reader.problems(arm.problem_set)
     counts = reader.slot_counts(arm.number, len(problems), verifier)
     totals = ledger.totals(f"arm:{arm.number}")
-    # What a dead process left open is uncertain; a reader must not count it as free.
+    # What a dead process left open may have been billed.
     settled, uncertain = totals.settled, totals.uncertain + totals.reserved
     repriced, notes = _repriced(reader, arm, ledger, by, settled + uncertain)
     if repriced is not None:

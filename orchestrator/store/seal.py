@@ -36,6 +36,8 @@ from orchestrator.store import schema
 from orchestrator.store.directory import SEAL
 
 NOT_COUNTED = {"seal"}
+GROUPS = ""
+"""In place of a table's name: how many groups there were, once more."""
 FIRST = b"\0" * 16
 WIDTH = 160
 
@@ -104,7 +106,8 @@ class Seal:
 
     def commit(self, connection: sqlite3.Connection) -> None:
         """Store the sums as part of the transaction that is open."""
-        packed = _encoder.encode({name: (one.rows, one.total) for name, one in self.tables.items()})
+        sums = {name: (one.rows, one.total) for name, one in self.tables.items()}
+        packed = _encoder.encode({**sums, GROUPS: (self.mark.groups + 1, 0)})
         head = hashlib.blake2b(self.mark.head + packed, digest_size=16).digest()
         self.mark = Mark(self.mark.groups + 1, head, self.mark.reserved + self._reserved)
         self._reserved = 0
@@ -168,7 +171,12 @@ def open_seal(connection: sqlite3.Connection) -> Seal:
     """
     columns = counted_columns(connection)
     stored = read_seal(connection)
-    if stored is None or {name: one.columns for name, one in stored[0].items()} != columns:
+    grown = connection.execute("SELECT groups FROM seal WHERE seal = 2").fetchone()
+    if (
+        stored is None
+        or {name: one.columns for name, one in stored[0].items()} != columns
+        or grown != (_version(connection),)
+    ):
         groups = 0 if stored is None else stored[1].groups
         seal = Seal(recount(connection, columns), Mark(groups, FIRST, reserved_ever(connection)))
         _store_new(connection, seal)
@@ -207,6 +215,8 @@ def read_seal(connection: sqlite3.Connection) -> tuple[dict[str, Sums], Mark] | 
         columns = msgspec.msgpack.decode(rows[2][3], type=dict[str, tuple[str, ...]])
         sums = msgspec.msgpack.decode(packed, type=dict[str, tuple[int, int]])
         tables = {name: Sums(columns[name], *sums[name]) for name in columns}
+        if sums[GROUPS][0] != groups or rows[2][2] != 0:
+            return None
         return tables, Mark(int(groups), bytes(head), int(reserved))
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
         return None
@@ -293,6 +303,25 @@ def recount(connection: sqlite3.Connection, columns: dict[str, tuple[str, ...]])
     return found
 
 
+def schema_digest(connection: sqlite3.Connection) -> bytes:
+    """A hash of the texts that say what tables and indexes there are."""
+    texts = connection.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+    ).fetchall()
+    return hashlib.blake2b(_encoder.encode(texts), digest_size=16).digest()
+
+
+def schema_differs(connection: sqlite3.Connection) -> bool:
+    """Whether those texts are not the ones that were there when they were sealed."""
+    row = connection.execute("SELECT groups, head FROM seal WHERE seal = 2").fetchone()
+    return bool(row[0] == _version(connection) and row[1] != schema_digest(connection))
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    return int(version)
+
+
 def reserved_ever(connection: sqlite3.Connection) -> int:
     """Picodollars of all reservations that the database knows of."""
     rows: Iterable[tuple[int]] = connection.execute(
@@ -306,11 +335,14 @@ def _store_new(connection: sqlite3.Connection, seal: Seal) -> None:
     own = not connection.in_transaction
     if own:
         connection.execute("BEGIN IMMEDIATE")
-    for number, packed in ((1, b""), (2, columns)):
+    for row in (
+        (1, seal.mark.groups, FIRST, 0, b""),
+        (2, _version(connection), schema_digest(connection), 0, columns),
+    ):
         connection.execute(
             "INSERT OR REPLACE INTO seal (seal, groups, head, reserved, tables)"
             " VALUES (?, ?, ?, ?, ?)",
-            (number, seal.mark.groups, FIRST, 0, packed),
+            row,
         )
     seal.commit(connection)
     if own:

@@ -25,7 +25,7 @@ from verifiers.verdict import Verifier
 
 PREFIX = "harbor:"
 OWN_FAILURES = re.compile(r"AgentTimeout|NonZeroAgentExit|OutputLength|ContextLength|ContextWindow")
-"""Exceptions of one of Harbor's trials that are the agent's own; every other is the engine's."""
+"""Exceptions of a trial that people ran with Harbor which are the agent's own."""
 MOST_BYTES = 4 * 2**20
 """Of a task's work tree: it is stored with every run."""
 

@@ -42,6 +42,8 @@ class Fullness:
         """Sequences sent since the last reading."""
         self._finished = 0.0
         """Sequences finished a second."""
+        self._others = 0.0
+        """Sequences of other clients at the last reading, at least."""
         self._trial = FIRST
         self._recent: deque[ServerLoad] = deque(maxlen=READINGS)
 
@@ -49,8 +51,9 @@ class Fullness:
         """Whether there is a reading to go by."""
         return self.load is not None and now - self._read_at < STALE_S
 
-    def read(self, load: ServerLoad, now: float) -> None:
-        """Take a reading."""
+    def read(self, load: ServerLoad, now: float, own: int = 0) -> None:
+        """Take a reading, at which this client had `own` sequences in flight."""
+        self._others = max(0.0, load.running + load.waiting - own)
         if self.load is not None and now > self._read_at:
             before = self.load.running + self.load.waiting
             gone = max(0.0, before + self._sent - load.running - load.waiting)
@@ -70,14 +73,16 @@ class Fullness:
         """A request of so many sequences went to the server."""
         self._sent += sequences
 
-    def worked_on(self, now: float) -> float:
-        """Sequences that it runs or queues now, as far as is known."""
+    def worked_on(self, now: float, own: int) -> float:
+        """Sequences that it runs or queues now, of which at most `own` are this client's."""
         if self.load is None:
             return self._sent
         at_reading = self.load.running + self.load.waiting
-        return max(0.0, at_reading + self._sent - self._finished * (now - self._read_at))
+        paced = max(0.0, at_reading + self._sent - self._finished * (now - self._read_at))
+        # Short answers come and go between two readings.
+        return min(paced, own + self._others)
 
-    def free(self, now: float) -> float:
+    def free(self, now: float, own: int) -> float:
         """Sequences that would find a place soon; negative where too many wait already."""
         most = self.places * (1 + QUEUE) if self.places else self._trial
-        return most - self.worked_on(now)
+        return most - self.worked_on(now, own)

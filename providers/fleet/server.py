@@ -95,7 +95,7 @@ class Server:
         now = self.clock()
         if not self.limiter.fixed and self.fullness.known(now) and wait_s in (0.0, FOREVER):
             why = f"places ({self.fullness.places:g} sequences at once, as it tells)"
-            free = self.fullness.free(now) + sequences / 2
+            free = self.fullness.free(now, self.limiter.sequences) + sequences / 2
         elif wait_s:
             return 0.0, why
         elif self.limiter.fixed:
@@ -107,7 +107,7 @@ class Server:
     def told(self, load: ServerLoad) -> None:
         """The server says how many sequences it works on."""
         now, tally, before = self.clock(), self.tally, self.fullness.load
-        self.fullness.read(load, now)
+        self.fullness.read(load, now, self.limiter.sequences)
         self.limiter.observe(load)
         if before is not None:
             if self.fullness.places and self.flights:

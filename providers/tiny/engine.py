@@ -53,9 +53,10 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="tiny-engine", daemon=True)
 
     @property
-    def waiting(self) -> int:
-        """Jobs that have not begun."""
-        return len(self._waiting)
+    def waiting_choices(self) -> int:
+        """Choices that have not begun."""
+        with self._wake:
+            return sum(job.n for _, job in self._waiting)
 
     @property
     def running_choices(self) -> int:

@@ -104,12 +104,13 @@ class Dispatcher:
 
     @property
     def running(self) -> int:
-        """Requests with choices in the batch; those of several prompts count once each."""
-        return len(self._jobs) - self._engine.waiting
+        """Choices in the batch."""
+        return self._engine.running_choices
 
     @property
     def waiting(self) -> int:
-        return self._engine.waiting
+        """Choices that have not begun."""
+        return self._engine.waiting_choices
 
     def start(self) -> None:
         self._engine.start()

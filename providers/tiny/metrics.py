@@ -42,8 +42,8 @@ class Metrics:
             lines.extend(f"{name}{suffix} {value}" for suffix, value in samples)
 
         plain = f"{{{label}}}"
-        add("vllm:num_requests_running", "gauge", "Requests in the batch.", (plain, running))
-        add("vllm:num_requests_waiting", "gauge", "Requests not begun.", (plain, waiting))
+        add("vllm:num_requests_running", "gauge", "Choices in the batch.", (plain, running))
+        add("vllm:num_requests_waiting", "gauge", "Choices not begun.", (plain, waiting))
         add(
             "vllm:prompt_tokens_total",
             "counter",

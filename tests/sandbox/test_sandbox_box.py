@@ -102,7 +102,7 @@ async def test_nothing_of_one_sample_reaches_the_next() -> None:
 
 
 async def test_cells_are_recycled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("verifiers.sandbox.box._RECYCLE_AFTER", 3)
+    monkeypatch.setattr("verifiers.sandbox.cells._RECYCLE_AFTER", 3)
     async with Sandbox(EASY, jobs=1) as box:
         await box.run("pass")
         (first,) = box._all[0].cells.values()

@@ -227,6 +227,7 @@ def test_orch_is_killed_and_resumed(vllm: RealVllm, tmp_path: Path) -> None:
     )  # fmt: skip
     made = vllm.metric("vllm:generation_tokens_total")
     while vllm.metric("vllm:generation_tokens_total") < made + 1000:
+        assert process.poll() is None
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -246,6 +247,7 @@ def test_vllm_is_killed_and_restarted_and_the_run_completes_by_itself(
         )
         made = vllm.metric("vllm:generation_tokens_total")
         while vllm.metric("vllm:generation_tokens_total") < made + 500:
+            assert process.poll() is None, (tmp_path / "said").read_text()
             time.sleep(0.1)
         time.sleep(moment)
         vllm.kill()

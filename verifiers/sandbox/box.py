@@ -1,50 +1,35 @@
-"""Sandbox: the asyncio face of the cells. One seat per job, each with warm cells of its own.
-
-A seat runs one sample at a time. What its cells show (packages, programs, a project directory)
-is a flavour; a seat starts a flavour's cell when it first needs it.
-"""
+"""Sandbox: the asyncio face of the cells, and what can be done in one: run, call, check, tool."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from verifiers.sandbox import attacks, layout, native, tagged, tiers
-from verifiers.sandbox.cell import Cell, bounded, memory_file, read_file
+from verifiers.sandbox import attacks, native, tagged
+from verifiers.sandbox.cell import bounded, memory_file, read_file
+from verifiers.sandbox.cells import Cells
 from verifiers.sandbox.child import pack_job
 from verifiers.sandbox.claims import cases_before_the_last, read_claims
-from verifiers.sandbox.confine import LAYERS, Plan
 from verifiers.sandbox.conversation import converse
-from verifiers.sandbox.flavour import Flavour, for_source, make_plan, shows_a_jail
+from verifiers.sandbox.flavour import Flavour, for_source
 from verifiers.sandbox.limits import (
     SHARED,
     CallOutcome,
     Limits,
     Outcome,
-    SandboxFault,
     default_jobs,
 )
 from verifiers.sandbox.native import Compiler, Program
-from verifiers.sandbox.slots import Slots
 
-_RECYCLE_AFTER = 2000
-_CELLS_PER_SEAT = 6
 _GRACE_S = 0.5
 
 
-class _Seat:
-    def __init__(self) -> None:
-        self.cells: dict[Flavour, Cell] = {}
-
-
-class Sandbox:
+class Sandbox(Cells):
     """A pool of cells; use it as an async context manager, or call `aclose`.
 
     `tier` names one (None: the strongest that works here); `jobs` is the number of samples at
@@ -67,22 +52,13 @@ class Sandbox:
         _without: Sequence[str] = (),
         _landlock_at_most: int = 99,
     ) -> None:
-        self.limits = limits or Limits()
-        self.jobs = jobs or default_jobs()
-        self._wanted_tier, self._python, self._trust = tier, python, trust
-        self._flavour = Flavour(
-            "sample", tuple(preload), tuple(warm), tuple(str(Path(p).resolve()) for p in paths)
-        )
-        self._layers = tuple(layer for layer in LAYERS if layer not in _without)
-        # A cell with a layer left out on purpose would fail its own test.
-        self._self_test = not _without
-        self._landlock_at_most = _landlock_at_most
-        self._slots = Slots()
-        self._seats: asyncio.Queue[_Seat] = asyncio.Queue()
-        self._all: list[_Seat] = []
-        self._starting: asyncio.Lock | None = None
+        where = tuple(str(Path(path).resolve()) for path in paths)
+        super().__init__(
+            limits or Limits(), tier, jobs or default_jobs(),
+            Flavour("sample", tuple(preload), tuple(warm), where),
+            python, trust, _without, _landlock_at_most,
+        )  # fmt: skip
         self._compiler = Compiler(self)
-        self.tier = ""
 
     async def __aenter__(self) -> Sandbox:
         await self.start()
@@ -96,112 +72,14 @@ class Sandbox:
     ) -> None:
         await self.aclose()
 
-    async def start(self) -> None:
-        """Choose the tier and open the seats. NoSandbox says why there is none."""
-        if self._starting is None:
-            self._starting = asyncio.Lock()
-        async with self._starting:
-            if self.tier:
-                return
-            reasons: dict[str, str] = {}
-            for tier in tiers.candidates(self._wanted_tier, self._trust):
-                reason = await self._try(tier)
-                if not reason:
-                    break
-                reasons[tier] = reason
-            else:
-                raise tiers.refusal(reasons, self._wanted_tier)
-            for _ in range(1, self.jobs):
-                self._add_seat()
-
-    def facts(self) -> dict[str, Any]:
-        """What the cells say of themselves: Landlock's version, whether samples may fork, ..."""
-        cells = [cell for seat in self._all for cell in seat.cells.values()]
-        return dict(cells[0].facts) if cells else {}
-
-    def _add_seat(self) -> None:
-        seat = _Seat()
-        self._all.append(seat)
-        self._seats.put_nowait(seat)
-
-    async def _try(self, tier: str) -> str:
-        """Start a cell of this tier and attack it; why the tier is unfit, or ""."""
-        self.tier = tier
-        self._add_seat()
-        try:
-            if tier != "none" and self._self_test:
-                report = await attacks.core(self)
-                reason = "; ".join(report.leaks)
-            else:
-                async with self._seat() as seat:
-                    await self._cell(seat, self._flavour)
-                return ""
-        except SandboxFault as fault:
-            reason = str(fault)
-        if reason:
-            await self.aclose()
-            self._seats = asyncio.Queue()
-        return reason
+    async def leaks(self) -> str:
+        """What the attacks that every tier must withstand got through; "" where nothing did."""
+        return "; ".join((await attacks.core(self)).leaks)
 
     async def aclose(self) -> None:
         """End every cell and remove every directory. Safe to call again."""
         await self._compiler.aclose()
-        cells = [cell for seat in self._all for cell in seat.cells.values()]
-        for seat in self._all:
-            seat.cells.clear()
-        await asyncio.gather(*(self._end(cell) for cell in cells))
-        self._slots.close()
-        self.tier = ""
-        self._all.clear()
-
-    @asynccontextmanager
-    async def _seat(self) -> AsyncIterator[_Seat]:
-        if not self.tier:
-            await self.start()
-        seat = await self._seats.get()
-        try:
-            yield seat
-        finally:
-            self._seats.put_nowait(seat)
-
-    async def _cell(self, seat: _Seat, flavour: Flavour) -> Cell:
-        """The seat's cell of a flavour, started, replaced or recycled as needed."""
-        cell = seat.cells.pop(flavour, None)
-        if cell is not None and (not cell.usable or cell.samples >= _RECYCLE_AFTER):
-            await self._end(cell)
-            cell = None
-        if cell is None:
-            while len(seat.cells) >= _CELLS_PER_SEAT:
-                await self._end(seat.cells.pop(next(iter(seat.cells))))
-            cell = await self._new_cell(flavour)
-        seat.cells[flavour] = cell
-        return cell
-
-    async def _new_cell(self, flavour: Flavour) -> Cell:
-        uid = self._slots.take_uid() if self.tier != "none" else None
-        scratch = "/tmp" if shows_a_jail(self.tier, self._layers) else self._slots.make_scratch(uid)
-        cell = Cell(self._plan(flavour, uid, scratch), self._interpreter().python)
-        try:
-            await cell.start()
-        except BaseException:
-            await self._end(cell)
-            raise
-        return cell
-
-    async def _end(self, cell: Cell) -> None:
-        await cell.close()
-        self._slots.give_back(cell.plan.uid)
-        self._slots.remove_scratch(cell.plan.scratch)
-
-    def _interpreter(self) -> layout.Layout:
-        return layout.interpreter(self._python)
-
-    def _plan(self, flavour: Flavour, uid: int | None, scratch: str) -> Plan:
-        chosen = tiers.layers(self.tier, self._layers)
-        return make_plan(
-            flavour, self.tier, chosen, self._interpreter(), self.limits, uid, scratch,
-            self._landlock_at_most,
-        )  # fmt: skip
+        await super().aclose()
 
     async def program(self, source: str, language: str = "python") -> str | Program:
         """What `run_many` runs: Python source as it is, C++ compiled. ValueError otherwise."""

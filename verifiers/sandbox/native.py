@@ -17,14 +17,12 @@ import os
 import shutil
 import tempfile
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from verifiers.sandbox.limits import Limits, Outcome, SandboxFault
-
-if TYPE_CHECKING:
-    from verifiers.sandbox.box import Sandbox
 
 FLAGS = ("-O2", "-DONLINE_JUDGE", "-w", "-fmax-errors=5")
 LEVELS = ("gnu++17", "gnu++20", "gnu++14")
@@ -41,10 +39,20 @@ class Program:
     failure: Outcome | None = None
 
 
+class Collects(Protocol):
+    """A sandbox, as far as a compiler needs it."""
+
+    async def collect(
+        self, argv: Sequence[str], made: str, stdin: bytes, shown: Sequence[str], limits: Limits
+    ) -> Outcome:
+        """Run a program in a cell; the file that it made comes back as the outcome's claims."""
+        ...
+
+
 class Compiler:
     """Compiles for one sandbox; equal sources are compiled once."""
 
-    def __init__(self, box: Sandbox) -> None:
+    def __init__(self, box: Collects) -> None:
         self._box = box
         self._programs: OrderedDict[str, asyncio.Task[Program]] = OrderedDict()
         self._headers: dict[str, asyncio.Task[str | None]] = {}

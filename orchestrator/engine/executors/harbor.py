@@ -29,11 +29,15 @@ from orchestrator.engine.executors.command import PORT
 from orchestrator.engine.executors.container import door_in, find_engine, label_of
 from orchestrator.engine.executors.patch import NoGit, difference, tar_of
 from orchestrator.plan.agents import AgentSetting
-from orchestrator.tasks.harbor import OWN_FAILURES
 
 PINNED = "0.26"
 ON_THIS_MACHINE = frozenset({"terminus-2", "dspy-rlm", "computer-1"})
 """Agents of Harbor's that run beside it and not inside the container."""
+OWN = re.compile(
+    r"^Agent(?!Setup)|NonZeroAgentExit|OutputLength|ContextLength|ContextWindow|OutOfMemory|^Api"
+)
+"""Exceptions of a trial that come after its agent has begun, a refused call of ours among them:
+what it has by then counts. Every other is the engine's."""
 SETTINGS = {
     "MSWEA_COST_TRACKING": "ignore_errors",
     "MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT": "1",
@@ -42,7 +46,7 @@ SETTINGS = {
 RUNNER = Path(__file__).with_name("harbor_runner.py")
 _LOADING_S = 300.0
 _SILENT_S = 90.0
-_CLEANING_S = 70.0
+_CLEANING_S = 20.0
 _LOOK_S = 0.3
 _PROJECT = "com.docker.compose.project"
 _PYTHONS = ("python3.13", "python3.12", "python3")
@@ -283,7 +287,7 @@ class HarborExecutor:
 
     def _output(self, told: dict[str, Any], job: Job) -> Output:
         exception, message = told["exception"], told["message"]
-        if exception and not OWN_FAILURES.search(exception):
+        if exception and not OWN.search(exception):
             raise ExecutorFailure(f"Harbor: {exception}: {message}")
         text = ""
         if told["tree"]:
