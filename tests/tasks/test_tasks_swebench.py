@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.reproduce import LIVE
 from orchestrator.tasks import TaskError, TaskOptions, load_task
 from orchestrator.tasks.swebench import SPECIFIED
 from verifiers.swebench import NoHarness, SweBenchVerifier, harness_version, read_logs
@@ -24,6 +27,7 @@ else:
 
 needs_harness = pytest.mark.skipif(not INSTALLED, reason="the extra swebench is not installed")
 
+ROOT = Path(__file__).resolve().parents[2]
 SEPARABLE = "astropy/modeling/tests/test_separable.py"
 VALIDATORS = "auth_tests.test_validators"
 
@@ -209,3 +213,63 @@ def test_the_flaky_issues_are_a_file_of_facts() -> None:
     facts = tomllib.loads(path.read_text())
     assert len(set(facts["issues"])) == len(facts["issues"]) == 34
     assert facts["judgements"] == 11
+
+
+@needs_harness
+def test_stored_patches_are_not_judged_where_docker_does_not_answer(tmp_path: Path) -> None:
+    """One sentence instead of a failure of ours for every patch."""
+    data = written(tmp_path, ROWS[:1]).data
+    ended = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "verify", "--self-check", "swebench-lite",
+         f"--data={data}"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT),
+             "DOCKER_HOST": "unix:///nowhere/docker.sock"},
+    )  # fmt: skip
+    assert ended.returncode == 2, ended.stdout
+    assert "DOCKER_HOST" in ended.stderr and "Traceback" not in ended.stderr
+
+
+# The paper's table 1, priced.
+
+
+NAMES = ("deepseek-chat", "gpt-4o-2024-08-06", "claude-sonnet-4-5")
+
+
+class Models(BaseHTTPRequestHandler):
+    """A server that has the study's three models and sells nothing."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"object": "list", "data": [{"id": one} for one in NAMES]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@needs_harness
+def test_the_cost_table_is_priced_without_docker_or_a_call(tmp_path: Path) -> None:
+    data = written(tmp_path, ROWS).data
+    prices = tmp_path / "prices.toml"
+    prices.write_text("".join(
+        f'[models."{one}"]\ninput = "3"\noutput = "15"\n' for one in NAMES
+    ))  # fmt: skip
+    with ThreadingHTTPServer(("127.0.0.1", 0), Models) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        ended = subprocess.run(
+            [sys.executable, "-m", "orchestrator", "run", str(ROOT / LIVE), "--dry-run",
+             "--provider=compatible", f"--base-url=http://127.0.0.1:{server.server_port}/v1",
+             f"--data={data}", f"--prices={prices}", "--json"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT),
+                 "OPENAI_API_KEY": "sk-none", "DOCKER_HOST": "unix:///nowhere/docker.sock"},
+        )  # fmt: skip
+        server.shutdown()
+    assert ended.returncode == 0, ended.stderr
+    told = [(arm["samples"], arm["worst_usd"]) for arm in json.loads(ended.stdout)["arms"]]
+    assert told == [(10, "0.50"), (2, "1.00"), (2, "1.00")]
+    assert not (tmp_path / "runs").exists()
