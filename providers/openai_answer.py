@@ -38,7 +38,6 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
     logprobs: Any = None
     error: Any = None
-    native_finish_reason: Any = None
 
 
 class _Answer(msgspec.Struct):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -139,3 +141,12 @@ def test_the_list_of_where_things_are_is_true() -> None:
         if not (ROOT / path).is_file() or name not in (ROOT / path).read_text(encoding="utf-8")
     ]
     assert wrong == []
+
+
+def test_nothing_is_unused_without_a_reason() -> None:
+    pytest.importorskip("vulture")
+    found = subprocess.run(
+        [sys.executable, "-m", "vulture", *PACKAGES, "scripts/unused.py"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert found.stdout == ""

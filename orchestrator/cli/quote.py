@@ -152,6 +152,12 @@ def print_quote(console: Console, prepared: Prepared, quotes: list[ArmQuote]) ->
         say(f"  {note}")
     for item in quotes:
         arm, price = item.arm, item.quote
+        if item.buys is not None and prepared.cap is not None:
+            took = "" if item.time_s is None else f", in about {span(item.time_s)}"
+            say(
+                f"  {item.name}: the budget buys about k = {item.buys:,} on all "
+                f"{len(arm.problems)} problems{took}"
+            )
         if arm.agent is not None:
             each = arm.agent.caps.attempt_usd
             samples = arm.spec.samples * len(arm.problems)

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
               "2024-07-31, from the usage that was stored.")  # fmt: skip
 @click.option("--prices", "prices_file", type=click.Path(path_type=Path), envvar="ORCH_PRICES",
               metavar="FILE", help="Count the money by prices of your own (a TOML).")  # fmt: skip
+@click.option("--verifier", metavar="NAME",
+              help="The curve by the stored verdicts of another rule.")  # fmt: skip
 @click.pass_context
 def report(
     context: click.Context,
@@ -61,6 +63,7 @@ def report(
     split: str | None,
     prices_on: str | None,
     prices_file: Path | None,
+    verifier: str | None,
 ) -> None:
     """Coverage at k = 1, 2, 5, 10, ... with intervals, and dollars, of each RUN.
 
@@ -79,7 +82,7 @@ def report(
     from_environment = context.get_parameter_source("prices_file") == ParameterSource.ENVIRONMENT
     asked = prices_on is not None or (prices_file is not None and not from_environment)
     by = repricing(prices_on, prices_file) if asked else None
-    found = [_read(run, out, forecast_at, read_shapes(configs), by) for run in runs]
+    found = [_read(run, out, forecast_at, read_shapes(configs), by, verifier) for run in runs]
     whole = replace(together([arm for one in found for arm in one.arms]), split=budget)
     if as_json:
         documents = [one.document(by) for one in found]
@@ -146,6 +149,7 @@ def _read(
     forecast_at: tuple[int, ...],
     shapes: dict[str, Shape],
     by: Repricing | None,
+    verifier: str | None,
 ) -> _Read:
     from orchestrator.report.collect import collect_run
     from orchestrator.report.speed import read_speed
@@ -158,5 +162,7 @@ def _read(
         return _Read(run, list(arms), None)
     directory = find_run(run, out)
     with closing(RunReader(directory)) as reader:
+        if verifier is not None:
+            reader.judge_by(verifier)
         arms_read = collect_run(reader, forecast_at, shapes, by)
         return _Read(str(directory), arms_read, read_speed(reader))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+LIVE = Path("studies", "large_language_monkeys", "swebench_lite_cost_table.toml")
+
 
 @click.group()
 def reproduce() -> None:
@@ -23,23 +25,43 @@ def reproduce() -> None:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="Keep the runs in this directory (default: they are discarded).")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-@click.option("--live", is_flag=True, help="Run the real study with real keys.")
+@click.option("--live", is_flag=True,
+              help="Run the real study with real agents and keys: " + LIVE.name + ".")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="With --live: price it, and buy nothing.")
 def cost_table(
-    attempts: int | None, seed: int, out: Path | None, as_json: bool, live: bool
+    attempts: int | None, seed: int, out: Path | None, as_json: bool, live: bool, dry_run: bool
 ) -> None:
     """Table 1: cheap samples against dear ones on SWE-bench Lite, replayed through the pipeline."""
-    from orchestrator.errors import ConfigError
-
     if live:
-        raise ConfigError(
-            "--live needs software-engineering agents, which come with a later version of orch; "
-            "until then leave it out, and the published outcomes are replayed."
-        )
+        if attempts is not None or seed:
+            raise click.UsageError("--attempts and --seed are of the replay: leave --live out")
+        _live(out, as_json=as_json, dry_run=dry_run)
+        return
+    if dry_run:
+        raise click.UsageError("--dry-run prices what --live would buy: give both")
     if out is not None:
         _cost_table(out, attempts, seed, as_json)
         return
     with tempfile.TemporaryDirectory(prefix="orch-reproduce-") as folder:
         _cost_table(Path(folder), attempts, seed, as_json)
+
+
+def _live(out: Path | None, *, as_json: bool, dry_run: bool) -> None:
+    """The study of table 1 as `orch run` runs it; raises ConfigError where it cannot."""
+    from orchestrator.cli.run import run
+    from orchestrator.errors import ConfigError
+
+    # The studies are no part of an installed package; they lie beside it, or where one works.
+    places = [Path(__file__).resolve().parents[2] / LIVE, Path.cwd() / LIVE]
+    study = next((place for place in places if place.is_file()), None)
+    if study is None:
+        raise ConfigError(
+            f"--live runs {LIVE} of orch's repository, which is not here; fetch that file and give "
+            "it to `orch run`, or leave --live out to replay the published outcomes."
+        )
+    words = [str(study), *(["--out", str(out)] if out else [])]
+    words += ["--json"] * as_json + ["--dry-run"] * dry_run
+    run.main(args=words, prog_name="orch run", standalone_mode=False)
 
 
 def _cost_table(folder: Path, attempts: int | None, seed: int, as_json: bool) -> None:

@@ -353,7 +353,7 @@ async def run_study(study: Study, directory: Path, how: How) -> Last:
         if ending.exit_code or not agreed(console, study, options, how):
             return ended(options, ending, how)
         options = replace(options, resume=True)
-    prepared = await prepare(study, how.typed)
+    prepared = await prepare(study, how.typed, judging=not how.dry_run)
     if how.dry_run:
         await close_providers(prepared)
         say_quote(console, prepared, directory.parent, how.as_json)

@@ -29,6 +29,8 @@ TIME_S = 1800.0
 MOST_REDRAWS = 2
 """How often a slot is drawn again after failures that had nothing to do with the agent."""
 HARBOR = "harbor:"
+SWEBENCH = "swebench-"
+"""Tasks that are written in Harbor's layout when they are run."""
 FIELDS = ("{problem}", "{workdir}", "{output}", "{model}")
 
 
@@ -87,8 +89,11 @@ def setting_of(arm: Arm, *, trust: bool) -> AgentSetting | None:
     if missing:
         raise ConfigError(f"--agent-path {missing[0]} is not there.")
     harbor = arm.agent.removeprefix(HARBOR) if arm.agent.startswith(HARBOR) else ""
-    if harbor and not arm.task.startswith(HARBOR):
-        raise ConfigError(f"--agent {arm.agent} runs tasks of Harbor's: give --task harbor:PATH.")
+    if harbor and not arm.task.startswith((HARBOR, SWEBENCH)):
+        raise ConfigError(
+            f"--agent {arm.agent} runs tasks of Harbor's: give --task harbor:PATH, or one of "
+            "swebench-lite and swebench-verified."
+        )
     row = known.find(arm.provider)
     return AgentSetting(
         command, arm.agent_image, tuple(arm.agent_paths), caps, arm.agent_time_s,

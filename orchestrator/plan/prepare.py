@@ -126,8 +126,11 @@ class Prepared:
     """What a person should know before it starts."""
 
 
-async def prepare(study: Study, typed: Typed) -> Prepared:
-    """Check a whole study; raises ConfigError, and closes what it opened if it does."""
+async def prepare(study: Study, typed: Typed, *, judging: bool = True) -> Prepared:
+    """Check a whole study; raises ConfigError, and closes what it opened if it does.
+
+    Without `judging` what judges is not started: a plan is priced also where it cannot be run.
+    """
     cap = amount(study.budget, "--budget") if study.budget else None
     book = price_book(study)
     arms: list[PreparedArm] = []
@@ -143,7 +146,8 @@ async def prepare(study: Study, typed: Typed) -> Prepared:
         _refuse_waiting_servers(arms)
         _refuse_shared_time(arms)
         for arm in arms:
-            await _start_verifier(arm.verifier)
+            if judging:
+                await _start_verifier(arm.verifier)
             if not arm.endpoint.ours:
                 await _open(arm, arms, study, typed, notes)
     except BaseException:

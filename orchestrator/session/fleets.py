@@ -57,10 +57,6 @@ class Fleets:
         if self._fleets:
             state.servers = self.line
 
-    @property
-    def launchers(self) -> list[Launcher]:
-        return list(self._launchers.values())
-
     def _prepare_launch(self, arm: PreparedArm, launch: Launch) -> None:
         """A fleet that waits for its servers; arms of one endpoint share it."""
         study = self._prepared.study

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator.store.schema import PUT_ATTEMPT, PUT_CALL
@@ -37,19 +36,6 @@ class AttemptRow(NamedTuple):
     reason: str = ""
     files: str = ""
     """Where its trajectory and logs lie, below the run's directory."""
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptMoney:
-    """What an attempt's calls came to."""
-
-    calls: int
-    settled: int
-    """Picodollars."""
-    unknown: int
-    """Calls whose cost is uncertain."""
-    prompt_tokens: int
-    output_tokens: int
 
 
 class StoreBook:
@@ -99,14 +85,3 @@ def attempts(connection: sqlite3.Connection) -> Iterator[AttemptRow]:
         " ORDER BY attempt"
     ):
         yield AttemptRow(*row)
-
-
-def money_by_attempt(connection: sqlite3.Connection) -> dict[int, AttemptMoney]:
-    """What the calls of each attempt came to; refused calls do not count."""
-    rows = connection.execute(
-        "SELECT attempt, count(*), coalesce(sum(cost), 0), sum(cost IS NULL),"
-        " coalesce(sum(input_tokens + cached_input_tokens + cache_write_5m_tokens"
-        " + cache_write_1h_tokens), 0), coalesce(sum(output_tokens), 0)"
-        " FROM calls WHERE reservation > 0 GROUP BY attempt"
-    )
-    return {row[0]: AttemptMoney(*row[1:]) for row in rows}

@@ -43,6 +43,7 @@ class RunReader:
     """Read-only queries over a run's database."""
 
     def __init__(self, directory: Path) -> None:
+        self._judged_by = ""
         self.directory = directory
         path = directory / "run.db"
         before = read_file(directory)  # A run that goes on writes the database first.
@@ -86,7 +87,25 @@ class RunReader:
         rows = self._db.execute(
             "SELECT arm, key, provider, model, task, policy, samples, spec FROM arms ORDER BY arm"
         )
-        return [ArmRow(*(*row[:7], json.loads(row[7]))) for row in rows]
+        judged = {"verifier": self._judged_by} if self._judged_by else {}
+        return [ArmRow(*(*row[:7], {**json.loads(row[7]), **judged})) for row in rows]
+
+    def judge_by(self, verifier: str) -> None:
+        """Give arms as if `verifier`, whose verdicts are stored, were their own; ConfigError."""
+        for arm in self.arms():
+            known = self.verdict_kinds(arm.number)
+            if verifier not in known:
+                raise ConfigError(
+                    f"The arm {arm.key} has no verdicts of {verifier!r}; it has those of "
+                    f"{', '.join(sorted(known)) or 'none'}; more come from orch verify RUN "
+                    "--verifier NAME."
+                )
+            if arm.policy != "uniform" and verifier != arm.spec["verifier"]:
+                raise ConfigError(
+                    f"The arm {arm.key} stopped at problems by its own verifier (policy "
+                    f"{arm.policy}): there is no curve by another one."
+                )
+        self._judged_by = verifier
 
     def problems(self, problem_set: str) -> list[ProblemRow]:
         rows = self._db.execute(

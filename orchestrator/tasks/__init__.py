@@ -42,6 +42,8 @@ _TASKS = {
     "math": "orchestrator.tasks.math:MathTask",
     "mbpp": "orchestrator.tasks.mbpp:MbppTask",
     "minif2f": "orchestrator.tasks.minif2f:MiniF2fTask",
+    "swebench-lite": "orchestrator.tasks.swebench:lite",
+    "swebench-verified": "orchestrator.tasks.swebench:verified",
 }
 _GROUP = "orch.tasks"
 

@@ -41,8 +41,6 @@ class Endpoint:
     output_fields: tuple[str, ...] = ()
     """Where a call says how long its answer may be; the first is set where none is."""
     usage_of: UsageOf = usage_of
-    usage_in: str = ""
-    """The object in an event of a stream under which `usage` stands; "": the event itself."""
 
     @property
     def billed(self) -> bool:
@@ -124,7 +122,6 @@ EMBEDDINGS = Endpoint(
 RESPONSES = Endpoint(
     "/responses", "openai", 400,
     bound=_responses, output_fields=("max_output_tokens",),
-    usage_in="response",
 )  # fmt: skip
 MESSAGES = Endpoint(
     "/messages", "anthropic", 403,

@@ -257,8 +257,3 @@ def _key(request: web.Request) -> str:
     if bearer.lower().startswith("bearer "):
         return bearer[7:].strip()
     return request.headers.get("x-api-key", "") or request.headers.get("api-key", "")
-
-
-def local_names() -> frozenset[str]:
-    """Names by which containers on this machine call it."""
-    return frozenset({"host.docker.internal", "host.containers.internal"})

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,11 @@ class Book:
 
     def resume(self, *more: str) -> tuple[int, str]:
         return self.run("--resume=runs/run", "--prices=prices.toml", "--display=none", *more)
+
+    def begun(self, process: subprocess.Popen[str]) -> None:
+        """Return once the first attempt's folder is there, or the process has ended."""
+        while not (self.directory / "attempts").exists() and process.poll() is None:
+            time.sleep(0.05)
 
     def check(self) -> int:
         """The exit code of `orch check`: 0 where everything is there and whole."""

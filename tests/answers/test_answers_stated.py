@@ -185,6 +185,11 @@ HOSTILE: list[str] = [
     "The answer is 5.\n\nHow many? " * 25_000,
     "\n \n" * 250_000,
     "\\[" * 350_000,
+    ("\\boxed{1}" + "\n*" * 90 + "x") * 3_000,
+    ("\\boxed{1}" + " 1." * 60 + "x") * 3_000,
+    "The answer is 5.\n" + "a\n \nb" * 100_000,
+    ("The answer is 5" + " ," * 580 + "x\n") * 500,
+    "The answer is 5" + " (" * 350_000,
 ]
 
 

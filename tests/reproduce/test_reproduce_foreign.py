@@ -59,6 +59,17 @@ def test_swebench_needs_a_report_for_each_run(tmp_path):
         swebench.read(file, [])
 
 
+@pytest.mark.parametrize("name", ["error_ids", "infra_failure_ids"])
+def test_what_the_harness_could_not_judge_is_no_wrong_answer(tmp_path, name):
+    file = lines(tmp_path / "preds.jsonl", [
+        {"instance_id": one, "model_name_or_path": "m", "model_patch": "-"} for one in "abc"
+    ])  # fmt: skip
+    report = tmp_path / "m.run.json"
+    report.write_text(json.dumps({"resolved_ids": ["a"], "unresolved_ids": ["b"], name: ["c"]}))
+    (one,) = swebench.read(file, [report])
+    assert (one.problem_ids, one.n, one.c) == (("a", "b", "c"), (1, 1, 0), (1, 0, 0))
+
+
 def test_lm_eval_lines_by_filter(tmp_path):
     file = lines(tmp_path / "samples_gsm8k_2026-01-01T00-00-00.jsonl", [
         {"doc_id": 0, "filter": "strict", "exact_match": 1.0, "resps": [["x"]]},

@@ -27,5 +27,26 @@ def test_a_rule_that_passes_nothing_is_told_with_one_that_would(tmp_path: Path) 
     assert "0 of 200 passed by exact;" in told and "would by stated: --verifier stated" in told
 
 
+def orch(*words: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", *words], capture_output=True, text=True, check=False
+    )
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+def test_a_report_by_another_stored_rule(tmp_path: Path) -> None:
+    run(tmp_path, "--verifier", "exact")
+    (made,) = (tmp_path / "runs").iterdir()
+    code, told = orch("report", str(made), "--verifier", "stated")
+    assert code == 2 and "no verdicts of 'stated'; it has those of exact" in told
+    assert orch("verify", str(made), "--verifier", "stated")[0] == 0
+    code, told = orch("report", str(made), "--verifier", "stated", "--json")
+    (arm,) = json.loads(told)["rows"]
+    assert code == 0 and arm["verifier"] == "stated" and arm["solved"] > 0
+    code, told = orch("report", str(made), "--json")
+    (arm,) = json.loads(told)["rows"]
+    assert code == 0 and arm["verifier"] == "exact" and arm["solved"] == 0
+
+
 def test_a_rule_that_passes_something_is_not(tmp_path: Path) -> None:
     assert "would by" not in run(tmp_path)

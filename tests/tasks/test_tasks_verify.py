@@ -127,7 +127,7 @@ def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
     assert command().exit_code == 2
     assert command("x", "--self-check", "humaneval").exit_code == 2
     run = make_run(tmp_path)
-    with pytest.raises(ConfigError, match="no verifier named 'nope'; it has: exact"):
+    with pytest.raises(ConfigError, match=r"no verifier named 'nope'; it has: .*exact"):
         raise command(run, "--verifier", "nope").exception or AssertionError
     options: Callable[[Any], TaskOptions] = lambda arm: TaskOptions()  # noqa: E731
     with sqlite3.connect(run / "run.db") as connection:

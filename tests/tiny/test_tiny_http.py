@@ -267,6 +267,9 @@ def test_metrics_count_what_was_served(own_server: Served) -> None:
 
 def test_answers_are_plain_json(served: Served) -> None:
     body = json.dumps({"model": served.model, "prompt": PROMPT}).encode()
-    with urllib.request.urlopen(f"{served.base_url}/completions", body) as response:
+    asked = urllib.request.Request(
+        f"{served.base_url}/completions", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(asked) as response:
         assert response.headers["Content-Type"].startswith("application/json")
         assert response.headers["x-request-id"] == json.load(response)["id"]

@@ -87,7 +87,10 @@ def test_streamed_logprobs_equal_whole_ones(served: Served, client: openai.OpenA
 
 def test_the_stream_is_server_sent_events_that_end_with_done(served: Served) -> None:
     body = json.dumps({"model": served.model, "prompt": "1+2=", "stream": True}).encode()
-    with urllib.request.urlopen(f"{served.base_url}/completions", body) as response:
+    asked = urllib.request.Request(
+        f"{served.base_url}/completions", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(asked) as response:
         assert response.headers["Content-Type"].startswith("text/event-stream")
         content = response.read().decode()
     events = content.split("\n\n")

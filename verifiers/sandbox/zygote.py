@@ -43,7 +43,7 @@ JOB = struct.Struct("<dIB")
 REPLY = struct.Struct("<iddddIB")
 """Wait status; wall, user and system seconds; start (monotonic); peak KiB; flags."""
 KILLED, DIRTY = 1, 2
-STARTED, KILL = b"S", b"K"
+KILL = b"K"
 _ASK_AGAIN_MS, _MOST_DESCRIPTORS = 2, 250
 _FilterMaker = Callable[[], bytes] | None
 

@@ -15,9 +15,10 @@ from verifiers.stated.clauses import NotStated
 
 _BRACES = re.compile(r"\\[{}]|\\(?:boxed|fbox|framebox)\s*\{|[{}]|\\(?:boxed|fbox)(?![A-Za-z{])\s*")
 _WITHOUT_BRACES = re.compile(r"[^$\n]{1,200}")
+# Possessive: a gap that several ways of reading fit must not be tried in all of them.
 _JOINED = re.compile(
     r"(?:[\s$,;.*•]|\\(?:quad|qquad|[,;:! ()\[\]])|\\text\s*\{\s*(?:,?\s*(?:and|or)\s*)?\}|\\\\|&"
-    r"|\b(?:and|or)\b|\n\s*[-*•]\s|\(?\b[a-zA-Z0-9]{1,2}\s*[.)]|\n\s*[-*])*",
+    r"|\b(?:and|or)\b|\n\s*[-*•]\s|\(?\b[a-zA-Z0-9]{1,2}\s*[.)]|\n\s*[-*])*+",
 )
 _DERIVED = re.compile(
     r"\b(?:so|thus|hence|therefore|gives?|yields?|then|implies|means|making|final|finally|answer)\b"

@@ -16,6 +16,7 @@ _COMMENT = re.compile(
     r"|\s+--+\s+(?=[A-Za-z])|\s*—\s*(?=[A-Za-z])|\s+–\s+(?=[A-Za-z])",
     re.IGNORECASE,
 )
+_SEPARATORS = " \t,;(*"
 _HOPE = re.compile(r"I hope (?:it|this) is correct", re.IGNORECASE)
 _END = re.compile(r"[.!?](?=\s|$|\*|\")")
 _HALF_OF_DAY = re.compile(r"\b([ap])\.\s?m\.", re.IGNORECASE)
@@ -72,7 +73,9 @@ def clause(line: str) -> str:
             ended = _END.match(line, place)
             if ended is not None:
                 return _closed(line, place)
-            if _COMMENT.match(line, place) and place and not line[place].isalnum():
+            # A run of separators is looked at once, from its start.
+            begins = place and not character.isalnum() and line[place - 1] not in _SEPARATORS
+            if begins and _COMMENT.match(line, place):
                 return _bare(line[:place])
         place += 1
     return _bare(line)

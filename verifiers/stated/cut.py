@@ -86,9 +86,10 @@ def _until_asked(text: str, after: int) -> str:
     """Up to the first paragraph behind an answer that asks a question, not of itself."""
     if after >= len(text):
         return text
-    for gap in _PARAGRAPH.finditer(text, after):
-        end = text.find("\n\n", gap.end())
-        paragraph = text[gap.end() : min(end if end >= 0 else len(text), gap.end() + 1_000)]
+    gaps = list(_PARAGRAPH.finditer(text, after))
+    ends = [gap.start() for gap in gaps[1:]] + [len(text)]
+    for gap, end in zip(gaps, ends, strict=False):
+        paragraph = text[gap.end() : min(end, gap.end() + 1_000)]
         if _ASKS.search(paragraph) and not _OWN_VOICE.search(paragraph):
             return text[: gap.start()]
     return text

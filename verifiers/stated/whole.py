@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 
-from verifiers.stated.expression import FUNCTIONS, parse
+from verifiers.stated.expression import DEEPEST, FUNCTIONS, parse
 from verifiers.stated.forms import (
     Answer,
     Choice,
@@ -32,6 +33,7 @@ from verifiers.stated.tokens import NotWhole, Token, tokens_of
 from verifiers.stated.units import CURRENCIES, unit_of
 
 MOST_PARTS = 100
+_NESTING = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 _RELATIONS = {"=": "=", "<": "<", ">": ">", "le": "<=", "ge": ">=", "ne": "!=", "approx": "~",
               "in": "in"}  # fmt: skip
 _BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "\\{": ("\\}",)}
@@ -42,6 +44,8 @@ def read(text: str) -> Answer:
     """What the text denotes; raises NotWhole."""
     if len(text) > LONGEST:
         raise NotWhole(f"the answer has {len(text)} characters: too many to be parsed")
+    if max(accumulate(_NESTING.get(character, 0) for character in text), default=0) > DEEPEST:
+        raise NotWhole("the answer nests too many brackets")
     if any(character < " " for character in text if character not in "\n\t\r"):
         raise NotWhole("the answer holds control characters")
     text = unwrapped(plain_notation(text))

@@ -27,7 +27,7 @@ from typing import Any
 from orchestrator.engine.executors.base import ExecutorFailure, Job, NoExecutor, Output
 from orchestrator.engine.executors.command import PORT
 from orchestrator.engine.executors.container import door_in, find_engine, label_of
-from orchestrator.engine.executors.patch import NoGit, difference, tar_of
+from orchestrator.engine.executors.patch import MOST_BYTES, NoGit, difference, tar_of
 from orchestrator.plan.agents import AgentSetting
 
 PINNED = "0.26"
@@ -224,7 +224,7 @@ class HarborExecutor:
             "agent": setting.harbor, "model": f"{setting.protocol}/{job.model}",
             "base_url": base + ("/v1" if setting.protocol == "openai" else ""), "key": job.key,
             "time_s": job.time_s, "trials": str(job.folder.absolute()),
-            "workdir": workdir_of(job.source), "environment": self._engine,
+            "workdir": workdir_of(job.source) if job.tree else "", "environment": self._engine,
             "kwargs": dict(setting.harbor_arguments), "mounts": mounts,
             "env": SETTINGS | (
                 {"PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin"} if programs else {}
@@ -297,6 +297,10 @@ class HarborExecutor:
             except NoGit as error:
                 raise ExecutorFailure(str(error)) from None
             shutil.rmtree(tree, ignore_errors=True)
+        elif told["patch"]:
+            text = Path(told["patch"]).read_text(encoding="utf-8", errors="replace")[:MOST_BYTES]
+        elif not job.tree and not exception:
+            raise ExecutorFailure("Harbor brought back no patch; see the trial's trial.log")
         return Output(text, int(bool(exception)), "Timeout" in exception, message[:500])
 
 

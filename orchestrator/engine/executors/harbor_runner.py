@@ -2,10 +2,12 @@
 
     in    {"op": "run", "id": 1, "task": PATH, "name": ..., "agent": ..., "model": ...,
            "base_url": ..., "key": ..., "time_s": ..., "trials": DIR, "workdir": "/app",
+           or "" for a task that collects its own patch.diff,
            "environment": "podman", "kwargs": {...}, "mounts": [...]}
           {"op": "cancel", "id": 1}
     out   {"ready": VERSION} once Harbor is loaded, then {"beat": N} every few seconds
-          {"id": 1, "ended": true, "exception": TYPE or "", "message": ..., "tree": PATH or ""}
+          {"id": 1, "ended": true, "exception": TYPE or "", "message": ..., "tree": PATH or "",
+           "patch": PATH or ""}
 
 Nothing of orch is imported here, and Harbor only here. Its retries, costs and scores are not used:
 one line is one trial, the agent's key is the one given, and the verifier is off, since orch judges
@@ -63,7 +65,11 @@ async def run_trial(asked: dict[str, Any]) -> None:
             type=asked["environment"], mounts=asked.get("mounts") or None, delete=True
         ),
         verifier=VerifierConfig(disable=True),
-        artifacts=[ArtifactConfig(source=asked["workdir"], destination="tree", exclude=[".git"])],
+        artifacts=[
+            ArtifactConfig(source=place, destination="tree", exclude=[".git"])
+            for place in [asked["workdir"]]
+            if place
+        ],
     )
     exception, message = "", ""
     try:
@@ -76,9 +82,11 @@ async def run_trial(asked: dict[str, Any]) -> None:
         exception, message = "Cancelled", "the trial was cancelled"
     except Exception as error:
         exception, message = type(error).__name__, str(error)[:2000]
-    tree = Path(asked["trials"]) / asked["name"] / "artifacts" / "tree"
+    left = Path(asked["trials"]) / asked["name"] / "artifacts"
+    tree, patch = left / "tree", left / "patch.diff"
     say(id=asked["id"], ended=True, exception=exception, message=message,
-        tree=str(tree) if tree.is_dir() else "")  # fmt: skip
+        tree=str(tree) if tree.is_dir() else "",
+        patch=str(patch) if patch.is_file() else "")  # fmt: skip
 
 
 async def main() -> None:

@@ -60,12 +60,13 @@ def _verdict(separable: bool, best: str) -> str:
 def _overtaken(equal: Equal) -> list[str]:
     said = []
     for one in equal.overtakings:
+        if one.high == float("inf"):
+            # It may never overtake, as far as both go: that is no claim for a sentence.
+            continue
         first, second = equal.arms[one.first].label, equal.arms[one.second].label
-        beyond = one.high == float("inf")
-        to = "it may never, as far as both go" if beyond else _cost(equal, one.high)
         said.append(
             f"From {_cost(equal, one.budget)} on (k = {one.k:,}) {first} covers more than {second} "
-            f"(95 % interval {_cost(equal, one.low)} to {to})."
+            f"(95 % interval {_cost(equal, one.low)} to {_cost(equal, one.high)})."
         )
     return said
 

@@ -3,6 +3,8 @@
 The predictions (JSON list, JSON object or JSONL) name instances and models; a prediction may occur
 several times. The report is the harness's JSON with `resolved_ids`, beside the predictions under
 the name MODEL.RUN.json or given as --report; several reports are of several runs of predictions.
+What a report calls an error or a failure of the infrastructure was judged by nobody; an issue in
+none of its lists is not resolved, as in reports of before such lists.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ def read(path: Path, reports: Sequence[Path]) -> list[Outcomes]:
             f"{path} holds predictions, and no verdicts; give the harness's report of each run of "
             "it with --report FILE.json."
         )
-    resolved = [_resolved(report) for report in reports]
+    told = [_told(report) for report in reports]
     found: dict[str, Tally] = {}
     tries: dict[tuple[str, str], int] = {}
     for where, row in _predictions(path):
@@ -30,13 +32,13 @@ def read(path: Path, reports: Sequence[Path]) -> list[Outcomes]:
         model = str(row.get("model_name_or_path") or path.stem)
         number = tries.get((model, problem), 0)
         tries[model, problem] = number + 1
-        if number >= len(resolved):
+        if number >= len(told):
             raise OutcomesError(
                 f"{where}: {problem} is predicted {number + 1} times, and there are "
-                f"{len(resolved)} reports; give one for each."
+                f"{len(told)} reports; give one for each."
             )
         tally = found.setdefault(model, Tally("swebench", model))
-        tally.add(problem, problem in resolved[number])
+        tally.add(problem, told[number].get(problem, False))
     return some(found, path, "give a file of predictions.")
 
 
@@ -50,9 +52,15 @@ def _predictions(path: Path) -> Any:
     return [(f"{path}, prediction {i}", row) for i, row in enumerate(rows, start=1)]
 
 
-def _resolved(path: Path) -> set[str]:
+def _told(path: Path) -> dict[str, bool | None]:
+    """What a report says of an issue: resolved, or None where it was not judged."""
     content = read_json(path)
-    ids = content.get("resolved_ids") if isinstance(content, dict) else None
+    lists = content if isinstance(content, dict) else {}
+    ids = lists.get("resolved_ids")
     if not isinstance(ids, list):
         raise OutcomesError(f"{path} has no `resolved_ids`; give the harness's report.")
-    return set(map(str, ids))
+    told: dict[str, bool | None] = {}
+    for name in ("error_ids", "infra_failure_ids"):
+        for one in lists.get(name) or []:
+            told[str(one)] = None
+    return told | {str(one): True for one in ids}
