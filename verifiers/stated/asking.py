@@ -13,12 +13,12 @@ from functools import lru_cache
 from typing import Any
 
 from verifiers.stated.equal import Question, equal, same_numbers
-from verifiers.stated.expression import Tree
 from verifiers.stated.forms import Answer, Named, Value, Words
 from verifiers.stated.notation import plain_notation
 from verifiers.stated.number import value
 from verifiers.stated.special import LONGEST, unwrapped, words_of
 from verifiers.stated.tokens import NotWhole
+from verifiers.stated.tree import Tree
 from verifiers.stated.whole import read
 
 _SPACES = re.compile(r"(?<![^\W_]) | (?![^\W_])")

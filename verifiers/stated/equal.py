@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-from verifiers.stated.expression import Tree, number
 from verifiers.stated.forms import (
     Answer,
     Based,
@@ -30,6 +29,7 @@ from verifiers.stated.forms import (
 )
 from verifiers.stated.number import symbols, value
 from verifiers.stated.spans import as_span
+from verifiers.stated.tree import Tree, number
 
 Question = Literal["equal", "proportional"]
 Judge = Callable[[Question, Tree, Tree], bool | None]

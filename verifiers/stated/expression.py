@@ -1,12 +1,4 @@
-r"""Parses the tokens of one expression whole, into a tree of plain data.
-
-A tree is a tuple: its operation, then its parts.
-
-    ("number", Fraction)   ("symbol", name)   ("constant", "pi" | "e" | "i" | "infinity")
-    ("add", ...)  ("multiply", ...)  ("divide", a, b)  ("power", a, b)  ("root", a, n)
-    ("factorial", a)  ("absolute", a)  ("floor", a)  ("ceiling", a)  ("degree", a)
-    ("binomial", n, k)  ("log", a, base)  ("call", name, ...)  ("plusminus", a, b)
-    ("sum", symbol, from, to, body)  ("product", ...)
+"""Parses the tokens of one expression whole, into a tree of plain data (tree.py).
 
 Nothing is guessed: what is left over, misses an operand, or can be read in two ways is NotWhole.
 Nesting is bounded.
@@ -16,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
 
 from verifiers.stated.tokens import NotWhole, Token
+from verifiers.stated.tree import Tree, number
 
-Tree = tuple[Any, ...]
 DEEPEST = 60
 """Deeper nested expressions are not read."""
 
@@ -42,11 +33,6 @@ _NAMED = {
 }  # fmt: skip
 _TIMES = ("times", "cdot", "ast")
 _CLOSING = {"(": ")", "[": "]", "{": "}", "lfloor": "rfloor", "lceil": "rceil"}
-
-
-def number(value: int | Fraction) -> Tree:
-    """The tree of a number."""
-    return ("number", Fraction(value))
 
 
 def parse(tokens: Sequence[Token]) -> Tree:

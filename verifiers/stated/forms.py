@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from verifiers.stated.expression import Tree
+from verifiers.stated.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)

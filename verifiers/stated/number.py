@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from math import comb, factorial, isqrt
 
-from verifiers.stated.expression import Tree
+from verifiers.stated.tree import Tree
 
 LARGEST_BITS = 20_000
 _LARGEST_FACTORIAL = 1_000

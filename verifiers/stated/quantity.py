@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
-from verifiers.stated.expression import Tree, number, parse
+from verifiers.stated.expression import parse
 from verifiers.stated.forms import Answer, Ratio, Several, Value
 from verifiers.stated.number import value
 from verifiers.stated.tokens import NotWhole, Token
+from verifiers.stated.tree import Tree, number
 from verifiers.stated.units import (
     CURRENCIES,
     MAGNITUDES,

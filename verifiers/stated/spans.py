@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from verifiers.stated.expression import Tree, number
 from verifiers.stated.forms import Answer, Several, Span, Value
 from verifiers.stated.number import symbols
 from verifiers.stated.tokens import NotWhole
+from verifiers.stated.tree import Tree, number
 
 INFINITY: Tree = ("constant", "infinity")
 MINUS_INFINITY: Tree = ("multiply", number(-1), INFINITY)
