@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -142,6 +144,53 @@ def test_the_folder_grades_alone(folders: list[Path], tmp_path: Path) -> None:
     assert graded(first, tmp_path / "infra", "Cannot connect to the Docker daemon\n") is None
     ok = f"test_ascii_validator ({VALIDATORS}.UsernameValidatorsTests) ... ok"
     assert graded(second, tmp_path / "django", log(ok)) == "1"
+
+
+def moved(script: str, place: Path) -> str:
+    """A script of a task with the container's folders below `place`."""
+    return re.sub(r"(?<![\w/.])/(testbed|patch-start|patch|tests|logs)\b", rf"{place}/\1", script)
+
+
+@needs_harness
+def test_a_change_is_collected_and_judged_by_the_folder_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a changed work tree through its patch to a reward, in a real shell with real git."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    test = "if grep -q right value; then echo PASSED t::a; else echo FAILED t::a; false; fi"
+    small = {**row("a__b-1", test), "FAIL_TO_PASS": ["t::a"], "PASS_TO_PASS": []}
+    task = load_task("swebench-lite", written(tmp_path, [{**ROWS[0], **small}]))
+    folder: Path = task.source("a__b-1")  # type: ignore[attr-defined]
+    collect = tomllib.loads((folder / "task.toml").read_text())["verifier"]["collect"][0]["command"]
+
+    def shell(script: str, place: Path) -> None:
+        subprocess.run(["bash", "-c", moved(script, place)], cwd=place, check=True, timeout=60)
+
+    def image(place: Path) -> None:
+        (place / "testbed").mkdir(parents=True)
+        (place / "testbed" / "value").write_text("wrong\n")
+        shell("cd /testbed && git init -q . && git add -A && git -c user.name=a -c user.email=a@b "
+              "commit -qm start && git rev-parse HEAD > /patch-start", place)  # fmt: skip
+
+    for number, (work, reward) in enumerate([
+        ("echo right > /testbed/value; cd /testbed; "
+         "git -c user.name=a -c user.email=a@b commit -qam mine; echo more > new", "1"),
+        ("echo other > /testbed/value", "0"),
+        ("true", "0"),
+    ]):  # fmt: skip
+        agent, judge = tmp_path / f"agent{number}", tmp_path / f"judge{number}"
+        image(agent)
+        shell(work, agent)
+        shell(collect, agent)
+        image(judge)
+        shutil.copytree(folder / "tests", judge / "tests")
+        shutil.copytree(agent / "patch", judge / "patch")
+        eval_script = judge / "tests" / "eval.sh"
+        eval_script.write_text(moved(eval_script.read_text(), judge))
+        shell((folder / "tests" / "test.sh").read_text().replace(
+            "/opt/miniconda3/bin/python3", sys.executable), judge)  # fmt: skip
+        assert (judge / "logs" / "verifier" / "reward.txt").read_text().strip() == reward
 
 
 @needs_harness
