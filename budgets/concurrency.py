@@ -161,6 +161,8 @@ class Concurrency:
         """Whether the server, if it tells of its queue, has room for more."""
         self._running = self._waiting = 0.0
         """As the server told them lately."""
+        self._waited = 0.0
+        """As it told last."""
         self._told_at = float("-inf")
         self._preemptions = 0.0
         self._last_cut = float("-inf")
@@ -262,6 +264,7 @@ class Concurrency:
     def observe(self, load: ServerLoad, now: float) -> None:
         """The server says how much runs and how much waits."""
         self._told_at = now
+        self._waited = load.waiting
         preempted = load.preemptions > self._preemptions > 0
         self._preemptions = load.preemptions
         # A reading in the moment of sending tells of a queue that is gone with the next step.
@@ -297,7 +300,9 @@ class Concurrency:
         )
         ratio = self._levels.next(level, self._step())
         if now - self._told_at < TOLD_S:
-            ratio = self._step() if self._waiting <= LITTLE * self._running else 1.0
+            waits = max(self._waiting, self._waited)
+            seen = self._told_at > done.since
+            ratio = self._step() if seen and waits <= LITTLE * self._running else 1.0
         if ratio > 1:
             self._before = level
             if done.longest_s > 0:

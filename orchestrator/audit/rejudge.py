@@ -25,7 +25,7 @@ from orchestrator.store.rows import ArmRow
 from orchestrator.store.schema import beside
 from orchestrator.store.store import RunStore
 from orchestrator.tasks import Task, TaskError, TaskOptions, load_task
-from verifiers.sandbox.limits import default_jobs
+from verifiers.sandbox.limits import NoSandbox, default_jobs
 from verifiers.trust import Agreement, Checked, Repeated, agreement, repeat, self_check
 from verifiers.verdict import Verdict, Verifier
 
@@ -73,6 +73,7 @@ async def check_references(
         raise ConfigError(str(error)) from None
     order = {item[0]: place for place, item in enumerate(items)}
     try:
+        await _ready(verifier)
         checked = [one async for one in self_check(verifier, items, jobs=jobs)]
     finally:
         await verifier.aclose()
@@ -140,6 +141,7 @@ async def judge_again(
             except TaskError as error:
                 raise ConfigError(str(error)) from None
             try:
+                await _ready(verifier)
                 judge = _Arm(reader, store, arm, own, verifier, times, jobs)
                 reports.append(await judge.all())
             finally:
@@ -150,6 +152,17 @@ async def judge_again(
             await store.close()
         lock.release()
     return reports
+
+
+async def _ready(verifier: Verifier) -> None:
+    """Start what judges; raises ConfigError where it cannot judge at all."""
+    start = getattr(verifier, "start", None)
+    if start is None:
+        return
+    try:
+        await start()
+    except NoSandbox as error:
+        raise ConfigError(str(error)) from None
 
 
 class _Arm:

@@ -257,6 +257,9 @@ def quote_document(prepared: Prepared, quotes: list[ArmQuote]) -> dict[str, Any]
             "buys_time_s": item.time_s,
             "usd_per_hour": usd(item.arm.endpoint.usd_per_hour),
         }
+        agent = item.arm.agent
+        if agent is not None and agent.caps.attempt_usd:
+            row["worst_usd"] = usd(agent.caps.attempt_usd * row["samples"])
         if price is not None:
             row |= {
                 "requests": price.requests,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.reproduce import LIVE
 from orchestrator.tasks import TaskError, TaskOptions, load_task
 from orchestrator.tasks.swebench import SPECIFIED
 from verifiers.swebench import NoHarness, SweBenchVerifier, harness_version, read_logs
@@ -24,6 +29,7 @@ else:
 
 needs_harness = pytest.mark.skipif(not INSTALLED, reason="the extra swebench is not installed")
 
+ROOT = Path(__file__).resolve().parents[2]
 SEPARABLE = "astropy/modeling/tests/test_separable.py"
 VALIDATORS = "auth_tests.test_validators"
 
@@ -140,6 +146,53 @@ def test_the_folder_grades_alone(folders: list[Path], tmp_path: Path) -> None:
     assert graded(second, tmp_path / "django", log(ok)) == "1"
 
 
+def moved(script: str, place: Path) -> str:
+    """A script of a task with the container's folders below `place`."""
+    return re.sub(r"(?<![\w/.])/(testbed|patch-start|patch|tests|logs)\b", rf"{place}/\1", script)
+
+
+@needs_harness
+def test_a_change_is_collected_and_judged_by_the_folder_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a changed work tree through its patch to a reward, in a real shell with real git."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    test = "if grep -q right value; then echo PASSED t::a; else echo FAILED t::a; false; fi"
+    small = {**row("a__b-1", test), "FAIL_TO_PASS": ["t::a"], "PASS_TO_PASS": []}
+    task = load_task("swebench-lite", written(tmp_path, [{**ROWS[0], **small}]))
+    folder: Path = task.source("a__b-1")  # type: ignore[attr-defined]
+    collect = tomllib.loads((folder / "task.toml").read_text())["verifier"]["collect"][0]["command"]
+
+    def shell(script: str, place: Path) -> None:
+        subprocess.run(["bash", "-c", moved(script, place)], cwd=place, check=True, timeout=60)
+
+    def image(place: Path) -> None:
+        (place / "testbed").mkdir(parents=True)
+        (place / "testbed" / "value").write_text("wrong\n")
+        shell("cd /testbed && git init -q . && git add -A && git -c user.name=a -c user.email=a@b "
+              "commit -qm start && git rev-parse HEAD > /patch-start", place)  # fmt: skip
+
+    for number, (work, reward) in enumerate([
+        ("echo right > /testbed/value; cd /testbed; "
+         "git -c user.name=a -c user.email=a@b commit -qam mine; echo more > new", "1"),
+        ("echo other > /testbed/value", "0"),
+        ("true", "0"),
+    ]):  # fmt: skip
+        agent, judge = tmp_path / f"agent{number}", tmp_path / f"judge{number}"
+        image(agent)
+        shell(work, agent)
+        shell(collect, agent)
+        image(judge)
+        shutil.copytree(folder / "tests", judge / "tests")
+        shutil.copytree(agent / "patch", judge / "patch")
+        eval_script = judge / "tests" / "eval.sh"
+        eval_script.write_text(moved(eval_script.read_text(), judge))
+        shell((folder / "tests" / "test.sh").read_text().replace(
+            "/opt/miniconda3/bin/python3", sys.executable), judge)  # fmt: skip
+        assert (judge / "logs" / "verifier" / "reward.txt").read_text().strip() == reward
+
+
 @needs_harness
 def test_what_is_wrong_with_rows_is_said(tmp_path: Path) -> None:
     def problems(*rows: dict[str, object]) -> None:
@@ -209,3 +262,63 @@ def test_the_flaky_issues_are_a_file_of_facts() -> None:
     facts = tomllib.loads(path.read_text())
     assert len(set(facts["issues"])) == len(facts["issues"]) == 34
     assert facts["judgements"] == 11
+
+
+@needs_harness
+def test_stored_patches_are_not_judged_where_docker_does_not_answer(tmp_path: Path) -> None:
+    """One sentence instead of a failure of ours for every patch."""
+    data = written(tmp_path, ROWS[:1]).data
+    ended = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "verify", "--self-check", "swebench-lite",
+         f"--data={data}"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT),
+             "DOCKER_HOST": "unix:///nowhere/docker.sock"},
+    )  # fmt: skip
+    assert ended.returncode == 2, ended.stdout
+    assert "DOCKER_HOST" in ended.stderr and "Traceback" not in ended.stderr
+
+
+# The paper's table 1, priced.
+
+
+NAMES = ("deepseek-chat", "gpt-4o-2024-08-06", "claude-sonnet-4-5")
+
+
+class Models(BaseHTTPRequestHandler):
+    """A server that has the study's three models and sells nothing."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"object": "list", "data": [{"id": one} for one in NAMES]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@needs_harness
+def test_the_cost_table_is_priced_without_docker_or_a_call(tmp_path: Path) -> None:
+    data = written(tmp_path, ROWS).data
+    prices = tmp_path / "prices.toml"
+    prices.write_text("".join(
+        f'[models."{one}"]\ninput = "3"\noutput = "15"\n' for one in NAMES
+    ))  # fmt: skip
+    with ThreadingHTTPServer(("127.0.0.1", 0), Models) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        ended = subprocess.run(
+            [sys.executable, "-m", "orchestrator", "run", str(ROOT / LIVE), "--dry-run",
+             "--provider=compatible", f"--base-url=http://127.0.0.1:{server.server_port}/v1",
+             f"--data={data}", f"--prices={prices}", "--json"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT),
+                 "OPENAI_API_KEY": "sk-none", "DOCKER_HOST": "unix:///nowhere/docker.sock"},
+        )  # fmt: skip
+        server.shutdown()
+    assert ended.returncode == 0, ended.stderr
+    told = [(arm["samples"], arm["worst_usd"]) for arm in json.loads(ended.stdout)["arms"]]
+    assert told == [(10, "0.50"), (2, "1.00"), (2, "1.00")]
+    assert not (tmp_path / "runs").exists()
