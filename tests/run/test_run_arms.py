@@ -132,7 +132,7 @@ def test_the_live_view_survives_a_name_with_markup(orch_on_terminal, tmp_path):
         )  # fmt: skip
     assert ended.code == 0
     text = ended.out
-    assert "in flight" in text and "odd[/b] [red]\\x1b[31m name: " in text
+    assert "in flight" in text and "odd[/b] [red]\\x1b[31m name " in text
 
 
 def test_a_first_slot_that_was_never_filled_does_not_break_the_report(orch, tmp_path):

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,9 @@ def arguments(provider, server, tmp_path):
     return given
 
 
-RESUME = ["run", "--resume", "r", "--api-key-env", "SOME_KEY"]
+def resumed(server: Any) -> list[object]:
+    """Continue the run: an address of the study gets no key that is not bound to it."""
+    return ["run", "--resume", "r", "--api-key-env", f"SOME_KEY@{server.url}"]
 
 
 def requests_wanted(provider: str) -> int:
@@ -155,7 +158,7 @@ def test_killed_while_a_batch_is_waited_for(
     wait_until(lambda: states(run) == ["submitted"])
     kill(process)
     server.open = True
-    ended = orch(*RESUME, SOME_KEY=KEY)
+    ended = orch(*resumed(server), SOME_KEY=KEY)
     assert ended.code == 0, ended.err
     assert len(server.batches) == 1
     check_whole(provider, server, run)
@@ -172,7 +175,7 @@ def test_killed_after_the_batch_was_made_and_before_it_was_known(
     kill(process)
     assert states(run) == ["intent"]
     server.hold_created = False
-    process = start_orch(*RESUME, SOME_KEY=KEY)
+    process = start_orch(*resumed(server), SOME_KEY=KEY)
     # An undecided search goes on; only the end of the batch shows Anthropic's custom ids.
     seen = len(server.calls)
     wait_until(lambda: len(server.calls) >= seen + 2)
@@ -195,7 +198,7 @@ def test_killed_between_the_intent_and_the_batch(
     kill(process)
     assert states(run) == ["intent"]
     server.hold_upload = False
-    ended = orch(*RESUME, "--json", SOME_KEY=KEY)
+    ended = orch(*resumed(server), "--json", SOME_KEY=KEY)
     assert ended.code == 1, ended.err
     assert "does not list batch orch" in " ".join(ended.err.split())
     assert states(run) == ["lost"] and not server.batches
@@ -203,14 +206,14 @@ def test_killed_between_the_intent_and_the_batch(
     held = check_books(server, run).uncertain
     assert held > 0
     # More attempts are bought; those of the lost batch are not.
-    ended = orch(*RESUME, "--samples", SAMPLES + 4, SOME_KEY=KEY)
+    ended = orch(*resumed(server), "--samples", SAMPLES + 4, SOME_KEY=KEY)
     assert ended.code == 1, ended.err
     assert query(run, "SELECT min(slot), max(slot) FROM samples") == [(SAMPLES, SAMPLES + 3)]
     totals = check_books(server, run)
     assert totals.uncertain == held and totals.settled == server.billed > 0
     # Once a person has cleared its money up, a resume asks for them anew.
     assert orch("budget", "resolve", "r", "--usd", usd(server.billed)).code == 0
-    ended = orch(*RESUME, SOME_KEY=KEY)
+    ended = orch(*resumed(server), SOME_KEY=KEY)
     assert ended.code == 0, ended.err
     assert query(run, "SELECT count(*) FROM samples") == [(PROBLEMS * (SAMPLES + 4),)]
     totals = check_books(server, run)
@@ -239,7 +242,7 @@ def test_a_broken_submission_that_is_not_found_is_uncertain(
     server.finish_all()
     assert check_books(server, run).uncertain >= server.billed > 0
     server.hidden = False
-    ended = orch(*RESUME, SOME_KEY=KEY)
+    ended = orch(*resumed(server), SOME_KEY=KEY)
     assert ended.code == 0, ended.err
     assert len(server.batches) == 1
     check_whole(provider, server, run)
@@ -263,7 +266,7 @@ def test_ctrl_c_leaves_the_batch_and_a_resume_adopts_it(
     refused = orch("budget", "resolve", "r", "--usd", "0")
     assert refused.code == 2 and "--resume" in refused.err
     server.open = True
-    ended = orch(*RESUME, SOME_KEY=KEY)
+    ended = orch(*resumed(server), SOME_KEY=KEY)
     assert ended.code == 0, ended.err
     assert len(server.batches) == 1
     check_whole(provider, server, run)
@@ -282,7 +285,7 @@ def test_a_batch_is_settled_at_the_price_that_it_was_reserved_at(
     dear = tmp_path / "dear.toml"
     dear.write_text(PRICES.replace('"1.50"', '"150.00"').replace('"7.50"', '"750.00"'))
     server.open = True
-    ended = orch(*RESUME, "--prices", dear, SOME_KEY=KEY)
+    ended = orch(*resumed(server), "--prices", dear, SOME_KEY=KEY)
     assert ended.code == 0, ended.err
     check_whole(provider, server, run)
 
@@ -298,7 +301,7 @@ def test_ctrl_c_before_anything_was_handed_over_costs_nothing(
     assert process.wait(timeout=60) == 130
     if not server.batches:
         assert books(run).committed == 0
-    ended = orch(*RESUME, SOME_KEY=KEY)
+    ended = orch(*resumed(server), SOME_KEY=KEY)
     assert ended.code == 0, ended.err
     check_whole(provider, server, run)
 
