@@ -252,19 +252,8 @@ def _rates(price: ModelPrice, above: int) -> Rates | None:
         return None
     if any(rate and not LOWEST <= rate <= HIGHEST for rate in given.values()):
         return None
-    full = given["input"]
-    write = given.get("cache_write", full)
-    return Rates(
-        input=full,
-        cached_input=given.get("cached_input", full),
-        cache_write_5m=write,
-        cache_write_1h=given.get(
-            "cache_write_1h", max(write, 2 * full) if "cache_write" in given else full
-        ),
-        output=given["output"],
-        reasoning=given.get("reasoning", given["output"]),
-        request=picodollars((_value(price, _PER_THOUSAND_REQUESTS, above) or Decimal(0)) / 1000),
-    )
+    per_thousand = _value(price, _PER_THOUSAND_REQUESTS, above) or Decimal(0)
+    return Rates.of(given, picodollars(per_thousand / 1000))
 
 
 def _value(price: ModelPrice, key: str, above: int) -> Decimal | None:

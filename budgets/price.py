@@ -43,6 +43,26 @@ class Rates:
     reasoning: int
     request: int = 0
 
+    @classmethod
+    def of(cls, given: Mapping[str, int], request: int = 0) -> Rates:
+        """The rates of a row that gives `input`, `output` and what else it knows by kind.
+
+        A kind that is not given costs what it can cost at most: cached tokens the full input, an
+        hour's cache write twice the input (as Anthropic prices it) where writes are priced at all.
+        """
+        full = given["input"]
+        write = given.get("cache_write", full)
+        hour = max(write, 2 * full) if "cache_write" in given else full
+        return cls(
+            input=full,
+            cached_input=given.get("cached_input", full),
+            cache_write_5m=write,
+            cache_write_1h=given.get("cache_write_1h", hour),
+            output=given["output"],
+            reasoning=given.get("reasoning", given["output"]),
+            request=request,
+        )
+
     def cost(self, usage: Usage) -> int:
         """Picodollars for `usage`, rounded up."""
         tokens = (

@@ -170,20 +170,7 @@ class _Row:
         if not self.row.get("unusual", False):
             for kind, rate in given.items():
                 _credible(rate, f"{where}, {kind}")
-        full = given["input"]
-        write = given.get("cache_write", full)
-        return Rates(
-            input=full,
-            cached_input=given.get("cached_input", full),
-            cache_write_5m=write,
-            # Anthropic prices the hour at twice the input; dearer than not knowing.
-            cache_write_1h=given.get(
-                "cache_write_1h", max(write, 2 * full) if "cache_write" in given else full
-            ),
-            output=given["output"],
-            reasoning=given.get("reasoning", given["output"]),
-            request=_amount(self.row.get("request", 0), f"{self.where}, request"),
-        )
+        return Rates.of(given, _amount(self.row.get("request", 0), f"{self.where}, request"))
 
     def _part(self, part: Any, key: str, number: int | None) -> Rates:
         where = f"{self.where}, {key}" + (f" {number}" if number else "")

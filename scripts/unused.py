@@ -48,6 +48,8 @@ HumanEvalTask
 MathTask
 MbppTask
 MiniF2fTask
+lite
+verified
 
 # Offered to people and their code, and tested: values of a result that orch itself does not print.
 SelfChecking

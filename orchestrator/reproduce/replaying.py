@@ -137,7 +137,7 @@ async def run_replay(
             "provider": "compatible", "model": model.name, "base_url": url,
             "task": str(folder / f"model-{number}.jsonl"), "samples": model.attempts,
             "n_per_request": 1, "prompt_style": "completion",
-            "max_tokens": model.output_tokens,
+            "max_tokens": model.output_tokens, "verifier": "exact",
         }
         for number, (model, url) in enumerate(zip(models, urls, strict=True))
     ]  # fmt: skip

@@ -237,7 +237,9 @@ def quick_look(connection: sqlite3.Connection, before: Mark | None) -> str:
 
     `before` is what the file said before this connection looked at the database.
     """
-    stored = read_seal(connection)
+    with _one_view(connection):
+        stored = read_seal(connection)
+        (last,) = connection.execute("SELECT coalesce(max(event), 0) FROM ledger").fetchone()
     if before is None or stored is None:
         return "the database has lost its seal" if before is not None and stored is None else ""
     mark = stored[1]
@@ -248,10 +250,22 @@ def quick_look(connection: sqlite3.Connection, before: Mark | None) -> str:
         )
     if before.groups == mark.groups and before.head != mark.head:
         return f"commit {mark.groups:,} is not the one that {SEAL} knows"
-    (last,) = connection.execute("SELECT coalesce(max(event), 0) FROM ledger").fetchone()
     if last != stored[0]["ledger"].rows:
         return f"the ledger ends with event {last:,} of {stored[0]['ledger'].rows:,}"
     return ""
+
+
+@contextlib.contextmanager
+def _one_view(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is read within is of one moment, also while a run goes on."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def in_order(rows: Iterable[Any]) -> Iterator[Row]:

@@ -128,12 +128,18 @@ def folder_of(problem: Problem) -> Path:
 
 def asked_writer(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The specification of each row, and its folder where one is named; raises TaskError."""
-    done = subprocess.run(
-        [sys.executable, "-I", str(WRITER)],
-        input="".join(json.dumps(one) + "\n" for one in tasks),
-        capture_output=True, text=True, check=False, timeout=_WRITING_S,
-        env={"PATH": os.environ.get("PATH", ""), "HOME": os.environ.get("HOME", "/")},
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", str(WRITER)],
+            input="".join(json.dumps(one) + "\n" for one in tasks),
+            capture_output=True, text=True, check=False, timeout=_WRITING_S,
+            env={"PATH": os.environ.get("PATH", ""), "HOME": os.environ.get("HOME", "/")},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise TaskError(
+            f"swebench did not specify {len(tasks)} issues within {_WRITING_S:.0f} s; see whether "
+            "the cache directory answers, or try again."
+        ) from None
     if done.returncode:
         last = done.stderr.strip().rpartition("\n")[2]
         raise TaskError(f"swebench cannot use these rows: {last[:300]}.")
