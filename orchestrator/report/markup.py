@@ -32,7 +32,7 @@ def page_table(title: str, said: str, head: Sequence[str], rows: Sequence[Sequen
     )
     quiet = f'<p class="quiet">{escape(one_line(said))}</p>' if said else ""
     return (
-        f"<section><h2>{escape(title)}</h2>{quiet}"
+        f"<section><h2>{escape(one_line(title))}</h2>{quiet}"
         f'<div class="panel scroll"><table class="words"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table></div></section>"
     )

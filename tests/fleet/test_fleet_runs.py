@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -66,6 +66,23 @@ def samples(run: Path) -> list[tuple[int, int]]:
         return database.execute("SELECT problem, slot FROM samples").fetchall()
 
 
+def asked(run: Path) -> dict[str, int]:
+    """How many requests each server of a run has answered."""
+    with closing(sqlite3.connect(run / "run.db")) as database:
+        return dict(database.execute("SELECT server, count(*) FROM served GROUP BY server"))
+
+
+def wait_for_asked(run: Path, servers: int, within_s: float = 60.0) -> None:
+    """Return once so many servers have answered more than five requests each."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        with suppress(sqlite3.OperationalError):
+            if sum(number > 5 for number in asked(run).values()) == servers:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"{servers} servers were never asked")
+
+
 def wait_for_samples(run: Path, number: int, within_s: float = 60.0) -> None:
     until = time.monotonic() + within_s
     while time.monotonic() < until:
@@ -104,21 +121,24 @@ def test_addresses_are_one_arm_and_a_killed_server_costs_no_sample(tmp_path: Pat
 def test_servers_of_a_file_come_and_go(tmp_path: Path) -> None:
     run, file = tmp_path / "run", tmp_path / "servers.txt"
     with tiny("m", "m") as servers:
-        (_, one), (_, two) = servers
+        (first, one), (_, two) = servers
         file.write_text(f"# the first\n{one}\n")
         going = start("run", "--provider", "local", "--model", "m", "--servers", str(file), *PLAN,
-                      "--samples", "500", "--out", str(tmp_path), "--name", "run")  # fmt: skip
-        wait_for_samples(run, 200)
+                      "--samples", "500", "--display", "plain", "--out", str(tmp_path),
+                      "--name", "run")  # fmt: skip
+        wait_for_asked(run, 1)
+        # What the first has in flight waits for it, so the run cannot be over meanwhile.
+        first.send_signal(signal.SIGSTOP)
         file.write_text(f"{one}\n{two}\n")
-        wait_for_samples(run, 1200)
+        wait_for_asked(run, 2)
         file.write_text(f"{two}\n")
+        assert going.stdout is not None
+        assert any("is named no more" in line for line in going.stdout), "the run is over"
+        first.send_signal(signal.SIGCONT)
         said, _ = going.communicate(timeout=120)
     assert going.returncode == 0, said
     assert sorted(samples(run)) == whole(6, 500)
-    with closing(sqlite3.connect(run / "run.db")) as database:
-        asked = dict(database.execute("SELECT server, count(*) FROM served GROUP BY server"))
-    assert len(asked) == 2 and min(asked.values()) > 5
-    assert "is named no more" in said
+    assert len(asked(run)) == 2
 
 
 def test_another_model_is_refused_and_named(tmp_path: Path) -> None:
@@ -178,10 +198,10 @@ def test_launched_servers_end_with_a_killed_orch_and_the_resume_completes(tmp_pa
 
 def test_a_cap_ends_all_launched_servers_inside_it(tmp_path: Path) -> None:
     # $36,000 an hour is ten dollars a second for each of two servers, of which more than half a
-    # minute is always paid ahead.
-    done = orch("run", "--provider", "local", "--launch", "2", "--limit", "6", "--samples", "9000",
-                "--budget", "900", "--gpu-hour", "36000", "--display", "none", "--lease", "10",
-                "--yes", "--out", str(tmp_path), "--name", "run")  # fmt: skip
+    # minute is always paid ahead. No machine makes six million samples of what is left.
+    done = orch("run", "--provider", "local", "--launch", "2", "--limit", "6", "--samples",
+                "1000000", "--budget", "900", "--gpu-hour", "36000", "--display", "none",
+                "--lease", "10", "--yes", "--out", str(tmp_path), "--name", "run")  # fmt: skip
     assert done.returncode == 3, done.stderr
     assert not holds.still_held()
     with closing(RunReader(tmp_path / "run")) as reader:

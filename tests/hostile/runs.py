@@ -43,6 +43,8 @@ class Book:
     url: str
     bill_path: Path
     name: str = "run"
+    path: str = "/v1"
+    """Of the protocol that a run speaks, below the server's address."""
 
     @property
     def directory(self) -> Path:
@@ -81,7 +83,7 @@ class Book:
         """Options of a new run over the task and prices in the folder."""
         return [
             "--provider=compatible",
-            f"--base-url={self.url}/v1",
+            f"--base-url={self.url}{self.path}",
             "--model=hostile",
             "--task=task.jsonl",
             "--prices=prices.toml",

@@ -51,6 +51,6 @@ def hostile() -> ReportData:
         forecast_refused=HOSTILE,
         selection=(SelectionSeries(HOSTILE, (1, 10), (0.1, 0.2)),),
     )  # fmt: skip
-    return ReportData(
-        HOSTILE, (one, replace(arm("other", 2), task=HOSTILE)), (HOSTILE,), (HOSTILE,)
-    )
+    # On the same problems and dearer, but better later: it is compared, and overtakes.
+    other = replace(arm("other", 4, easy=0.9), task=HOSTILE, problem_ids=one.problem_ids)
+    return ReportData(HOSTILE, (one, other), (HOSTILE,), (HOSTILE,))

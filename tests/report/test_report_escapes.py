@@ -21,7 +21,7 @@ from orchestrator.report import html, markup
 
 OWNED = "</title></td></li></h3></script><img src=x onerror=alert(1)><b class=owned>'\"&`"
 CONSTANT = {"escape(title)", "escape(name)"}
-"""Of markup.py and of the cards: headings that are ours, whatever the report is of."""
+"""Of `page_list` and of the cards: headings that are ours, whatever the report is of."""
 
 
 class Skeleton(HTMLParser):
