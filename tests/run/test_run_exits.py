@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -17,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from budgets.journal import Event
+from orchestrator.store.store import RunStore
 from tests.hostile.server import hostile_process
 from tests.run.conftest import environment
 from tests.run.serving import serving
@@ -106,7 +109,6 @@ def wait_for(run: Path, sql: str, seconds: float = 40) -> None:
     [
         {"prompt_tokens": 10**25, "completion_tokens": 10**25},
         {"prompt_tokens": 3, "completion_tokens": 2**31 + 1},
-        {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 10**30},
         {"prompt_tokens": -3, "completion_tokens": 1},
         {"prompt_tokens": 3, "completion_tokens": 1.5},
         {"prompt_tokens": True, "completion_tokens": "1"},
@@ -258,14 +260,30 @@ def test_a_full_disk_ends_with_4_and_a_resume_goes_on(orch, tmp_path):
     assert again.code == 0, again.err
 
 
+def test_a_total_that_cannot_be_does_not_spoil_counts_that_can(orch, tmp_path):
+    (tmp_path / "p.toml").write_text(PRICES)
+    with answering({"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 10**30}) as url:
+        ended = orch(
+            *against(url, "--task", "arithmetic", "--limit", "2", "--samples", "2"),
+            "--prices", "p.toml", "--budget", "5", "--json", timeout=60,
+        )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert ended.json["rows"][0]["spent_usd"] == "0.000096"
+
+
+async def bill_above_its_bound(path: Path) -> None:
+    store = RunStore(path)
+    store.append(Event("reserve", 9999, 1, ("run",), ""))
+    store.append(Event("settle", 9999, 2, (), ""))
+    await store.durable()
+    await store.close()
+
+
 def test_a_metered_run_with_a_fault_says_so(orch, tmp_path):
     with answering({"prompt_tokens": 3, "completion_tokens": 1}) as url:
         given = against(url, "--task", "arithmetic", "--samples", "2", "--limit", "2")
         assert orch(*given, "--gpu-hour", "1").code == 0
-        with contextlib.closing(sqlite3.connect(tmp_path / "runs/r/run.db")) as db, db:
-            row = "INSERT INTO ledger VALUES (NULL, 0, ?, 9999, ?, ?, '')"
-            db.execute(row, ("reserve", 1, "run"))
-            db.execute(row, ("settle", 2, ""))
+        asyncio.run(bill_above_its_bound(tmp_path / "runs/r/run.db"))
         ended = orch("run", "--resume", "r", "--samples", "4")
     assert ended.code == 4, ended.err
     assert "Traceback" not in ended.err and "billed" in ended.err
