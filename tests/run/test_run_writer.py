@@ -12,14 +12,14 @@ import pytest
 
 from orchestrator.errors import StoreError
 from orchestrator.session.gc_pace import collecting_seldom
-from orchestrator.store import schema
+from orchestrator.store import migrations, schema
 from orchestrator.store.store import connect
 from orchestrator.store.writer import AT_ONCE, Writer, execute_many
 
 
 def database() -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.executescript(schema.CREATE)
+    migrations.create(connection)
     return connection
 
 
@@ -48,7 +48,7 @@ def test_of_rows_with_one_key_the_last_stays() -> None:
 
 def test_what_is_no_plain_insert_is_executed_row_by_row() -> None:
     connection = database()
-    answer = (0, "m", "", None, *[None] * 7, 1.0, 1.0, 1.0)
+    answer = (0, "m", "", None, *[None] * 7, 1.0, 1.0, 1.0, "", "")
     execute_many(connection, schema.PUT_ANSWER, [(i, *answer) for i in range(100)])
     execute_many(connection, schema.SET_COST, [(2 * i, i) for i in range(100)])
     assert connection.execute("SELECT sum(cost) FROM answers").fetchone() == (9900,)
