@@ -43,7 +43,7 @@ def test_many_rows_at_once_are_the_rows_one_by_one(count: int) -> None:
 def test_of_rows_with_one_key_the_last_stays() -> None:
     connection = database()
     execute_many(connection, schema.PUT_META, [("k", str(i)) for i in range(100)])
-    assert connection.execute("SELECT value FROM meta").fetchall() == [("99",)]
+    assert connection.execute("SELECT value FROM meta WHERE key = 'k'").fetchall() == [("99",)]
 
 
 def test_what_is_no_plain_insert_is_executed_row_by_row() -> None:
