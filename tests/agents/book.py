@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -35,7 +36,7 @@ class Book:
         words: dict[str, object] = {
             "provider": "compatible", "base_url": f"{self.url}/v1", "model": "scripted",
             "prices": "prices.toml", "task": f"harbor:{TASKS}", "samples": 3, "budget": 5,
-            "agent": f"python3 {AGENT} {way} {{problem}} {{workdir}} {{output}} {{model}}",
+            "agent": f"python3 {shlex.quote(str(AGENT))} {way} {{problem}} {{workdir}} {{output}} {{model}}",
             "agent_path": AGENT, "name": "run", "display": "none", **more,
         }  # fmt: skip
         return [f"--{n.replace('_', '-')}={v}" for n, v in words.items() if v is not None]
