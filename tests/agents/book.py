@@ -19,6 +19,7 @@ from tests.agents.model_process import TASKS, bill
 
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = Path(__file__).with_name("scripted_agent.py")
+QUOTED = shlex.quote(str(AGENT))
 PRICES = '[models.scripted]\ninput = "3.00"\noutput = "15.00"\n'
 
 
@@ -36,7 +37,7 @@ class Book:
         words: dict[str, object] = {
             "provider": "compatible", "base_url": f"{self.url}/v1", "model": "scripted",
             "prices": "prices.toml", "task": f"harbor:{TASKS}", "samples": 3, "budget": 5,
-            "agent": f"python3 {shlex.quote(str(AGENT))} {way} {{problem}} {{workdir}} {{output}} {{model}}",
+            "agent": f"python3 {QUOTED} {way} {{problem}} {{workdir}} {{output}} {{model}}",
             "agent_path": AGENT, "name": "run", "display": "none", **more,
         }  # fmt: skip
         return [f"--{n.replace('_', '-')}={v}" for n, v in words.items() if v is not None]
