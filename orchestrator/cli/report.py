@@ -84,8 +84,7 @@ def report(
     by = repricing(prices_on, prices_file) if asked else None
     shapes = read_shapes(configs)
     found = [
-        _read(run, out, forecast_at, shapes, by, verifier, reading=html is not None)
-        for run in runs
+        _read(run, out, forecast_at, shapes, by, verifier, reading=html is not None) for run in runs
     ]
     whole = replace(together([arm for one in found for arm in one.arms]), split=budget)
     if as_json:

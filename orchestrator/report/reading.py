@@ -117,8 +117,6 @@ def _asked(row: ProblemRow) -> str:
     return "\n\n".join(said)
 
 
-
-
 def cut(text: str, most: int = KEPT) -> str:
     """`text` in about `most` characters: its beginning, what is left out, and its end."""
     left_out = len(text) - most

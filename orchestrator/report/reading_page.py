@@ -14,7 +14,7 @@ from orchestrator.report.markup import one_line
 from orchestrator.report.reading import cut
 from orchestrator.report.text import visible
 
-MOST = 2_000_000
+MOST = 1_200_000
 """Characters of all texts on a page."""
 LEAST = 300
 """Of one text, that it can be read."""
@@ -48,7 +48,7 @@ def _problem(number: int, arms: list[tuple[ArmReport, ReadProblem]], most: int) 
     expected = f" Expected: {first.expected}" if first.expected else ""
     counted = "; ".join(_counted(arm, problem) for arm, problem in arms)
     parts = [
-        f'<p class="quiet">Asked.{escape(one_line(cut(expected, most)))}</p>',
+        f'<p class="quiet">Asked.{escape(one_line(cut(expected, LEAST)))}</p>',
         _text(first.asked, most),
     ]
     for arm, problem in arms:
@@ -58,7 +58,8 @@ def _problem(number: int, arms: list[tuple[ArmReport, ReadProblem]], most: int) 
     return (
         f'<details class="problem" id="read-{number}"><summary>'
         f'<span class="name">{escape(one_line(first.id))}</span> '
-        f'<span class="quiet">{escape(one_line(counted))}</span></summary>{"".join(parts)}</details>'
+        f'<span class="quiet">{escape(one_line(counted))}</span></summary>'
+        f"{''.join(parts)}</details>"
     )
 
 
@@ -70,7 +71,7 @@ def _counted(arm: ArmReport, problem: ReadProblem) -> str:
 def _sample(sample: ReadSample, most: int) -> str:
     facts = [f"sample {sample.slot}", sample.verdict.replace("_", " ")]
     if sample.answer:
-        facts.append(f"answer {cut(sample.answer, 200)}")
+        facts.append(f"answer {cut(sample.answer, 80)}")
     if sample.output_tokens is not None:
         facts.append(f"{sample.output_tokens:,} tokens")
     facts.append(f"finish reason {sample.finish_reason or 'not said'}")
