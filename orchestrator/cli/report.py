@@ -14,7 +14,7 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.analysis.flops import Shape
+    from orchestrator.analysis.flops import ModelShape
     from orchestrator.report.data import ArmReport
     from orchestrator.report.reprice import Repricing
 
@@ -150,7 +150,7 @@ def _read(
     run: str,
     out: Path,
     forecast_at: tuple[int, ...],
-    shapes: dict[str, Shape],
+    shapes: dict[str, ModelShape],
     by: Repricing | None,
     verifier: str | None,
     *,
@@ -159,7 +159,7 @@ def _read(
     from orchestrator.report.collect import collect_run
     from orchestrator.report.speed import read_speed
     from orchestrator.reproduce.curves import coverage_report
-    from orchestrator.reproduce.outcomes import read_outcomes
+    from orchestrator.reproduce.recorded import read_outcomes
     from orchestrator.store.reader import RunReader, find_run
 
     if Path(run).is_file():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator.analysis.flops import Shape
+from orchestrator.analysis.flops import ModelShape
 from orchestrator.analysis.grid import points_to
 from orchestrator.analysis.selection import Judged, SelectionCurve, over_problems
 from orchestrator.plan.names import told_apart
@@ -25,7 +25,7 @@ from orchestrator.store.rows import ArmRow
 def collect(
     directories: Sequence[Path],
     forecast_at: Sequence[int] = (),
-    shapes: Mapping[str, Shape] | None = None,
+    shapes: Mapping[str, ModelShape] | None = None,
 ) -> ReportData:
     """One report over every arm of the runs; raises ConfigError for what is not a run."""
     arms: list[ArmReport] = []
@@ -43,7 +43,7 @@ def load(directory: Path | str) -> ReportData:
 def collect_run(
     reader: RunReader,
     forecast_at: Sequence[int] = (),
-    shapes: Mapping[str, Shape] | None = None,
+    shapes: Mapping[str, ModelShape] | None = None,
     by: Repricing | None = None,
     *,
     reading: bool = False,

@@ -24,7 +24,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.executors.base import ExecutorFailure, Job, NoExecutor, Output
+from orchestrator.engine.executors.base import AgentJob, ExecutorFailure, NoExecutor, Output
 from orchestrator.engine.executors.command import PORT
 from orchestrator.engine.executors.container import door_in, find_engine, label_of
 from orchestrator.engine.executors.patch import MOST_BYTES, NoGit, difference, tar_of
@@ -110,7 +110,7 @@ class HarborExecutor:
         self._python = await asyncio.to_thread(find_python, self._setting.harbor_python)
         await asyncio.to_thread(self._reap)
 
-    async def attempt(self, job: Job) -> Output:
+    async def attempt(self, job: AgentJob) -> Output:
         if job.source is None:
             raise ExecutorFailure("the task has no folder that Harbor could run")
         await self._running()
@@ -206,7 +206,7 @@ class HarborExecutor:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
 
-    async def _ask(self, name: str, job: Job) -> dict[str, Any]:
+    async def _ask(self, name: str, job: AgentJob) -> dict[str, Any]:
         """Run one trial; raises ExecutorFailure. Cancelling cancels it there."""
         setting, runner = self._setting, self._runner
         if runner is None or not self._alive:
@@ -247,7 +247,7 @@ class HarborExecutor:
 
     # Containers.
 
-    async def _open_door(self, name: str, job: Job, doors: list[socket.socket]) -> None:
+    async def _open_door(self, name: str, job: AgentJob, doors: list[socket.socket]) -> None:
         """Open the gateway's door in the trial's container once it is there."""
         project = f"label={_PROJECT}={name}__env"
         while True:
@@ -285,7 +285,7 @@ class HarborExecutor:
                     capture_output=True, check=False, timeout=120,
                 )  # fmt: skip
 
-    def _output(self, told: dict[str, Any], job: Job) -> Output:
+    def _output(self, told: dict[str, Any], job: AgentJob) -> Output:
         exception, message = told["exception"], told["message"]
         if exception and not OWN.search(exception):
             raise ExecutorFailure(f"Harbor: {exception}: {message}")

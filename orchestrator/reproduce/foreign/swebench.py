@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.reproduce.foreign import Tally, json_lines, some, text_of
-from orchestrator.reproduce.outcomes import Outcomes, OutcomesError, read_json
+from orchestrator.reproduce.foreign import OutcomeTally, json_lines, some, text_of
+from orchestrator.reproduce.recorded import OutcomesError, RecordedOutcomes, read_json
 
 
-def read(path: Path, reports: Sequence[Path]) -> list[Outcomes]:
+def read(path: Path, reports: Sequence[Path]) -> list[RecordedOutcomes]:
     """One arm a model; raises OutcomesError."""
     if not reports:
         raise OutcomesError(
@@ -25,7 +25,7 @@ def read(path: Path, reports: Sequence[Path]) -> list[Outcomes]:
             "it with --report FILE.json."
         )
     told = [_told(report) for report in reports]
-    found: dict[str, Tally] = {}
+    found: dict[str, OutcomeTally] = {}
     tries: dict[tuple[str, str], int] = {}
     for where, row in _predictions(path):
         problem = text_of(where, row, "instance_id")
@@ -37,7 +37,7 @@ def read(path: Path, reports: Sequence[Path]) -> list[Outcomes]:
                 f"{where}: {problem} is predicted {number + 1} times, and there are "
                 f"{len(told)} reports; give one for each."
             )
-        tally = found.setdefault(model, Tally("swebench", model))
+        tally = found.setdefault(model, OutcomeTally("swebench", model))
         tally.add(problem, told[number].get(problem, False))
     return some(found, path, "give a file of predictions.")
 
