@@ -26,12 +26,12 @@ from orchestrator.store.schema import beside
 from orchestrator.store.store import RunStore
 from orchestrator.tasks import Task, TaskError, TaskOptions, load_task
 from verifiers.sandbox.limits import NoSandbox, default_jobs
-from verifiers.trust import Agreement, Checked, Repeated, agreement, repeat, self_check
+from verifiers.trust import Agreement, ReferenceCheck, Repeated, agreement, repeat, self_check
 from verifiers.verdict import Verdict, Verifier
 
 
 @dataclass(slots=True)
-class ArmReport:
+class RejudgedArm:
     """What judging one arm's samples again gave."""
 
     arm: str
@@ -67,7 +67,7 @@ class ArmReport:
 
 async def check_references(
     task: Task, verifier_name: str | None, jobs: int, limit: int = 0
-) -> list[Checked]:
+) -> list[ReferenceCheck]:
     """Judge a task's known right outputs, in the problems' order; raises ConfigError.
 
     With a limit, at most so many outputs per problem.
@@ -135,7 +135,7 @@ async def judge_again(
     verifier_name: str | None = None,
     times: int = 1,
     jobs: int = 2,
-) -> list[ArmReport]:
+) -> list[RejudgedArm]:
     """Judge every stored sample of a run again; raises ConfigError.
 
     `verifier_name` names another verifier of the task; `times` above one takes the majority.
@@ -143,7 +143,7 @@ async def judge_again(
     lock = RunLock(directory)
     store: RunStore | None = None
     reader = RunReader(directory)
-    reports: list[ArmReport] = []
+    reports: list[RejudgedArm] = []
     try:
         store = RunStore(directory / "run.db")
         for arm in reader.arms():
@@ -200,10 +200,10 @@ class _Arm:
         if name == own and version != verifier.version:
             # The run's own verdicts are all of one version.
             name = beside(name, verifier.version)
-        self._report = ArmReport(arm.key, verifier.name, name, repeats=times)
+        self._report = RejudgedArm(arm.key, verifier.name, name, repeats=times)
         self._pairs: Counter[tuple[str, str]] = Counter()
 
-    async def all(self) -> ArmReport:
+    async def all(self) -> RejudgedArm:
         problems = self._reader.problems(self._arm.problem_set)
         references = {one.number: (one.id, one.content["reference"]) for one in problems}
         stored = {

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from orchestrator.audit.rejudge import ArmReport
+    from orchestrator.audit.rejudge import RejudgedArm
     from orchestrator.store.rows import ArmRow
     from orchestrator.tasks import TaskOptions
-    from verifiers.trust import Checked
+    from verifiers.trust import ReferenceCheck
 
 SHOWN = 40
 
@@ -216,7 +216,7 @@ def _self_check(
         click.echo(f"exclude = {json.dumps([one.problem for one in unsound])}")
 
 
-def _checked(one: Checked) -> dict[str, Any]:
+def _checked(one: ReferenceCheck) -> dict[str, Any]:
     return {
         "problem": one.problem,
         "solutions": one.outputs,
@@ -262,7 +262,7 @@ def _again(
             click.echo(line)
 
 
-def _document(report: ArmReport) -> dict[str, Any]:
+def _document(report: RejudgedArm) -> dict[str, Any]:
     against = report.against_run
     return {
         "arm": report.arm,
@@ -286,7 +286,7 @@ def _document(report: ArmReport) -> dict[str, Any]:
     }
 
 
-def _flaky_lines(report: ArmReport) -> list[str]:
+def _flaky_lines(report: RejudgedArm) -> list[str]:
     """Which problems are flaky, and what is solved with and without them."""
     lines = []
     for told, names in (
@@ -305,7 +305,7 @@ def _flaky_lines(report: ArmReport) -> list[str]:
     return lines
 
 
-def _lines(report: ArmReport) -> list[str]:
+def _lines(report: RejudgedArm) -> list[str]:
     kinds = ", ".join(f"{number} {kind}" for kind, number in report.kinds.most_common())
     lines = [
         f"{report.arm}: {report.samples} samples judged by {report.verifier} "

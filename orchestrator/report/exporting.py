@@ -28,7 +28,7 @@ from orchestrator.store.sampled import StoredSample
 from verifiers.install import install_command
 
 COLUMNS = tuple(field.name for field in fields(StoredSample))
-Writer = Callable[[Iterable[StoredSample], BinaryIO], int]
+SampleWriter = Callable[[Iterable[StoredSample], BinaryIO], int]
 """Writes samples to a file; returns how many."""
 
 GROUP = 10_000
@@ -42,7 +42,7 @@ def row_of(one: StoredSample) -> dict[str, Any]:
     return row
 
 
-def _lines(rows: Callable[[StoredSample], dict[str, Any]]) -> Writer:
+def _lines(rows: Callable[[StoredSample], dict[str, Any]]) -> SampleWriter:
     encoder = msgspec.json.Encoder()
 
     def write(samples: Iterable[StoredSample], file: BinaryIO) -> int:
@@ -96,7 +96,7 @@ def _swebench(one: StoredSample) -> dict[str, Any]:
     return {"instance_id": one.problem, "model_name_or_path": one.arm, "model_patch": one.text}
 
 
-FORMATS: dict[str, Writer] = {
+FORMATS: dict[str, SampleWriter] = {
     "jsonl": _lines(row_of),
     "csv": _csv,
     "parquet": _parquet,

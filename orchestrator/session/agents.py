@@ -13,7 +13,7 @@ from orchestrator.engine.executors.base import Executor, NoExecutor
 from orchestrator.engine.executors.command import CellExecutor, TrustedExecutor
 from orchestrator.engine.executors.container import ContainerExecutor
 from orchestrator.engine.executors.harbor import HarborExecutor
-from orchestrator.engine.shared import Shared
+from orchestrator.engine.parts import SessionParts
 from orchestrator.errors import ConfigError, RunFault
 from orchestrator.plan.agents import AgentSetting
 from orchestrator.plan.prepare import Prepared, PreparedArm
@@ -29,7 +29,7 @@ from providers.transport import Timeouts
 
 async def open_agents(
     prepared: Prepared,
-    shared: Shared,
+    shared: SessionParts,
     directory: Path,
     stack: contextlib.AsyncExitStack,
     bundled_url: str,

@@ -9,7 +9,7 @@ import pytest
 
 from budgets.money import picodollars
 from orchestrator.reproduce.foreign import human_eval, jsonl, lm_eval, swebench
-from orchestrator.reproduce.outcomes import OutcomesError
+from orchestrator.reproduce.recorded import OutcomesError
 
 
 def lines(path: Path, rows: list) -> Path:

@@ -24,7 +24,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.executors.base import ExecutorFailure, Job, NoExecutor, Output
+from orchestrator.engine.executors.base import AgentJob, ExecutorFailure, NoExecutor, Output
 from orchestrator.engine.executors.command import PORT
 from orchestrator.engine.executors.container import door_in, find_engine, label_of
 from orchestrator.engine.executors.harbor_python import compose_for, find_python
@@ -95,7 +95,7 @@ class HarborExecutor:
             )
         await self._sweep()
 
-    async def attempt(self, job: Job) -> Output:
+    async def attempt(self, job: AgentJob) -> Output:
         if job.source is None:
             raise ExecutorFailure("the task has no folder that Harbor could run")
         await self._running()
@@ -194,7 +194,7 @@ class HarborExecutor:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
 
-    async def _ask(self, name: str, job: Job) -> dict[str, Any]:
+    async def _ask(self, name: str, job: AgentJob) -> dict[str, Any]:
         """Run one trial; raises ExecutorFailure. Cancelling cancels it there."""
         setting, runner = self._setting, self._runner
         if runner is None or not self._alive:
@@ -235,7 +235,7 @@ class HarborExecutor:
 
     # Containers.
 
-    async def _open_door(self, name: str, job: Job, doors: list[socket.socket]) -> None:
+    async def _open_door(self, name: str, job: AgentJob, doors: list[socket.socket]) -> None:
         """Open the gateway's door in the trial's container once it is there."""
         selected = (f"label={_PROJECT}={name}__env", f"label={_SERVICE}=main")
         while True:
@@ -251,7 +251,7 @@ class HarborExecutor:
                 return
             await asyncio.sleep(_LOOK_S)
 
-    def _output(self, told: dict[str, Any], job: Job) -> Output:
+    def _output(self, told: dict[str, Any], job: AgentJob) -> Output:
         exception, message = told["exception"], told["message"]
         if exception and not OWN.search(exception):
             raise ExecutorFailure(f"Harbor: {exception}: {message}")

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.reproduce.foreign import Tally, json_lines, some, text_of
-from orchestrator.reproduce.outcomes import Outcomes, OutcomesError, read_json
+from orchestrator.reproduce.foreign import OutcomeTally, json_lines, some, text_of
+from orchestrator.reproduce.recorded import OutcomesError, RecordedOutcomes, read_json
 
 
-def read(path: Path, reports: Sequence[Path]) -> list[Outcomes]:
+def read(path: Path, reports: Sequence[Path]) -> list[RecordedOutcomes]:
     """One arm a model; raises OutcomesError."""
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else []
     if files and not reports:
@@ -35,7 +35,7 @@ def read(path: Path, reports: Sequence[Path]) -> list[Outcomes]:
             "reports; give one for each, in the files' order."
         )
     told = [_told(report) for report in reports]
-    found: dict[str, Tally] = {}
+    found: dict[str, OutcomeTally] = {}
     if files:
         for file, verdicts in zip(files, told, strict=True):
             _add(found, file, [verdicts])
@@ -44,7 +44,9 @@ def read(path: Path, reports: Sequence[Path]) -> list[Outcomes]:
     return some(found, path, "give a file of predictions.")
 
 
-def _add(found: dict[str, Tally], path: Path, told: Sequence[dict[str, bool | None]]) -> None:
+def _add(
+    found: dict[str, OutcomeTally], path: Path, told: Sequence[dict[str, bool | None]]
+) -> None:
     """Count a file's predictions: the first of an issue by the first of the reports, and so on."""
     tries: dict[tuple[str, str], int] = {}
     for where, row in _predictions(path):
@@ -57,7 +59,7 @@ def _add(found: dict[str, Tally], path: Path, told: Sequence[dict[str, bool | No
                 f"{where}: {problem} is predicted {number + 1} times, and there are "
                 f"{len(told)} reports; give one for each."
             )
-        tally = found.setdefault(model, Tally("swebench", model))
+        tally = found.setdefault(model, OutcomeTally("swebench", model))
         tally.add(problem, told[number].get(problem, False))
 
 
