@@ -19,7 +19,7 @@ from pathlib import Path
 
 from budgets.ledger import Ledger
 from budgets.price import Price
-from budgets.prices import PriceBook
+from budgets.price_book import PriceBook
 from budgets.usage import Usage
 from orchestrator.store.store import RunStore
 from providers.sample import Choice, SampleResponse

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.analysis.flops import Shape
+    from orchestrator.analysis.flops import ModelShape
     from orchestrator.report.data import ArmReport
     from orchestrator.report.reprice import Repricing
 
@@ -82,7 +82,10 @@ def report(
     from_environment = context.get_parameter_source("prices_file") == ParameterSource.ENVIRONMENT
     asked = prices_on is not None or (prices_file is not None and not from_environment)
     by = repricing(prices_on, prices_file) if asked else None
-    found = [_read(run, out, forecast_at, read_shapes(configs), by, verifier) for run in runs]
+    shapes = read_shapes(configs)
+    found = [
+        _read(run, out, forecast_at, shapes, by, verifier, reading=html is not None) for run in runs
+    ]
     whole = replace(together([arm for one in found for arm in one.arms]), split=budget)
     if as_json:
         documents = [one.document(by) for one in found]
@@ -147,14 +150,16 @@ def _read(
     run: str,
     out: Path,
     forecast_at: tuple[int, ...],
-    shapes: dict[str, Shape],
+    shapes: dict[str, ModelShape],
     by: Repricing | None,
     verifier: str | None,
+    *,
+    reading: bool,
 ) -> _Read:
     from orchestrator.report.collect import collect_run
     from orchestrator.report.speed import read_speed
     from orchestrator.reproduce.curves import coverage_report
-    from orchestrator.reproduce.outcomes import read_outcomes
+    from orchestrator.reproduce.recorded import read_outcomes
     from orchestrator.store.reader import RunReader, find_run
 
     if Path(run).is_file():
@@ -164,5 +169,5 @@ def _read(
     with closing(RunReader(directory)) as reader:
         if verifier is not None:
             reader.judge_by(verifier)
-        arms_read = collect_run(reader, forecast_at, shapes, by)
+        arms_read = collect_run(reader, forecast_at, shapes, by, reading=reading)
         return _Read(str(directory), arms_read, read_speed(reader))

@@ -371,7 +371,7 @@ async def run_study(study: Study, directory: Path, how: How) -> Last:
 
 def ended(options: RunOptions, ending: Ending, how: How) -> Last:
     """The last lines, to be said once the loop and all that it held are closed."""
-    from orchestrator.cli.ending import finish
+    from orchestrator.cli.last_lines import finish
 
     def last() -> int:
         finish(options.console, options.directory, ending, as_json=how.as_json, typed=how.typed)
@@ -411,7 +411,7 @@ def say_quote(console: Console, prepared: Prepared, out: Path, as_json: bool) ->
 
 def agreed(console: Console, study: Study, options: RunOptions, how: How) -> bool:
     """Say what the rest of the plan will cost, take and cover by the pilot, and ask."""
-    from orchestrator.cli.ending import resume_command
+    from orchestrator.cli.last_lines import resume_command
     from orchestrator.cli.pilot import forecast_plan
     from orchestrator.cli.quote import ask
     from orchestrator.errors import ConfigError

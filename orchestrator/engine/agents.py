@@ -28,10 +28,10 @@ from pathlib import Path
 
 from budgets.ledger import RUN, DoesNotFit
 from budgets.money import usd
-from orchestrator.engine.executors.base import Executor, ExecutorFailure, Job, Output
+from orchestrator.engine.executors.base import AgentJob, Executor, ExecutorFailure, Output
 from orchestrator.engine.judging import Judging, judge
 from orchestrator.engine.live import LiveAttempt
-from orchestrator.engine.shared import Shared
+from orchestrator.engine.parts import SessionParts
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
 from orchestrator.plan.agents import MOST_REDRAWS
@@ -68,7 +68,7 @@ class Agents:
 
     def __init__(
         self,
-        shared: Shared,
+        shared: SessionParts,
         arms: Mapping[int, AgentArm],
         gateway: Gateway,
         url: str,
@@ -161,7 +161,7 @@ class Agents:
             folder.mkdir(parents=True, exist_ok=True)
             await self._store.durable()
             problem = ticket.arm.problems[ticket.problem]
-            job = Job(
+            job = AgentJob(
                 attempt=number, slot=slot, problem=asked(problem),
                 tree=arm.trees.get(problem.id, b""), model=ticket.arm.model, key=key,
                 gateway=self._gateway, url=self._url, time_s=setting.time_s, folder=folder,
@@ -326,7 +326,7 @@ class Agents:
         await asyncio.gather(*self._apart, return_exceptions=True)
 
 
-async def _made(executor: Executor, job: Job) -> tuple[Output | None, str]:
+async def _made(executor: Executor, job: AgentJob) -> tuple[Output | None, str]:
     """The agent's output, or why the executor failed."""
     try:
         return await executor.attempt(job), ""

@@ -122,6 +122,33 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadSample:
+    """One sample to read; long texts are cut."""
+
+    slot: int
+    why: str
+    """Why this one is shown."""
+    verdict: str
+    answer: str
+    """As it was found in the text; "" where none was."""
+    detail: str
+    finish_reason: str
+    output_tokens: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadProblem:
+    """One problem to read, with a few of an arm's samples; long texts are cut."""
+
+    id: str
+    asked: str
+    expected: str
+    """The reference's answer; "" where it has none."""
+    samples: tuple[ReadSample, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ArmReport:
     """All that a report says of one arm, of a run or of outcomes that others recorded."""
 
@@ -161,6 +188,8 @@ class ArmReport:
     """What the study calls the arm, or what tells it from others; empty: its model."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How it was asked: temperature, max_tokens, seed, ..., as far as is known."""
+    reading: tuple[ReadProblem, ...] = ()
+    """Problems and samples to read on the page; read only where a page is asked for."""
     repriced_on: str = ""
     """The day (ISO date) by whose prices the money is counted; empty: as it was bought."""
 

@@ -14,7 +14,7 @@ from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.grid import points_to
 from orchestrator.analysis.pairing import Estimator, WrongEstimator, fitting
-from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, Batch, survival_curve
+from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, DrawOutcomes, survival_curve
 from orchestrator.analysis.unbiased import Floats
 from orchestrator.errors import ConfigError
 from orchestrator.report.text import percent
@@ -140,7 +140,7 @@ def _model(counts: SlotCounts) -> Curve:
     return Curve("model", ks, _shares(rows), [note])
 
 
-def _survival(arm: ArmRow, counts: SlotCounts, batches: list[Batch]) -> Curve:
+def _survival(arm: ArmRow, counts: SlotCounts, batches: list[DrawOutcomes]) -> Curve:
     """Attempts that stopped at a first success: survival by dispatch index."""
     level, said = _level(arm)
     curve = survival_curve(len(counts.passed), batches, level=level)
@@ -163,12 +163,12 @@ def _shares(table: Floats) -> list[Shares]:
     return [(a, b, c, d, e) for a, b, c, d, e in table.tolist()]
 
 
-def slot_batches(reader: RunReader, arm: ArmRow, verifier: str) -> list[Batch]:
+def slot_batches(reader: RunReader, arm: ArmRow, verifier: str) -> list[DrawOutcomes]:
     """Every problem's slots in dispatch order, those of one request together."""
     # Both come by problem and slot: one problem at a time is in memory.
     judged = Matching(reader.verdicts(arm.number, verifier))
     alike: dict[tuple[int, ...], tuple[int, ...]] = {}
-    batches: list[Batch] = []
+    batches: list[DrawOutcomes] = []
     for problem, slots in groupby(reader.slot_requests(arm.number), key=itemgetter(0)):
         found = {
             slot: PASSED if kind == "passed" else FAILED
@@ -177,7 +177,7 @@ def slot_batches(reader: RunReader, arm: ArmRow, verifier: str) -> list[Batch]:
         }
         for _, group in groupby(slots, key=itemgetter(2)):
             outcomes = tuple(found.get(slot, UNKNOWN) for _, slot, _ in group)
-            batches.append(Batch(problem, alike.setdefault(outcomes, outcomes)))
+            batches.append(DrawOutcomes(problem, alike.setdefault(outcomes, outcomes)))
     return batches
 
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from orchestrator.errors import StoreError
 from orchestrator.store.seal import Seal, SealFile
 
-Rows = dict[str, list[tuple[Any, ...]]]
+QueuedRows = dict[str, list[tuple[Any, ...]]]
 
 LOCK_PATIENCE_S = 120.0
 """How long another program's lock on the database is waited for before the run stops."""
@@ -44,12 +44,12 @@ class Writer:
         self._connection = connection
         self._sealed = sealed
         self._loop = loop
-        self._rows: Rows = {}
+        self._rows: QueuedRows = {}
         self._callbacks: list[Callable[[], None]] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._scheduled = False
         self._busy = False
-        self._groups: SimpleQueue[Rows | Literal["checkpoint"] | None] = SimpleQueue()
+        self._groups: SimpleQueue[QueuedRows | Literal["checkpoint"] | None] = SimpleQueue()
         self.on_lock: Callable[[], None] = lambda: None
         """Called on the loop, about once a second, while another program's lock is waited for."""
         self.fault: StoreError | None = None
@@ -161,7 +161,7 @@ class Writer:
                 )
             self._loop.call_soon_threadsafe(self.on_lock)
 
-    def _commit(self, rows: Rows) -> StoreError | None:
+    def _commit(self, rows: QueuedRows) -> StoreError | None:
         if not rows:
             return None
         try:

@@ -26,7 +26,7 @@ INSTALL_VLLM = "pip install 'vllm>=0.32'"
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ServerSpec:
     """One server as it is asked for."""
 
     model: str
@@ -40,7 +40,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class EngineProgram:
     """An engine found on this machine."""
 
     engine: str
@@ -98,7 +98,7 @@ ADVICE = tuple(
 )  # fmt: skip
 
 
-def command(program: Program, ask: Ask) -> list[str]:
+def command(program: EngineProgram, ask: ServerSpec) -> list[str]:
     """The command line of one server."""
     if program.engine == "bundled":
         return [*program.head, "--port", str(ask.port), *ask.arguments]
@@ -113,14 +113,14 @@ def command(program: Program, ask: Ask) -> list[str]:
     return [*line, "--enable-prompt-tokens-details", *ask.arguments]
 
 
-def find_program(path: str, model: str) -> Program:
+def find_program(path: str, model: str) -> EngineProgram:
     """The engine for `model`: vLLM at `path`, in this environment or on PATH; the bundled one.
 
     `path`: vLLM's command, a Python that has it, or an environment's directory. Raises
     ProviderConfigError with the command that installs it.
     """
     if model == MODEL_ID and not path:
-        return Program("bundled", (sys.executable, "-P", "-c", BOOT, str(ROOT)), "")
+        return EngineProgram("bundled", (sys.executable, "-P", "-c", BOOT, str(ROOT)), "")
     python = _python(path)
     if python is None:
         where = f"{path} is no vLLM" if path else "vLLM is not installed here"
@@ -142,9 +142,9 @@ def find_program(path: str, model: str) -> Program:
     script = Path(python).with_name("vllm")
     # The command looks its own distribution up by name, which builds of other names do not have.
     if "vllm" in found and script.is_file():
-        return Program("vllm", (str(script), "serve"), version)
+        return EngineProgram("vllm", (str(script), "serve"), version)
     module = ("-m", "vllm.entrypoints.openai.api_server", "--model")
-    return Program("vllm", (python, *module), version, whole=False)
+    return EngineProgram("vllm", (python, *module), version, whole=False)
 
 
 def _python(path: str) -> str | None:
@@ -183,7 +183,7 @@ def _versions(python: str) -> dict[str, str]:
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
 
-def milestones(program: Program) -> Sequence[Milestone]:
+def milestones(program: EngineProgram) -> Sequence[Milestone]:
     """The stages of a start, in order."""
     return TINY_MILESTONES if program.engine == "bundled" else VLLM_MILESTONES
 

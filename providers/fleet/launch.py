@@ -22,7 +22,7 @@ from pathlib import Path
 from yarl import URL
 
 from providers.errors import ProviderError
-from providers.fleet.engines import Ask, Program, command, failure, milestones
+from providers.fleet.engines import EngineProgram, ServerSpec, command, failure, milestones
 from providers.fleet.guard import GRACE_S, LEASE_S, Order, new_id
 from providers.fleet.heartbeat import Guarded, start_guard
 from providers.sample import Sending
@@ -47,10 +47,10 @@ class LaunchError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LaunchPlan:
     """What is launched, the same for every server but its GPUs."""
 
-    program: Program
+    program: EngineProgram
     model: str
     served_name: str
     groups: tuple[tuple[str, ...], ...]
@@ -81,7 +81,7 @@ class Launched:
     """One server's place: the process in it may change, its number does not."""
 
     number: int
-    plan: Plan
+    plan: LaunchPlan
     key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     hold: str = ""
     """Under which id its guard holds it; another after each start."""
@@ -114,7 +114,7 @@ class Launcher:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: LaunchPlan,
         *,
         on_launch: Callable[[Launched], None] = lambda _: None,
         on_ready: Callable[[Launched], None] = lambda _: None,
@@ -211,7 +211,7 @@ class Launcher:
         port, server.hold = free_port(), new_id()
         server.url = f"http://127.0.0.1:{port}/v1"
         group = plan.groups[server.number]
-        ask = Ask(
+        ask = ServerSpec(
             plan.model, plan.served_name, port, plan.tensor_parallel, plan.data_parallel,
             plan.sequences, plan.arguments,
         )  # fmt: skip

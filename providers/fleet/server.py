@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from budgets.concurrency import ServerLoad
-from budgets.limits import Limiter, Outcome
+from budgets.limiter import Limiter, RequestOutcome
 from providers.errors import ConnectionFailed, Overloaded, ProviderError, TimedOut
 from providers.fleet.fullness import Fullness
 from providers.fleet.health import Health
-from providers.fleet.routing import Speed
+from providers.fleet.routing import TokenSpeed
 from providers.sample import Provider, SampleRequest, SampleResponse
 
-OUTCOMES: dict[str, Outcome] = {
+OUTCOMES: dict[str, RequestOutcome] = {
     "RateLimited": "rate_limited",
     "Overloaded": "overloaded",
     "TimedOut": "timeout",
@@ -39,7 +39,7 @@ class Flight:
 
 
 @dataclass(slots=True)
-class Tally:
+class ServerTally:
     """What came of a server, counted in this session."""
 
     answers: int = 0
@@ -60,7 +60,7 @@ class Tally:
 
 
 @dataclass(slots=True, eq=False)
-class Server:
+class FleetServer:
     """See the module's contract. `provider` is closed by whoever owns the fleet."""
 
     name: str
@@ -69,9 +69,9 @@ class Server:
     limiter: Limiter
     clock: Callable[[], float] = time.monotonic
     health: Health = field(default_factory=Health)
-    speed: Speed = field(default_factory=Speed)
+    speed: TokenSpeed = field(default_factory=TokenSpeed)
     fullness: Fullness = field(default_factory=Fullness)
-    tally: Tally = field(default_factory=Tally)
+    tally: ServerTally = field(default_factory=ServerTally)
     work: float = 0.0
     leaving: bool = False
     """Asked nothing more; what is in flight may come back."""
@@ -135,7 +135,7 @@ class Server:
         self.fullness.sent(request.n)
         self.work += work
         self.health.taken()
-        outcome: Outcome = "other"
+        outcome: RequestOutcome = "other"
         response: SampleResponse | None = None
         try:
             response = await self._sample(request, flight)

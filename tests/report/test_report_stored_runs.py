@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.analysis.flops import Shape, shape_of
+from orchestrator.analysis.flops import ModelShape, shape_of
 from orchestrator.errors import ConfigError
 from orchestrator.plan.prepare import BUNDLED_GPU_HOUR
 from orchestrator.report.compute import KNOWN, busy_s, read_shape, read_shapes, shape_for
@@ -59,7 +59,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
 
 
-def operations_by_hand(run: Path, shape: Shape, k: int) -> float:
+def operations_by_hand(run: Path, shape: ModelShape, k: int) -> float:
     """Token by token, from what the run stored."""
 
     def token(context: int) -> float:
@@ -189,9 +189,9 @@ def test_the_papers_models_are_known(name: str, known: str) -> None:
 def test_nothing_is_guessed_of_other_models(tmp_path: Path) -> None:
     for name in ("gpt-4o", "DeepSeek-Coder-V2-Lite-Instruct", "gemma-2-2b", "Llama-3-8B-Vision"):
         assert shape_for(name, {}) is None
-    given = {"": Shape(1, 2, 3), "named": Shape(4, 5, 6)}
-    assert shape_for("named", given) == Shape(4, 5, 6)
-    assert shape_for("orch-tiny", given) == Shape(1, 2, 3)
+    given = {"": ModelShape(1, 2, 3), "named": ModelShape(4, 5, 6)}
+    assert shape_for("named", given) == ModelShape(4, 5, 6)
+    assert shape_for("orch-tiny", given) == ModelShape(1, 2, 3)
     (tmp_path / "config.json").write_text(json.dumps({"text_config": CONFIG}))
     assert shape_for(str(tmp_path), {}) == shape_of(CONFIG)
     assert read_shapes([f"x={tmp_path}"]) == {"x": shape_of(CONFIG)}

@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.engine.executors.base import ExecutorFailure, Job, NoExecutor, Output
+from orchestrator.engine.executors.base import AgentJob, ExecutorFailure, NoExecutor, Output
 from orchestrator.engine.executors.command import (
     IN_PLACE,
     OUTPUT_MB,
@@ -87,7 +87,7 @@ class ContainerExecutor:
                 "another --agent-image."
             )
 
-    async def attempt(self, job: Job) -> Output:
+    async def attempt(self, job: AgentJob) -> Output:
         name = f"orch-{self._label[:12]}-{job.attempt}-{secrets.token_hex(3)}"
         place = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="orch-agent-"))
         doors: list[socket.socket] = []
@@ -100,7 +100,9 @@ class ContainerExecutor:
             await self._remove(name)
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
 
-    async def _in(self, name: str, place: Path, job: Job, doors: list[socket.socket]) -> Output:
+    async def _in(
+        self, name: str, place: Path, job: AgentJob, doors: list[socket.socket]
+    ) -> Output:
         command = words(self._command, job, f"{DESK}/problem.md", WORK, f"{DESK}/output")
         # The key goes by a file, not by the command line, where others on this machine read it.
         secret = place / "environment"
@@ -222,7 +224,7 @@ def find_engine() -> tuple[str, list[str]]:
     raise NoExecutor(f"No container engine works here: {'; '.join(reasons)}.")
 
 
-def _furnish(place: Path, job: Job) -> None:
+def _furnish(place: Path, job: AgentJob) -> None:
     """The work tree and the desk, which the container's user may write whoever it is."""
     unpack(job.tree, place / "work")
     (place / "desk").mkdir()

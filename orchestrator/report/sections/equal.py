@@ -12,7 +12,7 @@ from rich.text import Text
 
 from budgets.money import usd
 from orchestrator.report.data import ReportData
-from orchestrator.report.equal import Bought, Equal, Line, at_equal_cost
+from orchestrator.report.equal import CoverageAtBudget, Equal, Line, at_equal_cost
 from orchestrator.report.markup import page_table
 from orchestrator.report.sections.base import Section
 from orchestrator.report.text import dollars, percent, visible
@@ -71,7 +71,7 @@ def _overtaken(equal: Equal) -> list[str]:
     return said
 
 
-def _attempts(one: Bought) -> str:
+def _attempts(one: CoverageAtBudget) -> str:
     return f"k = {one.k:,}{', all it has' if one.ended else ''}"
 
 
@@ -83,7 +83,7 @@ def _cost(equal: Equal, amount: float) -> str:
     return f"{amount:.3g} operations"
 
 
-def _cell(one: Bought) -> str:
+def _cell(one: CoverageAtBudget) -> str:
     if not one.k:
         return "-"
     return f"{percent(one.mean)} ({100 * one.low:.0f} to {100 * one.high:.0f})\n{_attempts(one)}"
