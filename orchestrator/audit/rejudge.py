@@ -226,15 +226,17 @@ class _Arm:
 
         results = await asyncio.gather(*map(one, slots))
         report = self._report
-        for places, repeated in zip(slots.values(), results, strict=True):
+        for (text, places), repeated in zip(slots.items(), results, strict=True):
             verdict = repeated.majority or repeated.verdicts[0]
             report.distinct += 1
             report.flaky += repeated.flaky
             for slot in places:
-                self._note(problem, slot, verdict, stored.get((problem, slot)))
+                self._note(problem, slot, text, verdict, stored.get((problem, slot)))
         await self._store.durable()
 
-    def _note(self, problem: int, slot: int, verdict: Verdict, before: str | None) -> None:
+    def _note(
+        self, problem: int, slot: int, text: str, verdict: Verdict, before: str | None
+    ) -> None:
         report = self._report
         report.samples += 1
         report.kinds[verdict.kind] += 1
@@ -246,4 +248,6 @@ class _Arm:
         else:
             report.filled += verdict.kind != "infra_error"
         if report.stored_as != self._own or not counted:
-            self._store.put_verdict(self._arm.number, problem, slot, report.stored_as, verdict)
+            self._store.put_verdict(
+                self._arm.number, problem, slot, report.stored_as, verdict, text
+            )

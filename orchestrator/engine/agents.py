@@ -319,7 +319,7 @@ class Agents:
         arm = ticket.arm
         verdict = await judge(arm, ticket.problem, text)
         name = arm.verifier.name + CENSORED
-        self._store.put_verdict(arm.number, ticket.problem, ticket.first_slot, name, verdict)
+        self._store.put_verdict(arm.number, ticket.problem, ticket.first_slot, name, verdict, text)
 
     async def finish(self) -> None:
         """Return once every censored answer is judged."""
