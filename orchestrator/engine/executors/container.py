@@ -182,7 +182,7 @@ class ContainerExecutor:
         )
         for name in found.stdout.decode().split():
             await self._remove(name)
-        for place in Path(tempfile.gettempdir()).glob(f"{self._places}*"):
+        for place in await asyncio.to_thread(_left, self._places):
             await asyncio.to_thread(_clear_away, place)
 
     @property
@@ -250,6 +250,11 @@ def _in_memory(place: Path) -> None:
     )  # fmt: skip
     if done.returncode:
         raise ExecutorFailure(f"no file system in memory could be mounted: {_last(done)}")
+
+
+def _left(prefix: str) -> list[Path]:
+    """Places of attempts that are there."""
+    return list(Path(tempfile.gettempdir()).glob(f"{prefix}*"))
 
 
 def _clear_away(place: Path) -> None:
