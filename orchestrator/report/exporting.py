@@ -25,6 +25,7 @@ import msgspec
 from budgets.money import usd
 from orchestrator.errors import ConfigError
 from orchestrator.store.sampled import StoredSample
+from orchestrator.store.whole import whole_file
 from verifiers.install import install_command
 
 COLUMNS = tuple(field.name for field in fields(StoredSample))
@@ -130,13 +131,8 @@ def export_attempts(samples: Iterator[StoredSample], folder: Path) -> int:
 
 def export(samples: Iterator[StoredSample], how: str, path: Path) -> int:
     """Write the samples in one of FORMATS; returns how many. Raises ConfigError."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with scratch.open("wb") as file:
-            number = FORMATS[how](samples, file)
-        scratch.replace(path)
+        with whole_file(path) as file:
+            return FORMATS[how](samples, file)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
-    finally:
-        scratch.unlink(missing_ok=True)
-    return number
