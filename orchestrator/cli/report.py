@@ -82,7 +82,10 @@ def report(
     from_environment = context.get_parameter_source("prices_file") == ParameterSource.ENVIRONMENT
     asked = prices_on is not None or (prices_file is not None and not from_environment)
     by = repricing(prices_on, prices_file) if asked else None
-    found = [_read(run, out, forecast_at, read_shapes(configs), by, verifier) for run in runs]
+    shapes = read_shapes(configs)
+    found = [
+        _read(run, out, forecast_at, shapes, by, verifier, reading=html is not None) for run in runs
+    ]
     whole = replace(together([arm for one in found for arm in one.arms]), split=budget)
     if as_json:
         documents = [one.document(by) for one in found]
@@ -150,6 +153,8 @@ def _read(
     shapes: dict[str, ModelShape],
     by: Repricing | None,
     verifier: str | None,
+    *,
+    reading: bool,
 ) -> _Read:
     from orchestrator.report.collect import collect_run
     from orchestrator.report.speed import read_speed
@@ -164,5 +169,5 @@ def _read(
     with closing(RunReader(directory)) as reader:
         if verifier is not None:
             reader.judge_by(verifier)
-        arms_read = collect_run(reader, forecast_at, shapes, by)
+        arms_read = collect_run(reader, forecast_at, shapes, by, reading=reading)
         return _Read(str(directory), arms_read, read_speed(reader))
