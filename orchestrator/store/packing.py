@@ -48,6 +48,11 @@ PACKED = {
 }
 """By statement, the columns that hold packed values."""
 
+VOTE = "CASE typeof(answer) WHEN 'blob' THEN substr(answer, 1, 8) ELSE answer END"
+"""What an answer votes as, in SQL."""
+UNPACKED = "unpacked"
+"""The SQL function that gives a text as it was; a reader's connection has it."""
+
 _MAGICLESS = zstandard.FORMAT_ZSTD1_MAGICLESS
 _encoder = msgspec.msgpack.Encoder()
 

@@ -17,7 +17,7 @@ from budgets.usage import Usage
 from orchestrator.errors import ConfigError, StoreError
 from orchestrator.store import migrations, schema
 from orchestrator.store.directory import RunLock
-from orchestrator.store.packing import Unpacker, Vote, vote
+from orchestrator.store.packing import UNPACKED, Unpacker, Vote, vote
 from orchestrator.store.refusals import Refusal, stored_refusals
 from orchestrator.store.rows import ArmRow, BatchRow, Bought, PlannedRequest, ProblemRow, SlotCounts
 from orchestrator.store.seal import in_order, quick_look, read_file
@@ -63,6 +63,7 @@ class RunReader:
             unless_readable.pop_all()
         self.unpack = Unpacker(self._db, str(directory))
         """Reads texts, answers and details as they were before they were packed."""
+        self._db.create_function(UNPACKED, 1, self.unpack.text, deterministic=True)
 
     def close(self) -> None:
         self._db.close()

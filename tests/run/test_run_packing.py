@@ -15,6 +15,7 @@ from benchmarks.storage_bytes import make
 from benchmarks.storage_texts import KINDS, chain_of_thought
 from orchestrator.audit.check import check_run
 from orchestrator.errors import StoreError
+from orchestrator.report.collect import collect_run
 from orchestrator.store import migrations, schema
 from orchestrator.store.packing import SHORT, STAGES, Packer, Said, Unpacker, vote
 from orchestrator.store.reader import RunReader
@@ -51,7 +52,9 @@ async def stored(run: Path, texts: list[str], answers: list[str | None]) -> None
     problem = Problem(id="p", prompt="?", messages=None, reference={})
     content = {"prompt": "?", "messages": None, "reference": {}}
     store.put_problem("t", 0, "p", problem.digest, content)
-    spec = {"verifier": "rule", "problem_set": "t"}
+    spec = {
+        "n_per_request": 1, "verifier": "rule", "problem_set": "t", "estimators": ["unbiased"],
+    }  # fmt: skip
     store.put_arm(0, "k", "p", "m", "t", "uniform", len(texts), spec)
     for slot, (text, answer) in enumerate(zip(texts, answers, strict=True)):
         request = store.plan(0, 0, slot, 1, slot)
@@ -149,6 +152,19 @@ async def test_damage_is_found_and_told_in_a_sentence(damage: str, tmp_path: Pat
         (arm,) = reader.arms()
         with pytest.raises(StoreError, match=r"damaged.*orch check"):
             list(stored_samples(reader, arm, "a"))
+
+
+async def test_the_page_counts_equal_answers_together(tmp_path: Path) -> None:
+    draw = random.Random(10)
+    wrong = chain_of_thought(0, draw)
+    texts = [f"{chain_of_thought(number % 9, draw)}\n{wrong}" for number in range(60)]
+    await stored(new(tmp_path / "r"), texts, [wrong] * 59 + [texts[59]])
+    with closing(RunReader(tmp_path / "r")) as reader:
+        (arm,) = collect_run(reader, reading=True)
+        shown = arm.reading[0].samples[0]
+    assert "the commonest wrong one, 59 of 60" in shown.why
+    assert shown.answer == wrong and shown.text == texts[0]
+    assert shown.detail == f"not {texts[0][:1500]}"
 
 
 def test_equal_answers_vote_together_however_they_are_stored() -> None:
