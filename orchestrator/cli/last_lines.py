@@ -121,7 +121,7 @@ def _document(directory: Path, ending: Ending, rows: list[ArmReport] | None) -> 
 
 
 def _keep(directory: Path, report: dict[str, Any], ending: Ending) -> None:
-    from orchestrator.session.opening import replace_text
+    from orchestrator.store.whole import replace_text
 
     try:
         replace_text(directory / "summary.json", json.dumps(report, indent=2) + "\n")

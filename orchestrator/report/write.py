@@ -13,6 +13,7 @@ from orchestrator.report.data import ReportData
 from orchestrator.report.sections import SECTIONS
 from orchestrator.report.tables import to_csv, to_latex, to_markdown
 from orchestrator.report.text import percent, visible
+from orchestrator.store.whole import replace_text
 from verifiers.install import install_command
 
 
@@ -32,7 +33,7 @@ def write_files(
         if path is None:
             continue
         try:
-            path.write_text(render(report), encoding="utf-8")
+            replace_text(path, render(report))
         except OSError as error:
             raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
         written.append(path)
