@@ -217,6 +217,11 @@ class ArmReport:
         return sum(n > 0 for n in self.n)
 
     @property
+    def judged(self) -> tuple[list[int], list[int]]:
+        """Judged and right attempts at the problems of the curve: those with any."""
+        return [n for n in self.n if n], [c for n, c in zip(self.n, self.c, strict=True) if n]
+
+    @property
     def samples(self) -> int:
         return sum(self.n)
 
