@@ -44,6 +44,12 @@ class RejudgedArm:
     repeats: int = 1
     flaky: int = 0
     """Distinct texts that passed at times and at times did not."""
+    flaky_problems: list[str] = field(default_factory=list)
+    """Where such texts were seen."""
+    known_flaky: list[str] = field(default_factory=list)
+    """Problems of these samples whose tests the task calls flaky."""
+    solved: dict[str, bool] = field(default_factory=dict)
+    """By problem, whether a sample passes."""
     kinds: Counter[str] = field(default_factory=Counter)
     changed: int = 0
     """Samples on whose passing the run's own verdict says otherwise."""
@@ -51,6 +57,12 @@ class RejudgedArm:
     """Samples that had no verdict that counts."""
     against_run: Agreement = field(default_factory=Agreement)
     """The run's own verdicts as search, the new ones as gold, by sample."""
+
+    @property
+    def steady(self) -> dict[str, bool]:
+        """`solved` without problems that are flaky here or by the task's word."""
+        left_out = {*self.flaky_problems, *self.known_flaky}
+        return {problem: it for problem, it in self.solved.items() if problem not in left_out}
 
 
 async def check_references(
@@ -137,13 +149,17 @@ async def judge_again(
         for arm in reader.arms():
             own = str(arm.spec.get("verifier") or "")
             try:
-                verifier = task_of(arm, options(arm)).verifier(verifier_name or own or None)
+                task = task_of(arm, options(arm))
+                verifier = task.verifier(verifier_name or own or None)
             except TaskError as error:
                 raise ConfigError(str(error)) from None
             try:
                 await _ready(verifier)
                 judge = _Arm(reader, store, arm, own, verifier, times, jobs)
-                reports.append(await judge.all())
+                report = await judge.all()
+                named = frozenset(getattr(task, "flaky", ()))
+                report.known_flaky = sorted(named.intersection(report.solved))
+                reports.append(report)
             finally:
                 await verifier.aclose()
     finally:
@@ -189,13 +205,13 @@ class _Arm:
 
     async def all(self) -> RejudgedArm:
         problems = self._reader.problems(self._arm.problem_set)
-        references = {one.number: one.content["reference"] for one in problems}
+        references = {one.number: (one.id, one.content["reference"]) for one in problems}
         stored = {
             (problem, slot): kind
             for problem, slot, kind, _ in self._reader.verdicts(self._arm.number, self._own)
         }
         for problem, slots in self._samples():
-            await self._problem(problem, slots, references[problem], stored)
+            await self._problem(problem, slots, *references[problem], stored)
         pairs = [
             (Verdict(old), Verdict(new))  # type: ignore[arg-type]
             for (old, new), count in self._pairs.items()
@@ -217,6 +233,7 @@ class _Arm:
         self,
         problem: int,
         slots: dict[str, list[int]],
+        problem_id: str,
         reference: dict[str, object],
         stored: dict[tuple[int, int], str],
     ) -> None:
@@ -225,13 +242,17 @@ class _Arm:
                 return await repeat(self._verifier, text, reference, self._times)
 
         results = await asyncio.gather(*map(one, slots))
-        report = self._report
+        report, passed = self._report, False
         for places, repeated in zip(slots.values(), results, strict=True):
             verdict = repeated.majority or repeated.verdicts[0]
             report.distinct += 1
             report.flaky += repeated.flaky
+            passed = passed or verdict.passed
             for slot in places:
                 self._note(problem, slot, verdict, stored.get((problem, slot)))
+        report.solved[problem_id] = passed
+        if any(repeated.flaky for repeated in results):
+            report.flaky_problems.append(problem_id)
         await self._store.durable()
 
     def _note(self, problem: int, slot: int, verdict: Verdict, before: str | None) -> None:

@@ -43,12 +43,17 @@ class Examined:
     "--sandbox", metavar="NAME", help="The sandbox tier.  [default: the strongest that works]"
 )
 @click.option("--i-trust-this-code", is_flag=True, help="Allow --sandbox none.")
+@click.option("--harbor-python", metavar="PATH", default="",
+              help="Interpreter that has Harbor.  [found]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
-def doctor(attack: bool, sandbox: str | None, i_trust_this_code: bool, as_json: bool) -> None:
+def doctor(
+    attack: bool, sandbox: str | None, i_trust_this_code: bool, harbor_python: str, as_json: bool
+) -> None:
     """Show what works on this machine. Exits with 1 if no sandbox does or an attack got through."""
     findings = asyncio.run(look_at_sandbox(sandbox, i_trust_this_code, attack))
     contained = all(finding.works for finding in findings)
     findings += [look() for look in LOOKS]
+    findings.append(look_at_harbor(harbor_python))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -143,6 +148,39 @@ def look_at_docker() -> Examined:
         "containers", False, "neither docker nor podman",
         "needed for SWE-bench, and for --sandbox docker, podman or gvisor",
     )  # fmt: skip
+
+
+def look_at_harbor(python: str = "") -> Examined:
+    """What `--agent harbor:NAME` would find, and what is missing."""
+    from orchestrator.engine.executors.base import NoExecutor
+    from orchestrator.engine.executors.container import find_engine
+    from orchestrator.engine.executors.harbor_python import (
+        compose_for,
+        find_python,
+        harbor_in,
+    )
+
+    try:
+        found = find_python(python)
+    except NoExecutor as missing:
+        told, _, advice = str(missing).partition("; ")
+        return Examined("Harbor", False, told, advice or told)
+    detail = f"{harbor_in(found)} at {found}"
+    try:
+        engine, _ = find_engine()
+    except NoExecutor:
+        return Examined("Harbor", False, f"{detail}, and no container engine", "install podman")
+    if not compose_for(engine, found):
+        return Examined(
+            "Harbor", False, f"{detail}, and no compose for {engine}",
+            f"{found} -m pip install podman-compose, or install Docker's compose plugin",
+        )  # fmt: skip
+    if os.getuid() != 0:
+        return Examined(
+            "Harbor", False, f"{detail} on {engine}, and you are not root",
+            "run orch as root for Harbor's agents, or an agent of your own in the cell",
+        )  # fmt: skip
+    return Examined("Harbor", True, f"{detail} on {engine}")
 
 
 def look_at_lean() -> Examined:

@@ -16,6 +16,7 @@ from orchestrator.plan.names import told_apart
 from orchestrator.report.arms import read_arms
 from orchestrator.report.data import ArmReport, ReportData, SelectionSeries
 from orchestrator.report.describe import comparisons, with_law
+from orchestrator.report.reading import with_reading
 from orchestrator.report.reprice import Repricing
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
@@ -44,13 +45,18 @@ def collect_run(
     forecast_at: Sequence[int] = (),
     shapes: Mapping[str, ModelShape] | None = None,
     by: Repricing | None = None,
+    *,
+    reading: bool = False,
 ) -> list[ArmReport]:
-    """Every arm of one run, with all that a report says of it; raises ConfigError."""
-    arms = read_arms(reader, shapes, by)
-    return [
-        with_law(_with_selection(reader, stored, arm), forecast_at or None)
-        for stored, arm in zip(reader.arms(), arms, strict=True)
-    ]
+    """Every arm of one run, with all that a report says of it; raises ConfigError.
+
+    `reading`: with the few samples of each problem that the page shows.
+    """
+    found = []
+    for stored, arm in zip(reader.arms(), read_arms(reader, shapes, by), strict=True):
+        whole = with_law(_with_selection(reader, stored, arm), forecast_at or None)
+        found.append(with_reading(reader, stored, whole) if reading else whole)
+    return found
 
 
 def together(arms: Sequence[ArmReport]) -> ReportData:

@@ -21,6 +21,7 @@ from typing import Any
 from budgets.given import read_given
 from budgets.money import picodollars, usd
 from orchestrator.errors import ConfigError
+from orchestrator.store.whole import replace_text
 from orchestrator.tasks.base import MOST_TASK_BYTES
 
 KIND = "orch outcomes 1"
@@ -137,7 +138,7 @@ def save(outcomes: Sequence[RecordedOutcomes], path: Path) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document) + "\n", encoding="utf-8")
+        replace_text(path, json.dumps(document) + "\n")
     except OSError as error:
         raise OutcomesError(f"{path} cannot be written: {error.strerror}.") from None
 

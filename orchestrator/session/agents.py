@@ -59,7 +59,7 @@ async def open_agents(
     arms: dict[int, AgentArm] = {}
     for number, arm in chosen:
         assert arm.agent is not None
-        executor = executor_of(arm.agent, directory)
+        executor = executor_of(arm.agent, directory, number)
         try:
             await executor.start()
         except NoExecutor as error:
@@ -73,10 +73,10 @@ async def open_agents(
     )
 
 
-def executor_of(setting: AgentSetting, directory: Path) -> Executor:
+def executor_of(setting: AgentSetting, directory: Path, arm: int) -> Executor:
     """Who runs an arm's agent."""
     if setting.harbor:
-        return HarborExecutor(setting, directory)
+        return HarborExecutor(setting, directory, arm)
     if setting.image:
         return ContainerExecutor(setting.command, setting.image, setting.paths, directory)
     if setting.trust:

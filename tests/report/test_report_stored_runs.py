@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -209,3 +211,19 @@ def test_a_broken_config_is_named(tmp_path: Path, content: str, words: str) -> N
 def test_time_in_flight_counts_overlaps_once() -> None:
     assert busy_s(iter([(0.0, 4.0), (1.0, 2.0), (3.0, 6.0), (10.0, 11.0)])) == 7.0
     assert busy_s(iter([])) == 0.0
+
+
+def test_money_that_did_not_reach_every_problem_is_reported_in_every_form(
+    house: Path, tmp_path: Path
+) -> None:
+    """Requests of two choices, cut in the first round: some problems have two, the others none."""
+    for name in ("cut", "other"):
+        shutil.copytree(house / "runs/a", tmp_path / "runs" / name)
+        with contextlib.closing(sqlite3.connect(tmp_path / "runs" / name / "run.db")) as db:
+            db.execute("DELETE FROM verdicts WHERE slot >= 5 OR problem >= 4")
+            db.commit()
+        (tmp_path / "runs" / name / "run.seal").unlink()
+    shown = report("cut", "other", "--figures", "f", "--html", "p.html", cwd=tmp_path)
+    assert [point["k"] for point in shown[0]["rows"][0]["coverage"]] == [1, 2, 5]
+    alone = orch("report", "cut", "--split", "5", cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr
