@@ -12,6 +12,7 @@ import random
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,34 @@ def test_agents_in_containers_reach_nothing_but_the_gateway(book: Book) -> None:
     assert told["host"] == "OSError" and told["names"] == "gaierror"
     assert told["secret"] == "FileNotFoundError" and told["mount"] != "0"
     assert not made_for(book)
+
+
+@in_containers
+@pytest.mark.parametrize(
+    ("way", "ending", "kinds"),
+    [
+        ("flood", "own_failure", {"no_answer", "failed"}),
+        ("sparse", "done", {"no_answer", "passed", "failed"}),
+        ("chatter", "done", {"no_answer", "passed", "failed"}),
+        ("tamper", "done", {"failed"}),
+    ],
+)
+def test_agents_in_containers_fill_no_disk_and_judge_nothing(
+    book: Book, way: str, ending: str, kinds: set[str]
+) -> None:
+    free = shutil.disk_usage("/").free
+    code, said = book.run(*book.options(way, samples=1, filter="ranges", agent_image=IMAGE))
+    assert code == 0, said
+    assert book.rows("SELECT ending FROM attempts") == [(ending,)]
+    ((kind,),) = book.rows("SELECT kind FROM verdicts")
+    assert kind in kinds
+    kept = sum(p.stat().st_size for p in book.directory.rglob("*") if p.is_file())
+    assert kept < 64 * 2**20
+    assert shutil.disk_usage("/").free > free - 2**30
+    assert not made_for(book)
+    assert not list(
+        Path(tempfile.gettempdir()).glob(f"orch-agent-{label_of(book.directory)[:12]}*")
+    )
 
 
 @in_containers
@@ -250,6 +279,30 @@ def test_agents_of_harbors_cut_by_their_cap_are_budget(book: Book) -> None:
     assert code == 0, said
     assert book.rows("SELECT kind, finish_reason FROM samples") == [("ok", "budget")]
     assert book.billed_calls == 1
+
+
+@with_harbor
+@pytest.mark.parametrize("calls", [None, 1])
+def test_agents_of_harbors_that_run_beside_it_pay_and_stop_too(
+    book: Book, calls: int | None
+) -> None:
+    """terminus-2 types into the container's terminal from outside."""
+    options = in_harbor(
+        book, agent="harbor:terminus-2", agent_path=None, harbor_arg=None, samples=1,
+        filter="ranges", attempt_calls=calls,
+    )  # fmt: skip
+    code, said = book.run(*options[:-1], patience_s=1200)
+    assert code == 0, said
+    even(book)
+    refused = book.rows("SELECT count(*) FROM calls WHERE outcome = 'refused: attempt'")[0][0]
+    if calls:
+        assert 1 <= refused <= 3
+        assert book.rows("SELECT kind, finish_reason FROM samples") == [("ok", "budget")]
+    else:
+        assert refused == 0 and book.billed_calls >= 2
+        ((text, kind),) = book.rows("SELECT s.text, v.kind FROM samples s, verdicts v")
+        wrong = "notes.txt" in text
+        assert kind == ("no_answer" if not text else "failed" if wrong else "passed")
 
 
 @with_harbor

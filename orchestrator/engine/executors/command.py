@@ -155,12 +155,13 @@ class TrustedExecutor:
         finally:
             await _end(agent)
         code = agent.returncode or 0
+        tree, left_out = await asyncio.to_thread(tar_of, workdir)
         made = Made(
             status=128 - code if code < 0 else code,
             timed_out=timed_out,
             output=_read(output),
-            tree=await asyncio.to_thread(tar_of, workdir),
-            left_out=0,
+            tree=tree,
+            left_out=left_out,
             wall_s=0.0,
         )
         return await asyncio.to_thread(output_of, made, job, job.tree)

@@ -260,7 +260,8 @@ class HarborExecutor:
         if told["tree"]:
             tree = Path(told["tree"])
             try:
-                text = difference(job.tree, tar_of(tree))
+                left, _ = tar_of(tree)
+                text = difference(job.tree, left)
             except NoGit as error:
                 raise ExecutorFailure(str(error)) from None
             shutil.rmtree(tree, ignore_errors=True)
