@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from providers.connection import Answer
+    from providers.connection import HttpAnswer
     from providers.sample import SampleResponse
 
 Sent = Literal["not_sent", "rejected", "maybe_billed"]
@@ -110,7 +110,7 @@ class BadResponse(ProviderError):
         self.answer = answer
         """What could be read beside the samples: usage, model, id."""
         self.retryable = not of_a_model
-        self.cut: Answer | None = None
+        self.cut: HttpAnswer | None = None
         """What came of an answer that broke off in the middle, from the transport."""
 
 

@@ -18,7 +18,7 @@ from providers.lane import Lane
 from providers.refusals import Asked, refusal
 from providers.sample import Capabilities, Sending
 from providers.tolerant import Unreadable, read_json
-from providers.transport import Answer
+from providers.transport import HttpAnswer
 
 
 class LaneProvider:
@@ -84,7 +84,7 @@ class LaneProvider:
             raise self._refusal(answer, "", path)
         return self._document(answer)
 
-    def _document(self, answer: Answer) -> dict[str, Any]:
+    def _document(self, answer: HttpAnswer) -> dict[str, Any]:
         try:
             return msgspec.json.decode(answer.body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -98,7 +98,7 @@ class LaneProvider:
 
     async def _post(
         self, path: str, body: Mapping[str, Any], model: str, sending: Sending
-    ) -> Answer:
+    ) -> HttpAnswer:
         """The answer to one request for a sample; raises ProviderError."""
         answer = await self._ask("POST", path, body, sending)
         if not 200 <= answer.status < 300:
@@ -111,12 +111,12 @@ class LaneProvider:
         port = self._lane.base_url.port
         return Asked(self.name, self._host, self._key, self._key_variable, model, path, port)
 
-    def _refusal(self, answer: Answer, model: str, path: str) -> ProviderError:
+    def _refusal(self, answer: HttpAnswer, model: str, path: str) -> ProviderError:
         return refusal(answer.status, answer.headers, answer.body, self._asked(model, path))
 
     async def _whole(
         self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
-    ) -> Answer:
+    ) -> HttpAnswer:
         """The lane's answer, also where it broke off and what came of it can be read.
 
         An error's status stands before its body; whether a 2xx is whole its own reader sees.
@@ -130,7 +130,7 @@ class LaneProvider:
 
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
-    ) -> Answer:
+    ) -> HttpAnswer:
         """The lane's answer, without the key wherever the server echoes it."""
         try:
             answer = await self._whole(method, path, body, sending)
@@ -139,7 +139,7 @@ class LaneProvider:
             raise
         clean = self._filter.clean(answer.body)
         if clean is not answer.body:
-            answer = Answer(answer.status, answer.headers, clean)
+            answer = HttpAnswer(answer.status, answer.headers, clean)
         return answer
 
 

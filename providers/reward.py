@@ -33,7 +33,7 @@ from providers.keys import Key, checked_url, scrubbed
 from providers.lane import FastLane
 from providers.refusals import Asked, refusal
 from providers.sample import Sending
-from providers.transport import Answer, Timeouts
+from providers.transport import HttpAnswer, Timeouts
 
 Api = Literal["classify", "pooling", "score"]
 APIS: tuple[Api, ...] = ("classify", "pooling", "score")
@@ -155,13 +155,13 @@ class RewardServer:
             )
         return float(value)
 
-    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Answer:
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> HttpAnswer:
         answer = await self._lane.ask(method, path, body, Sending())
         if answer.status != 200:
             raise self._refused(answer, path)
         return answer
 
-    def _refused(self, answer: Answer, path: str) -> ProviderError:
+    def _refused(self, answer: HttpAnswer, path: str) -> ProviderError:
         if answer.status in (404, 405, 501):
             return InvalidRequest(
                 f"status {answer.status}: there is no {path}", sent="rejected", status=answer.status
@@ -169,7 +169,7 @@ class RewardServer:
         asked = Asked("reward model", self.root, self._key, "`reward_key_env`", self.model)
         return refusal(answer.status, answer.headers, answer.body, asked)
 
-    def _json(self, answer: Answer) -> dict[str, Any]:
+    def _json(self, answer: HttpAnswer) -> dict[str, Any]:
         try:
             found = msgspec.json.decode(answer.body)
         except msgspec.DecodeError:

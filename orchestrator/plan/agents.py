@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from budgets.limits import Limiter
+from budgets.limiter import Limiter
 from budgets.money import MoneyError, picodollars
 from orchestrator.errors import ConfigError
 from orchestrator.plan.study import Arm, Study

@@ -23,7 +23,7 @@ from verifiers.stated.boxes import boxed
 from verifiers.stated.clauses import NotStated, first_clause, looks_like_a_value
 from verifiers.stated.cut import solution
 from verifiers.stated.equal import equal, same_numbers
-from verifiers.stated.forms import Choice, Clock, Named, Ratio, Several, Value
+from verifiers.stated.forms import Clock, Named, OptionLetter, Ratio, Several, Value
 from verifiers.stated.special import LONGEST
 from verifiers.stated.tokens import NotWhole
 from verifiers.stated.whole import read
@@ -194,6 +194,6 @@ def _bare(text: str) -> str | None:
         answer = read(found)
     except NotWhole:
         return None
-    if isinstance(answer, Choice):
+    if isinstance(answer, OptionLetter):
         return found if not before.strip() else None
     return found if isinstance(answer, Value | Several | Named | Ratio | Clock) else None

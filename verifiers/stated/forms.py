@@ -69,7 +69,7 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class OptionLetter:
     """An option's letter, perhaps with its text."""
 
     letter: str
@@ -120,7 +120,7 @@ Answer = (
     | Same
     | Equation
     | Matrix
-    | Choice
+    | OptionLetter
     | Clock
     | Ratio
     | Based

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from yarl import URL
 
-from providers.batch.lane import Batch
+from providers.batch.base import Batch
 from providers.errors import BadResponse, ProviderError
 from providers.keys import Key, KeyFilter
 from providers.refusals import Asked, refusal
@@ -25,7 +25,7 @@ LINES_AT_A_TIME = 100
 """How many results are read before the event loop gets its turn."""
 
 
-class Exchange:
+class BatchClient:
     """Requests to one batch API."""
 
     def __init__(
@@ -115,7 +115,7 @@ class Exchange:
 def error_from(
     status: int,
     body: bytes,
-    exchange: Exchange,
+    exchange: BatchClient,
     model: str,
     headers: Mapping[str, str] | None = None,
 ) -> ProviderError:

@@ -22,7 +22,7 @@ from verifiers.stated.tree import Tree
 from verifiers.stated.whole import read
 
 _SPACES = re.compile(r"(?<![^\W_]) | (?![^\W_])")
-Asked = tuple[Question, Tree, Tree]
+OpenQuestion = tuple[Question, Tree, Tree]
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Comparison:
 
     gold: Answer
     found: Answer
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[OpenQuestion] = field(default_factory=list)
     """What exact arithmetic could not say of two expressions."""
 
     def by_arithmetic(self) -> bool | None:
