@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-Document = Mapping[str, Any]
+Written = Mapping[str, Any]
 
 WRAPPERS = ("data", "result", "response", "output", "body", "completion", "answer", "payload")
 """Members in which an answer may stand as a whole."""
@@ -52,12 +52,12 @@ def answer_in(document: Any, depth: int = 0) -> dict[str, Any] | None:
     return None
 
 
-def finish_in(holder: Document) -> Any:
+def finish_in(holder: Written) -> Any:
     """Whatever stands for the reason of an end."""
     return next((holder[name] for name in FINISHES if holder.get(name) is not None), None)
 
 
-def usage_in(document: Document, choices: Sequence[Any] = ()) -> Any:
+def usage_in(document: Written, choices: Sequence[Any] = ()) -> Any:
     """Whatever stands for the counts of an answer; None: nothing does."""
     for path in USAGES:
         value: Any = document
@@ -85,7 +85,7 @@ def _of_list(document: list[Any], depth: int) -> dict[str, Any] | None:
     return None
 
 
-def _from_outside(found: dict[str, Any], around: Document) -> dict[str, Any]:
+def _from_outside(found: dict[str, Any], around: Written) -> dict[str, Any]:
     """What a wrapper says of the answer in it."""
     for name in ("model", "id", "service_tier"):
         if found.get(name) is None and around.get(name) is not None:
@@ -100,7 +100,7 @@ def _from_outside(found: dict[str, Any], around: Document) -> dict[str, Any]:
     return found
 
 
-def _choices(document: Document) -> list[Any] | None:
+def _choices(document: Written) -> list[Any] | None:
     """The choices of a document, however they are written; None where it has none."""
     raw = document.get("choices")
     if isinstance(raw, Mapping):
@@ -118,7 +118,7 @@ def _choices(document: Document) -> list[Any] | None:
     return None
 
 
-def _gemini(document: Document) -> list[Any] | None:
+def _gemini(document: Written) -> list[Any] | None:
     candidates = document.get("candidates")
     if not isinstance(candidates, list):
         return None
@@ -135,7 +135,7 @@ def _parts(content: Any) -> Any:
     return [part for part in parts if not (isinstance(part, Mapping) and part.get("thought"))]
 
 
-def _responses(document: Document) -> list[Any] | None:
+def _responses(document: Written) -> list[Any] | None:
     output = document.get("output")
     if not isinstance(output, list) or document.get("object") not in ("response", None):
         return None
@@ -154,7 +154,7 @@ def _responses(document: Document) -> list[Any] | None:
              "message": {"content": said, "refusal": "".join(refusals) or None}}]  # fmt: skip
 
 
-def _message(document: Document) -> list[Any] | None:
+def _message(document: Written) -> list[Any] | None:
     message = document.get("message")
     if isinstance(message, Mapping) and "content" in message:
         return [{"index": 0, "finish_reason": _end_of(document), "message": dict(message)}]
@@ -165,7 +165,7 @@ def _message(document: Document) -> list[Any] | None:
     return None
 
 
-def _text(document: Document) -> list[Any] | None:
+def _text(document: Written) -> list[Any] | None:
     """A text beside something that only an answer has: its end, or its counts."""
     end = _end_of(document)
     if end is None and usage_in(document) is None and "generated_text" not in document:
@@ -176,7 +176,7 @@ def _text(document: Document) -> list[Any] | None:
     return None
 
 
-def _end_of(document: Document) -> Any:
+def _end_of(document: Written) -> Any:
     details = document.get("details")
     end = finish_in(document)
     if end is None and isinstance(details, Mapping):

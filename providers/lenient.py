@@ -27,7 +27,7 @@ _ODD_ESCAPE = re.compile(r'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')
 _MISSING: Any = object()
 
 
-class Read(NamedTuple):
+class Taken(NamedTuple):
     """What could be read."""
 
     document: Any
@@ -80,7 +80,7 @@ class _Open:
         return True
 
 
-def read_lenient(text: str, start: int = 0) -> Read:
+def read_lenient(text: str, start: int = 0) -> Taken:
     """The object or list that begins at `start`; raises ValueError where none does.
 
     Where a mark is missing or in the wrong place, bytes are lost: the document is cut there.
@@ -107,7 +107,7 @@ def read_lenient(text: str, start: int = 0) -> Read:
             done = stack.pop()
             at += 1
             if not stack:
-                return Read(done.into, at)
+                return Taken(done.into, at)
             stack[-1].put(done.into)
         elif mark in ":,":
             if not stack[-1].mark(mark):
@@ -137,7 +137,7 @@ def _holds(open_: _Open) -> bool:
     return not open_.pairs or open_.key is not _MISSING
 
 
-def _cut(stack: list[_Open], end: int) -> Read:
+def _cut(stack: list[_Open], end: int) -> Taken:
     """Close what is open, and say where the text broke off."""
     outermost = stack[0]
     writing = "" if outermost.key is _MISSING else str(outermost.key)
@@ -148,7 +148,7 @@ def _cut(stack: list[_Open], end: int) -> Read:
     while len(stack) > 1:
         done = stack.pop()
         stack[-1].put(done.into)
-    return Read(outermost.into, end, writing)
+    return Taken(outermost.into, end, writing)
 
 
 def _plain(text: str, at: int) -> tuple[Any, int, bool]:

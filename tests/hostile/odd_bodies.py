@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import zstandard
+
 from tests.hostile.made import Made, Shape, body, choices, fields, header, status, usage
 
 Change = Callable[[Made], None]
@@ -226,6 +228,7 @@ BODIES: dict[str, Shape] = {
     "gzip_cut": Shape(packed(lambda b: gzip.compress(b)[:-8], "gzip")),
     "deflate": Shape(packed(zlib.compress, "deflate")),
     "deflate_bare": Shape(packed(lambda b: zlib.compress(b, wbits=-15), "deflate")),
+    "zstd": Shape(packed(lambda b: zstandard.ZstdCompressor().compress(b), "zstd")),
     "coding_untrue": Shape(header("content-encoding", "br")),
     "length_none": Shape(wire(sent(length=None))),
     "http10": Shape(wire(sent("HTTP/1.0 200 OK", length=None))),
