@@ -26,7 +26,7 @@ from benchmarks.analysis_backtest import (
     replay_best_value,
     replay_rounds,
 )
-from orchestrator.reproduce.outcomes import Outcomes, read_counts
+from orchestrator.reproduce.recorded import RecordedOutcomes, read_counts
 
 PARAMETERS = {"160M": 0.16, "410M": 0.41, "2.8B": 2.8, "6.9B": 6.9, "8B": 8.0, "70B": 70.0}
 """Billions; an attempt of a model costs in proportion."""
@@ -45,7 +45,7 @@ class Spent:
     best_value: float
 
 
-def equal_costs(one: Outcomes, permutations: int, seed: int) -> tuple[float, float]:
+def equal_costs(one: RecordedOutcomes, permutations: int, seed: int) -> tuple[float, float]:
     """Attempts of until-solved over uniform to SHARE of the recorded coverage: exact, replayed.
 
     Both are followed to the round at which uniform is expected to have reached that share.
@@ -59,7 +59,7 @@ def equal_costs(one: Outcomes, permutations: int, seed: int) -> tuple[float, flo
     return stopping / uniform, spent / (permutations * uniform)
 
 
-def by_problem(one: Outcomes, permutations: int, seed: int) -> Spent:
+def by_problem(one: RecordedOutcomes, permutations: int, seed: int) -> Spent:
     """One arm whose attempts cost differently at each problem."""
     draw = np.random.default_rng(seed)
     goal = int(np.ceil(SHARE * (np.array(one.c) > 0).sum()))
@@ -75,7 +75,9 @@ def by_problem(one: Outcomes, permutations: int, seed: int) -> Spent:
     return Spent(f"{one.task}, {one.model}", permutations, *totals)
 
 
-def by_arm(small: Outcomes, large: Outcomes, permutations: int, seed: int) -> dict[str, float]:
+def by_arm(
+    small: RecordedOutcomes, large: RecordedOutcomes, permutations: int, seed: int
+) -> dict[str, float]:
     """Dollars of best-value over two arms, over those of each policy that does not choose."""
     draw = np.random.default_rng(seed)
     solvable = [int((np.array(one.c) > 0).sum()) for one in (small, large)]
@@ -108,11 +110,11 @@ def _price(model: str) -> float:
     return next(PARAMETERS[size] for size in sorted(PARAMETERS, key=len)[::-1] if size in model)
 
 
-def _arm(one: Outcomes, cost: NDArray[np.float64]) -> Arm:
+def _arm(one: RecordedOutcomes, cost: NDArray[np.float64]) -> Arm:
     return Arm(np.array(one.n), np.array(one.c), cost)
 
 
-def released() -> dict[tuple[str, str], Outcomes]:
+def released() -> dict[tuple[str, str], RecordedOutcomes]:
     folder = Path(os.environ.get("ORCH_RELEASED", "."))
     found = read_counts(folder / "monkey_business_counts.csv")
     return {(one.task, one.model): one for one in found}

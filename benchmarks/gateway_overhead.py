@@ -77,15 +77,19 @@ def say(name: str, wall_s: float, used_s: float | None, answered: int) -> None:
     print(f"{name:16} {answered / wall_s:8.0f} calls/s{cpu}  ({answered} answered)")
 
 
-async def wait_for(url: str, patience_s: float) -> None:
+async def wait_for(url: str, server: subprocess.Popen[str], patience_s: float) -> None:
+    """Return once a server answers; litellm's proxy takes 20 seconds of CPU to start."""
     end = time.monotonic() + patience_s
     async with aiohttp.ClientSession() as web:
         while time.monotonic() < end:
+            if server.poll() is not None:
+                raise SystemExit(f"litellm's proxy ended with {server.returncode} as it started.")
             try:
                 async with web.get(url):
                     return
             except aiohttp.ClientError:
                 await asyncio.sleep(0.5)
+    raise SystemExit(f"litellm's proxy did not answer within {patience_s:.0f} s.")
 
 
 async def main() -> None:
@@ -145,7 +149,7 @@ async def beside(
         folder, LITELLM_LOCAL_MODEL_COST_MAP="True",
     )  # fmt: skip
     processes.append(proxy)
-    await wait_for("http://127.0.0.1:18999/health/liveliness", 120)
+    await wait_for("http://127.0.0.1:18999/health/liveliness", proxy, 900)
     before = cpu_s(proxy.pid)
     wall_s, answered = await drive(
         "http://127.0.0.1:18999/v1", "sk-bench", given.streams, given.calls

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from budgets.ledger import LedgerFault as LedgerFault
     from budgets.ledger import Totals as Totals
     from budgets.ledger import Uncertain as Uncertain
-    from budgets.limits import Limiter as Limiter
+    from budgets.limiter import Limiter as Limiter
     from budgets.meter import TimeMeter as TimeMeter
     from budgets.money import MoneyError as MoneyError
     from budgets.money import picodollars as picodollars
     from budgets.money import usd as usd
     from budgets.price import Price as Price
-    from budgets.prices import PriceBook as PriceBook
-    from budgets.prices import Unpriced as Unpriced
+    from budgets.price_book import PriceBook as PriceBook
+    from budgets.price_book import Unpriced as Unpriced
     from budgets.sqlite_journal import JournalError as JournalError
     from budgets.sqlite_journal import SqliteJournal as SqliteJournal
     from budgets.usage import Usage as Usage
@@ -45,14 +45,14 @@ _HOMES = {
     "LedgerFault": "ledger",
     "Totals": "ledger",
     "Uncertain": "ledger",
-    "Limiter": "limits",
+    "Limiter": "limiter",
     "TimeMeter": "meter",
     "MoneyError": "money",
     "picodollars": "money",
     "usd": "money",
     "Price": "price",
-    "PriceBook": "prices",
-    "Unpriced": "prices",
+    "PriceBook": "price_book",
+    "Unpriced": "price_book",
     "JournalError": "sqlite_journal",
     "SqliteJournal": "sqlite_journal",
     "Usage": "usage",

@@ -16,7 +16,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _HELD = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-class Mark(NamedTuple):
+class Moment(NamedTuple):
     """A moment that another process on this machine can compare with one of its own."""
 
     boot: str
@@ -29,10 +29,10 @@ def held_s() -> float:
     return time.clock_gettime(_HELD)
 
 
-def mark() -> Mark:
+def mark() -> Moment:
     """This moment."""
     try:
         boot = _BOOT_ID.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         boot = ""
-    return Mark(boot, held_s())
+    return Moment(boot, held_s())

@@ -9,7 +9,7 @@ A server that tells how many sequences run and how many wait (`observe`) is beli
 A failure alone is no congestion. A burst of them (`Bursts`) cuts the limit once; answers to
 requests sent before the cut tell of a state that is over.
 
-Times are seconds of any one clock. Nothing here waits or knows of requests a minute: see limits.py.
+Times are seconds of any one clock. Nothing here waits; requests a minute are limiter.py's.
 """
 
 from __future__ import annotations

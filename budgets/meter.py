@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from budgets.clock import Mark, held_s, mark
+from budgets.clock import Moment, held_s, mark
 from budgets.ledger import Ledger, Uncertain
 
 PREFIX = "meter:"
@@ -188,7 +188,7 @@ def metered(uncertain: Uncertain) -> bool:
     return uncertain.request.startswith(PREFIX)
 
 
-def count_gaps(ledger: Ledger, seen: float, seen_mark: Mark | None = None) -> int:
+def count_gaps(ledger: Ledger, seen: float, seen_mark: Moment | None = None) -> int:
     """Count the time that borrowed servers were not watched; returns picodollars.
 
     To be called once on a ledger that was just opened, before anything else is appended to its
@@ -204,7 +204,7 @@ def count_gaps(ledger: Ledger, seen: float, seen_mark: Mark | None = None) -> in
 
 
 def hold_gap(
-    ledger: Ledger, uncertain: Uncertain, seen: float, seen_mark: Mark | None = None
+    ledger: Ledger, uncertain: Uncertain, seen: float, seen_mark: Moment | None = None
 ) -> int:
     """Count the time from the end of a meter's last slice until `seen`; returns picodollars.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from budgets.limits import Outcome
+from budgets.limiter import RequestOutcome
 
 Action = Literal["release", "settle", "hold"]
 
@@ -38,7 +38,7 @@ GATEWAY_STATUSES = frozenset({408, 499, 502, 504, *range(520, 528)})
 OVERLOADED_STATUSES = frozenset({503, 529})
 
 
-class Row(NamedTuple):
+class OutcomeRule(NamedTuple):
     """One line of the table."""
 
     provider: str
@@ -48,31 +48,41 @@ class Row(NamedTuple):
     why: str
 
 
-ROWS: tuple[Row, ...] = (
-    Row("", "ok", "settle", "the answer carries its usage"),
-    Row("", "ok_no_usage", "hold", "an answer was made and its size is not known"),
-    Row("", "not_sent", "release", "no byte of the request left"),
-    Row("", "rejected_4xx", "release", "refused before any model ran"),
-    Row("", "rejected_429", "release", "refused before any model ran"),
-    Row("", "rejected_5xx", "release", "the provider answered with an error, which is not billed"),
-    Row("", "rejected_overloaded", "release", "refused for want of capacity"),
-    Row("", "rejected_gateway", "hold", "the model behind the gateway may have gone on and billed"),
-    Row("", "reset", "hold", "the request may have been read before the connection broke"),
-    Row("", "timeout", "hold", "tokens made until the connection closed are billed"),
-    Row("", "cancelled", "hold", "tokens made until the connection closed are billed"),
-    Row("", "unreadable", "hold", "an answer was made; half a body or broken JSON hides its size"),
+ROWS: tuple[OutcomeRule, ...] = (
+    OutcomeRule("", "ok", "settle", "the answer carries its usage"),
+    OutcomeRule("", "ok_no_usage", "hold", "an answer was made and its size is not known"),
+    OutcomeRule("", "not_sent", "release", "no byte of the request left"),
+    OutcomeRule("", "rejected_4xx", "release", "refused before any model ran"),
+    OutcomeRule("", "rejected_429", "release", "refused before any model ran"),
+    OutcomeRule(
+        "", "rejected_5xx", "release", "the provider answered with an error, which is not billed"
+    ),
+    OutcomeRule("", "rejected_overloaded", "release", "refused for want of capacity"),
+    OutcomeRule(
+        "", "rejected_gateway", "hold", "the model behind the gateway may have gone on and billed"
+    ),
+    OutcomeRule("", "reset", "hold", "the request may have been read before the connection broke"),
+    OutcomeRule("", "timeout", "hold", "tokens made until the connection closed are billed"),
+    OutcomeRule("", "cancelled", "hold", "tokens made until the connection closed are billed"),
+    OutcomeRule(
+        "", "unreadable", "hold", "an answer was made; half a body or broken JSON hides its size"
+    ),
     # OpenAI, help centre: failed requests are not charged; a closed connection does not undo
     # what was generated. Its 500s come from the API itself, its 502s and 520s from in front.
-    Row("openai", "rejected_5xx", "release", "OpenAI does not charge for failed requests"),
+    OutcomeRule("openai", "rejected_5xx", "release", "OpenAI does not charge for failed requests"),
     # Anthropic, API errors: 529 overloaded_error and 500 api_error carry no usage and no charge;
     # 504 timeout_error arrives after work was done.
-    Row("anthropic", "rejected_overloaded", "release", "529 overloaded_error: nothing ran"),
-    Row("anthropic", "rejected_gateway", "hold", "504 timeout_error comes after work was done"),
+    OutcomeRule("anthropic", "rejected_overloaded", "release", "529 overloaded_error: nothing ran"),
+    OutcomeRule(
+        "anthropic", "rejected_gateway", "hold", "504 timeout_error comes after work was done"
+    ),
     # DeepSeek keeps a waiting request open and closes it after ten minutes; what ran is billed.
-    Row("deepseek", "reset", "hold", "closed by the server after waiting; may have run"),
-    Row("deepseek", "rejected_overloaded", "release", "503: refused for want of capacity"),
+    OutcomeRule("deepseek", "reset", "hold", "closed by the server after waiting; may have run"),
+    OutcomeRule("deepseek", "rejected_overloaded", "release", "503: refused for want of capacity"),
     # OpenRouter bills what the provider behind it generated, also when that provider then failed.
-    Row("openrouter", "rejected_5xx", "hold", "the provider behind the router may have billed"),
+    OutcomeRule(
+        "openrouter", "rejected_5xx", "hold", "the provider behind the router may have billed"
+    ),
 )
 
 _TABLE: dict[tuple[str, str], Action] = {(row.provider, row.what): row.action for row in ROWS}
@@ -99,7 +109,7 @@ def what_happened(error: str, sent: str, status: int | None = None) -> What:
     return _UNANSWERED.get(error, "reset")
 
 
-LIMITER_OUTCOMES: dict[str, Outcome] = {
+LIMITER_OUTCOMES: dict[str, RequestOutcome] = {
     "RateLimited": "rate_limited",
     "Overloaded": "overloaded",
     "TimedOut": "timeout",

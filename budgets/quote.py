@@ -182,7 +182,7 @@ def _tail(
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class CostForecast:
     """What the rest of a plan will cost, in picodollars, with an interval."""
 
     expected: int
@@ -193,7 +193,7 @@ class Forecast:
 
 def forecast(
     costs: Sequence[Sequence[int]], remaining: Sequence[int], *, level: float = 0.95
-) -> Forecast:
+) -> CostForecast:
     """Forecast the rest of a plan from a pilot.
 
     `costs[i]`: what each pilot request of problem i cost, in picodollars; `remaining[i]`: how
@@ -220,4 +220,6 @@ def forecast(
         total += more * mean
         spread += more * more * noise / max(len(problem), 1) + more * noise
     half = NormalDist().inv_cdf(0.5 + level / 2) * math.sqrt(spread)
-    return Forecast(round(total), max(0, math.floor(total - half)), math.ceil(total + half), level)
+    return CostForecast(
+        round(total), max(0, math.floor(total - half)), math.ceil(total + half), level
+    )

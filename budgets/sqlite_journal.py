@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS ledger (
 """
 _SEPARATOR = "\x1f"
 
-Row = tuple[str, int, int, str, str]
+EventRow = tuple[str, int, int, str, str]
 
 
 class JournalError(Exception):
@@ -64,7 +64,7 @@ class SqliteJournal:
             self._lock_file = _lock(self.path)
         self._database = _connect(self.path, readonly)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._queue: list[Row] = []
+        self._queue: list[EventRow] = []
         self._handing_over = False
         self._commit: asyncio.Future[None] | None = None
         self._appended = 0
@@ -154,7 +154,7 @@ class SqliteJournal:
     def _next_group(self, _: asyncio.Future[None]) -> None:
         self._hand_over()
 
-    def _write(self, rows: list[Row]) -> None:
+    def _write(self, rows: list[EventRow]) -> None:
         try:
             with self._database:
                 self._database.execute("BEGIN IMMEDIATE")

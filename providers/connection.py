@@ -37,7 +37,7 @@ class Timeouts:
     connections does not count."""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class HttpAnswer(msgspec.Struct, frozen=True):
     """A whole HTTP answer."""
 
     status: int
@@ -79,7 +79,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._waiter: asyncio.Future[HttpAnswer] | None = None
         self._listener: Listener | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._parts: list[bytes] = []
@@ -112,14 +112,14 @@ class Connection(asyncio.BufferedProtocol):
         limits: Timeouts,
         deadline: float | None,
         listener: Listener | None = None,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Write `request` and await its answer, until the loop's time `deadline` at most.
 
         With a `listener` the answer's body is empty: it has heard it, as the server encoded it.
         """
         assert self._transport is not None
         loop = self._loop
-        waiter: asyncio.Future[Answer] = loop.create_future()
+        waiter: asyncio.Future[HttpAnswer] = loop.create_future()
         self._waiter, self._listener = waiter, listener
         self._deadline, self._limits = deadline, limits
         if deadline is not None and (self._timer is None or self._timer.when() > deadline):
@@ -274,7 +274,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # An answer's end.
 
-    def _finish(self, waiter: asyncio.Future[Answer]) -> None:
+    def _finish(self, waiter: asyncio.Future[HttpAnswer]) -> None:
         self._deadline = None
         if self._watch is not None:
             self._watch.cancel()
@@ -295,7 +295,7 @@ class Connection(asyncio.BufferedProtocol):
                 waiter.set_exception(error)
                 self.abort()
                 return
-        waiter.set_result(Answer(status, headers, body))
+        waiter.set_result(HttpAnswer(status, headers, body))
         if keep and self.usable:
             self.idle_since = self._loop.time()
             self._on_idle(self)

@@ -14,7 +14,7 @@ import msgspec
 from yarl import URL
 
 from providers.sample import Sending
-from providers.transport import Answer, Route, Timeouts, Transport, proxy_from_environment
+from providers.transport import HttpAnswer, Route, Timeouts, Transport, proxy_from_environment
 
 _encoder = msgspec.json.Encoder()
 
@@ -26,7 +26,7 @@ class Lane(Protocol):
 
     async def ask(
         self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Send JSON to base_url + path; raises ConnectionFailed, TimedOut or BadResponse."""
         ...
 
@@ -63,7 +63,7 @@ class FastLane:
 
     async def ask(
         self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Send JSON to base_url + path; raises ConnectionFailed, TimedOut or BadResponse."""
         route = self._routes.get((method, path))
         if route is None:

@@ -6,6 +6,8 @@ is asked for its list of models, which costs nothing, and tells nothing of its l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from yarl import URL
@@ -20,13 +22,16 @@ from providers.transport import Route, Timeouts, Transport
 
 ANSWER_S = 5.0
 """How long an answer about a server's state may take."""
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+def probe_transport() -> Transport:
+    """For probes: short answers, in short time."""
+    return Transport(Timeouts(total_s=ANSWER_S, connect_s=ANSWER_S))
 
 
 class Probe(Protocol):
     """Asks one server about itself."""
-
-    name: str
-    """The server, for a person."""
 
     async def load(self) -> ServerLoad | None:
         """What it says of itself; None where it says nothing. Raises ProviderError."""
@@ -36,21 +41,21 @@ class Probe(Protocol):
         """Why it would not take a request, in words; empty: it is well."""
         ...
 
-    async def aclose(self) -> None:
-        """Close its connections."""
-        ...
-
 
 class HttpProbe:
     """The addresses beside an API at `url`: /metrics and /health."""
 
-    def __init__(self, url: URL, transport: Transport | None = None) -> None:
+    def __init__(
+        self, url: URL, headers: Mapping[str, str] = NO_HEADERS, transport: Transport | None = None
+    ) -> None:
+        """`headers` hold its key, if any; a `transport` that is given is closed by its owner."""
         root = url.parent if url.name == "v1" else url
         self.name = f"{url.host}:{url.port}"
-        self._transport = transport or Transport(Timeouts(total_s=ANSWER_S, connect_s=ANSWER_S))
-        self._metrics = Route.to("GET", root / "metrics", {})
-        self._health = Route.to("GET", root / "health", {})
-        self._models = Route.to("GET", url / "models", {})
+        self._transport = transport or probe_transport()
+        self._owned = transport is None
+        self._metrics = Route.to("GET", root / "metrics", headers)
+        self._health = Route.to("GET", root / "health", headers)
+        self._models = Route.to("GET", url / "models", headers)
 
     async def load(self) -> ServerLoad | None:
         """See Probe."""
@@ -71,8 +76,9 @@ class HttpProbe:
         return f"{self.name} answered {answer.status}" if answer.status >= 500 else ""
 
     async def aclose(self) -> None:
-        """See Probe."""
-        await self._transport.aclose()
+        """Close its own connections."""
+        if self._owned:
+            await self._transport.aclose()
 
 
 class ModelsProbe:
@@ -97,10 +103,10 @@ class ModelsProbe:
         return ""
 
     async def aclose(self) -> None:
-        """See Probe."""
+        """Nothing of its own is open."""
 
 
-def probe_of(provider: Provider) -> Probe:
+def probe_of(provider: Provider) -> HttpProbe | ModelsProbe:
     """How a provider's server is asked about itself."""
     if isinstance(provider, LaneProvider):
         row = known.find(provider.name)

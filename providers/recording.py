@@ -38,7 +38,7 @@ class Drawn:
     output_tokens: int
 
 
-class Problem:
+class RecordedProblem:
     """The recorded attempts at one prompt."""
 
     def __init__(self, row: Mapping[str, Any], seed: int) -> None:
@@ -93,11 +93,11 @@ class Recording:
     def __init__(
         self, rows: Iterable[Mapping[str, Any]], *, seed: int = 0, where: str = ""
     ) -> None:
-        self._problems: dict[str, Problem] = {}
+        self._problems: dict[str, RecordedProblem] = {}
         for number, row in enumerate(rows, 1):
             try:
                 prompt = prompt_of(row)
-                problem = Problem(row, seed)
+                problem = RecordedProblem(row, seed)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
                 raise ProviderConfigError(
@@ -133,7 +133,7 @@ class Recording:
     def __len__(self) -> int:
         return len(self._problems)
 
-    def find(self, asked: Mapping[str, Any]) -> Problem:
+    def find(self, asked: Mapping[str, Any]) -> RecordedProblem:
         """The problem with the prompt or messages of `asked`; raises InvalidRequest."""
         prompt = prompt_of(asked)
         problem = self._problems.get(prompt)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from budgets.headers import parse_retry_after
-from budgets.limits import PATIENCE_S
+from budgets.limiter import PATIENCE_S
 from budgets.outcomes import GATEWAY_STATUSES
 from providers.errors import (
     AuthFailed,

@@ -29,8 +29,8 @@ from providers.sample import Provider
 from providers.transport import Timeouts, Transport
 
 if TYPE_CHECKING:
-    from providers.batch.exchange import Exchange
-    from providers.batch.lane import BatchLane
+    from providers.batch.base import BatchLane
+    from providers.batch.client import BatchClient
 
 GROUP = "orch.providers"
 OWN_ADDRESS = "the default address"
@@ -97,10 +97,10 @@ def make_batches(
     timeouts: Timeouts | None = None,
     transport: Transport | None = None,
     environ: Mapping[str, str] | None = None,
-) -> tuple[BatchLane, Exchange]:
+) -> tuple[BatchLane, BatchClient]:
     """The batch API of `name`, and the exchange to close afterwards; as make_provider."""
     from providers.batch.anthropic import AnthropicBatches
-    from providers.batch.exchange import Exchange
+    from providers.batch.client import BatchClient
     from providers.batch.openai import OpenAIBatches
 
     row = known.find(name)
@@ -111,7 +111,7 @@ def make_batches(
         )
     door = make_door(name, base_url=base_url, api_key_env=api_key_env, environ=environ)
     capabilities = row.capabilities_of(model)
-    exchange = Exchange(
+    exchange = BatchClient(
         row.name,
         door.base_url,
         door.headers,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from budgets.usage import Usage
 from providers.errors import InvalidRequest
-from providers.recording import Drawn, Problem, Recording
+from providers.recording import Drawn, RecordedProblem, Recording
 from providers.sample import Capabilities, Choice, SampleRequest, SampleResponse
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Replayer:
         self._recording = recording
         self._given: dict[tuple[str, int], int] = {}
 
-    def draws(self, asked: Mapping[str, Any]) -> tuple[Problem, list[Drawn]]:
+    def draws(self, asked: Mapping[str, Any]) -> tuple[RecordedProblem, list[Drawn]]:
         """The problem and the n draws for a request body; raises InvalidRequest."""
         problem = self._recording.find(asked)
         n = int(asked.get("n") or 1)
@@ -64,7 +64,7 @@ class Replayer:
             first = self._next(problem, asked.get("seed"), n)
         return problem, [problem.draw(slot) for slot in range(first, first + n)]
 
-    def _next(self, problem: Problem, seed: int | None, n: int) -> int:
+    def _next(self, problem: RecordedProblem, seed: int | None, n: int) -> int:
         if seed is None:
             return problem.take(n)
         key = (problem.id, seed)
@@ -118,7 +118,7 @@ class ReplayProvider:
         """Nothing is held."""
 
 
-def usage_object(problem: Problem, draws: list[Drawn]) -> dict[str, int]:
+def usage_object(problem: RecordedProblem, draws: list[Drawn]) -> dict[str, int]:
     """Usage as OpenAI writes it."""
     output = sum(draw.output_tokens for draw in draws)
     return {

@@ -29,11 +29,11 @@ from providers.errors import (
     ProviderError,
     UnknownModel,
 )
-from providers.keys import Key, checked_url, scrubbed
+from providers.keys import Key, KeyFilter, checked_url, scrubbed
 from providers.lane import FastLane
 from providers.refusals import Asked, refusal
 from providers.sample import Sending
-from providers.transport import Answer, Timeouts
+from providers.transport import HttpAnswer, Timeouts
 
 Api = Literal["classify", "pooling", "score"]
 APIS: tuple[Api, ...] = ("classify", "pooling", "score")
@@ -64,6 +64,7 @@ class RewardServer:
         self.api: Api | None = api
         self.model = model
         self._key, self._class, self._as_text = key, reward_class, as_text
+        self._filter = KeyFilter(key)
         headers = {} if key is None else {"Authorization": f"Bearer {key.reveal()}"}
         root = checked_url(self.root, "`reward_model`")
         self._lane = FastLane(root, headers, timeouts=Timeouts(total_s=timeout_s))
@@ -155,13 +156,17 @@ class RewardServer:
             )
         return float(value)
 
-    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Answer:
-        answer = await self._lane.ask(method, path, body, Sending())
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> HttpAnswer:
+        try:
+            answer = await self._lane.ask(method, path, body, Sending())
+        except ProviderError as error:
+            self._filter.clean_error(error)
+            raise
         if answer.status != 200:
             raise self._refused(answer, path)
-        return answer
+        return HttpAnswer(answer.status, answer.headers, self._filter.clean(answer.body))
 
-    def _refused(self, answer: Answer, path: str) -> ProviderError:
+    def _refused(self, answer: HttpAnswer, path: str) -> ProviderError:
         if answer.status in (404, 405, 501):
             return InvalidRequest(
                 f"status {answer.status}: there is no {path}", sent="rejected", status=answer.status
@@ -169,10 +174,10 @@ class RewardServer:
         asked = Asked("reward model", self.root, self._key, "`reward_key_env`", self.model)
         return refusal(answer.status, answer.headers, answer.body, asked)
 
-    def _json(self, answer: Answer) -> dict[str, Any]:
+    def _json(self, answer: HttpAnswer) -> dict[str, Any]:
         try:
             found = msgspec.json.decode(answer.body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             found = None
         if not isinstance(found, dict):
             said = scrubbed(answer.body[:20_000].decode("utf-8", "replace"), self._key)

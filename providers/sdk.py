@@ -20,7 +20,7 @@ from yarl import URL
 from providers.errors import ProviderError
 from providers.keys import Key
 from providers.sample import Sending
-from providers.transport import Answer, Route, Timeouts, Transport, proxy_from_environment
+from providers.transport import HttpAnswer, Route, Timeouts, Transport, proxy_from_environment
 
 PASSED = frozenset({"accept", "content-type", "user-agent", "anthropic-version", "anthropic-beta"})
 CREDENTIALS = frozenset({"authorization", "x-api-key"})
@@ -94,7 +94,7 @@ class SdkLane:
 
     async def ask(
         self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Send JSON to base_url + path; raises ConnectionFailed, TimedOut or BadResponse."""
         token = _current.set(sending)
         try:
@@ -110,7 +110,7 @@ class SdkLane:
             raise
         finally:
             _current.reset(token)
-        return Answer(response.status_code, dict(response.headers), response.content)
+        return HttpAnswer(response.status_code, dict(response.headers), response.content)
 
     async def aclose(self) -> None:
         """Close every connection, unless the transport is shared."""

@@ -24,13 +24,13 @@ from typing import NamedTuple
 from aiolimiter import AsyncLimiter
 from yarl import URL
 
-from providers.connection import Answer, Connection, Listener, Timeouts
+from providers.connection import Connection, HttpAnswer, Listener, Timeouts
 from providers.errors import ConnectionFailed, ProviderConfigError, ProviderError, TimedOut
 from providers.keys import is_loopback
 from providers.sample import Sending
 from providers.tunnel import open_tunnel
 
-__all__ = ["Answer", "Listener", "Route", "Timeouts", "Transport", "proxy_from_environment"]
+__all__ = ["HttpAnswer", "Listener", "Route", "Timeouts", "Transport", "proxy_from_environment"]
 
 KEEP_ALIVE_S = 4.0
 """Below the 5 s after which vLLM's server (uvicorn) closes an idle connection: a connection that
@@ -146,7 +146,7 @@ class Transport:
         sending: Sending | None = None,
         timeouts: Timeouts | None = None,
         listener: Listener | None = None,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """One request and its whole answer; raises ConnectionFailed, TimedOut or BadResponse.
 
         With a `listener` the answer's body is empty: it was heard as it came.

@@ -122,6 +122,25 @@ def test_no_function_is_longer_than_a_screen() -> None:
     assert long == {}
 
 
+def test_one_name_stands_for_one_thing() -> None:
+    """Classes and aliases of types, all packages together.
+
+    Names with an underscore may stand in several modules: nobody reads them from outside.
+    """
+    homes: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [node.name] if isinstance(node, ast.ClassDef) else []
+            if isinstance(node, ast.Assign):
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                names = [node.target.id]
+            for name in names:
+                if re.fullmatch("[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*", name):
+                    homes.setdefault(name, []).append(module)
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
+
+
 def test_every_module_says_what_it_is_for() -> None:
     silent = [
         name

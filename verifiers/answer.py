@@ -36,8 +36,9 @@ from verifiers.sandbox import (
     SandboxFault,
     package_paths,
 )
-from verifiers.shared import Shared
-from verifiers.stated.asking import (
+from verifiers.shared_results import SharedResults
+from verifiers.stated.clauses import NotStated
+from verifiers.stated.questions import (
     Comparison,
     as_data,
     canonical,
@@ -46,7 +47,6 @@ from verifiers.stated.asking import (
     same_text,
     voting_tree,
 )
-from verifiers.stated.clauses import NotStated
 from verifiers.stated.rule import LONGEST_TEXT, stated_in
 from verifiers.stated.special import integer
 from verifiers.stated.tokens import NotWhole
@@ -107,8 +107,8 @@ class AnswerVerifier(ABC):
         """How many pairs of a reference and an answer were judged, not counting repeats."""
         self._arguments = (sandbox, jobs, trust, limits)
         self._box: Sandbox | None = None
-        self._verdicts = Shared()
-        self._trees = Shared()
+        self._verdicts = SharedResults()
+        self._trees = SharedResults()
 
     def packages(self) -> tuple[Path, ...]:
         """Where the packages lie that the rule is built on; raises MissingPackage."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 MAXIMAL_STEPS = 20_000
-Steps = list[list[Any]]
+ReadingSteps = list[list[Any]]
 
 
 def read(text: str) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def read(text: str) -> dict[str, Any]:
     return {"found": [_encoded(value) for value in found], "key": _key(found)}
 
 
-def compare(gold: list[Steps], found: list[Steps]) -> bool:
+def compare(gold: list[ReadingSteps], found: list[ReadingSteps]) -> bool:
     """Whether math-verify holds the two answers (of `read`) for equal."""
     from math_verify import verify
 
@@ -48,7 +48,7 @@ def read_latex(text: str) -> dict[str, Any]:
         return {"found": [], "key": "", "error": f"{type(error).__name__}: {error}"[:200]}
 
 
-def compare_latex(gold: list[Steps], found: list[Steps]) -> bool:
+def compare_latex(gold: list[ReadingSteps], found: list[ReadingSteps]) -> bool:
     """Whether sympy simplifies the difference of the two expressions to zero."""
     import sympy
 
@@ -118,10 +118,10 @@ def _specials() -> dict[str, Any]:
     return {**singletons, "l2s.And": And, "l2s.FiniteSet": FiniteSet, "ExprCondPair": ExprCondPair}
 
 
-def _encoded(root: Any) -> Steps:
+def _encoded(root: Any) -> ReadingSteps:
     """The postfix steps of an expression, a matrix or a text."""
     specials = _specials()
-    steps: Steps = []
+    steps: ReadingSteps = []
     waiting: list[tuple[Any, bool]] = [(root, False)]
     while waiting:
         value, opened = waiting.pop()
@@ -179,7 +179,7 @@ def _name(kind: type, specials: dict[str, Any]) -> str:
     return str(kind.__name__)
 
 
-def _decoded(steps: Steps) -> Any:
+def _decoded(steps: ReadingSteps) -> Any:
     """The value of postfix steps; raises on anything that is not a whole tree."""
     specials = _specials()
     values: list[Any] = []

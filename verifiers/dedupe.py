@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from verifiers.shared import MOST, Shared
+from verifiers.shared_results import MOST, SharedResults
 from verifiers.verdict import Verdict, Verifier
 
 
@@ -24,7 +24,7 @@ class Deduplicating:
     def __init__(self, inner: Verifier, *, always: bool = False, size: int = MOST) -> None:
         self._inner = inner
         self._shares = inner.deterministic or always
-        self._results = Shared(size)
+        self._results = SharedResults(size)
         self._keys: dict[int, tuple[Mapping[str, Any], bytes]] = {}
         self.name = inner.name
         self.version = inner.version

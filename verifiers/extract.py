@@ -61,7 +61,7 @@ _DEFINED = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class FencedBlock:
     """What stood between two fences; `label` is the info string, `closed` false where cut off."""
 
     label: str
@@ -76,10 +76,10 @@ def answer_only(text: str) -> str:
     return text[: end.start()] if end else text
 
 
-def fenced_blocks(text: str) -> list[Block]:
+def fenced_blocks(text: str) -> list[FencedBlock]:
     """Every fenced block, in order."""
     lines = lines_of(text)
-    blocks: list[Block] = []
+    blocks: list[FencedBlock] = []
     at = 0
     while at < len(lines):
         found = _FENCE.match(lines[at])
@@ -91,7 +91,7 @@ def fenced_blocks(text: str) -> list[Block]:
         end, closed = _end_of_block(lines, at, fence)
         body = [_without_indent(line, len(indent)) for line in lines[at:end]]
         if found or closed:
-            blocks.append(Block(label.strip(), "".join(f"{line}\n" for line in body), closed))
+            blocks.append(FencedBlock(label.strip(), "".join(f"{line}\n" for line in body), closed))
             at = end + closed
     return blocks
 
@@ -126,9 +126,9 @@ def extract_code(text: str, language: str = "python", entry: str | None = None) 
     text = answer_only(text)
     blocks = [block for block in fenced_blocks(text) if block.body.strip()]
     if not blocks:
-        blocks = [Block("", f"{body}\n") for body in _ONE_LINE.findall(text)]
+        blocks = [FencedBlock("", f"{body}\n") for body in _ONE_LINE.findall(text)]
     if not blocks:
-        blocks = [Block("", chunk) for chunk in chunks_of_code(text, language)]
+        blocks = [FencedBlock("", chunk) for chunk in chunks_of_code(text, language)]
         if len(blocks) == 1:
             return blocks[0].body
     wanted = _of_language(blocks, language)
@@ -139,7 +139,7 @@ def extract_code(text: str, language: str = "python", entry: str | None = None) 
     return _with_helpers(chosen, wanted) if whole and language == "python" else chosen.body
 
 
-def _of_language(blocks: Sequence[Block], language: str) -> list[Block]:
+def _of_language(blocks: Sequence[FencedBlock], language: str) -> list[FencedBlock]:
     pattern = _LABELS[language]
     named = [block for block in blocks if block.label and pattern.match(block.label)]
     plain = [block for block in blocks if not block.label]
@@ -152,7 +152,7 @@ def _names_a_language(label: str) -> bool:
     return first in _OTHER_LANGUAGES
 
 
-def _choose(blocks: Sequence[Block], entry: str | None) -> Block:
+def _choose(blocks: Sequence[FencedBlock], entry: str | None) -> FencedBlock:
     closed = [block for block in blocks if block.closed]
     if entry is not None:
         name = entry.split(".")[0].removesuffix("()")
@@ -174,7 +174,7 @@ def _choose(blocks: Sequence[Block], entry: str | None) -> Block:
     return (closed or blocks)[-1]
 
 
-def _with_helpers(chosen: Block, blocks: Sequence[Block]) -> str:
+def _with_helpers(chosen: FencedBlock, blocks: Sequence[FencedBlock]) -> str:
     """The chosen block after those others that define what it uses and lacks."""
     others = {n: _defined(block.body) for n, block in enumerate(blocks) if block is not chosen}
     place = next(n for n, block in enumerate(blocks) if block is chosen)
@@ -191,7 +191,7 @@ def _with_helpers(chosen: Block, blocks: Sequence[Block]) -> str:
         code = "".join(blocks[n].body for n in sorted(taken)) + chosen.body
 
 
-def _helps(block: Block) -> bool:
+def _helps(block: FencedBlock) -> bool:
     """Whether a block can stand before another: it is no program that reads the input itself."""
     return block.closed and not _READS.search(block.body)
 

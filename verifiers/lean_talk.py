@@ -21,7 +21,7 @@ _KINDS: dict[str, VerdictKind] = {
     "output": "failed",
     "fault": "infra_error",
 }
-Answer = dict[str, Any]
+LeanReply = dict[str, Any]
 
 
 class Ended(Exception):
@@ -56,7 +56,7 @@ class LeanTalk:
         was not accepted, without an error and without sorry.
         """
         if self._project.form == "repl":
-            sent: list[Answer] = [{"cmd": header}, {"cmd": command, "env": 0}]
+            sent: list[LeanReply] = [{"cmd": header}, {"cmd": command, "env": 0}]
             sent += [{"cmd": question, "env": 1}] if question else []
             answers = await self.repl(sent, times)
         else:
@@ -68,7 +68,7 @@ class LeanTalk:
             raise Ended("failed", "the proof was not accepted a second time")
         return _said(answers[1]), _said(answers[2])
 
-    async def repl(self, commands: Sequence[Mapping[str, Any]], times: Times) -> list[Answer]:
+    async def repl(self, commands: Sequence[Mapping[str, Any]], times: Times) -> list[LeanReply]:
         """One fresh REPL: all commands in, all answers out. Raises Ended where it does not end."""
         sent = "".join(json.dumps(one, ensure_ascii=False) + "\n\n" for one in commands)
         outcome = await self._run(sent, times)
@@ -77,7 +77,7 @@ class LeanTalk:
             raise Ended("infra_error", f"the REPL said nothing: {_complaint(outcome)}")
         return answers
 
-    async def file(self, parts: Sequence[str], times: Times) -> list[Answer]:
+    async def file(self, parts: Sequence[str], times: Times) -> list[LeanReply]:
         """One fresh `lean` over the joined parts; the messages come back as a REPL's answers."""
         text, starts = "", list[int]()
         for part in parts:
@@ -85,7 +85,7 @@ class LeanTalk:
             text += part.rstrip() + "\n\n"
         outcome = await self._run(text, times)
         messages = _messages(outcome.stdout.decode("utf-8", "replace"))
-        answers: list[Answer] = [{"messages": [], "env": number} for number in range(len(parts))]
+        answers: list[LeanReply] = [{"messages": [], "env": number} for number in range(len(parts))]
         for message in messages:
             line = int(message["pos"]["line"])
             place = max((n for n, start in enumerate(starts) if start <= line), default=0)
@@ -125,9 +125,9 @@ def _complaint(outcome: Outcome) -> str:
     return outcome.stderr.decode("utf-8", "replace").strip()[:300] or outcome.status
 
 
-def _objects(text: str) -> list[Answer]:
+def _objects(text: str) -> list[LeanReply]:
     """The JSON objects in what a REPL printed; raises Ended on anything else."""
-    decoder, place, found = json.JSONDecoder(), 0, list[Answer]()
+    decoder, place, found = json.JSONDecoder(), 0, list[LeanReply]()
     while True:
         while place < len(text) and text[place].isspace():
             place += 1
@@ -142,9 +142,9 @@ def _objects(text: str) -> list[Answer]:
         found.append(value)
 
 
-def _messages(text: str) -> list[Answer]:
+def _messages(text: str) -> list[LeanReply]:
     """The messages in what `lean --json` printed: one to a line, among lines of other kinds."""
-    found: list[Answer] = []
+    found: list[LeanReply] = []
     for line in text.splitlines():
         if not line.startswith("{"):
             continue

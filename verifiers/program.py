@@ -11,11 +11,11 @@ from typing import Any
 
 from verifiers import boundary
 from verifiers.extract import extract_code
-from verifiers.program_judging import Checker, Judging
+from verifiers.program_judging import Checker, ProgramJudging
 from verifiers.program_tests import BadTests, check_tests
 from verifiers.sandbox.box import Sandbox
 from verifiers.sandbox.limits import Limits, SandboxFault
-from verifiers.shared import Shared
+from verifiers.shared_results import SharedResults
 from verifiers.verdict import Verdict
 
 __all__ = ["BadTests", "Checker", "ProgramVerifier", "check_tests"]
@@ -42,7 +42,7 @@ class ProgramVerifier:
         self._owned = sandbox is None
         self.sandbox = sandbox or Sandbox(limits, tier, jobs=jobs, trust=trust)
         self.run_all, self.checker = run_all, checker
-        self._decided = Shared()
+        self._decided = SharedResults()
 
     async def verify(self, text: str, reference: Mapping[str, Any]) -> Verdict:
         """Judge the program in `text` against `reference["tests"]`.
@@ -79,7 +79,7 @@ class ProgramVerifier:
         if "time_limit_s" in tests:
             seconds = float(tests["time_limit_s"])
             limits = replace(limits, wall_s=seconds, cpu_s=seconds * limits.cpu_s / limits.wall_s)
-        judging = Judging(self.sandbox, limits, self.run_all, self.checker)
+        judging = ProgramJudging(self.sandbox, limits, self.run_all, self.checker)
         try:
             if tests["kind"] == "stdio":
                 return await judging.by_outputs(code, tests, language)
@@ -91,7 +91,7 @@ class ProgramVerifier:
         except SandboxFault as fault:
             return Verdict("infra_error", str(fault), tier=self.sandbox.tier)
 
-    async def _needs_one_cell(self, judging: Judging, tests: Mapping[str, Any]) -> bool:
+    async def _needs_one_cell(self, judging: ProgramJudging, tests: Mapping[str, Any]) -> bool:
         """Decided once for each test, from it and its reference, and never by a candidate."""
         if "forgeable" in tests:
             return bool(tests["forgeable"])

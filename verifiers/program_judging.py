@@ -17,7 +17,7 @@ from typing import Any
 from verifiers import boundary, compare
 from verifiers.sandbox.box import Sandbox
 from verifiers.sandbox.limits import SHARED, CallOutcome, Limits, Outcome
-from verifiers.sandbox.native import Program
+from verifiers.sandbox.native import Executable
 from verifiers.verdict import FORGEABLE, Verdict, VerdictKind
 
 _TOGETHER = 50
@@ -41,7 +41,7 @@ Cases = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
+class ProgramJudging:
     """How programs are judged: in which cells, within which limits, by which comparison."""
 
     sandbox: Sandbox
@@ -52,7 +52,7 @@ class Judging:
     async def by_outputs(self, code: str, tests: Mapping[str, Any], language: str) -> Verdict:
         """Tests of kind stdio."""
         cases: Cases = tests["cases"]
-        program: str | Program = await self.sandbox.program(code, language)
+        program: str | Executable = await self.sandbox.program(code, language)
         tally = _Tally(self.sandbox.tier)
 
         async def run(numbers: Sequence[int]) -> list[_Judged]:

@@ -28,7 +28,7 @@ _FUTURE = re.compile(r"^from __future__ import [^\n]*\n?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class FoundProgram:
     """A program as found."""
 
     source: str
@@ -36,7 +36,7 @@ class Program:
     """Whether a fence, or the prompt that it continues, marked it as a program."""
 
 
-def program(text: str, how: Mapping[str, Any]) -> Program | None:
+def program(text: str, how: Mapping[str, Any]) -> FoundProgram | None:
     """The program in `text` by the rule of `how`, or None where there is none.
 
     `how` has `rule`, and where the rule needs them `before` (the prompt's code), `entry` and
@@ -52,26 +52,26 @@ def program(text: str, how: Mapping[str, Any]) -> Program | None:
     return _last_block(text, how)
 
 
-def _first_block(text: str) -> Program | None:
+def _first_block(text: str) -> FoundProgram | None:
     text = text.strip()
     parts = text.split(FENCE, 2)
     if len(parts) == 3:
         code = parts[1].strip().removeprefix("python").strip()
-        return Program(code, fenced=True) if code else None
-    return Program(text, fenced=False) if text else None
+        return FoundProgram(code, fenced=True) if code else None
+    return FoundProgram(text, fenced=False) if text else None
 
 
-def _last_block(text: str, how: Mapping[str, Any]) -> Program | None:
+def _last_block(text: str, how: Mapping[str, Any]) -> FoundProgram | None:
     entry, before = how.get("entry"), how.get("before", "")
     found = extract_code(text, how.get("language", "python"), entry)
     if not found.strip():
         return None
     fenced = bool(fenced_blocks(answer_only(text)))
     if not before:
-        return Program(found, fenced)
+        return FoundProgram(found, fenced)
     if found[:1] in (" ", "\t") and not _defines(found, entry):
-        return Program(before + _indented(before, found), fenced)
-    return Program(_after(before, found), fenced)
+        return FoundProgram(before + _indented(before, found), fenced)
+    return FoundProgram(_after(before, found), fenced)
 
 
 def _after(before: str, source: str) -> str:
@@ -80,7 +80,7 @@ def _after(before: str, source: str) -> str:
     return f"{future}{before}\n    pass\n\n{_FUTURE.sub('', source)}"
 
 
-def _continued(text: str, how: Mapping[str, Any]) -> Program | None:
+def _continued(text: str, how: Mapping[str, Any]) -> FoundProgram | None:
     before, entry = how.get("before", ""), how.get("entry")
     lines = answer_only(text).split("\n")
     first = next((n for n, line in enumerate(lines) if line.strip()), None)
@@ -91,10 +91,10 @@ def _continued(text: str, how: Mapping[str, Any]) -> Program | None:
     end = next((n for n, line in enumerate(lines) if line.startswith(FENCE)), len(lines))
     body = "\n".join(lines[:end])
     if not before:
-        return Program(body, fenced=False)
+        return FoundProgram(body, fenced=False)
     if lines[first][:1] not in (" ", "\t") and _defines(body, entry):
-        return Program(_after(before, body), fenced=True)
-    return Program(before + _indented(before, body), fenced=True)
+        return FoundProgram(_after(before, body), fenced=True)
+    return FoundProgram(before + _indented(before, body), fenced=True)
 
 
 def _defines(source: str, entry: str | None) -> bool:

@@ -17,7 +17,7 @@ Reference = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ReferenceCheck:
     """One problem's known right outputs, judged."""
 
     problem: str
@@ -35,7 +35,7 @@ class Checked:
 
 async def self_check(
     verifier: Verifier, known: Iterable[tuple[str, Reference, Sequence[str]]], *, jobs: int = 4
-) -> AsyncIterator[Checked]:
+) -> AsyncIterator[ReferenceCheck]:
     """Judge known right outputs: (problem, reference, outputs); yield each problem as it is done.
 
     A problem whose own reference solution fails is unsound: its verdicts mean little.
@@ -46,12 +46,12 @@ async def self_check(
         async with seats:
             return await verifier.verify(text, reference)
 
-    async def all_of(problem: str, reference: Reference, texts: Sequence[str]) -> Checked:
+    async def all_of(problem: str, reference: Reference, texts: Sequence[str]) -> ReferenceCheck:
         verdicts = await asyncio.gather(*(one(text, reference) for text in texts))
         failed = [(n, verdict) for n, verdict in enumerate(verdicts) if not verdict.passed]
-        return Checked(problem, len(texts), tuple(failed))
+        return ReferenceCheck(problem, len(texts), tuple(failed))
 
-    running: set[asyncio.Task[Checked]] = set()
+    running: set[asyncio.Task[ReferenceCheck]] = set()
     try:
         for problem, reference, texts in known:
             running.add(asyncio.create_task(all_of(problem, reference, texts)))

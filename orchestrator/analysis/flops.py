@@ -17,7 +17,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelShape:
     """What the formula needs of a model."""
 
     parameters: int
@@ -27,7 +27,7 @@ class Shape:
 
 
 def flops(
-    shape: Shape, prompt_tokens: float, completion_tokens: float, completions: float
+    shape: ModelShape, prompt_tokens: float, completion_tokens: float, completions: float
 ) -> float:
     """Operations for `completions` answers of one length to one prompt, the prompt counted once."""
     return expected_flops(
@@ -36,20 +36,24 @@ def flops(
 
 
 def expected_flops(
-    shape: Shape, prompt_tokens: float, mean_tokens: float, mean_square: float, completions: float
+    shape: ModelShape,
+    prompt_tokens: float,
+    mean_tokens: float,
+    mean_square: float,
+    completions: float,
 ) -> float:
     """Operations for `completions` answers whose lengths have this mean and mean square."""
     prompt = _span(shape, 0.0, prompt_tokens, prompt_tokens**2)
     return prompt + completions * _span(shape, prompt_tokens, mean_tokens, mean_square)
 
 
-def _span(shape: Shape, before: float, tokens: float, square: float) -> float:
+def _span(shape: ModelShape, before: float, tokens: float, square: float) -> float:
     """The sum over t = before+1 .. before+tokens of 2 (parameters + 2 layers x width x t)."""
     positions = tokens * before + (square + tokens) / 2.0
     return 2.0 * (shape.parameters * tokens + 2.0 * shape.layers * shape.width * positions)
 
 
-def shape_of(config: Mapping[str, Any]) -> Shape:
+def shape_of(config: Mapping[str, Any]) -> ModelShape:
     """The shape of a decoder from its config.json; raises ValueError naming a missing field."""
     width = _field(config, "hidden_size", "n_embd", "d_model")
     layers = _field(config, "num_hidden_layers", "n_layer", "n_layers")
@@ -57,7 +61,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
     norm = 2 * width if _is_plain(config) else width
     per_layer = _attention(config, width) + _feed_forward(config, width, layers) + 2 * norm
     tables = 1 if config.get("tie_word_embeddings", _ties(config)) else 2
-    return Shape(layers * per_layer + tables * vocabulary * width + norm, layers, width)
+    return ModelShape(layers * per_layer + tables * vocabulary * width + norm, layers, width)
 
 
 def _attention(config: Mapping[str, Any], width: int) -> int:

@@ -29,7 +29,7 @@ class ForecastRefused(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class CoverageForecast:
     """Coverage of these problems at K attempts."""
 
     k: int
@@ -50,7 +50,7 @@ class Forecast:
 
 def forecast_coverage(
     n: ArrayLike, c: ArrayLike, k: int, *, level: float = 0.9, draws: int = 400, seed: int = 0
-) -> Forecast:
+) -> CoverageForecast:
     """Forecast coverage at `k` from c right among n attempts at each problem, both [P].
 
     Raises ForecastRefused where too few problems are solved, or k is too far from n, or not
@@ -81,7 +81,9 @@ def forecast_coverage(
             f"the {unsolved} problems that are left are too few to show how they will go"
         )
     note = _note(k, smallest, other, low, high)
-    return Forecast(k, mean, low, high, level, smallest, float(a[0]), float(b[0]), other, note)
+    return CoverageForecast(
+        k, mean, low, high, level, smallest, float(a[0]), float(b[0]), other, note
+    )
 
 
 def _note(k: int, n: int, late: float, low: float, high: float) -> str:

@@ -30,7 +30,7 @@ HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class DrawOutcomes:
     """Consecutive slots of one problem, bought in one request, in dispatch order."""
 
     problem: int
@@ -57,7 +57,7 @@ class SurvivalCurve:
 
 
 def survival_curve(
-    problems: int, batches: Sequence[Batch], *, by_choice: bool = False, level: float = 0.95
+    problems: int, batches: Sequence[DrawOutcomes], *, by_choice: bool = False, level: float = 0.95
 ) -> SurvivalCurve:
     """The curve over `problems` problems from their batches, each problem's in dispatch order.
 
@@ -81,19 +81,19 @@ def survival_curve(
     )
 
 
-Steps = list[list[tuple[int, float]]]
+SurvivalSteps = list[list[tuple[int, float]]]
 """Per problem, the dispatch indices at which its chance of being unsolved falls, and to what."""
 
 
 def _steps(
     problems: int,
-    batches: Sequence[Batch],
+    batches: Sequence[DrawOutcomes],
     by_choice: bool,
     *,
     stop_at_unknown: bool,
-) -> tuple[Steps, NDArray[np.int64]]:
+) -> tuple[SurvivalSteps, NDArray[np.int64]]:
     """Each problem's failure chance by dispatch index, and how far it was followed."""
-    steps: Steps = [[] for _ in range(problems)]
+    steps: SurvivalSteps = [[] for _ in range(problems)]
     followed = np.zeros(problems, dtype=np.int64)
     ended = np.zeros(problems, dtype=bool)
     for batch in batches:
@@ -130,7 +130,7 @@ def _within(entered: int, size: int, right: int) -> list[tuple[int, float]]:
 
 
 def _kaplan_meier(
-    steps: Steps, followed: NDArray[np.int64], last: int
+    steps: SurvivalSteps, followed: NDArray[np.int64], last: int
 ) -> tuple[Floats, Floats, Floats]:
     """Coverage at 1..last, Greenwood's variance of it, and the problems at risk at each k.
 
@@ -157,7 +157,12 @@ def _kaplan_meier(
 
 
 def _bound(
-    problems: int, batches: Sequence[Batch], by_choice: bool, last: int, *, unknown_is: int | None
+    problems: int,
+    batches: Sequence[DrawOutcomes],
+    by_choice: bool,
+    last: int,
+    *,
+    unknown_is: int | None,
 ) -> Floats:
     """The estimate with unknown slots taken as failed, or left out (None), up to `last`.
 
@@ -165,7 +170,7 @@ def _bound(
     """
     if unknown_is is not None:
         batches = [
-            Batch(b.problem, tuple(unknown_is if o == UNKNOWN else o for o in b.outcomes))
+            DrawOutcomes(b.problem, tuple(unknown_is if o == UNKNOWN else o for o in b.outcomes))
             for b in batches
         ]
     steps, followed = _steps(problems, batches, by_choice, stop_at_unknown=False)

@@ -67,7 +67,7 @@ def check_run(directory: Path) -> Checked:
 
 
 def check_open(
-    db: sqlite3.Connection, directory: Path, before: seal.Mark | None, checked: Checked
+    db: sqlite3.Connection, directory: Path, before: seal.ChainMark | None, checked: Checked
 ) -> None:
     """The same of a database that is open already."""
     db.execute("BEGIN")
@@ -95,7 +95,7 @@ def said(error: BaseException) -> str:
 
 
 def seal_findings(
-    db: sqlite3.Connection, before: seal.Mark | None, checked: Checked
+    db: sqlite3.Connection, before: seal.ChainMark | None, checked: Checked
 ) -> Iterator[tuple[str, str]]:
     """Table by table, what differs from what the seal counted."""
     try:

@@ -26,12 +26,12 @@ from orchestrator.store.schema import beside
 from orchestrator.store.store import RunStore
 from orchestrator.tasks import Task, TaskError, TaskOptions, load_task
 from verifiers.sandbox.limits import NoSandbox, default_jobs
-from verifiers.trust import Agreement, Checked, Repeated, agreement, repeat, self_check
+from verifiers.trust import Agreement, ReferenceCheck, Repeated, agreement, repeat, self_check
 from verifiers.verdict import Verdict, Verifier
 
 
 @dataclass(slots=True)
-class ArmReport:
+class RejudgedArm:
     """What judging one arm's samples again gave."""
 
     arm: str
@@ -44,6 +44,12 @@ class ArmReport:
     repeats: int = 1
     flaky: int = 0
     """Distinct texts that passed at times and at times did not."""
+    flaky_problems: list[str] = field(default_factory=list)
+    """Where such texts were seen."""
+    known_flaky: list[str] = field(default_factory=list)
+    """Problems of these samples whose tests the task calls flaky."""
+    solved: dict[str, bool] = field(default_factory=dict)
+    """By problem, whether a sample passes."""
     kinds: Counter[str] = field(default_factory=Counter)
     changed: int = 0
     """Samples on whose passing the run's own verdict says otherwise."""
@@ -52,10 +58,16 @@ class ArmReport:
     against_run: Agreement = field(default_factory=Agreement)
     """The run's own verdicts as search, the new ones as gold, by sample."""
 
+    @property
+    def steady(self) -> dict[str, bool]:
+        """`solved` without problems that are flaky here or by the task's word."""
+        left_out = {*self.flaky_problems, *self.known_flaky}
+        return {problem: it for problem, it in self.solved.items() if problem not in left_out}
+
 
 async def check_references(
     task: Task, verifier_name: str | None, jobs: int, limit: int = 0
-) -> list[Checked]:
+) -> list[ReferenceCheck]:
     """Judge a task's known right outputs, in the problems' order; raises ConfigError.
 
     With a limit, at most so many outputs per problem.
@@ -123,7 +135,7 @@ async def judge_again(
     verifier_name: str | None = None,
     times: int = 1,
     jobs: int = 2,
-) -> list[ArmReport]:
+) -> list[RejudgedArm]:
     """Judge every stored sample of a run again; raises ConfigError.
 
     `verifier_name` names another verifier of the task; `times` above one takes the majority.
@@ -131,19 +143,23 @@ async def judge_again(
     lock = RunLock(directory)
     store: RunStore | None = None
     reader = RunReader(directory)
-    reports: list[ArmReport] = []
+    reports: list[RejudgedArm] = []
     try:
         store = RunStore(directory / "run.db")
         for arm in reader.arms():
             own = str(arm.spec.get("verifier") or "")
             try:
-                verifier = task_of(arm, options(arm)).verifier(verifier_name or own or None)
+                task = task_of(arm, options(arm))
+                verifier = task.verifier(verifier_name or own or None)
             except TaskError as error:
                 raise ConfigError(str(error)) from None
             try:
                 await _ready(verifier)
                 judge = _Arm(reader, store, arm, own, verifier, times, jobs)
-                reports.append(await judge.all())
+                report = await judge.all()
+                named = frozenset(getattr(task, "flaky", ()))
+                report.known_flaky = sorted(named.intersection(report.solved))
+                reports.append(report)
             finally:
                 await verifier.aclose()
     finally:
@@ -184,18 +200,18 @@ class _Arm:
         if name == own and version != verifier.version:
             # The run's own verdicts are all of one version.
             name = beside(name, verifier.version)
-        self._report = ArmReport(arm.key, verifier.name, name, repeats=times)
+        self._report = RejudgedArm(arm.key, verifier.name, name, repeats=times)
         self._pairs: Counter[tuple[str, str]] = Counter()
 
-    async def all(self) -> ArmReport:
+    async def all(self) -> RejudgedArm:
         problems = self._reader.problems(self._arm.problem_set)
-        references = {one.number: one.content["reference"] for one in problems}
+        references = {one.number: (one.id, one.content["reference"]) for one in problems}
         stored = {
             (problem, slot): kind
             for problem, slot, kind, _ in self._reader.verdicts(self._arm.number, self._own)
         }
         for problem, slots in self._samples():
-            await self._problem(problem, slots, references[problem], stored)
+            await self._problem(problem, slots, *references[problem], stored)
         pairs = [
             (Verdict(old), Verdict(new))  # type: ignore[arg-type]
             for (old, new), count in self._pairs.items()
@@ -217,6 +233,7 @@ class _Arm:
         self,
         problem: int,
         slots: dict[str, list[int]],
+        problem_id: str,
         reference: dict[str, object],
         stored: dict[tuple[int, int], str],
     ) -> None:
@@ -225,16 +242,22 @@ class _Arm:
                 return await repeat(self._verifier, text, reference, self._times)
 
         results = await asyncio.gather(*map(one, slots))
-        report = self._report
-        for places, repeated in zip(slots.values(), results, strict=True):
+        report, passed = self._report, False
+        for (text, places), repeated in zip(slots.items(), results, strict=True):
             verdict = repeated.majority or repeated.verdicts[0]
             report.distinct += 1
             report.flaky += repeated.flaky
+            passed = passed or verdict.passed
             for slot in places:
-                self._note(problem, slot, verdict, stored.get((problem, slot)))
+                self._note(problem, slot, text, verdict, stored.get((problem, slot)))
+        report.solved[problem_id] = passed
+        if any(repeated.flaky for repeated in results):
+            report.flaky_problems.append(problem_id)
         await self._store.durable()
 
-    def _note(self, problem: int, slot: int, verdict: Verdict, before: str | None) -> None:
+    def _note(
+        self, problem: int, slot: int, text: str, verdict: Verdict, before: str | None
+    ) -> None:
         report = self._report
         report.samples += 1
         report.kinds[verdict.kind] += 1
@@ -246,4 +269,6 @@ class _Arm:
         else:
             report.filled += verdict.kind != "infra_error"
         if report.stored_as != self._own or not counted:
-            self._store.put_verdict(self._arm.number, problem, slot, report.stored_as, verdict)
+            self._store.put_verdict(
+                self._arm.number, problem, slot, report.stored_as, verdict, text
+            )

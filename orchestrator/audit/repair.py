@@ -34,6 +34,7 @@ PLAN = (
     "batches",
     "batched",
     "failures",
+    "dictionaries",
 )
 """Tables of which a changed or lost row cannot be made up for."""
 
@@ -84,7 +85,7 @@ def _keep(directory: Path, now: float) -> str:
 
 
 def _mend(
-    db: sqlite3.Connection, directory: Path, before: seal.Mark | None, result: Repaired
+    db: sqlite3.Connection, directory: Path, before: seal.ChainMark | None, result: Repaired
 ) -> None:
     db.execute("PRAGMA synchronous=FULL")
     checked = Checked()
@@ -131,7 +132,7 @@ def _verdicts(db: sqlite3.Connection, checked: Checked, result: Repaired) -> Non
 
 
 def _ledger(
-    db: sqlite3.Connection, checked: Checked, before: seal.Mark | None, result: Repaired
+    db: sqlite3.Connection, checked: Checked, before: seal.ChainMark | None, result: Repaired
 ) -> None:
     lost = checked.at("ledger")
     changed = [what for what in lost if what.startswith("a row is not what it was")]

@@ -15,8 +15,9 @@ FORMATS = ("jsonl", "parquet", "csv", "human-eval", "swebench")
 @click.argument("how", type=click.Choice(FORMATS), metavar="FORMAT")
 @filters
 @click.option("--output", "-o", "path", required=True, metavar="FILE",
-              type=click.Path(path_type=Path, dir_okay=False),
-              help="The file to write.")  # fmt: skip
+              type=click.Path(path_type=Path),
+              help="The file to write; for swebench also a directory (a name without an ending), "
+              "which gets one file for each attempt's number.")  # fmt: skip
 def export(
     how: str, run: str, out: Path, problem: str, arm: str, verdict: str, first: int | None,
     grep: str, path: Path,
@@ -30,5 +31,8 @@ def export(
     from orchestrator.report import exporting
 
     rows = chosen(run, out, arm, wanted(problem, verdict, grep, first))
-    number = exporting.export(rows, how, path)
+    if how == "swebench" and (path.is_dir() or not path.suffix):
+        number = exporting.export_attempts(rows, path)
+    else:
+        number = exporting.export(rows, how, path)
     click.echo(f"Wrote {number:,} samples to {path}", err=True)

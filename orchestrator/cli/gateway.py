@@ -14,7 +14,7 @@ import click
 from orchestrator.cli.run import option, what_was_typed
 
 if TYPE_CHECKING:
-    from orchestrator.session.metered import Metered, Opened, Spent
+    from orchestrator.session.metered_command import Metered, Opened, Spent
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -69,7 +69,7 @@ def _asked(given: dict[str, Any]) -> Metered:
     from orchestrator.plan.prepare import amount, price_book
     from orchestrator.plan.study import Arm, Study, refuse_unknown_provider
     from orchestrator.plan.typed import asked_by
-    from orchestrator.session.metered import Metered
+    from orchestrator.session.metered_command import Metered
     from providers.gateway.attempts import Caps
 
     refuse_unknown_provider(given["provider"], "command line")
@@ -101,7 +101,7 @@ def _asked(given: dict[str, Any]) -> Metered:
 
 
 async def _run(asked: Metered, directory: Path, command: tuple[str, ...]) -> Spent:
-    from orchestrator.session.metered import run_command, serve
+    from orchestrator.session.metered_command import run_command, serve
 
     if command:
         return await run_command(asked, directory, command)

@@ -24,7 +24,7 @@ def _into(command: Callable[..., Any]) -> Callable[..., Any]:
 @_into
 def counts(file: Path, to: Path | None) -> None:
     """Counts: FILE.csv with the columns benchmark, model, problem_idx, n, c."""
-    from orchestrator.reproduce.outcomes import read_counts
+    from orchestrator.reproduce.recorded import read_counts
 
     _keep(read_counts(file), to or _place(file))
 
@@ -33,7 +33,7 @@ def counts(file: Path, to: Path | None) -> None:
 @_into
 def monkey_business(file: Path, to: Path | None) -> None:
     """Samples: one configuration's JSON file of ScalingIntelligence/monkey_business."""
-    from orchestrator.reproduce.outcomes import read_monkey_business
+    from orchestrator.reproduce.recorded import read_monkey_business
 
     _keep(read_monkey_business(file), to or _place(file))
 
@@ -105,7 +105,7 @@ def _place(file: Path) -> Path:
 
 def _keep(outcomes: Any, path: Path) -> None:
     from orchestrator.report.text import visible
-    from orchestrator.reproduce.outcomes import save
+    from orchestrator.reproduce.recorded import save
 
     save(outcomes, path)
     for one in outcomes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budgets.ledger import Ledger
-from budgets.quote import Forecast, forecast
+from budgets.quote import CostForecast, forecast
 from orchestrator.analysis.forecast import ForecastRefused, forecast_coverage
 from orchestrator.plan.names import stored_names
 from orchestrator.report.compute import busy_s
@@ -26,7 +26,7 @@ from orchestrator.store.rows import ArmRow
 class PilotForecast:
     """The rest of a plan."""
 
-    tokens: Forecast | None
+    tokens: CostForecast | None
     """Dollars of the arms that are priced per token; None: there is none."""
     hours: int
     """Picodollars of the servers paid by the hour."""

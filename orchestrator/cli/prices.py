@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from budgets.price import Band, Price, Rates
-    from budgets.prices import PriceBook
+    from budgets.price_book import PriceBook
 
 
 @click.command()
@@ -31,8 +31,8 @@ def prices(
     model: str | None, provider: str | None, on: str | None, file: Path | None, as_json: bool
 ) -> None:
     """The price of MODEL, with its source and date; without MODEL, examples of GPU hours."""
+    from budgets.price_book import PriceBook, Unpriced
     from budgets.price_file import PriceFileError
-    from budgets.prices import PriceBook, Unpriced
     from orchestrator.errors import ConfigError
 
     try:

@@ -98,7 +98,7 @@ def coverage(
     from orchestrator.report.write import print_more, write_files
     from orchestrator.reproduce.coverage_text import print_fits
     from orchestrator.reproduce.curves import coverage_report
-    from orchestrator.reproduce.outcomes import read_outcomes
+    from orchestrator.reproduce.recorded import read_outcomes
 
     report = coverage_report([one for path in files for one in read_outcomes(path)])
     console = Console()

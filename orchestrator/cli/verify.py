@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from orchestrator.audit.rejudge import ArmReport
+    from orchestrator.audit.rejudge import RejudgedArm
     from orchestrator.store.rows import ArmRow
     from orchestrator.tasks import TaskOptions
-    from verifiers.trust import Checked
+    from verifiers.trust import ReferenceCheck
 
 SHOWN = 40
 
@@ -216,7 +216,7 @@ def _self_check(
         click.echo(f"exclude = {json.dumps([one.problem for one in unsound])}")
 
 
-def _checked(one: Checked) -> dict[str, Any]:
+def _checked(one: ReferenceCheck) -> dict[str, Any]:
     return {
         "problem": one.problem,
         "solutions": one.outputs,
@@ -262,7 +262,7 @@ def _again(
             click.echo(line)
 
 
-def _document(report: ArmReport) -> dict[str, Any]:
+def _document(report: RejudgedArm) -> dict[str, Any]:
     against = report.against_run
     return {
         "arm": report.arm,
@@ -272,6 +272,12 @@ def _document(report: ArmReport) -> dict[str, Any]:
         "distinct": report.distinct,
         "repeats": report.repeats,
         "flaky": report.flaky,
+        "flaky_problems": report.flaky_problems,
+        "known_flaky_problems": report.known_flaky,
+        "solved": sum(report.solved.values()),
+        "problems": len(report.solved),
+        "solved_without_flaky": sum(report.steady.values()),
+        "problems_without_flaky": len(report.steady),
         "kinds": dict(report.kinds),
         "changed": report.changed,
         "filled": report.filled,
@@ -280,7 +286,26 @@ def _document(report: ArmReport) -> dict[str, Any]:
     }
 
 
-def _lines(report: ArmReport) -> list[str]:
+def _flaky_lines(report: RejudgedArm) -> list[str]:
+    """Which problems are flaky, and what is solved with and without them."""
+    lines = []
+    for told, names in (
+        ("Flaky here", report.flaky_problems), ("Flaky by the task's word", report.known_flaky)
+    ):  # fmt: skip
+        if names:
+            more = f", and {len(names) - SHOWN} more (--json lists all)"
+            lines.append(
+                f"  {told}: {', '.join(names[:SHOWN])}{more if len(names) > SHOWN else ''}."
+            )
+    if lines:
+        lines.append(
+            f"  Solved: {sum(report.solved.values())} of {len(report.solved)} problems; "
+            f"{sum(report.steady.values())} of {len(report.steady)} without the flaky ones."
+        )
+    return lines
+
+
+def _lines(report: RejudgedArm) -> list[str]:
     kinds = ", ".join(f"{number} {kind}" for kind, number in report.kinds.most_common())
     lines = [
         f"{report.arm}: {report.samples} samples judged by {report.verifier} "
@@ -292,6 +317,7 @@ def _lines(report: ArmReport) -> list[str]:
             f"  {report.flaky} of {report.distinct} distinct samples are flaky ({rate:.2%}) over "
             f"{report.repeats} verdicts each; the majority is stored as {report.stored_as}."
         )
+    lines += _flaky_lines(report)
     lines.append(f"  {report.changed} differ from the run's verdict; {report.filled} had none.")
     precision = report.against_run.precision
     if precision is not None and report.against_run.search_only + report.against_run.gold_only:

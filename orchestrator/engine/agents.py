@@ -28,15 +28,16 @@ from pathlib import Path
 
 from budgets.ledger import RUN, DoesNotFit
 from budgets.money import usd
-from orchestrator.engine.executors.base import Executor, ExecutorFailure, Job, Output
+from orchestrator.engine.executors.base import AgentJob, Executor, ExecutorFailure, Output
 from orchestrator.engine.judging import Judging, judge
 from orchestrator.engine.live import LiveAttempt
-from orchestrator.engine.shared import Shared
+from orchestrator.engine.parts import SessionParts
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
 from orchestrator.plan.agents import MOST_REDRAWS
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.store.attempts import AttemptRow, put_attempt
+from orchestrator.store.trajectories import compress_files
 from orchestrator.tasks.base import Problem
 from providers.gateway.attempts import Account, Attempt
 from providers.gateway.server import Gateway
@@ -68,7 +69,7 @@ class Agents:
 
     def __init__(
         self,
-        shared: Shared,
+        shared: SessionParts,
         arms: Mapping[int, AgentArm],
         gateway: Gateway,
         url: str,
@@ -161,7 +162,7 @@ class Agents:
             folder.mkdir(parents=True, exist_ok=True)
             await self._store.durable()
             problem = ticket.arm.problems[ticket.problem]
-            job = Job(
+            job = AgentJob(
                 attempt=number, slot=slot, problem=asked(problem),
                 tree=arm.trees.get(problem.id, b""), model=ticket.arm.model, key=key,
                 gateway=self._gateway, url=self._url, time_s=setting.time_s, folder=folder,
@@ -178,6 +179,7 @@ class Agents:
             self._gateway.end(attempt)
             self._free_slots.append(slot)
         await self._gateway.settled(attempt, SETTLING_S)
+        await asyncio.to_thread(compress_files, folder)
         return self._decide(ticket, attempt, row._replace(ended_at=time.time()), output, failure)
 
     def _account(self, ticket: Ticket) -> Account:
@@ -319,14 +321,14 @@ class Agents:
         arm = ticket.arm
         verdict = await judge(arm, ticket.problem, text)
         name = arm.verifier.name + CENSORED
-        self._store.put_verdict(arm.number, ticket.problem, ticket.first_slot, name, verdict)
+        self._store.put_verdict(arm.number, ticket.problem, ticket.first_slot, name, verdict, text)
 
     async def finish(self) -> None:
         """Return once every censored answer is judged."""
         await asyncio.gather(*self._apart, return_exceptions=True)
 
 
-async def _made(executor: Executor, job: Job) -> tuple[Output | None, str]:
+async def _made(executor: Executor, job: AgentJob) -> tuple[Output | None, str]:
     """The agent's output, or why the executor failed."""
     try:
         return await executor.attempt(job), ""

@@ -14,7 +14,7 @@ from budgets.dialects import NOTHING, Reported
 from budgets.price import Price
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.judging import Judging
-from orchestrator.engine.shared import Shared
+from orchestrator.engine.parts import SessionParts
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
 from orchestrator.schedule import Draw
@@ -24,7 +24,7 @@ from providers.sample import Choice, SampleResponse
 class Answers:
     """Books answers; see the module's contract."""
 
-    def __init__(self, shared: Shared, dispatch: Dispatch, judging: Judging) -> None:
+    def __init__(self, shared: SessionParts, dispatch: Dispatch, judging: Judging) -> None:
         self._dispatch = dispatch
         self._schedule = shared.schedule
         self._store = shared.store

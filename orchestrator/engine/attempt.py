@@ -12,14 +12,14 @@ import asyncio
 import random
 import time
 
-from budgets.limits import PATIENCE_S
+from budgets.limiter import PATIENCE_S
 from budgets.outcomes import LIMITER_OUTCOMES, outcome_action, what_happened
 from orchestrator.engine.answers import Answers
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.judging import Judging
 from orchestrator.engine.outage import Outages
+from orchestrator.engine.parts import SessionParts
 from orchestrator.engine.refusing import Refusing
-from orchestrator.engine.shared import Shared
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
 from orchestrator.plan.ready import ReadyArm
@@ -73,7 +73,7 @@ class Attempts:
 
     def __init__(
         self,
-        shared: Shared,
+        shared: SessionParts,
         dispatch: Dispatch,
         judging: Judging,
         outages: Outages,

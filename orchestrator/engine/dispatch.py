@@ -16,8 +16,8 @@ from msgspec import structs
 
 from budgets.ledger import RUN, DoesNotFit, LedgerFault
 from orchestrator.engine.agents import Agents
+from orchestrator.engine.parts import SessionParts
 from orchestrator.engine.seeds import request_seed
-from orchestrator.engine.shared import Shared
 from orchestrator.engine.tail import Tail
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
@@ -33,7 +33,7 @@ class Dispatch:
 
     def __init__(
         self,
-        shared: Shared,
+        shared: SessionParts,
         *,
         study_seed: int,
         unfinished: list[Ticket],

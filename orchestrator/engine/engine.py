@@ -13,7 +13,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
-from budgets.limits import CannotClear, Shut
+from budgets.limiter import CannotClear, Shut
 from budgets.meter import Meter
 from orchestrator.engine.agents import Agents
 from orchestrator.engine.attempt import Attempts
@@ -22,7 +22,7 @@ from orchestrator.engine.batches.running import Running
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.judging import Judging
 from orchestrator.engine.outage import Outages
-from orchestrator.engine.shared import Shared
+from orchestrator.engine.parts import SessionParts
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.ready import ReadyArm
@@ -43,7 +43,7 @@ class Engine:
 
     def __init__(
         self,
-        shared: Shared,
+        shared: SessionParts,
         *,
         study_seed: int,
         max_retries: int,

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from aiolimiter import AsyncLimiter
 
 from budgets.concurrency import ServerLoad
-from budgets.limits import Limiter
+from budgets.limiter import Limiter
 from orchestrator.errors import RunFault
 from orchestrator.plan.ready import ReadyArm
 from providers.errors import ConnectionFailed, Overloaded, ProviderError, TimedOut
-from providers.probe import Probe, probe_of
+from providers.probe import HttpProbe, ModelsProbe, probe_of
 
 IN_A_ROW = 3
 """Failures without an answer between them after which a server is looked at."""
@@ -35,12 +35,12 @@ DEAF_S = 30.0
 
 
 @dataclass(slots=True, eq=False)
-class Server:
+class WatchedServer:
     """One server, as far as its answers and its own words tell."""
 
     limiter: Limiter
     arms: list[ReadyArm]
-    probe: Probe
+    probe: HttpProbe | ModelsProbe
     failures: int = 0
     """In a row."""
     since: float = 0.0
@@ -76,20 +76,20 @@ class Outages:
     note: Callable[[str], None]
     hangs_s: float = HANGS_S
     clock: Callable[[], float] = time.monotonic
-    _by_arm: dict[int, Server] = field(default_factory=dict)
+    _by_arm: dict[int, WatchedServer] = field(default_factory=dict)
     """A fleet's servers are its own affair, and a recording is always there."""
-    _servers: list[Server] = field(default_factory=list)
+    _servers: list[WatchedServer] = field(default_factory=list)
     _looks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        servers: dict[Limiter, Server] = {}
+        servers: dict[Limiter, WatchedServer] = {}
         for arm in self.arms:
             limiter = arm.limiter
             if arm.batch or not isinstance(limiter, Limiter) or arm.provider.name == "replay":
                 continue
             if limiter not in servers:
                 probe = probe_of(arm.provider)
-                servers[limiter] = Server(limiter, [], probe, moved_at=self.clock())
+                servers[limiter] = WatchedServer(limiter, [], probe, moved_at=self.clock())
             self._by_arm[arm.number] = servers[limiter]
             servers[limiter].arms.append(arm)
         self._servers = list(servers.values())
@@ -148,14 +148,14 @@ class Outages:
             for server in self._servers:
                 await server.probe.aclose()
 
-    def _look_now(self, server: Server) -> None:
+    def _look_now(self, server: WatchedServer) -> None:
         if any(look.get_name() == str(id(server)) for look in self._looks):
             return
         look = asyncio.create_task(self._look(server), name=str(id(server)))
         self._looks.add(look)
         look.add_done_callback(self._looks.discard)
 
-    async def _look(self, server: Server) -> None:
+    async def _look(self, server: WatchedServer) -> None:
         """Look at one server once."""
         load = None
         if not server.why or server.hung:
@@ -179,7 +179,7 @@ class Outages:
         else:
             self._well(server)
 
-    def _look_for_hang(self, server: Server, now: float) -> None:
+    def _look_for_hang(self, server: WatchedServer, now: float) -> None:
         silent_s = now - server.moved_at
         if not server.why and server.tokens >= 0 and silent_s > self.hangs_s:
             self._set_aside(server, f"no token in {silent_s:.0f} s although it has work to do")
@@ -187,7 +187,7 @@ class Outages:
         elif server.hung and silent_s < LOOK_S:
             self._well(server)
 
-    def _set_aside(self, server: Server, why: str) -> None:
+    def _set_aside(self, server: WatchedServer, why: str) -> None:
         if server.why:
             return
         now = self.clock()
@@ -201,7 +201,7 @@ class Outages:
         for arm in server.arms:
             self.aside(arm)
 
-    def _well(self, server: Server) -> None:
+    def _well(self, server: WatchedServer) -> None:
         """It is there again: its arms go on."""
         if not server.why:
             return
@@ -213,7 +213,7 @@ class Outages:
         for arm in server.arms:
             self.back(arm)
 
-    def _fault(self, server: Server) -> RunFault:
+    def _fault(self, server: WatchedServer) -> RunFault:
         return RunFault(
             f"The server {server.probe.name} has not been back for {self.patience_s:.0f} s "
             f"({server.why}); start it again and use --resume, or wait longer with "

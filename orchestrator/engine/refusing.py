@@ -6,7 +6,7 @@ is refused for the whole plan: sending the rest would only delay the sentence th
 
 from __future__ import annotations
 
-from orchestrator.engine.shared import Shared
+from orchestrator.engine.parts import SessionParts
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
 from orchestrator.store.refusals import pattern_of, what_to_do
@@ -20,7 +20,7 @@ PROBLEMS = 4
 class Refusing:
     """Counts, per arm, the refusals before its first answer."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: SessionParts) -> None:
         self._shared = shared
         self._seen: dict[tuple[int, str], list[int]] = {}
         """By arm and words: the problem of each refusal."""

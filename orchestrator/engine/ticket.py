@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from budgets.ledger import Ledger
-from budgets.limits import Permit
+from budgets.limiter import Permit
 from budgets.price import Price
 from orchestrator.plan.ready import ReadyArm
 
-Account = Literal["open", "held", "closed"]
+MoneyState = Literal["open", "held", "closed"]
 """What the ledger has of a ticket: a reservation, an uncertain amount, or nothing any more."""
 
 
@@ -31,7 +31,7 @@ class Ticket:
     n: int
     seed: int
     reservation: int = 0
-    account: Account = "open"
+    account: MoneyState = "open"
     failures: int = 0
     """Failures that count against the retries; a rate limit does not."""
     pauses: int = 0

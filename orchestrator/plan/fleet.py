@@ -16,7 +16,7 @@ from pathlib import Path
 from yarl import URL
 
 from budgets.concurrency import ServerLoad
-from budgets.limits import Limiter
+from budgets.limiter import Limiter
 from orchestrator.errors import ConfigError
 from orchestrator.plan.addresses import urls_of
 from orchestrator.plan.asked_more import header_fields
@@ -28,16 +28,17 @@ from providers.errors import ProviderConfigError, ProviderError, UnknownModel
 from providers.fleet.addresses import ServersFile
 from providers.fleet.admission import FleetLimiter
 from providers.fleet.alike import Served, greedy, served
-from providers.fleet.engines import Program, find_program
+from providers.fleet.engines import EngineProgram, find_program
 from providers.fleet.gpus import gpu_ids, groups
 from providers.fleet.guard import LEASE_S
 from providers.fleet.offer import Offer, find_offer
 from providers.fleet.provider import FleetProvider
-from providers.fleet.server import Server
-from providers.fleet.watch import HttpProbe, Watch, probe_transport
+from providers.fleet.server import FleetServer
+from providers.fleet.watch import FleetWatch
 from providers.keys import Key
 from providers.lane import FastLane
 from providers.openai import OpenAIProvider, bearer
+from providers.probe import HttpProbe, probe_transport
 from providers.registry import make_provider
 from providers.sample import Capabilities, Provider
 from providers.transport import Timeouts, Transport
@@ -50,7 +51,7 @@ LEAST_QUEUE = 2048
 class Launch:
     """What a person asked to be launched, checked: the engine is there, and so are the GPUs."""
 
-    program: Program
+    program: EngineProgram
     model: str
     groups: tuple[tuple[str, ...], ...]
     tensor_parallel: int
@@ -70,7 +71,7 @@ class Fleet:
 
     provider: FleetProvider
     limiter: FleetLimiter
-    watch: Watch
+    watch: FleetWatch
     opener: Opener
     transport: Transport
 
@@ -135,14 +136,14 @@ class Opener:
     fleet: FleetProvider | None = None
     source: ServersFile | Offer | None = None
     """What names the servers anew from time to time."""
-    urls: dict[Server, URL] = field(default_factory=dict)
-    unchecked: set[Server] = field(default_factory=set)
+    urls: dict[FleetServer, URL] = field(default_factory=dict)
+    unchecked: set[FleetServer] = field(default_factory=set)
 
     def say(self, sentence: str) -> None:
         for tell in self.tell:
             tell(sentence)
 
-    def open(self, url: URL) -> Server:
+    def open(self, url: URL) -> FleetServer:
         """A server that nothing was sent to yet; raises ProviderConfigError."""
         provider: Provider
         if isinstance(self.source, Offer):
@@ -154,7 +155,7 @@ class Opener:
                     f"several addresses go with servers of OpenAI's protocol, and "
                     f"{self.arm.provider} has another; give one --base-url"
                 )
-        server = Server(f"{url.host}:{url.port}", provider, self.limiter())
+        server = FleetServer(f"{url.host}:{url.port}", provider, self.limiter())
         self.urls[server] = url
         self.unchecked.add(server)
         return server
@@ -170,7 +171,7 @@ class Opener:
             headers=header_fields(self.arm),
         )  # fmt: skip
 
-    async def check(self, server: Server) -> str:
+    async def check(self, server: FleetServer) -> str:
         """Why a server may not be used, in words; empty: it may. Raises ProviderError."""
         assert isinstance(server.provider, OpenAIProvider)
         found = await served(server.provider, self.model)
@@ -182,7 +183,7 @@ class Opener:
         self.unchecked.discard(server)
         return ""
 
-    def probe(self, server: Server) -> CheckedProbe:
+    def probe(self, server: FleetServer) -> CheckedProbe:
         assert isinstance(server.provider, OpenAIProvider)
         provider = server.provider
         return CheckedProbe(self, server, HttpProbe(provider.base_url, provider.secret_headers,
@@ -238,27 +239,27 @@ class CheckedProbe:
     """A probe that also compares a server with the others before it is asked for samples."""
 
     opener: Opener
-    server: Server
+    server: FleetServer
     inner: HttpProbe
 
     async def load(self) -> ServerLoad | None:
         return await self.inner.load()
 
-    async def healthy(self) -> bool:
-        if not await self.inner.healthy():
-            return False
+    async def ill(self) -> str:
+        if ill := await self.inner.ill():
+            return ill
         if self.server not in self.opener.unchecked:
-            return True
+            return ""
         try:
             refused = await self.opener.check(self.server)
         except UnknownModel as error:
             refused = f"{self.server.name} is not used: {error}"
-        except ProviderError:
-            return False
+        except ProviderError as error:
+            return str(error)
         if refused and self.opener.fleet is not None:
             self.opener.say(refused)
             self.opener.fleet.remove(self.server)
-        return not refused
+        return refused
 
 
 def own_provider(url: URL, key: Key, model: str, timeout_s: float) -> OpenAIProvider:
@@ -276,7 +277,7 @@ async def open_fleet(
     """Open and compare the servers that `source` names; raises ConfigError where none serves."""
     transport = probe_transport()
     opener = Opener(arm, model, typed, study.timeout_s, limiter, transport)
-    servers: list[Server] = []
+    servers: list[FleetServer] = []
     try:
         if isinstance(source, ServersFile | Offer):
             opener.source, urls = source, source.read()
@@ -294,12 +295,12 @@ async def open_fleet(
         servers[0].provider.name, servers, servers[0].provider.capabilities, tell=opener.say
     )
     opener.fleet = fleet
-    watch = Watch(fleet, opener.probe, also=opener.follow)
+    watch = FleetWatch(fleet, opener.probe, also=opener.follow)
     limit = FleetLimiter(fleet, patience_s=study.server_patience)
     return Fleet(fleet, limit, watch, opener, transport)
 
 
-async def _check_all(opener: Opener, servers: Sequence[Server], notes: list[str]) -> None:
+async def _check_all(opener: Opener, servers: Sequence[FleetServer], notes: list[str]) -> None:
     silent: list[str] = []
     for server in servers:
         try:
@@ -333,4 +334,4 @@ def launched_fleet(
     fleet = FleetProvider("vllm", [], capabilities, tell=opener.say)
     opener.fleet = fleet
     limit = FleetLimiter(fleet, patience_s=study.server_patience)
-    return Fleet(fleet, limit, Watch(fleet, opener.probe), opener, transport)
+    return Fleet(fleet, limit, FleetWatch(fleet, opener.probe), opener, transport)

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from budgets.concurrency import Concurrency
-from budgets.limits import Limiter
+from budgets.limiter import Limiter
 from budgets.money import MoneyError, picodollars
 from budgets.price import Price
+from budgets.price_book import PriceBook, Unpriced
 from budgets.price_file import PriceFileError
-from budgets.prices import PriceBook, Unpriced
 from budgets.profile import ProfileError
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems as problem_sets
@@ -32,10 +32,17 @@ from orchestrator.plan.request import (
     refuse_raw_prompts,
 )
 from orchestrator.plan.study import Arm, Study
-from orchestrator.plan.typed import NOWHERE, Asked, Typed, asked_by, check_price, refuse_cheap_hours
+from orchestrator.plan.typed import (
+    NOWHERE,
+    Destination,
+    Typed,
+    asked_by,
+    check_price,
+    refuse_cheap_hours,
+)
 from orchestrator.tasks import Problem, SamplingDefaults, Task, TaskError
-from providers.batch.exchange import Exchange
-from providers.batch.lane import BatchLane
+from providers.batch.base import BatchLane
+from providers.batch.client import BatchClient
 from providers.errors import ProviderConfigError
 from providers.fleet.admission import FleetLimiter
 from providers.registry import make_batches, make_provider
@@ -90,12 +97,12 @@ class PreparedArm:
     base: SampleRequest
     limiter: Limiter | FleetLimiter
     verifier: Verifier
-    asked: Asked = NOWHERE
+    asked: Destination = NOWHERE
     provider: Provider | None = None
     """None for servers of ours until they run."""
     fleet: Fleet | None = None
     """Its servers where there may be several."""
-    batches: tuple[BatchLane, Exchange] | None = None
+    batches: tuple[BatchLane, BatchClient] | None = None
     """The batch API, and what to close after it."""
     agent: AgentSetting | None = None
 
@@ -239,7 +246,7 @@ def _prepare_arm(
 ) -> PreparedArm:
     if spec.budget:
         amount(spec.budget, "an arm's budget")
-    agent = setting_of(spec, trust=typed.trust)
+    agent = setting_of(spec, trust=typed.trust, bound=frozenset(key.variable for key in typed.keys))
     spec = chat_where_needed(spec, spec.model, notes) if agent is None else one_slot_each(spec)
     task = problem_sets.load(spec, study, trust=typed.trust)
     problems = with_system(problem_sets.select(task, spec, study), spec)
@@ -341,7 +348,7 @@ def open_provider(arm: PreparedArm, study: Study, base_url: str = "") -> Provide
         raise ConfigError(f"{error}.") from None
 
 
-def open_batches(arm: PreparedArm, study: Study, notes: list[str]) -> tuple[BatchLane, Exchange]:
+def open_batches(arm: PreparedArm, study: Study, notes: list[str]) -> tuple[BatchLane, BatchClient]:
     """The batch API of the arm's provider; nothing is sent. Raises ConfigError."""
     try:
         opened = make_batches(

@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 from functools import partial
 
 from budgets.bounds import prompt_token_bound
-from budgets.limits import Limiter
+from budgets.limiter import Limiter
 from budgets.meter import Meter
 from budgets.price import Price
-from budgets.prices import PriceBook
+from budgets.price_book import PriceBook
 from orchestrator.plan.agents import AgentSetting, agents_at_once
 from orchestrator.plan.prepare import Prepared
 from orchestrator.plan.request import requests_per_draw
 from orchestrator.plan.study import Arm
 from orchestrator.tasks.base import Problem
 from providers.affinity import CacheWarmer
-from providers.batch.lane import BatchLane
+from providers.batch.base import BatchLane
 from providers.fleet.admission import FleetLimiter
 from providers.sample import Provider, SampleRequest
 from verifiers.verdict import Verifier

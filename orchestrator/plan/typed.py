@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from budgets.money import usd
 from budgets.price import Price
-from budgets.prices import PriceBook
+from budgets.price_book import PriceBook
 from budgets.undercut import Undercut, undercut
 from orchestrator.errors import ConfigError
 from orchestrator.plan.addresses import urls_of
@@ -47,7 +47,7 @@ class Typed(NamedTuple):
     lease_s: float = 0.0
 
 
-class Asked(NamedTuple):
+class Destination(NamedTuple):
     """Where an arm's requests go, and with which key."""
 
     host: Host | None
@@ -58,7 +58,7 @@ class Asked(NamedTuple):
     """The variable whose key goes along; None: no key does."""
 
 
-NOWHERE = Asked(None, None, None)
+NOWHERE = Destination(None, None, None)
 
 
 def server_arguments(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ def server_arguments(texts: tuple[str, ...]) -> tuple[str, ...]:
         raise ConfigError(f"--server-arg {texts[-1]!r} cannot be split: {error}.") from None
 
 
-def asked_by(arms: list[Arm], typed: Typed) -> list[Asked]:
+def asked_by(arms: list[Arm], typed: Typed) -> list[Destination]:
     """Where each arm's requests go, and with which key; raises ConfigError.
 
     Arms of the bundled model are to be left out by the caller: their server needs no key.
@@ -93,7 +93,7 @@ def asked_by(arms: list[Arm], typed: Typed) -> list[Asked]:
             variable = key_variable(
                 arm.provider, base_url=addresses[0], api_key_env=bound, environ=os.environ
             )
-            asked.append(Asked(host, bound, variable))
+            asked.append(Destination(host, bound, variable))
     except ProviderConfigError as error:
         raise ConfigError(f"{error}.") from None
     return asked

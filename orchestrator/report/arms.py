@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from budgets.ledger import Ledger
-from orchestrator.analysis.flops import Shape
+from orchestrator.analysis.flops import ModelShape
 from orchestrator.report.audit import audit_of, said_of_audit
 from orchestrator.report.compute import gpu_hours, operations, shape_for
 from orchestrator.report.data import ArmReport, CoveragePoint
@@ -35,7 +35,7 @@ SETTINGS = ("temperature", "top_p", "max_tokens", "n_per_request", "prompt_style
 
 def read_arms(
     reader: RunReader,
-    shapes: Mapping[str, Shape] | None = None,
+    shapes: Mapping[str, ModelShape] | None = None,
     by: Repricing | None = None,
 ) -> list[ArmReport]:
     """Every arm of a run, in order; raises ConfigError.
@@ -50,7 +50,7 @@ def _arm(
     reader: RunReader,
     arm: ArmRow,
     ledger: Ledger,
-    shapes: Mapping[str, Shape],
+    shapes: Mapping[str, ModelShape],
     by: Repricing | None,
 ) -> ArmReport:
     verifier = str(arm.spec["verifier"])

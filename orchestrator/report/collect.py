@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator.analysis.flops import Shape
+from orchestrator.analysis.flops import ModelShape
 from orchestrator.analysis.grid import points_to
 from orchestrator.analysis.selection import Judged, SelectionCurve, over_problems
 from orchestrator.plan.names import told_apart
 from orchestrator.report.arms import read_arms
 from orchestrator.report.data import ArmReport, ReportData, SelectionSeries
 from orchestrator.report.describe import comparisons, with_law
+from orchestrator.report.reading import with_reading
 from orchestrator.report.reprice import Repricing
+from orchestrator.store.packing import Vote
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
 
@@ -24,7 +26,7 @@ from orchestrator.store.rows import ArmRow
 def collect(
     directories: Sequence[Path],
     forecast_at: Sequence[int] = (),
-    shapes: Mapping[str, Shape] | None = None,
+    shapes: Mapping[str, ModelShape] | None = None,
 ) -> ReportData:
     """One report over every arm of the runs; raises ConfigError for what is not a run."""
     arms: list[ArmReport] = []
@@ -42,15 +44,20 @@ def load(directory: Path | str) -> ReportData:
 def collect_run(
     reader: RunReader,
     forecast_at: Sequence[int] = (),
-    shapes: Mapping[str, Shape] | None = None,
+    shapes: Mapping[str, ModelShape] | None = None,
     by: Repricing | None = None,
+    *,
+    reading: bool = False,
 ) -> list[ArmReport]:
-    """Every arm of one run, with all that a report says of it; raises ConfigError."""
-    arms = read_arms(reader, shapes, by)
-    return [
-        with_law(_with_selection(reader, stored, arm), forecast_at or None)
-        for stored, arm in zip(reader.arms(), arms, strict=True)
-    ]
+    """Every arm of one run, with all that a report says of it; raises ConfigError.
+
+    `reading`: with the few samples of each problem that the page shows.
+    """
+    found = []
+    for stored, arm in zip(reader.arms(), read_arms(reader, shapes, by), strict=True):
+        whole = with_law(_with_selection(reader, stored, arm), forecast_at or None)
+        found.append(with_reading(reader, stored, whole) if reading else whole)
+    return found
 
 
 def together(arms: Sequence[ArmReport]) -> ReportData:
@@ -113,10 +120,10 @@ class _Pool:
 
     def __init__(self, problems: int) -> None:
         self._slots: list[list[int]] = [[] for _ in range(problems)]
-        self._answers: list[list[str | None]] = [[] for _ in range(problems)]
+        self._answers: list[list[Vote]] = [[] for _ in range(problems)]
         self._right: list[list[bool]] = [[] for _ in range(problems)]
 
-    def add(self, problem: int, slot: int, answer: str | None, right: bool) -> None:
+    def add(self, problem: int, slot: int, answer: Vote, right: bool) -> None:
         self._slots[problem].append(slot)
         self._answers[problem].append(answer)
         self._right[problem].append(right)
@@ -166,9 +173,9 @@ class _Pool:
         return found
 
 
-def _classes(answers: Sequence[str | None]) -> np.ndarray:
+def _classes(answers: Sequence[Vote]) -> np.ndarray:
     """A number for each distinct answer, -1 where none was parsed."""
-    numbers: dict[str, int] = {}
+    numbers: dict[Vote, int] = {}
     return np.array(
         [-1 if one is None else numbers.setdefault(one, len(numbers)) for one in answers],
         dtype=np.int64,

@@ -16,7 +16,7 @@ from typing import Any
 
 from budgets.given import read_given
 from budgets.money import picodollars
-from orchestrator.analysis.flops import Shape, expected_flops, shape_of
+from orchestrator.analysis.flops import ModelShape, expected_flops, shape_of
 from orchestrator.errors import ConfigError
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
@@ -64,7 +64,7 @@ KNOWN: Mapping[str, Mapping[str, Any]] = {
 """What the config.json of the paper's models says, as far as operations need it."""
 
 
-def read_shapes(given: Sequence[str]) -> dict[str, Shape]:
+def read_shapes(given: Sequence[str]) -> dict[str, ModelShape]:
     """Shapes by model from [MODEL=]PATH, PATH a config.json or its directory; raises ConfigError.
 
     Without MODEL= the shape is every model's (the key "").
@@ -76,7 +76,7 @@ def read_shapes(given: Sequence[str]) -> dict[str, Shape]:
     return shapes
 
 
-def read_shape(path: Path) -> Shape:
+def read_shape(path: Path) -> ModelShape:
     """The shape in a config.json, or in a directory that holds one; raises ConfigError."""
     file = path / "config.json" if path.is_dir() else path
     try:
@@ -94,7 +94,7 @@ def read_shape(path: Path) -> Shape:
         raise ConfigError(f"{file}: {error}.") from None
 
 
-def shape_for(model: str, shapes: Mapping[str, Shape]) -> Shape | None:
+def shape_for(model: str, shapes: Mapping[str, ModelShape]) -> ModelShape | None:
     """The shape of a model by its name; None where nothing is known of it."""
     for name in (model, ""):
         if name in shapes:
@@ -114,7 +114,7 @@ def shape_for(model: str, shapes: Mapping[str, Shape]) -> Shape | None:
 
 
 def operations(
-    reader: RunReader, arm: ArmRow, problems: int, shape: Shape | None, ks: Sequence[int]
+    reader: RunReader, arm: ArmRow, problems: int, shape: ModelShape | None, ks: Sequence[int]
 ) -> list[float | None]:
     """Operations of k attempts at every problem, for each of `ks`.
 

@@ -122,6 +122,33 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadSample:
+    """One sample to read; long texts are cut."""
+
+    slot: int
+    why: str
+    """Why this one is shown."""
+    verdict: str
+    answer: str
+    """As it was found in the text; "" where none was."""
+    detail: str
+    finish_reason: str
+    output_tokens: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadProblem:
+    """One problem to read, with a few of an arm's samples; long texts are cut."""
+
+    id: str
+    asked: str
+    expected: str
+    """The reference's answer; "" where it has none."""
+    samples: tuple[ReadSample, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ArmReport:
     """All that a report says of one arm, of a run or of outcomes that others recorded."""
 
@@ -161,6 +188,8 @@ class ArmReport:
     """What the study calls the arm, or what tells it from others; empty: its model."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How it was asked: temperature, max_tokens, seed, ..., as far as is known."""
+    reading: tuple[ReadProblem, ...] = ()
+    """Problems and samples to read on the page; read only where a page is asked for."""
     repriced_on: str = ""
     """The day (ISO date) by whose prices the money is counted; empty: as it was bought."""
 
@@ -186,6 +215,11 @@ class ArmReport:
     def asked(self) -> int:
         """Problems with a judged attempt; where that is not all, the curve is of these."""
         return sum(n > 0 for n in self.n)
+
+    @property
+    def judged(self) -> tuple[list[int], list[int]]:
+        """Judged and right attempts at the problems of the curve: those with any."""
+        return [n for n in self.n if n], [c for n, c in zip(self.n, self.c, strict=True) if n]
 
     @property
     def samples(self) -> int:

@@ -34,7 +34,7 @@ Unit = Literal["dollars", "GPU-hours", "operations"]
 
 
 @dataclass(frozen=True, slots=True)
-class Bought:
+class CoverageAtBudget:
     """What one arm covers at one budget."""
 
     k: int
@@ -61,7 +61,7 @@ class Line:
     """All arms at one budget."""
 
     budget: float
-    arms: tuple[Bought, ...]
+    arms: tuple[CoverageAtBudget, ...]
     pairs: tuple[Pair, ...]
 
     @property
@@ -140,15 +140,15 @@ class _Side:
             self.buyable = Buyable(tuple(n), tuple(c), lambda k: share * price(k))
         self._known: dict[int, tuple[float, float, float]] = {}
 
-    def at(self, budget: float) -> tuple[int, Bought]:
+    def at(self, budget: float) -> tuple[int, CoverageAtBudget]:
         """The place on the arm's curve that a budget reaches, and what it covers there."""
         buyable = self.buyable
         place = buyable.affordable(budget)
         if not place:
-            return 0, Bought(0, 0.0, 0.0, 0.0, 0.0, False)
+            return 0, CoverageAtBudget(0, 0.0, 0.0, 0.0, 0.0, False)
         k = place if self.uniform else self._points[place - 1].k
         ended = place == buyable.most and buyable.total < 0.98 * budget
-        return place, Bought(k, buyable.cost(place), *self._estimate(place), ended)
+        return place, CoverageAtBudget(k, buyable.cost(place), *self._estimate(place), ended)
 
     def _estimate(self, place: int) -> tuple[float, float, float]:
         if not self.uniform:
@@ -182,7 +182,7 @@ class _Lines:
             tuple(Pair(i, j, one) for (i, j, _), one in zip(pairs, found, strict=True)),
         )
 
-    def _contrast(self, i: int, j: int, places: list[tuple[int, Bought]]) -> Contrast:
+    def _contrast(self, i: int, j: int, places: list[tuple[int, CoverageAtBudget]]) -> Contrast:
         first, second = self.sides[i], self.sides[j]
         if first.uniform and second.uniform:
             rows = [side.buyable.each([places[at][0]])[0] for at, side in ((i, first), (j, second))]
@@ -191,10 +191,10 @@ class _Lines:
         return unpaired_contrast(ends[0], ends[1], self.problems)
 
 
-Price = Callable[[int], float]
+CostOfK = Callable[[int], float]
 
 
-def _dollars(arm: ArmReport) -> Price | None:
+def _dollars(arm: ArmReport) -> CostOfK | None:
     if arm.fresh is not None:
         return arm.fresh.usd_at_k if arm.fresh.usd_at_k(1) > 0 else None
     if arm.uniform:
@@ -203,14 +203,14 @@ def _dollars(arm: ArmReport) -> Price | None:
     return costs.__getitem__ if all(costs.values()) else None
 
 
-def _hours(arm: ArmReport) -> Price | None:
+def _hours(arm: ArmReport) -> CostOfK | None:
     if not arm.gpu_hours or not arm.samples or not arm.uniform:
         return None
     each = arm.gpu_hours * arm.asked / arm.samples
     return lambda k: each * k
 
 
-def _operations(arm: ArmReport) -> Price | None:
+def _operations(arm: ArmReport) -> CostOfK | None:
     """The prompt once and every attempt's output: a straight line through the curve's ends."""
     first, last = arm.points[0], arm.points[-1]
     if not first.flops or not last.flops or not arm.uniform:
@@ -220,7 +220,7 @@ def _operations(arm: ArmReport) -> Price | None:
     return lambda k: start + slope * k
 
 
-PRICES: dict[Unit, Callable[[ArmReport], Price | None]] = {
+PRICES: dict[Unit, Callable[[ArmReport], CostOfK | None]] = {
     "dollars": _dollars,
     "GPU-hours": _hours,
     "operations": _operations,

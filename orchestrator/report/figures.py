@@ -20,6 +20,7 @@ from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.scaling import horizontal_shift, log_spaced
 from orchestrator.report.data import ArmReport, ReportData
 from orchestrator.report.text import visible
+from orchestrator.store.whole import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,9 +60,9 @@ def write_figures(report: ReportData, folder: Path) -> list[Path]:
                 for ending in ("svg", "png"):
                     path = folder / f"{name}.{ending}"
                     # No date in the file: equal reports give equal files.
-                    figure.savefig(
-                        path, dpi=200, metadata={"Date": None} if ending == "svg" else None
-                    )
+                    dated = {"Date": None} if ending == "svg" else None
+                    with whole_file(path) as file:
+                        figure.savefig(file, format=ending, dpi=200, metadata=dated)
                     written.append(path)
     return written
 
@@ -141,7 +142,7 @@ def _aligned(figure: Figure, arms: Sequence[ArmReport]) -> bool:
     One panel for each task that several uniform arms share.
     """
     families = [
-        [(i, arm) for i, arm in enumerate(arms) if arm.task == task and arm.uniform]
+        [(i, arm) for i, arm in enumerate(arms) if arm.task == task and arm.uniform and arm.asked]
         for task in dict.fromkeys(arm.task for arm in arms)
     ]
     families = [family for family in families if len(family) > 1]
@@ -153,7 +154,7 @@ def _aligned(figure: Figure, arms: Sequence[ArmReport]) -> bool:
                      f"Aligned on {_name(family[0][1].task)}",
                      "grey line: the anchor, the best coverage by one attempt",
                      (len(families), 1, place + 1))  # fmt: skip
-        curves = {str(i): coverage_curve(arm.n, arm.c).mean for i, arm in family}
+        curves = {str(i): coverage_curve(*arm.judged).mean for i, arm in family}
         anchor, shift = horizontal_shift(curves)
         for number, arm in family:
             curve, reached = curves[str(number)], shift[str(number)]

@@ -17,6 +17,7 @@ from typing import Any
 from budgets.money import PICO
 from orchestrator.report.data import ArmReport, CoveragePoint, ReportData
 from orchestrator.report.markup import one_line, page_list
+from orchestrator.report.reading_page import page_reading
 from orchestrator.report.sections import SECTIONS
 from orchestrator.report.sections.equal import decision
 from orchestrator.report.text import dollars, percent
@@ -39,6 +40,7 @@ def to_html(report: ReportData) -> str:
         lead=escape(_lead(report)),
         cards="\n".join(_card(arm, number) for number, arm in enumerate(report.arms)),
         sections="".join(section.page(report) for section in SECTIONS),
+        reading=page_reading(report),
         notes=page_list("What to keep in mind", _notes(report)),
         data=_json(_data(report)),
         script=script,
@@ -180,6 +182,7 @@ _PAGE = """<!doctype html>
 sure it is of these problems; open marks ahead of a curve are forecasts.</p>
 <div class="panel"><div class="switch" id="switch"></div><div id="coverage"></div></div>
 </section>
+{notes}
 {sections}
 <section>
 <h2>Selection against coverage</h2>
@@ -200,6 +203,7 @@ its logarithm it extrapolates better; forecasts are anchored at what is already 
 all arms; shaded: none yet.</p>
 <div class="pair" id="problems"></div>
 </section>
+{reading}
 <section>
 <h2>All numbers</h2>
 <p class="quiet">Click a heading to sort. "As bought" is what this run had spent when round k was
@@ -207,7 +211,6 @@ done; "k afresh" is what k new attempts at every problem cost, FLOPs are their o
 <div class="panel scroll tall" id="numbers"></div>
 <div class="panel scroll tall" id="each"></div>
 </section>
-{notes}
 <footer>Intervals are at 95 %, forecasts at 90 %. Made by orch; this page needs no network.</footer>
 </main>
 <script type="application/json" id="data">{data}</script>

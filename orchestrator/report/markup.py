@@ -28,7 +28,7 @@ def page_table(title: str, said: str, head: Sequence[str], rows: Sequence[Sequen
     heads = "".join(f'<th class="text">{escape(one_line(cell))}</th>' for cell in head)
     cell_of = '<td class="text">{}</td>'.format
     body = "".join(
-        "<tr>" + "".join(cell_of(escape(one_line(cell))) for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(cell_of(_lines(cell)) for cell in row) + "</tr>" for row in rows
     )
     quiet = f'<p class="quiet">{escape(one_line(said))}</p>' if said else ""
     return (
@@ -36,3 +36,8 @@ def page_table(title: str, said: str, head: Sequence[str], rows: Sequence[Sequen
         f'<div class="panel scroll"><table class="words"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table></div></section>"
     )
+
+
+def _lines(cell: str) -> str:
+    """The words of a cell, its lines kept."""
+    return "<br>".join(escape(line) for line in visible(cell).split("\n"))

@@ -22,7 +22,7 @@ def marginals(arm: ArmReport) -> list[Marginal]:
     if arm.fresh is None or not all(point.at_k for point in arm.points):
         return []
     return [
-        marginal(arm.n, arm.c, low.k, high.k, (high.at_k or 0) - (low.at_k or 0))
+        marginal(*arm.judged, low.k, high.k, (high.at_k or 0) - (low.at_k or 0))
         for low, high in pairwise(arm.points)
     ]
 

@@ -166,9 +166,11 @@ function coverage() {
     const points = arm.points.filter((point) => axis.of(point) > 0).map((point) => ({ x: axis.of(point), y: point.mean, low: point.low, high: point.high, say: describe(point) }));
     if (points.length) series.push({ number, label: arm.label, points, dash: DASHES[number % DASHES.length] });
     const law = arm.fits.find((fit) => fit.space === "log");
-    if (across === "k" && law && points.length > 1) {
-      const last = points[points.length - 1].x;
-      const line = Array.from({ length: 40 }, (_, i) => last ** (i / 39)).map((k) => ({ x: k, y: Math.exp(law.a * k ** law.b) }));
+    if (law && points.length > 1) {
+      // Along k the law is drawn smoothly; along what k costs, where a point says the cost.
+      const ks = across === "k" ? Array.from({ length: 40 }, (_, i) => points[points.length - 1].x ** (i / 39)).map((k) => [k, k])
+        : arm.points.filter((point) => axis.of(point) > 0).map((point) => [point.k, axis.of(point)]);
+      const line = ks.map(([k, x]) => ({ x, y: Math.exp(law.a * k ** law.b) }));
       series.push({ number, label: `${arm.label}, exp(${law.a.toFixed(2)} k^${law.b.toFixed(2)})`, bare: true, dash: "1 4", points: line });
     }
     if (across === "k" && arm.forecasts.length) series.push({ number, label: `${arm.label}, forecast`, whiskers: true, quiet: true, points: arm.forecasts.map((point) => ({ x: point.k, y: point.mean, low: point.low, high: point.high, say: `k = ${whole(point.k)}: ${percent(point.mean)}\n${Math.round(100 * point.level)} % interval: ${percent(point.low)} to ${percent(point.high)}` })) });
@@ -223,6 +225,11 @@ function bars() {
       hover.style.top = "4px";
     });
     svg.addEventListener("pointerleave", () => { hover.style.display = "none"; });
+    svg.addEventListener("click", (event) => {
+      const area = svg.getBoundingClientRect();
+      const item = order[Math.min(Math.max(Math.floor((event.clientX - area.left) / area.width * order.length), 0), order.length - 1)];
+      read(arm.problem_ids[item.i]);
+    });
   });
 }
 
@@ -295,6 +302,28 @@ if (offered.length > 1) {
     });
   }
 }
+
+// Problems to read: found by their name, opened from bars and rows.
+const reading = [...document.querySelectorAll("#reading .problem")].map((box) => ({ box, name: box.querySelector(".name").textContent }));
+const find = document.getElementById("find");
+if (find && reading.length > 8) {
+  find.hidden = false;
+  find.addEventListener("input", () => {
+    const wanted = find.value.toLowerCase();
+    for (const one of reading) one.box.hidden = !one.name.toLowerCase().includes(wanted);
+  });
+}
+function read(name) {
+  const found = reading.find((one) => one.name === name);
+  if (!found) return;
+  found.box.hidden = false;
+  found.box.open = true;
+  found.box.scrollIntoView({ block: "center" });
+}
+document.getElementById("each").addEventListener("click", (event) => {
+  const row = event.target.closest("tbody tr");
+  if (row) read(row.children[1].title);
+});
 
 tables();
 function draw() { coverage(); selection(); bars(); }

@@ -17,8 +17,8 @@ from pathlib import Path
 from budgets.ledger import Ledger, Uncertain
 from budgets.money import usd
 from budgets.price import Price
+from budgets.price_book import PriceBook, Unpriced
 from budgets.price_file import PriceFileError
-from budgets.prices import PriceBook, Unpriced
 from orchestrator.errors import ConfigError
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, Bought, PlannedRequest

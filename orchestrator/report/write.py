@@ -13,6 +13,7 @@ from orchestrator.report.data import ReportData
 from orchestrator.report.sections import SECTIONS
 from orchestrator.report.tables import to_csv, to_latex, to_markdown
 from orchestrator.report.text import percent, visible
+from orchestrator.store.whole import replace_text
 from verifiers.install import install_command
 
 
@@ -32,7 +33,7 @@ def write_files(
         if path is None:
             continue
         try:
-            path.write_text(render(report), encoding="utf-8")
+            replace_text(path, render(report))
         except OSError as error:
             raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
         written.append(path)
@@ -49,8 +50,8 @@ def print_more(console: Console, report: ReportData) -> None:
         for fit in arm.fits:
             if fit.space == "log":
                 console.print(
-                    f"{visible(arm.label)}: coverage is about exp({fit.a:.2f} k^{fit.b:.2f}), "
-                    f"error {fit.error_mean:.4f} ± {fit.error_sd:.4f}",
+                    f"{visible(arm.label)}: the fitted law exp({fit.a:.2f} k^{fit.b:.2f}) misses "
+                    f"the curve by {100 * fit.error_mean:.1f} points on average.",
                     highlight=False, markup=False,
                 )  # fmt: skip
         for point in arm.forecasts:

@@ -16,14 +16,14 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
-from budgets.prices import PriceBook, Unpriced
+from budgets.price_book import PriceBook, Unpriced
 from budgets.usage import Usage
 from orchestrator.analysis.compare import Difference, unpaired_difference
 from orchestrator.analysis.cost import CostPoint, Marginal, marginal, overtaken_at
 from orchestrator.analysis.coverage import coverage_curve, mean_coverage
 from orchestrator.report.arms import read_arms
 from orchestrator.report.data import ArmReport, CoveragePoint
-from orchestrator.reproduce.published import Model, Published, load_published
+from orchestrator.reproduce.published import Published, PublishedModel, load_published
 from orchestrator.reproduce.replaying import Replayed, run_replay, serving, write_inputs
 from orchestrator.store.reader import RunReader
 
@@ -34,7 +34,7 @@ STEPS = (1, 2, 5, 10, 20, 50, 100, 250)
 class TableRow:
     """One model: what came out of the run, and what it cost."""
 
-    model: Model
+    model: PublishedModel
     row: ArmReport
     point: CoveragePoint
     """Coverage after all its attempts."""
@@ -137,13 +137,13 @@ def read_cost_table(run: Path, published: Published | None = None) -> CostTable:
     )
 
 
-def _row(model: Model, row: ArmReport) -> TableRow:
+def _row(model: PublishedModel, row: ArmReport) -> TableRow:
     per_attempt = Fraction(row.spent + row.uncertain, row.samples)
     today, note = _today(model, row.samples)
     return TableRow(model, row, row.points[-1], int(-(-per_attempt // 1)), today, note)
 
 
-def _today(model: Model, samples: int) -> tuple[int | None, str]:
+def _today(model: PublishedModel, samples: int) -> tuple[int | None, str]:
     """The same attempts at today's prices; raises nothing: a model may no longer be sold."""
     # At noon: some prices differ by the hour.
     noon = datetime.combine(datetime.now(UTC).date(), time(12), UTC)

@@ -10,7 +10,7 @@ from fractions import Fraction
 from orchestrator.analysis.cost import Fresh
 from orchestrator.report.data import ArmReport, ReportData
 from orchestrator.report.describe import comparisons, with_curve, with_law
-from orchestrator.reproduce.outcomes import Outcomes
+from orchestrator.reproduce.recorded import RecordedOutcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,9 @@ def _bare(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower().removeprefix("meta-"))
 
 
-def coverage_report(outcomes: Sequence[Outcomes], forecast_at: Sequence[int] = ()) -> ReportData:
+def coverage_report(
+    outcomes: Sequence[RecordedOutcomes], forecast_at: Sequence[int] = ()
+) -> ReportData:
     """Curves with intervals, fits and forecasts of imported outcomes."""
     arms = [
         with_law(
@@ -78,17 +80,17 @@ def coverage_report(outcomes: Sequence[Outcomes], forecast_at: Sequence[int] = (
     return ReportData("Coverage of imported outcomes", tuple(arms), comparisons(arms))
 
 
-def _name(one: Outcomes, among: Sequence[Outcomes]) -> str:
+def _name(one: RecordedOutcomes, among: Sequence[RecordedOutcomes]) -> str:
     name = one.name or one.model
     return f"{name}, {one.task}" if _many_tasks(among) else name
 
 
-def _fresh(one: Outcomes) -> Fresh | None:
+def _fresh(one: RecordedOutcomes) -> Fresh | None:
     """What attempts cost afresh: as much as those that were recorded did on average."""
     if one.spent is None or not sum(one.n):
         return None
     return Fresh(0, 0, Fraction(one.spent * len(one.n), sum(one.n)), 1)
 
 
-def _many_tasks(outcomes: Sequence[Outcomes]) -> bool:
+def _many_tasks(outcomes: Sequence[RecordedOutcomes]) -> bool:
     return len({one.task for one in outcomes}) > 1

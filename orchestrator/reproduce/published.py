@@ -22,7 +22,7 @@ class PublishedRow(msgspec.Struct, frozen=True):
     total_usd: str
 
 
-class Model(msgspec.Struct, frozen=True):
+class PublishedModel(msgspec.Struct, frozen=True):
     """One model's recorded outcomes and token bill per attempt."""
 
     name: str
@@ -59,7 +59,7 @@ class Paper(msgspec.Struct, frozen=True):
         return datetime.combine(self.date, time(12), UTC)
 
 
-class Curve(msgspec.Struct, frozen=True):
+class PublishedCurve(msgspec.Struct, frozen=True):
     """Published points of a coverage curve."""
 
     model: str
@@ -71,8 +71,8 @@ class Published(msgspec.Struct, frozen=True):
     """The whole file."""
 
     paper: Paper
-    models: list[Model]
-    curve: Curve
+    models: list[PublishedModel]
+    curve: PublishedCurve
 
 
 def load_published() -> Published:

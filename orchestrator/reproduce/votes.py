@@ -23,7 +23,7 @@ from orchestrator.analysis.selection import (
     over_problems,
     paper_subsets,
 )
-from orchestrator.reproduce.outcomes import OutcomesError, read_json
+from orchestrator.reproduce.recorded import OutcomesError, read_json
 
 KS = (1, 5, 10, 20, 50, 100, 250, 500, 1000, 5000, 10_000)
 """Where figure 7 has its points."""

@@ -13,7 +13,7 @@ from orchestrator.engine.executors.base import Executor, NoExecutor
 from orchestrator.engine.executors.command import CellExecutor, TrustedExecutor
 from orchestrator.engine.executors.container import ContainerExecutor
 from orchestrator.engine.executors.harbor import HarborExecutor
-from orchestrator.engine.shared import Shared
+from orchestrator.engine.parts import SessionParts
 from orchestrator.errors import ConfigError, RunFault
 from orchestrator.plan.agents import AgentSetting
 from orchestrator.plan.prepare import Prepared, PreparedArm
@@ -29,7 +29,7 @@ from providers.transport import Timeouts
 
 async def open_agents(
     prepared: Prepared,
-    shared: Shared,
+    shared: SessionParts,
     directory: Path,
     stack: contextlib.AsyncExitStack,
     bundled_url: str,
@@ -59,7 +59,7 @@ async def open_agents(
     arms: dict[int, AgentArm] = {}
     for number, arm in chosen:
         assert arm.agent is not None
-        executor = executor_of(arm.agent, directory)
+        executor = executor_of(arm.agent, directory, number)
         try:
             await executor.start()
         except NoExecutor as error:
@@ -73,14 +73,14 @@ async def open_agents(
     )
 
 
-def executor_of(setting: AgentSetting, directory: Path) -> Executor:
+def executor_of(setting: AgentSetting, directory: Path, arm: int) -> Executor:
     """Who runs an arm's agent."""
     if setting.harbor:
-        return HarborExecutor(setting, directory)
+        return HarborExecutor(setting, directory, arm)
     if setting.image:
         return ContainerExecutor(setting.command, setting.image, setting.paths, directory)
     if setting.trust:
-        return TrustedExecutor(setting.command)
+        return TrustedExecutor(setting.command, setting.bound)
     return CellExecutor(setting.command, setting.paths)
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from yarl import URL
 
+from budgets.fleet_meter import FleetMeter
 from budgets.ledger import DoesNotFit, Ledger
 from budgets.meter import PREFIX, resolve_until
-from budgets.meters import FleetMeter
 from orchestrator.engine.counters import RunState
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.fleet import Fleet, Launch, launched_fleet, own_provider
@@ -27,8 +27,8 @@ from orchestrator.report.text import span
 from orchestrator.session.metering import Meters
 from providers import known
 from providers.fleet import holds
-from providers.fleet.launch import Launched, Launcher, LaunchError, Plan
-from providers.fleet.server import Server
+from providers.fleet.launch import Launched, Launcher, LaunchError, LaunchPlan
+from providers.fleet.server import FleetServer
 from providers.keys import Key
 
 LOOK_S = 1.0
@@ -147,10 +147,10 @@ class Fleets:
         await asyncio.gather(*(launcher.stop() for launcher in self._launchers.values()))
 
     def _launcher(self, endpoint: Endpoint, launch: Launch, fleet: Fleet) -> Launcher:
-        servers: dict[Launched, Server] = {}
+        servers: dict[Launched, FleetServer] = {}
         meter = self._meters.running.get(endpoint)
         n = max(self._prepared_n(arm) for arm in self._prepared.arms if arm.endpoint == endpoint)
-        plan = Plan(
+        plan = LaunchPlan(
             launch.program, launch.model, endpoint.model, launch.groups,
             self._directory / "logs", str(self._directory.absolute()), launch.tensor_parallel,
             launch.data_parallel, max(2048, 4 * n), launch.arguments, launch.lease_s,
@@ -167,7 +167,7 @@ class Fleets:
             key = Key(one.key, f"the key of {one.name}")
             timeout_s = self._prepared.study.timeout_s
             provider = own_provider(URL(one.url), key, endpoint.model, timeout_s)
-            server = servers[one] = Server(one.name, provider, fleet.opener.limiter())
+            server = servers[one] = FleetServer(one.name, provider, fleet.opener.limiter())
             fleet.provider.add(server)
 
         def on_end(one: Launched, at: float) -> None:

@@ -19,7 +19,7 @@ from orchestrator.plan.typed import Typed, server_arguments
 from providers.errors import ProviderConfigError
 from providers.fleet.guard import new_id
 from providers.fleet.holds import state_directory
-from providers.fleet.launch import Launcher, LaunchError, Plan
+from providers.fleet.launch import Launcher, LaunchError, LaunchPlan
 from providers.fleet.offer import Offering, find_offer
 
 
@@ -52,7 +52,7 @@ async def _hold(launch: Launch) -> None:
     def say(sentence: str) -> None:
         sys.stderr.write(f"orch: {sentence}\n")
 
-    plan = Plan(
+    plan = LaunchPlan(
         launch.program, launch.model, launch.model, launch.groups, logs,
         tensor_parallel=launch.tensor_parallel, data_parallel=launch.data_parallel,
         sequences=LEAST_QUEUE, arguments=launch.arguments, lease_s=launch.lease_s,

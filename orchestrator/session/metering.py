@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from budgets.clock import mark
+from budgets.fleet_meter import FleetMeter
 from budgets.ledger import RUN, DoesNotFit, Ledger, LedgerFault
 from budgets.meter import Meter, TimeMeter, count_gaps
-from budgets.meters import FleetMeter
 from budgets.money import usd
 from orchestrator import errors
 from orchestrator.engine.engine import METER_TICK_S, near_the_end

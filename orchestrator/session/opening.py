@@ -21,6 +21,7 @@ from orchestrator.store.directory import (
     state_of,
 )
 from orchestrator.store.store import RunStore
+from orchestrator.store.whole import replace_text
 
 
 @contextlib.asynccontextmanager
@@ -98,10 +99,3 @@ def write_study(directory: Path, prepared: Prepared) -> None:
         raise errors.StoreError(
             f"{directory / 'study.toml'} cannot be written: {error.strerror}."
         ) from None
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing; raises OSError, UnicodeEncodeError."""
-    scratch = path.with_name(path.name + ".new")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)

@@ -18,7 +18,7 @@ from budgets.ledger import Ledger
 from budgets.price import Price
 from orchestrator.engine.batches.running import Phase, Running, price_key
 from orchestrator.engine.counters import RunState
-from orchestrator.engine.ticket import Account, Ticket
+from orchestrator.engine.ticket import MoneyState, Ticket
 from orchestrator.errors import ConfigError
 from orchestrator.plan.identity import identity_of, refuse_difference
 from orchestrator.plan.prepare import Prepared
@@ -136,7 +136,7 @@ def _batches(
         stored = reader.meta(price_key(row.number))
         price = Price.from_dict(json.loads(stored)) if stored else None
         for planned, reservation in row.requests:
-            account: Account = "held" if reservation in uncertain else "closed"
+            account: MoneyState = "held" if reservation in uncertain else "closed"
             tickets.append(
                 Ticket(arm, planned.request, planned.problem, planned.first_slot, planned.n,
                        planned.seed, reservation, account, price=price)

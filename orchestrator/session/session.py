@@ -18,12 +18,12 @@ from rich.console import Console
 
 from budgets.ledger import Ledger
 from orchestrator import errors
-from orchestrator.audit.ending import audit_at_the_end
+from orchestrator.audit.at_end import audit_at_the_end
 from orchestrator.engine.control import Control
 from orchestrator.engine.counters import RunState, arm_counts
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.judging import Judging
-from orchestrator.engine.shared import Shared
+from orchestrator.engine.parts import SessionParts
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.names import arm_names
 from orchestrator.plan.prepare import Prepared, amount
@@ -41,7 +41,7 @@ from orchestrator.session.resume import refuse_unresumable
 from orchestrator.session.servers import Servers
 from orchestrator.session.speed import keep_found, session_document
 from orchestrator.session.stamps import set_aside_other_versions
-from orchestrator.session.watch import Watch
+from orchestrator.session.watch import RunWatch
 from orchestrator.store.reader import RunReader
 from orchestrator.store.store import RunStore
 from verifiers.sandbox.limits import default_jobs
@@ -110,7 +110,7 @@ async def _session(
     resolve_ended(ledger)
     prepared.notes.extend(unwatched(ledger, options.directory))
     state = RunState([], notes=list(prepared.notes))
-    watch = Watch(options.directory, store, state.notes)
+    watch = RunWatch(options.directory, store, state.notes)
     watching = asyncio.create_task(watch.run())
     stack.callback(watching.cancel)
     meters = start_meters(prepared, ledger)
@@ -125,7 +125,7 @@ async def _session(
         state.arms.append(arm_counts(names[arm.number], arm.spec.samples, len(arm.problems)))
     schedule, rest = plan(prepared, options.directory, options.resume, store, ledger, arms, state)
     await store.durable()
-    shared = Shared(arms, schedule, store, ledger, state, Control(state))
+    shared = SessionParts(arms, schedule, store, ledger, state, Control(state))
     agents = await open_agents(prepared, shared, options.directory, stack, servers.bundled_url)
     engine = Engine(
         shared,
@@ -172,7 +172,7 @@ async def _drive(
     prepared: Prepared,
     options: RunOptions,
     interrupts: Interrupts,
-    shared: Shared,
+    shared: SessionParts,
     engine: Engine,
     servers: Servers,
 ) -> None:

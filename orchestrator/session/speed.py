@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from budgets.concurrency import GROWTH, Change
-from budgets.limits import Limiter
+from budgets.limiter import Limiter
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.session.usage import fleet_documents
 from orchestrator.store.reader import RunReader

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from budgets.meters import FleetMeter
+from budgets.fleet_meter import FleetMeter
 from orchestrator.plan.ready import ReadyArm
 from providers.fleet.admission import FleetLimiter
 

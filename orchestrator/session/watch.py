@@ -22,7 +22,7 @@ STEP_S = 1.0
 WATCHED = ("", "run.db", "run.db-wal", "lock")
 
 
-class Watch:
+class RunWatch:
     """Looks twice a second, from the moment that the run is held."""
 
     def __init__(self, directory: Path, store: RunStore, notes: list[str]) -> None:

@@ -20,6 +20,7 @@ from typing import Literal, TextIO
 
 from orchestrator.errors import ConfigError
 from orchestrator.store.migrations import migrate
+from orchestrator.store.whole import BEGUN
 
 SEAL = "run.seal"
 """The small second file that says how far the database had come (seal.py)."""
@@ -70,7 +71,7 @@ State = Literal["free", "cut", "begun", "used"]
 """What a directory is to a new run. free: absent or empty. cut: a creation that was killed, with
 nothing in it. begun: one that may hold money already, but no study yet. used: anything else."""
 
-_FIRST_FILES = {"lock", "logs", "study.toml", "study.toml.new", "run.db"}
+_FIRST_FILES = {"lock", "logs", "study.toml", "run.db"}
 _DATABASE = ("run.db", "run.db-wal", "run.db-shm", "run.db-journal")
 
 
@@ -78,7 +79,7 @@ def state_of(directory: Path) -> State:
     """What `directory` is to a new run; reads only."""
     if not directory.is_dir():
         return "used" if directory.exists() else "free"
-    names = {path.name for path in directory.iterdir()}
+    names = {path.name for path in directory.iterdir()} - _begun(directory)
     if not names:
         return "free"
     if names - _FIRST_FILES - set(_DATABASE) - {SEAL}:
@@ -97,9 +98,14 @@ def state_of(directory: Path) -> State:
     return "used"
 
 
+def _begun(directory: Path) -> set[str]:
+    """Studies that a killed creation had not written whole."""
+    return {path.name for path in directory.glob(f"study.toml.*{BEGUN}")}
+
+
 def clear_cut(directory: Path) -> None:
     """Take away the database that a killed creation began; under the run's lock."""
-    for name in (*_DATABASE, SEAL):
+    for name in (*_DATABASE, SEAL, *_begun(directory)):
         (directory / name).unlink(missing_ok=True)
 
 

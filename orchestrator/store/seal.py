@@ -44,10 +44,10 @@ WIDTH = 160
 _encoder = msgspec.msgpack.Encoder()
 _PUT = re.compile(r"INSERT (?:OR \w+ )?INTO (\w+)(?: \(([\w, ]+)\))? VALUES")
 
-Row = Sequence[Any]
+SealedRow = Sequence[Any]
 
 
-def checksum(row: Row) -> int:
+def checksum(row: SealedRow) -> int:
     """The checksum of one row."""
     return crc32(_encoder.encode(row))
 
@@ -61,7 +61,7 @@ class Sums(msgspec.Struct, array_like=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ChainMark:
     """How far a chain has come."""
 
     groups: int
@@ -80,7 +80,7 @@ class Seal:
     """The sums of a database while it is written; for the thread that writes."""
 
     tables: dict[str, Sums]
-    mark: Mark
+    mark: ChainMark
     _defaults: dict[tuple[str, str], Any] = field(default_factory=dict)
     _takers: dict[str, Callable[[list[tuple[Any, ...]]], None]] = field(default_factory=dict)
     _reserved: int = 0
@@ -109,7 +109,7 @@ class Seal:
         sums = {name: (one.rows, one.total) for name, one in self.tables.items()}
         packed = _encoder.encode({**sums, GROUPS: (self.mark.groups + 1, 0)})
         head = hashlib.blake2b(self.mark.head + packed, digest_size=16).digest()
-        self.mark = Mark(self.mark.groups + 1, head, self.mark.reserved + self._reserved)
+        self.mark = ChainMark(self.mark.groups + 1, head, self.mark.reserved + self._reserved)
         self._reserved = 0
         connection.execute(
             "UPDATE seal SET groups = ?, head = ?, reserved = ?, tables = ? WHERE seal = 1",
@@ -129,7 +129,7 @@ class Seal:
         order = [place.get(name, len(columns) + i) for i, name in enumerate(sums.columns)]
 
         def take(rows: list[tuple[Any, ...]]) -> None:
-            whole: Iterable[Row] = rows
+            whole: Iterable[SealedRow] = rows
             if not same:
                 longer = ((*row, *left_out) for row in rows)
                 whole = (tuple([row[i] for i in order]) for row in longer)
@@ -153,7 +153,7 @@ class SealFile:
     def __init__(self, directory: Path) -> None:
         self._handle = os.open(directory / SEAL, os.O_WRONLY | os.O_CREAT, 0o644)
 
-    def write(self, mark: Mark) -> None:
+    def write(self, mark: ChainMark) -> None:
         """Say how far the chain has come. In one piece, so that no crash leaves half of it."""
         with contextlib.suppress(OSError):
             os.pwrite(self._handle, mark.line(), 0)
@@ -178,7 +178,9 @@ def open_seal(connection: sqlite3.Connection) -> Seal:
         or grown != (_version(connection),)
     ):
         groups = 0 if stored is None else stored[1].groups
-        seal = Seal(recount(connection, columns), Mark(groups, FIRST, reserved_ever(connection)))
+        seal = Seal(
+            recount(connection, columns), ChainMark(groups, FIRST, reserved_ever(connection))
+        )
         _store_new(connection, seal)
     else:
         seal = Seal(*stored)
@@ -187,17 +189,17 @@ def open_seal(connection: sqlite3.Connection) -> Seal:
     return seal
 
 
-def reseal(connection: sqlite3.Connection) -> Mark:
+def reseal(connection: sqlite3.Connection) -> ChainMark:
     """Count a database anew as it is now; returns the new mark."""
     stored = read_seal(connection)
     groups = 0 if stored is None else stored[1].groups
     tables = recount(connection, counted_columns(connection))
-    seal = Seal(tables, Mark(groups, FIRST, reserved_ever(connection)))
+    seal = Seal(tables, ChainMark(groups, FIRST, reserved_ever(connection)))
     _store_new(connection, seal)
     return seal.mark
 
 
-def read_seal(connection: sqlite3.Connection) -> tuple[dict[str, Sums], Mark] | None:
+def read_seal(connection: sqlite3.Connection) -> tuple[dict[str, Sums], ChainMark] | None:
     """The stored sums and mark; None where a run has none, or what is there is none.
 
     Raises sqlite3.Error.
@@ -217,22 +219,22 @@ def read_seal(connection: sqlite3.Connection) -> tuple[dict[str, Sums], Mark] | 
         tables = {name: Sums(columns[name], *sums[name]) for name in columns}
         if sums[GROUPS][0] != groups or rows[2][2] != 0:
             return None
-        return tables, Mark(int(groups), bytes(head), int(reserved))
+        return tables, ChainMark(int(groups), bytes(head), int(reserved))
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
         return None
 
 
-def read_file(directory: Path) -> Mark | None:
+def read_file(directory: Path) -> ChainMark | None:
     """What the second file says; None where there is none, or what is there cannot be read."""
     try:
         with (directory / SEAL).open("rb") as file:
             said = msgspec.json.decode(file.read(WIDTH + 1))
-        return Mark(said["groups"], bytes.fromhex(said["head"]), int(said["reserved"]))
+        return ChainMark(said["groups"], bytes.fromhex(said["head"]), int(said["reserved"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def quick_look(connection: sqlite3.Connection, before: Mark | None) -> str:
+def quick_look(connection: sqlite3.Connection, before: ChainMark | None) -> str:
     """What is wrong by head and file alone, as a sentence; "" for nothing.
 
     `before` is what the file said before this connection looked at the database.
@@ -268,7 +270,7 @@ def _one_view(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
-def in_order(rows: Iterable[Any]) -> Iterator[Row]:
+def in_order(rows: Iterable[Any]) -> Iterator[SealedRow]:
     """The rows of the ledger without their numbers; raises DamagedJournal where one is missing."""
     for expected, (event, *row) in enumerate(rows, start=1):
         if event != expected:

@@ -19,9 +19,10 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 from orchestrator.errors import StoreError
+from orchestrator.store.packing import Packer
 from orchestrator.store.seal import Seal, SealFile
 
-Rows = dict[str, list[tuple[Any, ...]]]
+QueuedRows = dict[str, list[tuple[Any, ...]]]
 
 LOCK_PATIENCE_S = 120.0
 """How long another program's lock on the database is waited for before the run stops."""
@@ -39,17 +40,22 @@ class Writer:
         connection: sqlite3.Connection,
         loop: asyncio.AbstractEventLoop,
         sealed: tuple[Seal, SealFile] | None = None,
+        packer: Packer | None = None,
     ) -> None:
-        """`sealed`: what counts the rows of every group, and where it says how far it came."""
+        """`sealed`: what counts the rows of every group, and where it says how far it came.
+
+        `packer`: what makes long texts small first.
+        """
         self._connection = connection
+        self._packer = packer
         self._sealed = sealed
         self._loop = loop
-        self._rows: Rows = {}
+        self._rows: QueuedRows = {}
         self._callbacks: list[Callable[[], None]] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._scheduled = False
         self._busy = False
-        self._groups: SimpleQueue[Rows | Literal["checkpoint"] | None] = SimpleQueue()
+        self._groups: SimpleQueue[QueuedRows | Literal["checkpoint"] | None] = SimpleQueue()
         self.on_lock: Callable[[], None] = lambda: None
         """Called on the loop, about once a second, while another program's lock is waited for."""
         self.fault: StoreError | None = None
@@ -161,10 +167,12 @@ class Writer:
                 )
             self._loop.call_soon_threadsafe(self.on_lock)
 
-    def _commit(self, rows: Rows) -> StoreError | None:
+    def _commit(self, rows: QueuedRows) -> StoreError | None:
         if not rows:
             return None
         try:
+            if self._packer is not None:
+                rows = self._packer.group(rows)
             self._begin()
             for statement, group in rows.items():
                 if self._sealed is not None:

@@ -22,7 +22,7 @@ from orchestrator.tasks.base import (
     chosen,
 )
 from orchestrator.tasks.programs import contest_verifiers
-from orchestrator.tasks.records import Row, Source, Table, text, texts
+from orchestrator.tasks.records import DatasetRow, Source, Table, text, texts
 from verifiers.verdict import Verifier
 
 SOURCE = Source(
@@ -112,7 +112,7 @@ class CodeContestsTask:
         ]
         return pool, train
 
-    def _problem(self, table: Table, index: int, row: Row, examples: str) -> Problem:
+    def _problem(self, table: Table, index: int, row: DatasetRow, examples: str) -> Problem:
         reference = {
             "tests": {"kind": "stdio", "cases": _cases(table, index, row)},
             "code": {"rule": "block" if self._chat else "paper"},
@@ -149,7 +149,7 @@ def _solved(train: Table, indices: list[int]) -> dict[int, str]:
     return found
 
 
-def _cases(table: Table, index: int, row: Row) -> list[dict[str, str]]:
+def _cases(table: Table, index: int, row: DatasetRow) -> list[dict[str, str]]:
     cases: list[dict[str, str]] = []
     for name in _TESTS:
         tests = row[name]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from orchestrator.tasks import paper
 from orchestrator.tasks.answers import answer_verifiers
 from orchestrator.tasks.base import Problem, SamplingDefaults, TaskError, TaskOptions, chosen
-from orchestrator.tasks.records import Row, Source, Table, text
+from orchestrator.tasks.records import DatasetRow, Source, Table, text
 from verifiers.answer_paper import gsm8k_answer
 from verifiers.verdict import Verifier
 
@@ -76,7 +76,7 @@ class Gsm8kTask:
             yield problem, [rows[int(problem.id.rpartition("/")[2])]["answer"]]
 
     def _problem(
-        self, table: Table, index: int, row: Row, examples: list[tuple[str, str]]
+        self, table: Table, index: int, row: DatasetRow, examples: list[tuple[str, str]]
     ) -> Problem:
         question = _question(table, index, row)
         answer = gsm8k_answer(row["answer"])
@@ -90,7 +90,7 @@ class Gsm8kTask:
         return Problem(identity, prompt, None, reference)
 
 
-def _question(table: Table, index: int, row: Row) -> str:
+def _question(table: Table, index: int, row: DatasetRow) -> str:
     text(table, index, row, "answer")
     return text(table, index, row, "question")
 

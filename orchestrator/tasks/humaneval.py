@@ -20,7 +20,7 @@ from orchestrator.tasks.base import (
     chosen,
 )
 from orchestrator.tasks.programs import program_verifiers
-from orchestrator.tasks.records import Row, Source, Table, installed, text
+from orchestrator.tasks.records import DatasetRow, Source, Table, installed, text
 from verifiers.verdict import Verifier
 
 SOURCE = Source(
@@ -80,7 +80,7 @@ class HumanEvalTask:
                 return found
         return SOURCE.open("test", self._options)
 
-    def _problem(self, table: Table, index: int, row: Row) -> tuple[Problem, str]:
+    def _problem(self, table: Table, index: int, row: DatasetRow) -> tuple[Problem, str]:
         fields = {name: text(table, index, row, name) for name in _COLUMNS}
         prompt, entry = fields["prompt"], fields["entry_point"]
         solution = fields["canonical_solution"]

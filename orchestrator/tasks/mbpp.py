@@ -19,7 +19,7 @@ from orchestrator.tasks.base import (
     chosen,
 )
 from orchestrator.tasks.programs import program_verifiers
-from orchestrator.tasks.records import Row, Source, Table, text, texts
+from orchestrator.tasks.records import DatasetRow, Source, Table, text, texts
 from verifiers.verdict import Verifier
 
 SOURCE = Source(
@@ -82,7 +82,9 @@ class MbppTask:
             blocks.append(f"{_question(table, index, row)}[BEGIN]\n{code}\n[DONE]\n\n")
         return "".join(blocks)
 
-    def _problem(self, table: Table, index: int, row: Row, examples: str) -> tuple[Problem, str]:
+    def _problem(
+        self, table: Table, index: int, row: DatasetRow, examples: str
+    ) -> tuple[Problem, str]:
         asked = _question(table, index, row)
         code = text(table, index, row, "code").replace("\r\n", "\n")
         tests = texts(table, index, row, "test_list")
@@ -100,7 +102,7 @@ class MbppTask:
         return Problem(identity, f"{examples}{asked}[BEGIN]\n", None, reference), code
 
 
-def _question(table: Table, index: int, row: Row) -> str:
+def _question(table: Table, index: int, row: DatasetRow) -> str:
     tests = "\n".join(texts(table, index, row, "test_list"))
     asked = text(table, index, row, "text")
     return (

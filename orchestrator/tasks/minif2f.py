@@ -22,7 +22,7 @@ from orchestrator.tasks.base import (
     chosen,
 )
 from orchestrator.tasks.proofs import proof_verifiers
-from orchestrator.tasks.records import Row, Source, Table, text
+from orchestrator.tasks.records import DatasetRow, Source, Table, text
 from verifiers.verdict import Verifier
 
 SOURCE = Source(
@@ -88,7 +88,7 @@ class MiniF2fTask:
             )
         return paper.fixed_prompt(given, "MINIF2F_FEW_SHOT_PROMPT", PROMPT_DIGEST)
 
-    def _problem(self, table: Table, index: int, row: Row, examples: str) -> Problem:
+    def _problem(self, table: Table, index: int, row: DatasetRow, examples: str) -> Problem:
         fields = {name: text(table, index, row, name) for name in _COLUMNS}
         statement = fields["formal_statement"].replace(" sorry", "").replace("sorry", "")
         header = fields["header"]

@@ -20,7 +20,7 @@ from orchestrator.tasks.base import TaskError, TaskOptions
 from orchestrator.tasks.lines import NumberText, kind_of, read_lines
 from verifiers.install import install_command
 
-Row = Mapping[str, Any]
+DatasetRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class Table(ABC):
         self.where = where
 
     @abstractmethod
-    def scan(self, columns: Sequence[str]) -> Iterator[Row]:
+    def scan(self, columns: Sequence[str]) -> Iterator[DatasetRow]:
         """Yield every row, in order, with these columns; raises TaskError where one is missing."""
 
-    def take(self, indices: Sequence[int], columns: Sequence[str]) -> dict[int, Row]:
+    def take(self, indices: Sequence[int], columns: Sequence[str]) -> dict[int, DatasetRow]:
         """The rows with these indices."""
         wanted = set(indices)
         return {index: row for index, row in enumerate(self.scan(columns)) if index in wanted}
@@ -75,7 +75,7 @@ class _Parquet(Table):
         super().__init__(where)
         self._paths = paths
 
-    def scan(self, columns: Sequence[str]) -> Iterator[Row]:
+    def scan(self, columns: Sequence[str]) -> Iterator[DatasetRow]:
         arrow = import_module("pyarrow")
         parquet = import_module("pyarrow.parquet")
         for path in self._paths:
@@ -93,7 +93,7 @@ class _Lines(Table):
         super().__init__(where)
         self._paths = paths
 
-    def scan(self, columns: Sequence[str]) -> Iterator[Row]:
+    def scan(self, columns: Sequence[str]) -> Iterator[DatasetRow]:
         for path in self._paths:
             for number, fields in read_lines(path):
                 _check_columns(f"{path}, line {number}", columns, list(fields))
@@ -105,11 +105,11 @@ class _Hub(Table):
         super().__init__(where)
         self._dataset = dataset
 
-    def scan(self, columns: Sequence[str]) -> Iterator[Row]:
+    def scan(self, columns: Sequence[str]) -> Iterator[DatasetRow]:
         _check_columns(self.where, columns, self._dataset.column_names)
         yield from self._dataset.select_columns(list(columns))
 
-    def take(self, indices: Sequence[int], columns: Sequence[str]) -> dict[int, Row]:
+    def take(self, indices: Sequence[int], columns: Sequence[str]) -> dict[int, DatasetRow]:
         chosen = self._dataset.select_columns(list(columns))
         return {index: chosen[index] for index in indices}
 
@@ -119,7 +119,7 @@ class _Slice(Table):
         super().__init__(f"{table.where} (from row {start})")
         self._table, self._start, self._stop = table, start, stop
 
-    def scan(self, columns: Sequence[str]) -> Iterator[Row]:
+    def scan(self, columns: Sequence[str]) -> Iterator[DatasetRow]:
         return islice(self._table.scan(columns), self._start, self._stop)
 
 
@@ -222,7 +222,7 @@ def installed(module: str, attribute: str) -> Table | None:
     return _Lines(str(path), [path])
 
 
-def text(table: Table, index: int, row: Row, name: str) -> str:
+def text(table: Table, index: int, row: DatasetRow, name: str) -> str:
     """A field that must be a string; raises TaskError."""
     value = row[name]
     if not _is_text(value):
@@ -236,7 +236,7 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and not isinstance(value, NumberText)
 
 
-def texts(table: Table, index: int, row: Row, name: str) -> list[str]:
+def texts(table: Table, index: int, row: DatasetRow, name: str) -> list[str]:
     """A field that must be a list of strings; raises TaskError."""
     value = row[name]
     if not isinstance(value, list) or not all(map(_is_text, value)):

@@ -16,15 +16,7 @@ import msgspec
 
 from providers.anthropic_answer import read_response
 from providers.anthropic_wire import CacheLife, request_body
-from providers.batch.exchange import (
-    LINES_AT_A_TIME,
-    Exchange,
-    as_body,
-    error_from,
-    lines_of,
-    read_batch,
-)
-from providers.batch.lane import (
+from providers.batch.base import (
     CLOCK_SKEW,
     Batch,
     BatchResult,
@@ -32,6 +24,14 @@ from providers.batch.lane import (
     check_tag,
     custom_id,
     index_of,
+)
+from providers.batch.client import (
+    LINES_AT_A_TIME,
+    BatchClient,
+    as_body,
+    error_from,
+    lines_of,
+    read_batch,
 )
 from providers.errors import InvalidRequest, ProviderConfigError, ProviderError
 from providers.said import said_by
@@ -58,7 +58,7 @@ class AnthropicBatches:
     """The message batches of a server of Anthropic's protocol."""
 
     def __init__(
-        self, exchange: Exchange, capabilities: Capabilities, cache_life: CacheLife = "1h"
+        self, exchange: BatchClient, capabilities: Capabilities, cache_life: CacheLife = "1h"
     ) -> None:
         self._exchange = exchange
         self._capabilities = capabilities

@@ -14,15 +14,7 @@ from typing import Any
 import msgspec
 
 from budgets.dialects import whole
-from providers.batch.exchange import (
-    LINES_AT_A_TIME,
-    Exchange,
-    as_body,
-    error_from,
-    lines_of,
-    read_batch,
-)
-from providers.batch.lane import (
+from providers.batch.base import (
     CLOCK_SKEW,
     Batch,
     BatchResult,
@@ -31,6 +23,14 @@ from providers.batch.lane import (
     check_tag,
     custom_id,
     index_of,
+)
+from providers.batch.client import (
+    LINES_AT_A_TIME,
+    BatchClient,
+    as_body,
+    error_from,
+    lines_of,
+    read_batch,
 )
 from providers.errors import InvalidRequest, ProviderConfigError, ProviderError
 from providers.openai_answer import read_response
@@ -61,7 +61,7 @@ class OpenAIBatches:
     """The batch API of a server of OpenAI's protocol."""
 
     def __init__(
-        self, exchange: Exchange, capabilities: Capabilities, dialect: Dialect | None = None
+        self, exchange: BatchClient, capabilities: Capabilities, dialect: Dialect | None = None
     ) -> None:
         self._exchange = exchange
         self._capabilities = capabilities

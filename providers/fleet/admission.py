@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from budgets.concurrency import Change
-from budgets.limits import CannotClear, Limiter, Permit
+from budgets.limiter import CannotClear, Limiter, Permit
 from providers.fleet.provider import FleetProvider
 
 LOOK_AGAIN_S = 0.05

@@ -26,7 +26,7 @@ INSTALL_VLLM = "pip install 'vllm>=0.32'"
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ServerSpec:
     """One server as it is asked for."""
 
     model: str
@@ -40,7 +40,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class EngineProgram:
     """An engine found on this machine."""
 
     engine: str
@@ -93,12 +93,15 @@ ADVICE = tuple(
          "correct --server-arg"),
         (r"gated|401 Client Error|Access to model",
          "accept the model's licence and put your token into HF_TOKEN"),
-        (r"address already in use", "it is tried again on another port"),
     )
 )  # fmt: skip
 
 
-def command(program: Program, ask: Ask) -> list[str]:
+PORT_TAKEN = re.compile(r"address already in use", re.IGNORECASE)
+"""Another process was quicker to take the port; it is tried again on another."""
+
+
+def command(program: EngineProgram, ask: ServerSpec) -> list[str]:
     """The command line of one server."""
     if program.engine == "bundled":
         return [*program.head, "--port", str(ask.port), *ask.arguments]
@@ -113,14 +116,14 @@ def command(program: Program, ask: Ask) -> list[str]:
     return [*line, "--enable-prompt-tokens-details", *ask.arguments]
 
 
-def find_program(path: str, model: str) -> Program:
+def find_program(path: str, model: str) -> EngineProgram:
     """The engine for `model`: vLLM at `path`, in this environment or on PATH; the bundled one.
 
     `path`: vLLM's command, a Python that has it, or an environment's directory. Raises
     ProviderConfigError with the command that installs it.
     """
     if model == MODEL_ID and not path:
-        return Program("bundled", (sys.executable, "-P", "-c", BOOT, str(ROOT)), "")
+        return EngineProgram("bundled", (sys.executable, "-P", "-c", BOOT, str(ROOT)), "")
     python = _python(path)
     if python is None:
         where = f"{path} is no vLLM" if path else "vLLM is not installed here"
@@ -142,9 +145,9 @@ def find_program(path: str, model: str) -> Program:
     script = Path(python).with_name("vllm")
     # The command looks its own distribution up by name, which builds of other names do not have.
     if "vllm" in found and script.is_file():
-        return Program("vllm", (str(script), "serve"), version)
+        return EngineProgram("vllm", (str(script), "serve"), version)
     module = ("-m", "vllm.entrypoints.openai.api_server", "--model")
-    return Program("vllm", (python, *module), version, whole=False)
+    return EngineProgram("vllm", (python, *module), version, whole=False)
 
 
 def _python(path: str) -> str | None:
@@ -183,7 +186,7 @@ def _versions(python: str) -> dict[str, str]:
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
 
-def milestones(program: Program) -> Sequence[Milestone]:
+def milestones(program: EngineProgram) -> Sequence[Milestone]:
     """The stages of a start, in order."""
     return TINY_MILESTONES if program.engine == "bundled" else VLLM_MILESTONES
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from budgets.outcomes import outcome_action, what_happened
 from providers.errors import BadResponse, ConnectionFailed, ProviderError, RateLimited
 from providers.fleet.routing import Expected, choose
-from providers.fleet.server import Server
+from providers.fleet.server import FleetServer
 from providers.sample import Capabilities, SampleRequest, SampleResponse
 
 
@@ -27,7 +27,7 @@ class FleetProvider:
     def __init__(
         self,
         name: str,
-        servers: Sequence[Server],
+        servers: Sequence[FleetServer],
         capabilities: Capabilities,
         *,
         tell: Callable[[str], None] = lambda _: None,
@@ -36,7 +36,7 @@ class FleetProvider:
         """`tell` gets sentences for a person."""
         self.name = name
         self.capabilities = capabilities
-        self.servers: list[Server] = list(servers)
+        self.servers: list[FleetServer] = list(servers)
         self.tell = tell
         self.clock = clock
         self.changed = asyncio.Event()
@@ -44,13 +44,13 @@ class FleetProvider:
         self.requests = 0
         """Requests inside `sample` now."""
         self._expected: Expected | None = None
-        self._gone: list[Server] = []
+        self._gone: list[FleetServer] = []
 
     def expected_tokens(self, prompt: str) -> float:
         """Output tokens expected of one sample of a prompt; 0 before anything was asked."""
         return 0.0 if self._expected is None else self._expected.of(prompt)
 
-    def open_servers(self) -> list[Server]:
+    def open_servers(self) -> list[FleetServer]:
         """The servers that may be asked now."""
         now = self.clock()
         return [one for one in self.servers if not one.leaving and one.health.open(now)]
@@ -61,7 +61,7 @@ class FleetProvider:
             self._expected = Expected(request.max_tokens)
         prompt = prompt_of(request)
         work = self._expected.of(prompt) * request.n
-        tried: list[Server] = []
+        tried: list[FleetServer] = []
         self.requests += 1
         try:
             while True:
@@ -93,12 +93,12 @@ class FleetProvider:
         for server in (*self.servers, *self._gone):
             await server.provider.aclose()
 
-    def add(self, server: Server) -> None:
+    def add(self, server: FleetServer) -> None:
         """Use a server from now on."""
         self.servers.append(server)
         self.changed.set()
 
-    def remove(self, server: Server) -> None:
+    def remove(self, server: FleetServer) -> None:
         """Ask a server nothing more; what it has in flight may still come back."""
         server.leaving = True
         self.servers.remove(server)
@@ -106,19 +106,19 @@ class FleetProvider:
         self.changed.set()
 
     @property
-    def every_server(self) -> list[Server]:
+    def every_server(self) -> list[FleetServer]:
         """Those in use, and those that left."""
         return [*self.servers, *self._gone]
 
-    def cut(self, server: Server, why: str) -> None:
+    def cut(self, server: FleetServer, why: str) -> None:
         """A server hangs: what it has in flight goes elsewhere."""
         server.cut(why)
         self._say_aside(server)
         self.changed.set()
 
     def _choose(
-        self, request: SampleRequest, prompt: str, work: float, tried: Sequence[Server]
-    ) -> Server:
+        self, request: SampleRequest, prompt: str, work: float, tried: Sequence[FleetServer]
+    ) -> FleetServer:
         able = [one for one in self.open_servers() if one not in tried]
         if not able:
             raise ConnectionFailed(f"none of the servers is up: {self.down()}", sent="not_sent")
@@ -126,7 +126,7 @@ class FleetProvider:
         able = roomy or able
         return able[choose(able, work, prompt)]
 
-    def _others(self, tried: Sequence[Server]) -> bool:
+    def _others(self, tried: Sequence[FleetServer]) -> bool:
         return any(one not in tried for one in self.open_servers())
 
     def _cost_nothing(self, error: ProviderError) -> bool:
@@ -136,7 +136,7 @@ class FleetProvider:
         happened = what_happened(type(error).__name__, error.sent, error.status)
         return outcome_action(self.name, happened) == "release"
 
-    def _say_aside(self, server: Server) -> None:
+    def _say_aside(self, server: FleetServer) -> None:
         if not server.health.well:
             self.tell(f"{server.name} is put aside: {server.health.why}")
 

@@ -46,7 +46,7 @@ class Expected:
             self._prompts.popitem(last=False)
 
 
-class Speed:
+class TokenSpeed:
     """The tokens a second that a server makes when it has enough to do."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Candidate(Protocol):
 
     work: float
     """Output tokens expected of all that it works on."""
-    speed: Speed
+    speed: TokenSpeed
 
     def has_seen(self, prompt: str) -> bool:
         """Whether its prefix cache may hold the prompt."""

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from budgets.concurrency import ServerLoad
-from budgets.limits import Limiter, Outcome
+from budgets.limiter import Limiter, RequestOutcome
 from providers.errors import ConnectionFailed, Overloaded, ProviderError, TimedOut
 from providers.fleet.fullness import Fullness
 from providers.fleet.health import Health
-from providers.fleet.routing import Speed
+from providers.fleet.routing import TokenSpeed
 from providers.sample import Provider, SampleRequest, SampleResponse
 
-OUTCOMES: dict[str, Outcome] = {
+OUTCOMES: dict[str, RequestOutcome] = {
     "RateLimited": "rate_limited",
     "Overloaded": "overloaded",
     "TimedOut": "timeout",
@@ -39,7 +39,7 @@ class Flight:
 
 
 @dataclass(slots=True)
-class Tally:
+class ServerTally:
     """What came of a server, counted in this session."""
 
     answers: int = 0
@@ -60,7 +60,7 @@ class Tally:
 
 
 @dataclass(slots=True, eq=False)
-class Server:
+class FleetServer:
     """See the module's contract. `provider` is closed by whoever owns the fleet."""
 
     name: str
@@ -69,9 +69,9 @@ class Server:
     limiter: Limiter
     clock: Callable[[], float] = time.monotonic
     health: Health = field(default_factory=Health)
-    speed: Speed = field(default_factory=Speed)
+    speed: TokenSpeed = field(default_factory=TokenSpeed)
     fullness: Fullness = field(default_factory=Fullness)
-    tally: Tally = field(default_factory=Tally)
+    tally: ServerTally = field(default_factory=ServerTally)
     work: float = 0.0
     leaving: bool = False
     """Asked nothing more; what is in flight may come back."""
@@ -88,14 +88,13 @@ class Server:
         """How many more sequences it may get, asked in requests of so many; and what limits it.
 
         A server that tells how full it is is believed over what was found out from outside,
-        unless a person fixed the concurrency. Of a request that is larger than what is free half
-        is enough, since places would stay empty otherwise; an idle server takes any.
+        unless a person fixed the concurrency; an idle server takes a request of any size.
         """
         wait_s, why = self.limiter.room(0, 0, sequences)
         now = self.clock()
         if not self.limiter.fixed and self.fullness.known(now) and wait_s in (0.0, FOREVER):
-            why = f"places ({self.fullness.places:g} sequences at once, as it tells)"
-            free = self.fullness.free(now, self.limiter.sequences) + sequences / 2
+            why = self.fullness.why
+            free = self.fullness.free(now, self.limiter.sequences, sequences)
         elif wait_s:
             return 0.0, why
         elif self.limiter.fixed:
@@ -135,7 +134,7 @@ class Server:
         self.fullness.sent(request.n)
         self.work += work
         self.health.taken()
-        outcome: Outcome = "other"
+        outcome: RequestOutcome = "other"
         response: SampleResponse | None = None
         try:
             response = await self._sample(request, flight)

@@ -9,22 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
-
-from yarl import URL
 
 from budgets.concurrency import ServerLoad
 from providers.errors import ProviderError
 from providers.fleet.provider import FleetProvider
-from providers.fleet.server import Server
-from providers.load import read_load
-from providers.transport import Route, Timeouts, Transport
+from providers.fleet.server import FleetServer
+from providers.probe import Probe
 
 LOOK_S = 0.5
-ANSWER_S = 5.0
-"""How long an answer about a server's state may take."""
 DEAF_S = 15.0
 """A server that has not even told its state for so long hangs."""
 HANG_S = 60.0
@@ -43,56 +37,13 @@ class _Moves:
     """When it last answered anything about itself."""
 
 
-class Probe(Protocol):
-    """Asks one server about itself."""
-
-    async def load(self) -> ServerLoad | None:
-        """What it says of itself; None where it says nothing. Raises ProviderError."""
-        ...
-
-    async def healthy(self) -> bool:
-        """Whether it would take a request."""
-        ...
-
-
-class HttpProbe:
-    """The addresses beside a server's API: /metrics and /health."""
-
-    def __init__(self, url: URL, headers: Mapping[str, str], transport: Transport) -> None:
-        root = url.parent if url.name == "v1" else url
-        self._transport = transport
-        self._metrics = Route.to("GET", root / "metrics", headers)
-        self._health = Route.to("GET", root / "health", headers)
-        self._models = Route.to("GET", url / "models", headers)
-
-    async def load(self) -> ServerLoad | None:
-        answer = await self._transport.send(self._metrics)
-        if answer.status != 200:
-            return None
-        return read_load(answer.body.decode(errors="replace"))
-
-    async def healthy(self) -> bool:
-        try:
-            answer = await self._transport.send(self._health)
-            if answer.status in (404, 405):
-                answer = await self._transport.send(self._models)
-        except ProviderError:
-            return False
-        return answer.status == 200
-
-
-def probe_transport() -> Transport:
-    """For probes: short answers, in short time."""
-    return Transport(Timeouts(total_s=ANSWER_S, connect_s=ANSWER_S))
-
-
-class Watch:
+class FleetWatch:
     """Looks at every server until cancelled."""
 
     def __init__(
         self,
         fleet: FleetProvider,
-        probe: Callable[[Server], Probe],
+        probe: Callable[[FleetServer], Probe],
         *,
         hang_s: float = HANG_S,
         deaf_s: float = DEAF_S,
@@ -106,11 +57,11 @@ class Watch:
         self._deaf_s = deaf_s
         self._every_s = every_s
         self._also = also
-        self._moves: dict[Server, _Moves] = {}
+        self._moves: dict[FleetServer, _Moves] = {}
 
     async def run(self) -> None:
         """Look until cancelled."""
-        looking: dict[Server, asyncio.Task[None]] = {}
+        looking: dict[FleetServer, asyncio.Task[None]] = {}
         try:
             while True:
                 for server in self._fleet.servers:
@@ -125,12 +76,12 @@ class Watch:
                 task.cancel()
             await asyncio.gather(*looking.values(), return_exceptions=True)
 
-    async def look(self, server: Server) -> None:
+    async def look(self, server: FleetServer) -> None:
         """Look at one server once."""
         now = self._fleet.clock()
         probe = self._probe(server)
         if server.health.to_look_at(now):
-            healthy = await probe.healthy()
+            healthy = not await probe.ill()
             server.health.looked(self._fleet.clock(), healthy)
             if healthy:
                 self._fleet.changed.set()
@@ -147,7 +98,7 @@ class Watch:
             self._fleet.changed.set()
         self._look_for_hang(server, load, moves)
 
-    def _look_for_hang(self, server: Server, load: ServerLoad | None, moves: _Moves) -> None:
+    def _look_for_hang(self, server: FleetServer, load: ServerLoad | None, moves: _Moves) -> None:
         now = self._fleet.clock()
         tokens = None if load is None else load.generated_tokens
         if tokens is not None and tokens != moves.tokens:

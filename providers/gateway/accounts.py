@@ -21,7 +21,7 @@ from budgets.money import usd
 from budgets.outcomes import Action
 from budgets.usage import Usage
 from providers.gateway.attempts import Attempt
-from providers.gateway.errors import OverBudget, Refusal
+from providers.gateway.errors import GatewayRefusal, OverBudget
 
 
 class Call(msgspec.Struct):
@@ -94,7 +94,7 @@ class Accounts:
                         return scope
                     await self.wait()
         except TimeoutError:
-            raise Refusal(
+            raise GatewayRefusal(
                 503, "The gateway's caps had no room for this call in time.", code="overloaded"
             ) from None
         finally:

@@ -107,7 +107,7 @@ class Attempt:
         return next((scope for scope in self.refused if scope != "key"), "")
 
 
-class Attempts:
+class LiveAttempts:
     """The attempts under way, by key."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from budgets.bounds import MESSAGE_TOKENS, TEMPLATE_TOKENS, text_token_bound
-from providers.gateway.errors import Refusal, Unbounded
+from providers.gateway.errors import GatewayRefusal, Unbounded
 
 IMAGE_TOKENS = 50_000
 """More than any model in the price lists bills for one picture (8 tiles at 5,667 and the base)."""
@@ -67,7 +67,7 @@ def whole_number(body: Mapping[str, Any], name: str, least: int = 0) -> int | No
     if value is None:
         return None
     if type(value) is not int or value < least:
-        raise Refusal(400, f"{name} must be a whole number of at least {least}.")
+        raise GatewayRefusal(400, f"{name} must be a whole number of at least {least}.")
     return value
 
 
@@ -75,7 +75,7 @@ def choices(body: Mapping[str, Any], name: str = "n") -> int:
     """How many choices a call asks for."""
     n = whole_number(body, name, 1) or 1
     if n > MOST_CHOICES:
-        raise Refusal(400, f"{name} is {n}; the gateway passes on at most {MOST_CHOICES}.")
+        raise GatewayRefusal(400, f"{name} is {n}; the gateway passes on at most {MOST_CHOICES}.")
     return n
 
 
@@ -113,7 +113,7 @@ def refuse_tools(body: Mapping[str, Any], own: tuple[str, ...]) -> None:
     """
     tools = body.get("tools")
     if tools is not None and not isinstance(tools, list):
-        raise Refusal(400, "tools must be a list.")
+        raise GatewayRefusal(400, "tools must be a list.")
     for tool in tools or ():
         kind = tool.get("type") if isinstance(tool, dict) else ""
         if kind == "namespace":  # tools of the agent's own under one name

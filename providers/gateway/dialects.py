@@ -1,6 +1,6 @@
 """The dialects that the gateway passes on: paths, what a call may cost, where usage stands.
 
-One Endpoint a path. What differs between them is here as data and small functions; how a call is
+One ApiPath a path. What differs between them is here as data and small functions; how a call is
 metered and sent is the same for all (forward.py). Nothing is translated: an upstream that does not
 speak a dialect is not asked in it.
 """
@@ -20,19 +20,19 @@ from providers.gateway.bounds import (
     refuse_tools,
     whole_number,
 )
-from providers.gateway.errors import Refusal, Shape
+from providers.gateway.errors import ApiShape, GatewayRefusal
 
 Body = dict[str, Any]
 UsageOf = Callable[[Mapping[str, Any] | None], Usage | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ApiPath:
     """One path of an API."""
 
     path: str
     """Below the upstream's base URL of OpenAI's protocol, that is without /v1."""
-    shape: Shape
+    shape: ApiShape
     stop_status: int
     """The refusal at which agents of this dialect stop at once (measured: docs/agents.md)."""
     method: str = "POST"
@@ -61,7 +61,7 @@ class Endpoint:
 def _messages(body: Body, name: str = "messages") -> int:
     found = body.get(name)
     if not isinstance(found, list) or not found:
-        raise Refusal(400, f"{name} must be a list of at least one message.")
+        raise GatewayRefusal(400, f"{name} must be a list of at least one message.")
     return len(found)
 
 
@@ -95,7 +95,7 @@ def _responses(body: Body) -> Bound:
     refuse_tools(body, ("function", "custom", "local_shell", "apply_patch"))
     asked = body.get("input")
     if body.get("prompt") is not None:
-        raise Refusal(400, "A stored prompt is not passed on: send its text as input.")
+        raise GatewayRefusal(400, "A stored prompt is not passed on: send its text as input.")
     messages = len(asked) if isinstance(asked, list) else 1
     return Bound(prompt_bound(body, messages), _output(body, ("max_output_tokens",)))
 
@@ -112,23 +112,23 @@ def embeddings_usage(raw: Mapping[str, Any] | None) -> Usage | None:
     return None if tokens is None else Usage(input_tokens=tokens)
 
 
-CHAT = Endpoint("/chat/completions", "openai", 401, bound=_chat, output_fields=_CHAT_OUTPUT)
-COMPLETIONS = Endpoint(
+CHAT = ApiPath("/chat/completions", "openai", 401, bound=_chat, output_fields=_CHAT_OUTPUT)
+COMPLETIONS = ApiPath(
     "/completions", "openai", 401, bound=_completion, output_fields=("max_tokens",)
 )
-EMBEDDINGS = Endpoint(
+EMBEDDINGS = ApiPath(
     "/embeddings", "openai", 401, bound=_embeddings, usage_of=embeddings_usage
 )  # fmt: skip
-RESPONSES = Endpoint(
+RESPONSES = ApiPath(
     "/responses", "openai", 400,
     bound=_responses, output_fields=("max_output_tokens",),
 )  # fmt: skip
-MESSAGES = Endpoint(
+MESSAGES = ApiPath(
     "/messages", "anthropic", 403,
     bound=_message, output_fields=("max_tokens",),
 )  # fmt: skip
-COUNT_TOKENS = Endpoint("/messages/count_tokens", "anthropic", 403)
-MODELS = Endpoint("/models", "openai", 401, method="GET")
+COUNT_TOKENS = ApiPath("/messages/count_tokens", "anthropic", 403)
+MODELS = ApiPath("/models", "openai", 401, method="GET")
 
 ENDPOINTS = {
     endpoint.path: endpoint

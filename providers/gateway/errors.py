@@ -12,10 +12,10 @@ from typing import Literal
 
 import msgspec
 
-Shape = Literal["openai", "anthropic"]
+ApiShape = Literal["openai", "anthropic"]
 
 
-class Refusal(Exception):
+class GatewayRefusal(Exception):
     """An answer of the gateway's own; nothing reaches the upstream, or its answer is not told."""
 
     def __init__(self, status: int, message: str, *, code: str = "invalid_request_error") -> None:
@@ -24,7 +24,7 @@ class Refusal(Exception):
         self.code = code
 
 
-class OverBudget(Refusal):
+class OverBudget(GatewayRefusal):
     """No room under a cap, or a key that is unknown or has ended. The endpoint sets the status."""
 
     def __init__(self, message: str, *, scope: str) -> None:
@@ -33,7 +33,7 @@ class OverBudget(Refusal):
         """Which cap: call, attempt, problem, a scope of the ledger, or "key"."""
 
 
-class Unbounded(Refusal):
+class Unbounded(GatewayRefusal):
     """A call whose cost has no bound that can be stated before it is sent."""
 
     def __init__(self, what: str) -> None:
@@ -53,7 +53,7 @@ _ANTHROPIC_TYPES = {
 }
 
 
-def error_body(shape: Shape, status: int, message: str, code: str) -> bytes:
+def error_body(shape: ApiShape, status: int, message: str, code: str) -> bytes:
     """An error as that API writes it."""
     if shape == "anthropic":
         kind = _ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else code)

@@ -19,14 +19,14 @@ from typing import Any
 
 import msgspec
 
-from budgets.limits import CannotClear, Permit
+from budgets.limiter import CannotClear, Permit
 from budgets.outcomes import LIMITER_OUTCOMES, Action, outcome_action, what_happened
 from budgets.price import Price
 from providers.errors import BadResponse, Fatal, ProviderError, RateLimited, Sent, UnknownModel
 from providers.gateway.accounts import Accounts, Call, over_budget
 from providers.gateway.attempts import Attempt
-from providers.gateway.dialects import CHAT, COMPLETIONS, Endpoint
-from providers.gateway.errors import OverBudget, Refusal, error_body
+from providers.gateway.dialects import CHAT, COMPLETIONS, ApiPath
+from providers.gateway.errors import GatewayRefusal, OverBudget, error_body
 from providers.gateway.passing import Heard, Passing, Reply, passed
 from providers.gateway.streams import Reader, reader_of
 from providers.openai_answer import limit_headers
@@ -73,7 +73,7 @@ class Exchange:
         self,
         house: House,
         attempt: Attempt,
-        endpoint: Endpoint,
+        endpoint: ApiPath,
         headers: Mapping[str, str],
         body: bytes,
     ) -> None:
@@ -110,13 +110,13 @@ class Exchange:
             await self._run()
         except asyncio.CancelledError:
             self._close("Cancelled", "the call was cut off")
-            self._refuse(Refusal(503, "The gateway is closing.", code="overloaded"))
+            self._refuse(GatewayRefusal(503, "The gateway is closing.", code="overloaded"))
             raise
         except OverBudget as error:
             self._release()
             self._accounts.refused(self._attempt, self._call, error)
             self._refuse(error)
-        except Refusal as error:
+        except GatewayRefusal as error:
             self._release()
             self._refuse(error)
         except ProviderError as error:
@@ -125,7 +125,9 @@ class Exchange:
             # A disk that is full, or a mistake of ours: whoever opened the gateway must hear of it.
             self._house.fatal(error)
             self._close("BadResponse", "a fault of the gateway's")
-            self._refuse(Refusal(500, "The gateway failed at this call.", code="server_error"))
+            self._refuse(
+                GatewayRefusal(500, "The gateway failed at this call.", code="server_error")
+            )
 
     async def _run(self) -> None:
         attempt, upstream = self._attempt, self._attempt.upstream
@@ -187,7 +189,7 @@ class Exchange:
         """Send once; raises ProviderError, which nothing of has been shown to the agent yet."""
         upstream = self._attempt.upstream
         permit = await self._admit() if self._endpoint.billed else None
-        heard = Heard(self.passing, reader)
+        heard = Heard(self.passing, reader, upstream.key_filter)
         sent_at = time.monotonic()
         self._call.sent_at = time.time()
         try:
@@ -218,11 +220,11 @@ class Exchange:
             async with asyncio.timeout(self._deadline - started):
                 return await limiter.admit(tokens, self._output_bound)
         except TimeoutError:
-            raise Refusal(503, "The upstream's rate limit had no room in time.",
+            raise GatewayRefusal(503, "The upstream's rate limit had no room in time.",
                           code="overloaded") from None  # fmt: skip
         except CannotClear as reason:
             self._house.fatal(reason)
-            raise Refusal(503, f"The upstream cannot be asked now: {reason}.",
+            raise GatewayRefusal(503, f"The upstream cannot be asked now: {reason}.",
                           code="overloaded") from None  # fmt: skip
         finally:
             self._attempt.waited_s += time.monotonic() - started
@@ -255,7 +257,7 @@ class Exchange:
         if self._endpoint.billed:
             self._settle(heard, reader, body, permit, sent_at)
         if heard.streaming and reader is not None:
-            self.passing.push(reader.end())
+            self.passing.push(self._attempt.upstream.key_filter.clean(reader.end()))
             self.passing.finish()
         else:
             kind = heard.headers.get("content-type", "application/json")
@@ -298,14 +300,14 @@ class Exchange:
     def _told(self, body: bytes) -> Mapping[str, Any] | None:
         try:
             answer = msgspec.json.decode(body, type=_Answer)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         self._call.provider_id = answer.id or ""
         return answer.usage
 
     def _whole(self, heard: Heard) -> bytes:
         try:
-            return heard.whole()
+            return self._attempt.upstream.key_filter.clean(heard.whole())
         except ValueError as error:
             raise BadResponse(f"an answer that cannot be read: {error}", sent="maybe_billed",
                               status=heard.status) from None  # fmt: skip
@@ -317,10 +319,8 @@ class Exchange:
         asked = Asked(door.row.name, host, door.key, door.key_variable, self._call.model)
         error = refusal(heard.status, heard.headers, body, asked)
         kind = heard.headers.get("content-type", "application/json")
-        key = b"" if door.key is None else door.key.reveal().encode()
-        told = body.replace(key, b"***") if key else body
         self._upstream_said = Reply(
-            heard.status, told, {"content-type": kind, **passed(heard.headers)}
+            heard.status, body, {"content-type": kind, **passed(heard.headers)}
         )
         return error
 
@@ -353,10 +353,12 @@ class Exchange:
         if fatal:
             self._house.fatal(error)
             text = f"The gateway's upstream refuses every call: {error}"
-            reply = self._own(Refusal(self._endpoint.stop_status, text, code="upstream_refused"))
+            reply = self._own(
+                GatewayRefusal(self._endpoint.stop_status, text, code="upstream_refused")
+            )
         elif reply is None or error.status is None:
             reply = self._own(
-                Refusal(502, f"The upstream did not answer: {error}", code="upstream")
+                GatewayRefusal(502, f"The upstream did not answer: {error}", code="upstream")
             )
         self._call.status = reply.status
         self._close(kind, _what(error), error)
@@ -386,10 +388,10 @@ class Exchange:
         self._accounts.over(self._attempt, self._call, self._worst, action, cost)
         self._call = Call(self._call.attempt, self._call.endpoint, self._call.model, 0)
 
-    def _refuse(self, error: Refusal) -> None:
+    def _refuse(self, error: GatewayRefusal) -> None:
         self._reply(self._own(error))
 
-    def _own(self, error: Refusal) -> Reply:
+    def _own(self, error: GatewayRefusal) -> Reply:
         """A refusal in the dialect's words; over a cap, with the status that stops its agents."""
         status = self._endpoint.stop_status if isinstance(error, OverBudget) else error.status
         body = error_body(self._endpoint.shape, status, str(error), error.code)
@@ -410,8 +412,8 @@ def document(body: bytes) -> dict[str, Any]:
     """The JSON object in a body; raises Refusal."""
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refusal(400, f"The body is not JSON: {error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise GatewayRefusal(400, f"The body is not JSON: {error}.") from None
     if not isinstance(found, dict):
-        raise Refusal(400, "The body is not a JSON object.")
+        raise GatewayRefusal(400, "The body is not a JSON object.")
     return found

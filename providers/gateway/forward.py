@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from providers.gateway.accounts import Accounts
 from providers.gateway.attempts import Attempt
-from providers.gateway.dialects import Endpoint
+from providers.gateway.dialects import ApiPath
 from providers.gateway.exchange import Exchange, House
 
 
@@ -21,7 +21,7 @@ class Forward:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(
-        self, attempt: Attempt, endpoint: Endpoint, headers: Mapping[str, str], body: bytes
+        self, attempt: Attempt, endpoint: ApiPath, headers: Mapping[str, str], body: bytes
     ) -> Exchange:
         """Start a call; what its agent sees is in the exchange's `passing`."""
         exchange = Exchange(self._house, attempt, endpoint, headers, body)

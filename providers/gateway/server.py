@@ -19,9 +19,9 @@ from aiohttp import web
 from budgets.ledger import Ledger
 from providers.doorway import JsonRunner, wrong_content
 from providers.gateway.accounts import Accounts, Book
-from providers.gateway.attempts import Account, Attempt, Attempts, Caps
-from providers.gateway.dialects import CHAT, ENDPOINTS, MESSAGES, Endpoint
-from providers.gateway.errors import Refusal, error_body
+from providers.gateway.attempts import Account, Attempt, Caps, LiveAttempts
+from providers.gateway.dialects import CHAT, ENDPOINTS, MESSAGES, ApiPath
+from providers.gateway.errors import GatewayRefusal, error_body
 from providers.gateway.exchange import Exchange
 from providers.gateway.forward import Forward
 from providers.gateway.passing import Reply
@@ -62,7 +62,7 @@ class Gateway:
         drain_s: float = DRAIN_S,
     ) -> None:
         """`hosts`: further names by which agents may call it."""
-        self.attempts = Attempts()
+        self.attempts = LiveAttempts()
         self.accounts = Accounts(ledger, book, elsewhere=elsewhere, fault=fault)
         self._forward = Forward(self.accounts, drain_s=drain_s, fatal=fatal)
         self._hosts = frozenset(hosts)
@@ -151,37 +151,37 @@ class Gateway:
         shape = endpoint or (MESSAGES if "x-api-key" in request.headers else CHAT)
         try:
             if not self._known_host(request.headers.get("Host", "")):
-                raise Refusal(403, "The Host header names no address of this gateway.")
+                raise GatewayRefusal(403, "The Host header names no address of this gateway.")
             if "upgrade" in request.headers.get("Connection", "").lower():
-                raise Refusal(426, "The gateway does not speak WebSocket; use plain HTTP.")
+                raise GatewayRefusal(426, "The gateway does not speak WebSocket; use plain HTTP.")
             if path in ("", "/") and request.method in ("GET", "HEAD"):
                 return web.json_response({"gateway": "orch"})
             attempt = self.attempts.find(path_key or _key(request))
             if attempt is None:
                 return _response(_unknown(shape))
             if endpoint is None:
-                raise Refusal(404, f"The gateway has no {path}.", code="not_found_error")
+                raise GatewayRefusal(404, f"The gateway has no {path}.", code="not_found_error")
             if request.method != endpoint.method:
-                raise Refusal(405, f"{path} is asked by {endpoint.method}.")
+                raise GatewayRefusal(405, f"{path} is asked by {endpoint.method}.")
             if said := wrong_content(request):
-                raise Refusal(415, said)
+                raise GatewayRefusal(415, said)
             return await self._call(request, attempt, endpoint)
-        except Refusal as error:
+        except GatewayRefusal as error:
             body = error_body(shape.shape, error.status, str(error), error.code)
             return _response(Reply(error.status, body, _JSON))
 
     async def _call(
-        self, request: web.Request, attempt: Attempt, endpoint: Endpoint
+        self, request: web.Request, attempt: Attempt, endpoint: ApiPath
     ) -> web.StreamResponse:
         # A body of unknown length may be as long as any.
         size = MAX_BODY_BYTES if request.content_length is None else request.content_length
         if endpoint.method == "GET":
             size = 0
         if size > MAX_BODY_BYTES:
-            raise Refusal(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+            raise GatewayRefusal(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
         crowded = self._calls >= MAX_CALLS or attempt.open_calls >= CALLS_OF_ONE
         if crowded or self._held_bytes + size > MAX_HELD_BYTES:
-            raise Refusal(503, "Too many calls at once.", code="overloaded")
+            raise GatewayRefusal(503, "Too many calls at once.", code="overloaded")
         self._calls += 1
         self._held_bytes += size
         attempt.open_calls += 1
@@ -211,7 +211,7 @@ async def _read(request: web.Request) -> bytes:
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
-        raise Refusal(413, f"The body is larger than {MAX_BODY_BYTES} bytes.") from None
+        raise GatewayRefusal(413, f"The body is larger than {MAX_BODY_BYTES} bytes.") from None
 
 
 async def _relay(request: web.Request, exchange: Exchange) -> web.StreamResponse:
@@ -237,7 +237,7 @@ def _response(reply: Reply) -> web.Response:
     return web.Response(status=reply.status, body=reply.body, headers=dict(reply.headers))
 
 
-def _unknown(endpoint: Endpoint) -> Reply:
+def _unknown(endpoint: ApiPath) -> Reply:
     status = endpoint.stop_status
     return Reply(status, error_body(endpoint.shape, status, _UNKNOWN, "invalid_api_key"), _JSON)
 

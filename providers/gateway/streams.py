@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from providers.gateway.dialects import CHAT, COMPLETIONS, MESSAGES, Endpoint
+from providers.gateway.dialects import CHAT, COMPLETIONS, MESSAGES, ApiPath
 from providers.gateway.sse import Events, document_of, with_document
 
 _MARK = b'"usage"'
@@ -111,7 +111,7 @@ def _usage(document: Mapping[str, Any]) -> dict[str, Any]:
     return dict(used) if isinstance(used, dict) else {}
 
 
-def reader_of(endpoint: Endpoint, *, hide: bool) -> Reader:
+def reader_of(endpoint: ApiPath, *, hide: bool) -> Reader:
     """The reader for a stream of `endpoint`; `hide`: the agent did not ask for usage."""
     if endpoint is CHAT or endpoint is COMPLETIONS:
         return ChatReader(hide=hide)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from yarl import URL
 
-from budgets.limits import Limiter
+from budgets.limiter import Limiter
 from budgets.price import Price
-from providers.gateway.dialects import Endpoint, spoken
-from providers.gateway.errors import Refusal
+from providers.gateway.dialects import ApiPath, spoken
+from providers.gateway.errors import GatewayRefusal
+from providers.keys import KeyFilter
 from providers.registry import Door
 from providers.transport import Route, Timeouts, Transport, proxy_from_environment
 
@@ -35,10 +36,13 @@ class Upstream:
     """Tries after the first of what the upstream refused for the moment, before the agent sees
     it; rate limits are waited out and not counted."""
     transport: Transport = field(default_factory=Transport)
+    key_filter: KeyFilter = field(init=False)
+    """What comes back from the upstream goes through it before an agent or the disk gets it."""
     _proxy: str | None = None
     _spoken: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        self.key_filter = KeyFilter(self.door.key)
         self._proxy = proxy_from_environment(self.door.base_url)
         self._spoken = spoken(self.door.row.name, self.door.row.protocol)
 
@@ -50,10 +54,10 @@ class Upstream:
         """Where this provider wants to be told how long an answer may be."""
         return self.door.row.dialect_of(model).max_tokens_field
 
-    def refuse_unspoken(self, endpoint: Endpoint) -> None:
+    def refuse_unspoken(self, endpoint: ApiPath) -> None:
         """Raise Refusal for a dialect that the provider does not speak."""
         if endpoint.path not in self._spoken:
-            raise Refusal(
+            raise GatewayRefusal(
                 404,
                 f"{self.name} is not asked by {endpoint.path}, and the gateway translates nothing: "
                 f"use an agent or a setting that calls {', '.join(sorted(self._spoken))}.",
@@ -64,10 +68,10 @@ class Upstream:
         """The model that a call which asks for `asked` is sent to; raises Refusal."""
         model = self.model or asked
         if not isinstance(model, str) or not model:
-            raise Refusal(400, "model must be the name of a model.")
+            raise GatewayRefusal(400, "model must be the name of a model.")
         return model
 
-    def route(self, endpoint: Endpoint, headers: Mapping[str, str]) -> Route:
+    def route(self, endpoint: ApiPath, headers: Mapping[str, str]) -> Route:
         """The way to an endpoint, with what may be passed on of an agent's headers."""
         base = str(self.door.base_url)
         base += "/v1" if self.door.row.protocol == "anthropic" else ""

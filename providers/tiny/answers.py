@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from providers.tiny.ask import Ask
 from providers.tiny.job import TokenLogprob
+from providers.tiny.parsing import ParsedRequest
 from providers.tiny.tokenizer import TOKENS
 
 Document = dict[str, Any]
@@ -33,7 +33,7 @@ class Head:
 
     id: str
     created: int
-    ask: Ask
+    ask: ParsedRequest
 
     def document(self, kind: str, choices: Sequence[Document], **more: Any) -> Document:
         """A document of this answer; `kind` is its `object` field."""
@@ -47,7 +47,7 @@ class Head:
         }
 
 
-def usage(ask: Ask, completion_tokens: int) -> Document:
+def usage(ask: ParsedRequest, completion_tokens: int) -> Document:
     """The usage object: each prompt once, every token of every choice, end tokens included."""
     return {
         "prompt_tokens": ask.prompt_tokens,

@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from providers.tiny.ask import Ask
+from providers.tiny.parsing import ParsedRequest
 
-Outcome = Literal["answered", "abandoned"]
+BilledAs = Literal["answered", "abandoned"]
 
 
 class BillError(Exception):
@@ -31,7 +31,9 @@ class Bill:
         flags = os.O_APPEND | os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC
         self._file = None if path is None else os.open(path, flags, 0o644)
 
-    def write(self, request_id: str, ask: Ask, completion_tokens: int, outcome: Outcome) -> None:
+    def write(
+        self, request_id: str, ask: ParsedRequest, completion_tokens: int, outcome: BilledAs
+    ) -> None:
         """Append the line of one request; it is with the operating system on return.
 
         Raises BillError.

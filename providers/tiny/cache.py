@@ -12,11 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from providers.tiny.weights import Config, Float32
-
-Int64 = NDArray[np.int64]
+from providers.tiny.weights import Config, Float32, Int64
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from providers.tiny.batch import Batch
-from providers.tiny.job import Job, Progress
+from providers.tiny.decoding import DecodingBatch
+from providers.tiny.job import GenerationJob, SampledTokens
 from providers.tiny.llama import Model
 
 
@@ -28,10 +28,10 @@ class Cancelled:
     """Tokens sampled for choices that had not finished."""
 
 
-Delivery = Progress | Cancelled
+Delivery = SampledTokens | Cancelled
 
 
-class Engine:
+class TinyEngine:
     """Runs jobs together on one thread."""
 
     def __init__(
@@ -42,11 +42,11 @@ class Engine:
         ended: Callable[[], None],
     ) -> None:
         self.capacity = capacity
-        self._batch = Batch(model, capacity)
+        self._batch = DecodingBatch(model, capacity)
         self._deliver = deliver
         self._ended = ended
         self._wake = threading.Condition()
-        self._waiting: deque[tuple[int, Job]] = deque()
+        self._waiting: deque[tuple[int, GenerationJob]] = deque()
         self._to_cancel: list[int] = []
         self._next_id = 0
         self._closing = False
@@ -66,7 +66,7 @@ class Engine:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, job: Job) -> int:
+    def submit(self, job: GenerationJob) -> int:
         """Queue a job of at most `capacity` choices; returns its id."""
         with self._wake:
             self._next_id += 1
@@ -124,7 +124,7 @@ class Engine:
         self._to_cancel.clear()
         return cancelled
 
-    def _admit(self) -> list[tuple[int, Job]]:
+    def _admit(self) -> list[tuple[int, GenerationJob]]:
         """Take waiting jobs in their order while the next one fits."""
         admitted = []
         room = self.capacity - self._batch.running

@@ -13,10 +13,10 @@ from typing import Any
 
 from providers.tiny.errors import ApiError
 
-Body = Mapping[str, Any]
+RequestFields = Mapping[str, Any]
 
 
-def parse_body(content: bytes) -> Body:
+def parse_body(content: bytes) -> RequestFields:
     """The JSON object in `content`."""
     try:
         body = json.loads(content, parse_constant=_refuse_constant)
@@ -74,7 +74,7 @@ def out_of_range(name: str, wanted: str, value: object) -> ApiError:
     )
 
 
-def integer(body: Body, name: str, default: int | None, low: int, high: int) -> int | None:
+def integer(body: RequestFields, name: str, default: int | None, low: int, high: int) -> int | None:
     """An integer in [low, high]; 5.0 counts as 5."""
     value = body.get(name)
     if value is None:
@@ -88,7 +88,7 @@ def integer(body: Body, name: str, default: int | None, low: int, high: int) -> 
     return value
 
 
-def number(body: Body, name: str, default: float, low: float, high: float) -> float:
+def number(body: RequestFields, name: str, default: float, low: float, high: float) -> float:
     """A number in [low, high]."""
     value = body.get(name)
     if value is None:
@@ -100,7 +100,7 @@ def number(body: Body, name: str, default: float, low: float, high: float) -> fl
     return float(value)
 
 
-def boolean(body: Body, name: str) -> bool:
+def boolean(body: RequestFields, name: str) -> bool:
     """A boolean, false by default."""
     value = body.get(name)
     if value is None:
@@ -110,7 +110,7 @@ def boolean(body: Body, name: str) -> bool:
     return value
 
 
-def string(body: Body, name: str) -> str:
+def string(body: RequestFields, name: str) -> str:
     """A required string."""
     value = body.get(name)
     if value is None:
@@ -120,7 +120,7 @@ def string(body: Body, name: str) -> str:
     return value
 
 
-def stop_strings(body: Body, name: str = "stop", most: int = 4) -> tuple[str, ...]:
+def stop_strings(body: RequestFields, name: str = "stop", most: int = 4) -> tuple[str, ...]:
     """One string or an array of at most `most`, none of them empty."""
     value = body.get(name)
     if value is None:

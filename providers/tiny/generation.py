@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from providers.tiny.answers import Finished
-from providers.tiny.ask import Ask
-from providers.tiny.engine import Cancelled, Delivery, Engine
-from providers.tiny.job import Progress
+from providers.tiny.engine import Cancelled, Delivery, TinyEngine
+from providers.tiny.job import SampledTokens
 from providers.tiny.llama import Model
+from providers.tiny.parsing import ParsedRequest
 
 
 class EngineEnded(Exception):
@@ -27,13 +27,13 @@ class Step:
     """One sampled token of one choice of a streamed request."""
 
     index: int
-    progress: Progress
+    progress: SampledTokens
 
 
 class Generation:
     """The choices of one request while they are being made."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: ParsedRequest) -> None:
         self.ask = ask
         self.begun = False
         self.billed = False
@@ -46,7 +46,7 @@ class Generation:
         self._steps: list[Step] = []
         self._ended = False
 
-    def feed(self, job_number: int, progress: Progress) -> None:
+    def feed(self, job_number: int, progress: SampledTokens) -> None:
         """Take one delivery of the job `job_number` of this request."""
         self.begun = True
         for choice in progress.choices:
@@ -100,7 +100,7 @@ class Dispatcher:
         self._all_settled = asyncio.Event()
         self._all_settled.set()
         self._engine_ended = False
-        self._engine = Engine(model, capacity, self._hand_over, self._hand_over_end)
+        self._engine = TinyEngine(model, capacity, self._hand_over, self._hand_over_end)
 
     @property
     def running(self) -> int:
@@ -119,7 +119,7 @@ class Dispatcher:
         """End the engine's thread; open generations raise EngineEnded."""
         self._engine.close()
 
-    def begin(self, ask: Ask) -> Generation:
+    def begin(self, ask: ParsedRequest) -> Generation:
         """Queue a request; raises EngineEnded."""
         if self._engine_ended:
             raise EngineEnded

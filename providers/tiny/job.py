@@ -15,7 +15,7 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class GenerationJob:
     """One request's computation."""
 
     prompt: tuple[int, ...]
@@ -33,7 +33,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class SampledTokens:
     """Tokens just sampled by some choices of one job that are at the same text."""
 
     job_id: int

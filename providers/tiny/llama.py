@@ -13,12 +13,9 @@ import math
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from providers.tiny.cache import Pool, Prefix
-from providers.tiny.weights import Config, Float32, Layer, Weights, load
-
-Int64 = NDArray[np.int64]
+from providers.tiny.weights import Config, Float32, Int64, Layer, Weights, load
 
 TILE = 8
 """Rows of one matrix product. At eight, OpenBLAS's kernels (Haswell and Zen, Sandybridge and

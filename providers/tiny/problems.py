@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ProblemKind:
     """One family of problems: an operation and how many digits each operand has."""
 
     difficulty: int
@@ -24,22 +24,22 @@ class Kind:
 
 
 KINDS = (
-    Kind(1, "*", (2, 1)),
-    Kind(1, "+", (2, 2)),
-    Kind(2, "+", (2, 2, 2)),
-    Kind(2, "*", (2, 1, 1)),
-    Kind(3, "*", (2, 2)),
-    Kind(3, "*", (3, 1)),
-    Kind(4, "+", (3, 3)),
-    Kind(4, "+", (3, 3, 3)),
+    ProblemKind(1, "*", (2, 1)),
+    ProblemKind(1, "+", (2, 2)),
+    ProblemKind(2, "+", (2, 2, 2)),
+    ProblemKind(2, "*", (2, 1, 1)),
+    ProblemKind(3, "*", (2, 2)),
+    ProblemKind(3, "*", (3, 1)),
+    ProblemKind(4, "+", (3, 3)),
+    ProblemKind(4, "+", (3, 3, 3)),
 )
 """Easiest first, as the bundled model finds them."""
 
-Key = tuple[str, tuple[int, ...]]
+ProblemKey = tuple[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ArithmeticProblem:
     """One problem; `prompt` + `answer` is the whole line."""
 
     difficulty: int
@@ -55,21 +55,23 @@ class Problem:
         return str(sum(self.operands) if self.operation == "+" else math.prod(self.operands))
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ProblemKey:
         """What the problem is, whatever the order of its operands."""
         return self.operation, tuple(sorted(self.operands))
 
 
-def draw(kind: Kind, random_state: random.Random) -> Problem:
+def draw(kind: ProblemKind, random_state: random.Random) -> ArithmeticProblem:
     """One problem of `kind`, operands uniform, no operand 0 or 1, operands in random order."""
     operands = [
         random_state.randint(max(2, 10 ** (digits - 1)), 10**digits - 1) for digits in kind.digits
     ]
     random_state.shuffle(operands)
-    return Problem(kind.difficulty, kind.operation, tuple(operands))
+    return ArithmeticProblem(kind.difficulty, kind.operation, tuple(operands))
 
 
-def draw_set(per_kind: int, random_state: random.Random, taken: Collection[Key]) -> list[Problem]:
+def draw_set(
+    per_kind: int, random_state: random.Random, taken: Collection[ProblemKey]
+) -> list[ArithmeticProblem]:
     """`per_kind` problems of every kind, no two with one key, none with a key in `taken`."""
     seen = set(taken)
     chosen = []
@@ -85,10 +87,10 @@ def draw_set(per_kind: int, random_state: random.Random, taken: Collection[Key])
 
 
 def draw_training(
-    count: int, random_state: random.Random, held_out: Collection[Key]
-) -> list[Problem]:
+    count: int, random_state: random.Random, held_out: Collection[ProblemKey]
+) -> list[ArithmeticProblem]:
     """`count` training problems, kinds equally often, none with a key in `held_out`."""
-    chosen: list[Problem] = []
+    chosen: list[ArithmeticProblem] = []
     while len(chosen) < count:
         problem = draw(random_state.choice(KINDS), random_state)
         if problem.key not in held_out:

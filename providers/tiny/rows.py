@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from providers.tiny.sampling import Float64, Int64, UInt64
+from providers.tiny.sampling import Float64, UInt64
+from providers.tiny.weights import Int64
 
 Bool = NDArray[np.bool_]
 UInt8 = NDArray[np.uint8]

@@ -10,10 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from providers.tiny.weights import Float32
+from providers.tiny.weights import Float32, Int64
 
 Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
 UInt64 = NDArray[np.uint64]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

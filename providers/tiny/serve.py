@@ -66,7 +66,7 @@ def run(
 
 async def _serve(settings: Settings) -> int:
     """Serve until a signal (0) or until the engine ends by itself (1)."""
-    from providers.tiny.server import Server
+    from providers.tiny.server import TinyServer
 
     told_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -78,7 +78,7 @@ async def _serve(settings: Settings) -> int:
         engine_ended.set()
         told_to_stop.set()
 
-    server = Server(settings, on_engine_end)
+    server = TinyServer(settings, on_engine_end)
     port = await server.start()
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     listening = {

@@ -19,13 +19,13 @@ from aiohttp import web
 from providers.doorway import JsonRunner, wrong_content, wrong_host
 from providers.tiny import MODEL_ID, answers, tokenizer
 from providers.tiny.answers import Document, Head
-from providers.tiny.ask import Offer, read
 from providers.tiny.bill import Bill, BillError
 from providers.tiny.errors import ApiError
 from providers.tiny.fields import parse_body
 from providers.tiny.generation import Dispatcher, EngineEnded, Generation
 from providers.tiny.llama import Model
 from providers.tiny.metrics import Metrics
+from providers.tiny.parsing import ServedModel, read
 from providers.tiny.replies import MAX_BODY_BYTES, error_response, events, json_response, of_http
 from providers.tiny.streaming import Pieces
 from providers.tiny.weights import BUNDLED
@@ -53,7 +53,7 @@ class Settings:
     model_name: str = MODEL_ID
 
 
-class Server:
+class TinyServer:
     """One model behind HTTP. Made in the event loop that it serves from."""
 
     def __init__(self, settings: Settings, on_engine_end: Callable[[], None]) -> None:
@@ -61,7 +61,7 @@ class Server:
         self._settings = settings
         tokenizer.check(settings.model_directory)
         model = Model(settings.model_directory)
-        self._offer = Offer(
+        self._offer = ServedModel(
             model=settings.model_name,
             context_tokens=model.config.context_tokens,
             vocabulary=model.config.vocabulary,

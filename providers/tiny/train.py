@@ -31,7 +31,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from providers.tiny.problems import Problem, draw_set, draw_training
+from providers.tiny.problems import ArithmeticProblem, draw_set, draw_training
 from providers.tiny.publish import CONFIG, publish_files
 from providers.tiny.tokenizer import EOS_ID, PAD_ID, VOCABULARY
 
@@ -92,7 +92,7 @@ class FeedForward(nn.Module):
         return self.down_proj(functional.silu(self.gate_proj(hidden)) * self.up_proj(hidden))
 
 
-class Block(nn.Module):
+class TransformerLayer(nn.Module):
     """One layer; the attribute names are those of the published weights."""
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ class Llama(nn.Module):
         super().__init__()
         width = CONFIG["hidden_size"]
         self.embed_tokens = nn.Embedding(CONFIG["vocab_size"], width)
-        self.layers = nn.ModuleList(Block() for _ in range(CONFIG["num_hidden_layers"]))
+        self.layers = nn.ModuleList(TransformerLayer() for _ in range(CONFIG["num_hidden_layers"]))
         self.norm = nn.RMSNorm(width, CONFIG["rms_norm_eps"])
         for parameter in self.parameters():
             if parameter.dim() == 2:
@@ -146,7 +146,7 @@ def rotate(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> tor
     return heads * cosine + torch.cat((-second, first), dim=-1) * sine
 
 
-def encode(problems: Sequence[Problem]) -> tuple[torch.Tensor, torch.Tensor]:
+def encode(problems: Sequence[ArithmeticProblem]) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs and targets, both (rows, length); only answer and end tokens are targets."""
     lines = [problem.prompt + problem.answer for problem in problems]
     length = max(map(len, lines))
@@ -161,7 +161,7 @@ def encode(problems: Sequence[Problem]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def exact_chances(model: Llama, problems: Sequence[Problem]) -> np.ndarray:
+def exact_chances(model: Llama, problems: Sequence[ArithmeticProblem]) -> np.ndarray:
     """Each problem's exact probability of its answer at temperature 1, by teacher forcing."""
     inputs, targets = encode(problems)
     losses = functional.cross_entropy(
@@ -170,7 +170,7 @@ def exact_chances(model: Llama, problems: Sequence[Problem]) -> np.ndarray:
     return np.exp(-losses.sum(dim=1).double().numpy())
 
 
-def train(seed: int, target: float) -> tuple[Llama, list[Problem]]:
+def train(seed: int, target: float) -> tuple[Llama, list[ArithmeticProblem]]:
     """The trained model and the held-out problems."""
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
@@ -215,7 +215,7 @@ def published_weights(model: Llama) -> dict[str, torch.Tensor]:
     return {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
 
 
-def write_task(path: Path, problems: Sequence[Problem]) -> None:
+def write_task(path: Path, problems: Sequence[ArithmeticProblem]) -> None:
     """The held-out problems, one JSON object a line, easiest kinds first."""
     with path.open("w", encoding="utf-8") as file:
         for index, problem in enumerate(problems):

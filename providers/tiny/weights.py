@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
 
 BUNDLED = Path(__file__).resolve().parent / "model"
 """The directory of the bundled model."""

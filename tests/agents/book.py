@@ -51,9 +51,9 @@ class Book:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
-    def run(self, *options: str) -> tuple[int, str]:
+    def run(self, *options: str, patience_s: float = 280.0) -> tuple[int, str]:
         process = self.start(*options)
-        said, _ = process.communicate(timeout=280)
+        said, _ = process.communicate(timeout=patience_s)
         return process.returncode, said
 
     def resume(self, *more: str) -> tuple[int, str]:

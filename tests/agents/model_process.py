@@ -2,9 +2,9 @@
 
     python tests/agents/model_process.py --bill bill.jsonl --seed 1
 
-It knows the bundled tasks: to a call that holds an instruction of theirs it answers with the right
-patch, or, as the seed says, with one that is wrong or none. Every request is a line on the bill
-before anything is answered.
+It knows a folder of tasks, the bundled ones if not told: to a call that holds an instruction of
+theirs it answers with their solution, or, as the seed says, with a wrong patch or none. Every
+request is a line on the bill before anything is answered.
 """
 
 from __future__ import annotations
@@ -46,17 +46,30 @@ class BilledServer(ModelServer):
             os.write(file.fileno(), json.dumps(row).encode() + b"\n")
 
 
-def play(seed: int, body: dict[str, Any], number: int) -> dict[str, Any] | None:
+def play(
+    seed: int, body: dict[str, Any], number: int, tasks: Path = TASKS
+) -> dict[str, Any] | None:
     """What a model that knows half of everything says."""
     text = json.dumps(body, ensure_ascii=False)
-    for folder in sorted(TASKS.iterdir()):
+    for folder in sorted(tasks.iterdir()):
         title = (folder / "instruction.md").read_text().splitlines()[0]
         if json.dumps(title, ensure_ascii=False)[1:-1] in text:
             draw = random.Random(f"{seed} {number}").random()
             right = (folder / "solution" / "patch.diff").read_text()
             said = right if draw < 0.5 else WRONG if draw < 0.8 else "I do not know."
-            return with_tool(body, said) if body.get("tools") else {"content": said}
+            if body.get("tools"):
+                return with_tool(body, said)
+            return {"content": typed(said) if "task_complete" in text else said}
     return None
+
+
+def typed(said: str) -> str:
+    """The same as what is typed into a terminal, in the words of Harbor's terminus-2."""
+    keys = f"git apply -p1 <<'END'\n{said}END\n" if said.startswith("---") else "ls\n"
+    commands = [{"keystrokes": keys, "duration": 0.5}]
+    return json.dumps(
+        {"analysis": "I see.", "plan": "Do it.", "commands": commands, "task_complete": True}
+    )
 
 
 def with_tool(body: dict[str, Any], said: str) -> dict[str, Any]:
@@ -77,10 +90,13 @@ async def main() -> None:
     parser.add_argument("--bill", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faults", default="")
+    parser.add_argument("--tasks", type=Path, default=TASKS)
     given = parser.parse_args()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    server = BilledServer(seed=given.seed, say=lambda body, n: play(given.seed, body, n))
+    server = BilledServer(
+        seed=given.seed, say=lambda body, n: play(given.seed, body, n, given.tasks)
+    )
     server.path = given.bill
     server.faults = [fault for fault in given.faults.split(",") if fault]
     given.bill.touch()
@@ -94,10 +110,13 @@ def bill(path: Path) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def model_process(path: Path, *, seed: int = 0, faults: str = "") -> Iterator[str]:
+def model_process(
+    path: Path, *, seed: int = 0, faults: str = "", tasks: Path = TASKS
+) -> Iterator[str]:
     """The server in a process of its own; yields its address without /v1."""
     process = subprocess.Popen(
-        [sys.executable, __file__, "--bill", str(path), "--seed", str(seed), "--faults", faults],
+        [sys.executable, __file__, "--bill", str(path), "--seed", str(seed), "--faults", faults,
+         "--tasks", str(tasks)],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:

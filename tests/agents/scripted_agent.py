@@ -2,7 +2,8 @@
 
     scripted_agent.py WAY PROBLEM WORKDIR OUTPUT MODEL
 
-WAY is `plain`, or what no agent should do: `sleep`, `evil`, `flood`, `crash`, `nothing`, `endless`.
+WAY is `plain`, or what no agent should do: `sleep`, `evil`, `flood`, `chatter`, `sparse`, `tamper`,
+`crash`, `nothing`, `endless`.
 """
 
 import json
@@ -63,6 +64,20 @@ def evil() -> None:
     pathlib.Path(OUTPUT).write_text("\n".join(found))
 
 
+def tamper() -> None:
+    """Does not mend the issue, and tries to be judged well: by tests, rewards and what stays on."""
+    for place in ("/tests", "/logs/verifier", "tests"):
+        try:
+            folder = pathlib.Path(WORKDIR, place)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "test.sh").write_text("echo 1 > /logs/verifier/reward.txt")
+            (folder / "reward.txt").write_text("1")
+        except OSError:
+            continue
+    stays = "import time, pathlib\nwhile True: pathlib.Path('/logs/verifier/reward.txt').touch()"
+    subprocess.Popen([sys.executable, "-c", stays], start_new_session=True)
+
+
 def main() -> None:
     if WAY == "evil":
         evil()
@@ -79,6 +94,14 @@ def main() -> None:
         with pathlib.Path(WORKDIR, "flood").open("wb") as file:
             while True:
                 file.write(b"x" * 2**20)
+    if WAY == "chatter":
+        for _ in range(400_000):
+            print("x" * 200)
+    if WAY == "sparse":
+        os.truncate(os.open(pathlib.Path(WORKDIR, "sparse"), os.O_CREAT | os.O_RDWR), 2**39)
+    if WAY == "tamper":
+        tamper()
+        return
     while WAY == "endless":
         ask("go on")
     ask("Are you sure? " + text)

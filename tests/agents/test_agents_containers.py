@@ -12,19 +12,25 @@ import random
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.agents.book import Book
+from orchestrator.engine.executors.container import label_of
+from orchestrator.engine.executors.harbor import RUNNER
+from tests.agents.book import AGENT, Book
 from tests.agents.model_process import TASKS, bill, model_process
 from tests.agents.test_agents_cell import even
 
 IMAGE = os.environ.get("ORCH_TEST_AGENTS_IMAGE", "")
 HARBOR = os.environ.get("ORCH_TEST_HARBOR", "")
 MINI = os.environ.get("ORCH_TEST_MINI", "")
+KILLS = int(os.environ.get("ORCH_TEST_KILLS", "2"))
+"""How many moments each kind of process is killed at."""
+RESUMED = ("--resume=runs/run", "--prices=prices.toml", "--display=none")
 
 pytestmark = pytest.mark.slow
 in_containers = pytest.mark.skipif(
@@ -46,14 +52,6 @@ with_harbor = pytest.mark.skipif(
 def book(tmp_path: Path) -> Iterator[Book]:
     with model_process(tmp_path / "bill.jsonl") as url:
         yield Book(tmp_path, url)
-
-
-def containers(book: Book) -> list[str]:
-    from orchestrator.engine.executors.container import label_of
-
-    mine = f"label=orch.run={label_of(book.directory)}"
-    asked = ["podman", "ps", "--all", "--quiet", "--filter", mine]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
 
 
 def keys_never_mixed(book: Book) -> None:
@@ -80,7 +78,7 @@ def test_agents_in_containers_three_tasks_three_attempts(book: Book) -> None:
     keys_never_mixed(book)
     verdicts = dict(book.rows("SELECT kind, count(*) FROM verdicts GROUP BY kind"))
     assert sum(verdicts.values()) == 9 and verdicts["passed"] and verdicts["failed"]
-    assert not containers(book)
+    assert not made_for(book)
 
 
 @in_containers
@@ -91,50 +89,118 @@ def test_agents_in_containers_reach_nothing_but_the_gateway(book: Book) -> None:
     told = dict(line.split(": ", 1) for line in text.splitlines())
     assert told["host"] == "OSError" and told["names"] == "gaierror"
     assert told["secret"] == "FileNotFoundError" and told["mount"] != "0"
-    assert not containers(book)
+    assert not made_for(book)
+
+
+@in_containers
+@pytest.mark.parametrize(
+    ("way", "ending", "kinds"),
+    [
+        ("flood", "own_failure", {"no_answer", "failed"}),
+        ("sparse", "done", {"no_answer", "passed", "failed"}),
+        ("chatter", "done", {"no_answer", "passed", "failed"}),
+        ("tamper", "done", {"failed"}),
+    ],
+)
+def test_agents_in_containers_fill_no_disk_and_judge_nothing(
+    book: Book, way: str, ending: str, kinds: set[str]
+) -> None:
+    free = shutil.disk_usage("/").free
+    code, said = book.run(*book.options(way, samples=1, filter="ranges", agent_image=IMAGE))
+    assert code == 0, said
+    assert book.rows("SELECT ending FROM attempts") == [(ending,)]
+    ((kind,),) = book.rows("SELECT kind FROM verdicts")
+    assert kind in kinds
+    kept = sum(p.stat().st_size for p in book.directory.rglob("*") if p.is_file())
+    assert kept < 64 * 2**20
+    assert shutil.disk_usage("/").free > free - 2**30
+    assert not made_for(book)
+    assert not list(
+        Path(tempfile.gettempdir()).glob(f"orch-agent-{label_of(book.directory)[:12]}*")
+    )
 
 
 @in_containers
 @pytest.mark.parametrize("victim", ["orch", "agent"])
-@pytest.mark.parametrize("seed", range(5))
-def test_agents_in_containers_killed_at_random_moments(book: Book, victim: str, seed: int) -> None:
-    draw = random.Random(f"{victim} {seed}")
-    process = book.start(*book.options(agent_image=IMAGE, samples=2))
-    book.begun(process)
-    time.sleep(draw.uniform(0.0, 8.0))
-    if victim == "orch":
-        process.kill()
-        process.communicate()
-        after = book.bill
-        time.sleep(2.0)
-        assert book.bill == after, "a call passed after the gateway's death"
-        code, said = book.resume()
-        assert code == 0, said
-    else:
-        kill_an_agent()
-        said, _ = process.communicate(timeout=280)
-        assert process.returncode == 0, said
-    totals = book.ledger().totals()
-    assert totals.settled <= book.bill <= totals.settled + totals.uncertain <= (totals.cap or 0)
+def test_agents_in_containers_killed_again_and_again(book: Book, victim: str) -> None:
+    options = book.options(agent_image=IMAGE, samples=4)
+    killed_again_and_again(book, options, victim, AGENT, 6.0)
+    assert not made_for(book)
+
+
+def kill_a_process(
+    script: Path | str, orch: subprocess.Popen[str], within_s: float, after_s: float
+) -> bool:
+    """End the hard way a process of a script, so long after one was found; whether any was."""
+    until, seen = time.monotonic() + within_s, False
+    while orch.poll() is None and time.monotonic() < until:
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (place / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"python" in words[0] and str(script).encode() in words[1:]:
+                if not seen:
+                    seen = True
+                    time.sleep(after_s)
+                    break
+                os.kill(int(place.name), signal.SIGKILL)
+                return True
+        time.sleep(0.05)
+    return False
+
+
+def killed_again_and_again(
+    book: Book, options: list[str], victim: str, script: Path | str, longest_s: float
+) -> None:
+    """kill -9 at one random moment after another; the books hold each time, and at the end."""
+    draw = random.Random(victim)
+    process = book.start(*options)
+    for number in range(KILLS):
+        book.begun(process)
+        if victim == "orch":
+            time.sleep(draw.uniform(0.0, longest_s))
+            process.kill()
+            process.communicate()
+            after, left = book.bill, made_for(book)
+            time.sleep(3.0)
+            assert book.bill == after, "a call passed after the gateway's death"
+            within_its_cap(book)
+            sittings = attempts_made(book)
+            process = book.start(*RESUMED)
+            while attempts_made(book) == sittings and process.poll() is None:
+                time.sleep(0.1)
+            assert not left & made_for(book), "a container of the dead outlived the next start"
+        else:
+            killed = kill_a_process(script, process, 600.0, after_s=draw.uniform(0, longest_s / 2))
+            assert killed or (process.poll() is not None and number > 1)
+    said, _ = process.communicate(timeout=2400)
+    assert process.returncode == 0, said
+    within_its_cap(book)
     slots = "SELECT count(*), count(DISTINCT problem || '/' || slot) FROM samples"
-    assert book.rows(slots) == [(6, 6)]
-    assert not containers(book)
+    ((there, different),) = book.rows(slots)
+    assert there == different == 3 * int(options_of(options)["samples"])
+    assert book.check() == 0
 
 
-def kill_an_agent() -> None:
-    """The first process of an agent that is found, ended the hard way."""
-    kill_a_process(b"scripted_agent.py")
+def within_its_cap(book: Book) -> None:
+    totals = book.ledger().totals()
+    assert totals.settled <= book.bill <= totals.committed <= (totals.cap or 0)
 
 
-def kill_a_process(script: bytes) -> None:
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (place / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"python" in words[0] and len(words) > 1 and script in words[1]:
-            os.kill(int(place.name), signal.SIGKILL)
-            return
+def attempts_made(book: Book) -> int:
+    return int(book.rows("SELECT count(*) FROM attempts")[0][0])
+
+
+def options_of(words: list[str]) -> dict[str, str]:
+    return dict(word.removeprefix("--").split("=", 1) for word in words)
+
+
+def made_for(book: Book) -> set[str]:
+    """Containers of the run's agents, ended ones too."""
+    mine = f"name=orch-{label_of(book.directory)[:12]}"
+    asked = ["podman", "ps", "--all", "--quiet", "--no-trunc", "--filter", mine]
+    return set(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split())
 
 
 def base_of(environment: str) -> str:
@@ -198,13 +264,13 @@ def in_harbor(book: Book, **more: object) -> list[str]:
 
 @with_harbor
 def test_agents_of_harbors_three_tasks_three_attempts(book: Book) -> None:
-    code, said = book.run(*in_harbor(book, samples=3))
+    code, said = book.run(*in_harbor(book, samples=3), patience_s=1500)
     assert code == 0, said
     even(book)
     keys_never_mixed(book)
     kinds = dict(book.rows("SELECT kind, count(*) FROM verdicts GROUP BY kind"))
     assert sum(kinds.values()) == 9 and kinds["passed"] and kinds["failed"]
-    assert not harbors_containers()
+    assert not made_for(book)
 
 
 @with_harbor
@@ -216,32 +282,33 @@ def test_agents_of_harbors_cut_by_their_cap_are_budget(book: Book) -> None:
 
 
 @with_harbor
-@pytest.mark.parametrize("victim", ["orch", "runner"])
-def test_agents_of_harbors_killed_leave_nothing(book: Book, victim: str) -> None:
-    process = book.start(*in_harbor(book, samples=1))
-    deadline = time.monotonic() + 200
-    while not harbors_containers() and time.monotonic() < deadline:
-        time.sleep(0.5)
-    time.sleep(3)
-    if victim == "runner":
-        kill_a_process(b"harbor_runner.py")
-        said, _ = process.communicate(timeout=400)
-        assert process.returncode == 0, said
+@pytest.mark.parametrize("calls", [None, 1])
+def test_agents_of_harbors_that_run_beside_it_pay_and_stop_too(
+    book: Book, calls: int | None
+) -> None:
+    """terminus-2 types into the container's terminal from outside."""
+    options = in_harbor(
+        book, agent="harbor:terminus-2", agent_path=None, harbor_arg=None, samples=1,
+        filter="ranges", attempt_calls=calls,
+    )  # fmt: skip
+    code, said = book.run(*options[:-1], patience_s=1200)
+    assert code == 0, said
+    even(book)
+    refused = book.rows("SELECT count(*) FROM calls WHERE outcome = 'refused: attempt'")[0][0]
+    if calls:
+        assert 1 <= refused <= 3
+        assert book.rows("SELECT kind, finish_reason FROM samples") == [("ok", "budget")]
     else:
-        process.kill()
-        process.communicate()
-        after = book.bill
-        time.sleep(10)
-        assert book.bill == after
-        code, said = book.run("--resume=runs/run", "--prices=prices.toml", "--display=none")
-        assert code == 0, said
-    totals = book.ledger().totals()
-    assert totals.settled <= book.bill <= totals.settled + totals.uncertain <= (totals.cap or 0)
-    slots = "SELECT count(*), count(DISTINCT problem || '/' || slot) FROM samples"
-    assert book.rows(slots) == [(3, 3)]
-    assert not harbors_containers()
+        assert refused == 0 and book.billed_calls >= 2
+        ((text, kind),) = book.rows("SELECT s.text, v.kind FROM samples s, verdicts v")
+        wrong = "notes.txt" in text
+        assert kind == ("no_answer" if not text else "failed" if wrong else "passed")
 
 
-def harbors_containers() -> list[str]:
-    asked = ["podman", "ps", "--all", "--quiet", "--filter", "label=com.docker.compose.project"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+@with_harbor
+@pytest.mark.parametrize("victim", ["orch", "runner", "agent"])
+def test_agents_of_harbors_killed_again_and_again(book: Book, victim: str) -> None:
+    script = RUNNER if victim == "runner" else f"{MINI}/bin/mini-swe-agent"
+    options = in_harbor(book, samples=2 if victim == "orch" else 4)
+    killed_again_and_again(book, options, victim, script, 40.0)
+    assert not made_for(book)

@@ -17,7 +17,7 @@ from benchmarks.analysis_backtest import (
 from benchmarks.analysis_policies import by_arm, by_problem, equal_costs
 from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.value import expected_cost, hazard_table, value_index
-from orchestrator.reproduce.outcomes import Outcomes
+from orchestrator.reproduce.recorded import RecordedOutcomes
 
 UNTIL_SOLVED = {
     "CodeContests Llama 3 70B Instruct": 0.696,
@@ -220,10 +220,10 @@ def test_until_solved_needs_the_published_share_of_attempts(released: list) -> N
             assert stopping / uniform == pytest.approx(UNTIL_SOLVED[one.name], abs=0.0006)
 
 
-def outcomes(one: Any) -> Outcomes:
+def outcomes(one: Any) -> RecordedOutcomes:
     task, _, model = one.name.partition(" ")
     ids = tuple(str(i) for i in range(len(one.n)))
-    return Outcomes(task, model, ids, tuple(one.n.tolist()), tuple(one.c.tolist()))
+    return RecordedOutcomes(task, model, ids, tuple(one.n.tolist()), tuple(one.c.tolist()))
 
 
 @pytest.mark.slow

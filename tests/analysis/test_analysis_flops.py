@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.analysis.flops import Shape, expected_flops, flops, shape_of
+from orchestrator.analysis.flops import ModelShape, expected_flops, flops, shape_of
 
 
 def llama(width: int, inner: int, layers: int, heads: int) -> dict[str, object]:
@@ -69,7 +69,7 @@ def test_of_experts_one_is_chosen_where_nothing_is_said() -> None:
 
 
 def test_answers_of_unequal_length_count_by_their_mean_square() -> None:
-    shape = Shape(parameters=1000, layers=3, width=10)
+    shape = ModelShape(parameters=1000, layers=3, width=10)
     lengths = [3, 8, 10]
     by_hand = sum(flops(shape, 5, n, 1) - flops(shape, 5, n, 0) for n in lengths)
     found = expected_flops(shape, 5, sum(lengths) / 3, sum(n * n for n in lengths) / 3, 3)
@@ -117,7 +117,7 @@ def test_queries_without_compression_and_biases() -> None:
 
 
 def test_operations_sum_over_positions_with_the_prompt_once() -> None:
-    shape = Shape(parameters=1000, layers=3, width=10)
+    shape = ModelShape(parameters=1000, layers=3, width=10)
 
     def token(context: int) -> float:
         return 2.0 * (1000 + 2 * 3 * 10 * context)

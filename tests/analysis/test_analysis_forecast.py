@@ -8,13 +8,13 @@ from scipy.special import betaln, comb
 
 from orchestrator.analysis.beta import BetaPosterior
 from orchestrator.analysis.coverage import coverage_curve
-from orchestrator.analysis.forecast import Forecast, ForecastRefused, forecast_coverage
+from orchestrator.analysis.forecast import CoverageForecast, ForecastRefused, forecast_coverage
 from orchestrator.analysis.scaling import fit_log, fit_power_law, log_spaced
 
 
 def trial(
     c: np.ndarray, total: int, n: int, draw: np.random.Generator, draws: int = 400
-) -> tuple[float, Forecast]:
+) -> tuple[float, CoverageForecast]:
     """A prefix of n of the recorded outcomes, its forecast, and what came of it."""
     prefix = draw.hypergeometric(c, total - c, n)
     return float((c > 0).mean()), forecast_coverage(

@@ -9,11 +9,11 @@ from random import Random
 import numpy as np
 import pytest
 
-from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, Batch, survival_curve
+from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, DrawOutcomes, survival_curve
 
 
-def singles(*rows: list[int]) -> list[Batch]:
-    return [Batch(i, (outcome,)) for i, row in enumerate(rows) for outcome in row]
+def singles(*rows: list[int]) -> list[DrawOutcomes]:
+    return [DrawOutcomes(i, (outcome,)) for i, row in enumerate(rows) for outcome in row]
 
 
 def test_is_the_share_of_first_successes() -> None:
@@ -32,17 +32,22 @@ def test_slots_after_the_first_success_are_overshoot() -> None:
 
 
 def test_batches_after_a_solved_one_change_nothing() -> None:
-    solved, other = Batch(0, (PASSED,)), Batch(1, (FAILED,) * 3)
-    assert survival_curve(2, [solved, Batch(0, (FAILED, PASSED)), other]).mean.tolist() == [0.5] * 3
-    assert survival_curve(1, [solved, Batch(0, (FAILED, FAILED))]).k.tolist() == [1]
+    solved, other = DrawOutcomes(0, (PASSED,)), DrawOutcomes(1, (FAILED,) * 3)
+    assert (
+        survival_curve(2, [solved, DrawOutcomes(0, (FAILED, PASSED)), other]).mean.tolist()
+        == [0.5] * 3
+    )
+    assert survival_curve(1, [solved, DrawOutcomes(0, (FAILED, FAILED))]).k.tolist() == [1]
 
 
 def test_in_batch_form_is_the_mean_over_orders_within_the_batch() -> None:
     batch = (PASSED, FAILED, PASSED, FAILED, FAILED)
-    entered = Batch(0, (FAILED,) * 2)
-    whole = survival_curve(2, [entered, Batch(0, batch), Batch(1, (FAILED,) * 7)])
+    entered = DrawOutcomes(0, (FAILED,) * 2)
+    whole = survival_curve(2, [entered, DrawOutcomes(0, batch), DrawOutcomes(1, (FAILED,) * 7)])
     each = [
-        survival_curve(2, [entered, Batch(0, order), Batch(1, (FAILED,) * 7)], by_choice=True).mean
+        survival_curve(
+            2, [entered, DrawOutcomes(0, order), DrawOutcomes(1, (FAILED,) * 7)], by_choice=True
+        ).mean
         for order in set(permutations(batch))
     ]
     assert whole.mean == pytest.approx(np.mean(each, axis=0))
@@ -158,7 +163,7 @@ def test_bounds_never_fall_as_k_rises() -> None:
 
 def test_nothing_is_learned_once_nobody_is_followed() -> None:
     # The first problem is solved by two of its batch's four, the second is followed no further.
-    batches = [Batch(0, (PASSED, PASSED, PASSED, FAILED)), Batch(1, (FAILED, FAILED))]
+    batches = [DrawOutcomes(0, (PASSED, PASSED, PASSED, FAILED)), DrawOutcomes(1, (FAILED, FAILED))]
     curve = survival_curve(2, batches)
     assert curve.mean == pytest.approx([0.375, 0.5, 0.5, 0.5])
     for ends in (curve.low, curve.high):
@@ -168,22 +173,29 @@ def test_nothing_is_learned_once_nobody_is_followed() -> None:
 
 def test_an_estimate_that_rests_on_one_problem_is_worth_one() -> None:
     # Of three problems one is followed to k = 2, and one of its two attempts there is right.
-    failed = [Batch(i, (FAILED,)) for i in range(3)]
-    curve, z = survival_curve(3, [*failed, Batch(2, (PASSED, FAILED))]), 1.959964
+    failed = [DrawOutcomes(i, (FAILED,)) for i in range(3)]
+    curve, z = survival_curve(3, [*failed, DrawOutcomes(2, (PASSED, FAILED))]), 1.959964
     assert curve.mean == pytest.approx([0.0, 0.5, 1.0])
     assert curve.high[1] - 0.5 == pytest.approx(0.5 * z / np.sqrt(1 + z * z), abs=1e-6)
     assert 0.5 - curve.low[1] == pytest.approx(0.5 * z / np.sqrt(1 + z * z), abs=1e-6)
 
 
 def test_what_comes_after_an_unknown_slot_is_not_followed() -> None:
-    batches = [Batch(0, (FAILED, UNKNOWN)), Batch(0, (PASSED,)), Batch(1, (FAILED, FAILED, FAILED))]
+    batches = [
+        DrawOutcomes(0, (FAILED, UNKNOWN)),
+        DrawOutcomes(0, (PASSED,)),
+        DrawOutcomes(1, (FAILED, FAILED, FAILED)),
+    ]
     curve = survival_curve(2, batches)
     assert curve.mean.tolist() == [0.0, 0.0, 0.0]
     assert curve.mean_high.tolist() == [0.0, 0.5, 0.5]
 
 
 def test_one_problem_is_enough() -> None:
-    assert survival_curve(1, [Batch(0, (FAILED, PASSED))], by_choice=True).mean.tolist() == [0, 1]
+    assert survival_curve(1, [DrawOutcomes(0, (FAILED, PASSED))], by_choice=True).mean.tolist() == [
+        0,
+        1,
+    ]
 
 
 def test_no_attempts_are_refused() -> None:
@@ -193,7 +205,7 @@ def test_no_attempts_are_refused() -> None:
 
 def run_until_solved(
     rates: list[float], draw: Random, *, batch: int, budget: int, right_speed: float
-) -> list[Batch]:
+) -> list[DrawOutcomes]:
     """A run that stops at first successes: requests in flight, failures of ours, a budget's end.
 
     Rounds are breadth first in shuffled order; eight requests are in flight at once, a request
@@ -201,7 +213,7 @@ def run_until_solved(
     for a failure of ours and one in a hundred stays unresolved; the budget ends mid-round.
     """
     solved = [False] * len(rates)
-    made: list[list[Batch]] = [[] for _ in rates]
+    made: list[list[DrawOutcomes]] = [[] for _ in rates]
     flying: list[tuple[float, int, bool]] = []
     now, spent, order = 0.0, 0, []
     while spent < budget:
@@ -218,7 +230,7 @@ def run_until_solved(
         failures = sum(draw.random() < 0.1 for _ in range(batch))
         took += draw.expovariate(1.0) * (failures > 0)
         outcomes = tuple(UNKNOWN if draw.random() < 0.01 else int(hit) for hit in hits)
-        made[problem].append(Batch(problem, outcomes))
+        made[problem].append(DrawOutcomes(problem, outcomes))
         spent += batch + failures
         heapq.heappush(flying, (now + took, problem, PASSED in outcomes))
         while len(flying) >= 8:

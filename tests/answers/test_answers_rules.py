@@ -20,7 +20,7 @@ import pytest_asyncio
 
 from verifiers.answer import MissingPackage, ModernAnswer, PackageAnswer, PaperAnswer, _Ended
 from verifiers.sandbox import Limits
-from verifiers.shared import Shared
+from verifiers.shared_results import SharedResults
 from verifiers.stated.find import stated
 from verifiers.stated.rule import LONGEST_TEXT
 from verifiers.verdict import Verdict
@@ -293,7 +293,7 @@ async def test_equal_answers_vote_together(modern: ModernAnswer) -> None:
 
 
 async def test_who_gives_up_does_not_take_the_result_from_the_others() -> None:
-    shared = Shared(size=2)
+    shared = SharedResults(size=2)
     started = asyncio.Event()
     finish = asyncio.Event()
     runs = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from budgets.levels import Level, Levels, gain
-from budgets.limits import Limiter, Outcome
+from budgets.limiter import Limiter, RequestOutcome
 from budgets.usage import Usage
 from tests.budgets.budgets_batching_server import BatchingServer
 from tests.budgets.budgets_virtual_time import run_virtual
@@ -34,7 +34,7 @@ def send(
     timeout_s: float = 1e9,
     told: bool = False,
     failing: float = 0.0,
-    failure: Outcome = "overloaded",
+    failure: RequestOutcome = "overloaded",
     start_at: int = 0,
 ) -> Plan:
     """`told`: the server says every second what runs and waits. `failing`: at random, at once."""
@@ -55,7 +55,7 @@ def send(
             permit = await limiter.admit(10, 100 * n, n)
             sent_at = loop.time()
 
-            def answered(how: Outcome, came: int, sent_at=sent_at, permit=permit) -> None:  # type: ignore[no-untyped-def]
+            def answered(how: RequestOutcome, came: int, sent_at=sent_at, permit=permit) -> None:  # type: ignore[no-untyped-def]
                 nonlocal tokens
                 tokens += came
                 plan.outcomes[how] = plan.outcomes.get(how, 0) + 1
@@ -130,7 +130,7 @@ def test_timeouts_where_less_in_flight_is_faster_lower_it() -> None:
 
 
 @pytest.mark.parametrize("failure", ["overloaded", "rate_limited", "timeout", "connection"])
-def test_scattered_failures_cost_what_failed_and_nothing_else(failure: Outcome) -> None:
+def test_scattered_failures_cost_what_failed_and_nothing_else(failure: RequestOutcome) -> None:
     shape = dict(places=2000)
     calm = send("auto", BatchingServer(**shape), requests=10_000)  # type: ignore[arg-type]
     rough = send(

@@ -8,7 +8,7 @@ import pytest
 
 from budgets.catalogue import born_on
 from budgets.money import usd
-from budgets.prices import PriceBook, Unpriced
+from budgets.price_book import PriceBook, Unpriced
 from budgets.usage import Usage
 
 BOOK = PriceBook.load()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from budgets.concurrency import Concurrency
-from budgets.limits import CannotClear, Limiter
+from budgets.limiter import CannotClear, Limiter
 from budgets.profile import Profile, ProfileError
 from budgets.usage import Usage
 from tests.budgets.budgets_virtual_time import run_virtual

@@ -13,8 +13,8 @@ from hypothesis import given
 from budgets.catalogue import find_in_catalogue
 from budgets.money import picodollars
 from budgets.price import HIGHEST, LOWEST, Price
+from budgets.price_book import PriceBook, Unpriced
 from budgets.price_file import PriceFileError, parse_prices
-from budgets.prices import PriceBook, Unpriced
 from budgets.usage import Usage
 
 MID_2024 = datetime(2024, 7, 31, tzinfo=UTC)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from budgets.journal import MemoryJournal
 from budgets.ledger import DoesNotFit, Ledger
 from budgets.money import picodollars
-from budgets.prices import PriceBook
+from budgets.price_book import PriceBook
 from budgets.quote import PlannedProblem, Quote, Speed, forecast, quote
 from budgets.usage import Usage
 

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.fleet_model import Lengths, Shape
 from benchmarks.fleet_sim import VirtualServer
 from budgets.concurrency import ServerLoad
-from budgets.limits import Limiter
+from budgets.limiter import Limiter
 from orchestrator.engine.seeds import request_seed
 from orchestrator.engine.tail import Tail
 from orchestrator.plan.ready import ReadyArm
@@ -20,8 +20,8 @@ from orchestrator.tasks import Problem
 from providers.errors import ConnectionFailed, ProviderError
 from providers.fleet.admission import FleetLimiter
 from providers.fleet.provider import FleetProvider
-from providers.fleet.server import Server
-from providers.fleet.watch import Watch
+from providers.fleet.server import FleetServer
+from providers.fleet.watch import FleetWatch
 from providers.sample import SampleRequest, SampleResponse, Sending
 
 
@@ -41,8 +41,8 @@ class ModelProbe:
             return None
         return ServerLoad(engine.running, engine.waiting, generated_tokens=made)
 
-    async def healthy(self) -> bool:
-        return self._server.state in ("up", "hung", "failing")
+    async def ill(self) -> str:
+        return "" if self._server.state in ("up", "hung", "failing") else "it is gone"
 
 
 @dataclass
@@ -89,12 +89,12 @@ class Twin:
     result: Result = field(default_factory=Result)
     models: list[VirtualServer] = field(default_factory=list)
 
-    def server(self, shape: Shape) -> Server:
+    def server(self, shape: Shape) -> FleetServer:
         loop = asyncio.get_running_loop()
         model = VirtualServer(shape, self.lengths)
         self.models.append(model)
         name = f"server {len(self.models) - 1}"
-        return Server(name, model, Limiter(clock=loop.time), clock=loop.time)
+        return FleetServer(name, model, Limiter(clock=loop.time), clock=loop.time)
 
     async def run(self) -> Result:
         loop = asyncio.get_running_loop()
@@ -104,7 +104,7 @@ class Twin:
             tell=self.result.told.append,
         )  # fmt: skip
         gate = FleetLimiter(self.fleet)
-        watch = Watch(
+        watch = FleetWatch(
             self.fleet, lambda server: ModelProbe(self.model_of(server), self.tells),
             hang_s=self.hang_s,
         )  # fmt: skip
@@ -119,7 +119,7 @@ class Twin:
                 await asyncio.gather(task, return_exceptions=True)
         return self.result
 
-    def model_of(self, server: Server) -> VirtualServer:
+    def model_of(self, server: FleetServer) -> VirtualServer:
         assert isinstance(server.provider, VirtualServer)
         return server.provider
 

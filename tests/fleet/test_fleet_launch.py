@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import stat
 from pathlib import Path
 
@@ -12,15 +13,15 @@ import pytest
 
 from providers.errors import ProviderConfigError
 from providers.fleet import holds, processes
-from providers.fleet.engines import Ask, Program, command, failure, find_program
+from providers.fleet.engines import EngineProgram, ServerSpec, command, failure, find_program
 from providers.fleet.gpus import gpu_ids, groups
-from providers.fleet.launch import Launched, Launcher, LaunchError, Plan, environment
+from providers.fleet.launch import PORTS, Launched, Launcher, LaunchError, LaunchPlan, environment
 from providers.tiny import MODEL_ID
 
 
-def plan(tmp_path: Path, servers: int, *arguments: str) -> Plan:
+def plan(tmp_path: Path, servers: int, *arguments: str) -> LaunchPlan:
     program = find_program("", MODEL_ID)
-    return Plan(
+    return LaunchPlan(
         program, MODEL_ID, MODEL_ID, ((),) * servers, tmp_path, str(tmp_path),
         arguments=arguments, lease_s=5.0, grace_s=2.0,
     )  # fmt: skip
@@ -35,7 +36,7 @@ class Heard:
         self.told: list[str] = []
         self.news = asyncio.Event()
 
-    def launcher(self, plan: Plan) -> Launcher:
+    def launcher(self, plan: LaunchPlan) -> Launcher:
         def on_end(server: Launched, at: float) -> None:
             self.ended.append(server.number)
 
@@ -105,6 +106,19 @@ async def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) ->
     assert heard.ended == [0] and not holds.still_held()
 
 
+async def test_a_port_that_is_taken_meanwhile_is_tried_again_elsewhere(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        heard = Heard()
+        # Each try has this one port at last, so that all of them meet the same fate.
+        launcher = heard.launcher(plan(tmp_path, 1, "--port", str(taken.getsockname()[1])))
+        with pytest.raises(LaunchError, match="address already in use"):
+            await launcher.start()
+        await launcher.stop()
+    assert heard.launched == heard.ended == [0] * PORTS and not holds.still_held()
+
+
 def test_a_server_gets_its_gpus_and_no_key_of_a_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("HF_TOKEN", "for gated weights")
@@ -114,8 +128,8 @@ def test_a_server_gets_its_gpus_and_no_key_of_a_provider(monkeypatch: pytest.Mon
 
 
 def test_the_command_of_a_server() -> None:
-    vllm = Program("vllm", ("vllm", "serve"), "0.32.0")
-    line = command(vllm, Ask("org/model", "name", 7, 2, 3, 500, ("--max-model-len", "4096")))
+    vllm = EngineProgram("vllm", ("vllm", "serve"), "0.32.0")
+    line = command(vllm, ServerSpec("org/model", "name", 7, 2, 3, 500, ("--max-model-len", "4096")))
     assert line[:3] == ["vllm", "serve", "org/model"]
     text = " ".join(line)
     for part in ("--tensor-parallel-size 2", "--data-parallel-size 3", "--host 127.0.0.1",

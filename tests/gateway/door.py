@@ -9,7 +9,7 @@ from typing import Any
 
 from budgets.journal import MemoryJournal
 from budgets.ledger import Ledger
-from budgets.limits import Limiter
+from budgets.limiter import Limiter
 from budgets.money import picodollars
 from budgets.price import Band, Price, Rates
 from providers.gateway.accounts import Call

@@ -10,7 +10,7 @@ import pytest
 from batch_server import answer_anthropic, answer_openai, batch_server
 
 from providers import errors
-from providers.batch.lane import custom_id, index_of, new_tag, next_poll_s
+from providers.batch.base import custom_id, index_of, new_tag, next_poll_s
 from providers.errors import ProviderConfigError
 from providers.registry import make_batches
 from providers.sample import SampleRequest, SampleResponse

@@ -13,7 +13,7 @@ import pytest
 from scripted_server import Exchange, always, chat_answer, message_answer, serving
 
 from providers import errors
-from providers.batch.lane import new_tag
+from providers.batch.base import new_tag
 from providers.registry import make_batches, make_provider
 from providers.sample import SampleRequest
 from providers.transport import Timeouts

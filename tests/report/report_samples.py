@@ -8,7 +8,13 @@ import numpy as np
 
 from budgets.money import picodollars
 from orchestrator.analysis.cost import Fresh
-from orchestrator.report.data import ArmReport, ReportData, SelectionSeries
+from orchestrator.report.data import (
+    ArmReport,
+    ReadProblem,
+    ReadSample,
+    ReportData,
+    SelectionSeries,
+)
 from orchestrator.report.describe import comparisons, with_curve, with_law
 
 HOSTILE = "<script>document.title='owned'</script>\x1b[31m\x1b]0;owned\x07\"'&`|$\\_{}%#^~"
@@ -37,6 +43,12 @@ def arm(model: str, seed: int, *, easy: float = 0.3, n: int = 200) -> ArmReport:
     return replace(made, points=points, fresh=fresh, selection=selection)
 
 
+def to_read(name: str) -> ReadProblem:
+    """A problem to read, HOSTILE in every text of it."""
+    sample = ReadSample(3, "the first that failed", "failed", HOSTILE, HOSTILE, HOSTILE, 7, HOSTILE)
+    return ReadProblem(name, HOSTILE, HOSTILE, (sample,))
+
+
 def ordinary() -> ReportData:
     arms = (arm("small", 1), arm("large", 2, easy=0.9))
     return ReportData("Two arms", arms, comparisons(arms), ("A note.",))
@@ -50,7 +62,10 @@ def hostile() -> ReportData:
         problem_ids=tuple(f"{HOSTILE}{i}" for i in range(60)), notes=(HOSTILE,),
         forecast_refused=HOSTILE,
         selection=(SelectionSeries(HOSTILE, (1, 10), (0.1, 0.2)),),
+        reading=tuple(to_read(f"{HOSTILE}{i}") for i in range(60)),
     )  # fmt: skip
     # On the same problems and dearer, but better later: it is compared, and overtakes.
-    other = replace(arm("other", 4, easy=0.9), task=HOSTILE, problem_ids=one.problem_ids)
+    other = replace(
+        arm("other", 4, easy=0.9), task=HOSTILE, problem_ids=one.problem_ids, reading=one.reading
+    )
     return ReportData(HOSTILE, (one, other), (HOSTILE,), (HOSTILE,))

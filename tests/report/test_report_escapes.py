@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import report_samples
 
-from orchestrator.report import html, markup
+from orchestrator.report import html, markup, reading_page
 
 OWNED = "</title></td></li></h3></script><img src=x onerror=alert(1)><b class=owned>'\"&`"
 CONSTANT = {"escape(title)", "escape(name)"}
@@ -67,7 +67,7 @@ def without(module: ModuleType, where: int) -> dict[str, Any]:
     ("module", "where"),
     [
         (module, where)
-        for module in (html, markup)
+        for module in (html, markup, reading_page)
         for where, call in escapes(module)
         if call not in CONSTANT
     ],
@@ -79,7 +79,7 @@ def test_no_escape_can_be_left_out(module, where, monkeypatch):
     else:
         page = html.to_html
         for name, made in names.items():
-            before = getattr(markup, name, None)
+            before = getattr(module, name, None)
             if inspect.isfunction(made) and inspect.isfunction(before):
                 for other in list(sys.modules.values()):
                     if getattr(other, name, None) is before:

@@ -110,7 +110,8 @@ def test_nothing_overflows_and_the_console_is_clean(
     page = tmp_path / "report.html"
     page.write_text(to_html(make()))  # type: ignore[operator]
     chromium.open(page, width, dark=dark)
-    assert chromium.run("return document.querySelectorAll('#coverage svg polyline').length") == 2
+    # Two curves and their fitted laws.
+    assert chromium.run("return document.querySelectorAll('#coverage svg polyline').length") == 4
     assert chromium.run(OVERFLOWING) == [False, []]
     assert chromium.run("return document.documentElement.dataset.look") == (
         "dark" if dark else "light"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from budgets.money import picodollars
-from budgets.prices import PriceBook
+from budgets.price_book import PriceBook
 from budgets.usage import Usage
 from orchestrator.analysis.cost import Fresh
 from orchestrator.report.paid import Paid

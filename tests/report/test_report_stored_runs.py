@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.analysis.flops import Shape, shape_of
+from orchestrator.analysis.flops import ModelShape, shape_of
 from orchestrator.errors import ConfigError
 from orchestrator.plan.prepare import BUNDLED_GPU_HOUR
 from orchestrator.report.compute import KNOWN, busy_s, read_shape, read_shapes, shape_for
@@ -57,7 +59,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
 
 
-def operations_by_hand(run: Path, shape: Shape, k: int) -> float:
+def operations_by_hand(run: Path, shape: ModelShape, k: int) -> float:
     """Token by token, from what the run stored."""
 
     def token(context: int) -> float:
@@ -187,9 +189,9 @@ def test_the_papers_models_are_known(name: str, known: str) -> None:
 def test_nothing_is_guessed_of_other_models(tmp_path: Path) -> None:
     for name in ("gpt-4o", "DeepSeek-Coder-V2-Lite-Instruct", "gemma-2-2b", "Llama-3-8B-Vision"):
         assert shape_for(name, {}) is None
-    given = {"": Shape(1, 2, 3), "named": Shape(4, 5, 6)}
-    assert shape_for("named", given) == Shape(4, 5, 6)
-    assert shape_for("orch-tiny", given) == Shape(1, 2, 3)
+    given = {"": ModelShape(1, 2, 3), "named": ModelShape(4, 5, 6)}
+    assert shape_for("named", given) == ModelShape(4, 5, 6)
+    assert shape_for("orch-tiny", given) == ModelShape(1, 2, 3)
     (tmp_path / "config.json").write_text(json.dumps({"text_config": CONFIG}))
     assert shape_for(str(tmp_path), {}) == shape_of(CONFIG)
     assert read_shapes([f"x={tmp_path}"]) == {"x": shape_of(CONFIG)}
@@ -209,3 +211,19 @@ def test_a_broken_config_is_named(tmp_path: Path, content: str, words: str) -> N
 def test_time_in_flight_counts_overlaps_once() -> None:
     assert busy_s(iter([(0.0, 4.0), (1.0, 2.0), (3.0, 6.0), (10.0, 11.0)])) == 7.0
     assert busy_s(iter([])) == 0.0
+
+
+def test_money_that_did_not_reach_every_problem_is_reported_in_every_form(
+    house: Path, tmp_path: Path
+) -> None:
+    """Requests of two choices, cut in the first round: some problems have two, the others none."""
+    for name in ("cut", "other"):
+        shutil.copytree(house / "runs/a", tmp_path / "runs" / name)
+        with contextlib.closing(sqlite3.connect(tmp_path / "runs" / name / "run.db")) as db:
+            db.execute("DELETE FROM verdicts WHERE slot >= 5 OR problem >= 4")
+            db.commit()
+        (tmp_path / "runs" / name / "run.seal").unlink()
+    shown = report("cut", "other", "--figures", "f", "--html", "p.html", cwd=tmp_path)
+    assert [point["k"] for point in shown[0]["rows"][0]["coverage"]] == [1, 2, 5]
+    alone = orch("report", "cut", "--split", "5", cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr

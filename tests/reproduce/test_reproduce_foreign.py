@@ -9,7 +9,7 @@ import pytest
 
 from budgets.money import picodollars
 from orchestrator.reproduce.foreign import human_eval, jsonl, lm_eval, swebench
-from orchestrator.reproduce.outcomes import OutcomesError
+from orchestrator.reproduce.recorded import OutcomesError
 
 
 def lines(path: Path, rows: list) -> Path:
@@ -57,6 +57,19 @@ def test_swebench_needs_a_report_for_each_run(tmp_path):
     assert (one.problem_ids, one.n, one.c) == (("i1", "i2"), (1, 1), (0, 1))
     with pytest.raises(OutcomesError, match="--report"):
         swebench.read(file, [])
+
+
+def test_swebench_reads_a_file_for_each_attempt_with_its_report_beside_it(tmp_path):
+    for number, issues, resolved in ((1, "ab", ["a"]), (2, "b", []), (3, "ab", ["a", "b"])):
+        lines(tmp_path / f"m.attempt-000{number}.jsonl", [
+            {"instance_id": one, "model_name_or_path": "m", "model_patch": "-"} for one in issues
+        ])  # fmt: skip
+        report = tmp_path / f"m.attempt-000{number}.json"
+        report.write_text(json.dumps({"resolved_ids": resolved}))
+    (one,) = swebench.read(tmp_path, [])
+    assert (one.problem_ids, one.n, one.c) == (("a", "b"), (2, 3), (2, 1))
+    with pytest.raises(OutcomesError, match="3 files of predictions, and there are 1 reports"):
+        swebench.read(tmp_path, [report])
 
 
 @pytest.mark.parametrize("name", ["error_ids", "infra_failure_ids"])

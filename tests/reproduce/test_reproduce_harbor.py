@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.reproduce.foreign.harbor import read
-from orchestrator.reproduce.outcomes import OutcomesError
+from orchestrator.reproduce.recorded import OutcomesError
 
 
 def trial(job: Path, name: str, task: str, **more: Any) -> None:

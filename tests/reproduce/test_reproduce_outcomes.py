@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.reproduce.curves import coverage_report, printed_fit
-from orchestrator.reproduce.outcomes import (
+from orchestrator.reproduce.recorded import (
     OutcomesError,
     read_counts,
     read_monkey_business,

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli.reproduce import reproduce
-from orchestrator.reproduce.outcomes import OutcomesError
+from orchestrator.reproduce.recorded import OutcomesError
 from orchestrator.reproduce.votes import curves, printed, read_votes
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,7 +43,13 @@ def serving(
             body = self.rfile.read(int(self.headers["Content-Length"]))
             self._say(*reply(json.loads(body)))
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *about: Any) -> None:
+            # A client that was killed is nothing to tell of.
+            if not isinstance(sys.exc_info()[1], ConnectionError):
+                super().handle_error(*about)
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.audit.ending import START_S, audit_within
+from orchestrator.audit.at_end import START_S, audit_within
 from orchestrator.report.collect import load
 from orchestrator.store.store import RunStore
 from orchestrator.tasks import TaskOptions

@@ -1,141 +1,227 @@
 """The crash matrix: signals at seeded moments over every command that touches a run.
 
-ORCH_CRASHES=FROM-TO chooses the rounds (docs/reliability.md); each begins where the one before
-left off, and what must hold is looked at after every one.
+Two hundred moments in twenty pieces of ten, each piece a run of its own that goes on from moment
+to moment; ORCH_CRASHES=FROM-TO chooses moments (docs/reliability.md). After every moment: nothing
+of the command is left, the run is whole, the books agree with the server's own bill, no file is
+half written. After a piece the run is completed: every slot once, every verdict what it should be.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
-import uuid
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from budgets.money import picodollars
 from orchestrator.audit.check import check_run
-from tests.run.conftest import PRICES, environment
-from tests.run.test_run_money import arguments, check_books, slots
+from tests.run.crash_lanes import (
+    KEY,
+    Lane,
+    batch_lane,
+    hours_lane,
+    programs_lane,
+    query,
+    tokens_lane,
+)
+from tests.run.struck import (
+    STRIKES,
+    Struck,
+    below,
+    heeds,
+    start,
+    strike,
+    take_in_orphans,
+    wait_until_gone,
+)
+from tests.run.test_run_money import books, events
 
-FIRST, LAST = map(int, os.environ.get("ORCH_CRASHES", "0-40").split("-"))
-PROBLEMS, DEPTH = 20, 24
+FIRST, LAST = map(int, os.environ.get("ORCH_CRASHES", "0-200").split("-"))
+PIECE = 10
+LANES = ["tokens", "programs", "batch openai", "programs", "hours", "tokens", "batch anthropic"]
 
-
-def marked(mark: str) -> list[int]:
-    """The processes that still run with our mark in their environment."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            state = (path.parent / "stat").read_text().rpartition(")")[2].split()[0]
-            if mark.encode() in path.read_bytes() and state != "Z":
-                found.append(int(path.parent.name))
-    return found
-
-
-def strike(process: subprocess.Popen[str], mark: str, rng: random.Random) -> str:
-    """Do one thing to a command under way; says what."""
-    how = rng.choice(["KILL", "KILL", "TERM", "TERM", "INT", "INT twice", "TERM twice", "child"])
-    if how == "child":
-        others = [pid for pid in marked(mark) if pid != process.pid]
-        if others:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(rng.choice(others), signal.SIGKILL)
-        return how
-    number = getattr(signal, f"SIG{how.split()[0]}")
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(number)
-        if how.endswith("twice"):
-            time.sleep(rng.uniform(0, 0.3))
-            process.send_signal(number)
-    return how
-
-
-ALLOWED = {
-    # What ended before the signal came has a code of its own.
-    "KILL": {-9},
-    "TERM": {130},
-    "INT": {130},
-    "child": {130},
+READING = {
+    "verify": ["verify", "r"],
+    "verify twice": ["verify", "r", "--repeat", "2"],
+    "audit": ["verify", "r", "--audit"],
+    "report": ["report", "r", "--html", "page.html", "--csv", "table.csv"],
+    "export": ["export", "jsonl", "r", "-o", "rows.jsonl"],
+    "export csv": ["export", "csv", "r", "-o", "rows.csv"],
+    "backup": ["backup", "r", "copy"],
+    "check": ["check", "r"],
+    "samples": ["samples", "r", "--first", "5"],
+    "budget": ["budget", "r"],
 }
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
-def test_signals_at_any_moment_cost_nothing(serve, tmp_path):
-    server = serve()
-    prices = tmp_path / "prices.toml"
-    prices.write_text(PRICES)
-    run = tmp_path / "runs/r"
-    tally = Counter[str]()
+def lane_of(name: str, serve, folder: Path) -> contextlib.AbstractContextManager[Lane]:
+    if name == "tokens":
+        return contextlib.nullcontext(tokens_lane(serve, folder))
+    if name == "programs":
+        return programs_lane(folder)
+    if name == "hours":
+        return hours_lane(folder)
+    return batch_lane(folder, name.split()[1])
 
-    def words(number: int, how: str) -> list[str]:
-        """The command of a round: each wants more than the one before."""
-        depth = DEPTH + 8 * (number - FIRST)
-        more = {"samples": depth, "budget": "20", "name": "r", "max-concurrent": "64"}
-        given = [str(part) for part in arguments(server, prices, **more)]
-        place = given.index("--name")
-        return ["run", *given[:place], f"--{how}", "r", *given[place + 2 :]]
 
-    for number in range(FIRST, LAST):
+class Piece:
+    """One run that is struck again and again."""
+
+    def __init__(self, lane: Lane, folder: Path) -> None:
+        self.lane, self.folder, self.run = lane, folder, folder / "runs/r"
+        self.samples = 0
+        self.struck_hard = 0
+        self.tally = Counter[str]()
+
+    def moment(self, number: int) -> None:
         rng = random.Random(number)
-        mark = f"ORCH_TEST_MARK={uuid.uuid4().hex}"
-        exists = (run / "run.db").exists()
-        command = rng.choice(["resume"] * 5 + ["verify", "report", "check"]) if exists else "run"
-        whole = (run / "study.toml").exists()
-        started = (
-            words(number, "resume" if exists and whole else "name")
-            if command in ("run", "resume")
-            else [command, str(run)]
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *map(str, started)], cwd=tmp_path,
-            env=environment(**dict([mark.split("=")])), stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        time.sleep(rng.uniform(0, 12.0))
-        how = strike(process, mark, rng)
+        there = (self.run / "study.toml").exists() and (self.run / "run.db").exists()
+        commands = ["run"] * 10 + list(READING)
+        command = rng.choice(commands) if there and self.samples else "run"
+        if command == "run":
+            self.samples += self.lane.step
+            words = self.lane.words(self.samples, "r", resume=there)
+        else:
+            words = READING[command]
+        how = rng.choice(STRIKES)
+        began, before = time.monotonic(), events(self.run)
+        process = start(self.folder, words, **KEY)
+        self.await_moment(process, rng, command, before)
+        early = not heeds(process.pid)
+        hit = strike(process, how, rng)
         try:
-            if how == "child":
-                # Whatever it was, the command goes on or ends by itself; then it is ended.
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout=5)
-                process.terminate()
-            out, err = process.communicate(timeout=180)
+            out, err = process.communicate(timeout=240)
         except subprocess.TimeoutExpired:
             process.kill()
-            pytest.fail(f"round {number}: {command} did not end after {how}")
-        code, kind = process.returncode, how.split()[0]
-        where = (number, command, how, code, err[-1500:])
-        if ("orchestrator/" not in err and code in (-2, -15)) or "Fatal Python error: init" in err:
-            # The interpreter itself was starting: no line of ours had run.
-            tally[f"{command}, {how}: before the first line"] += 1
-            continue
-        assert "Traceback" not in err + out, where
-        assert code in ALLOWED.get(kind, set()) | {0, 1, 3, 4}, where
-        tally[f"{command}, {how}: {code}"] += 1
-        print(number, command, how, code, flush=True)
-        deadline = time.monotonic() + 20
-        while left := marked(mark):
-            assert time.monotonic() < deadline, (where, left)
-            time.sleep(0.1)
-        if (run / "run.db").exists():
-            found = check_run(run).findings
-            assert not found or (code == -9 and not (run / "study.toml").exists()), (where, found)
-    print("\n".join(f"{count:4} {name}" for name, count in sorted(tally.items())))
-    how = "resume" if (run / "run.db").exists() else "name"
-    process = subprocess.run(
-        [sys.executable, "-m", "orchestrator", *words(LAST, how)],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert process.returncode == 0, process.stderr
-    assert slots(run) == [
-        (p, s) for p in range(PROBLEMS) for s in range(DEPTH + 8 * (LAST - FIRST))
-    ]
-    check_books(server, run, "20")
-    assert not check_run(run).findings
+            process.communicate()
+            pytest.fail(f"moment {number}: {command} did not end after {how} ({hit})")
+        ended = Struck(process.returncode, out, err, how, 0.0, hit, early, command == "run")
+        wait_until_gone({*self.lane.server}, 20, (number, command, how))
+        ended.seconds = time.monotonic() - began
+        print(number, self.lane.name, command, how, ended.code, *hit, flush=True)
+        name = "resume" if command == "run" and there else command
+        self.tally[f"{self.lane.name}, {name}, {how}: {ended.code}"] += 1
+        self.struck_hard += "KILL" in how or "twice" in how
+        self.look(ended, (number, name, how, ended.code, hit, err[-1500:]))
+
+    def await_moment(self, process, rng: random.Random, command: str, before: int) -> None:
+        """A time after the start, or some way into what a run buys."""
+        if command != "run" or rng.random() < 0.3:
+            time.sleep(rng.uniform(0.2, 4.0 if command == "run" else 2.5))
+            return
+        run, wanted = self.run, before + rng.randrange(1, self.lane.stir)
+        until = time.monotonic() + 15
+        while process.poll() is None and time.monotonic() < until and events(run) < wanted:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.1))
+
+    def look(self, ended: Struck, where: object) -> None:
+        """What holds after every moment."""
+        if not ended.early:
+            assert "Traceback" not in ended.err + ended.out, where
+            assert ended.code in self.allowed(ended), where
+        if not (self.run / "run.db").exists():
+            return
+        found = check_run(self.run).findings
+        assert not found or not (self.run / "study.toml").exists(), (where, found)
+        self.lane.settle()
+        totals, billed, slack = books(self.run), self.lane.billed(), self.lane.slack
+        owed = totals.settled + totals.uncertain + totals.reserved
+        assert totals.settled <= billed + slack, (where, totals, billed)
+        assert billed <= owed + slack, (where, totals, billed)
+        assert owed <= picodollars(self.lane.cap), (where, totals)
+        if ended.bought and "KILL" not in ended.how and not ended.early:
+            assert totals.reserved == 0, (where, totals)
+        slots = query(self.run, "SELECT arm, problem, slot FROM samples")
+        assert len(slots) == len(set(slots)), where
+        self.look_at_files(ended, where)
+
+    def allowed(self, ended: Struck) -> set[int]:
+        kind = ended.how.split()[0]
+        by_itself = {0, 3} if self.lane.name == "hours" else {0}
+        if kind in ("child", "children"):
+            # What it killed was needed, or was replaced; a server that died may end the run.
+            died = any("providers.tiny" in name or name == "?" for name in ended.hit)
+            return by_itself | ({1, 4} if died else set())
+        return by_itself | {-signal.SIGKILL if kind == "KILL" else 130}
+
+    def look_at_files(self, ended: Struck, where: object) -> None:
+        """Whatever has its final name is whole."""
+        for path in self.folder.glob("*.jsonl"):
+            for line in path.read_text().splitlines():
+                json.loads(line)
+        if (page := self.folder / "page.html").exists():
+            assert page.read_text().rstrip().endswith("</html>"), where
+        if (table := self.folder / "rows.csv").exists():
+            assert table.read_text().endswith("\n"), where
+        if (copy := self.folder / "copy").exists():
+            assert not check_run(copy).findings, where
+            subprocess.run(["rm", "-r", str(copy)], check=True)
+        if (summary := self.run / "summary.json").exists():
+            json.loads(summary.read_text())
+        if "KILL" not in ended.how and not ended.early:
+            left = [
+                p.name for p in self.folder.iterdir() if p.suffix == ".new" or ".part" in p.name
+            ]
+            assert not left, (where, left)
+
+    def complete(self) -> None:
+        """Left alone, the run comes to its end, with everything once."""
+        resume = (self.run / "run.db").exists() and (self.run / "study.toml").exists()
+        self.samples = max(self.samples, self.lane.step)
+        process = start(self.folder, self.lane.words(self.samples, "r", resume), **KEY)
+        out, err = process.communicate(timeout=600)
+        assert process.returncode in self.lane.ends, (process.returncode, err[-3000:])
+        ended = Struck(process.returncode, out, err, "nothing", 0.0)
+        self.look(ended, ("at the end", err[-1500:]))
+        if process.returncode == 0:
+            wanted = [(p, s) for p in range(self.lane.problems) for s in range(self.samples)]
+            found = query(self.run, "SELECT problem, slot FROM samples ORDER BY 1, 2")
+            assert found == wanted
+            (open_,) = query(
+                self.run, "SELECT count(*) FROM samples s WHERE s.kind = 'ok' AND NOT EXISTS"
+                " (SELECT 1 FROM verdicts v WHERE v.arm = s.arm AND v.problem = s.problem"
+                " AND v.slot = s.slot AND v.kind != 'infra_error')",
+            )  # fmt: skip
+            assert open_ == (0,)
+        seeds = query(self.run, "SELECT seed FROM requests")
+        assert len(seeds) == len(set(seeds))
+        self.look_at_verdicts()
+
+    def look_at_verdicts(self) -> None:
+        """A judge that was killed has made no program wrong, and none right."""
+        if self.lane.truth is None:
+            return
+        for text, kind in query(
+            self.run, "SELECT s.text, v.kind FROM samples s JOIN verdicts v"
+            " USING (arm, problem, slot)",
+        ):  # fmt: skip
+            assert kind in (self.lane.truth(text), "infra_error"), (text, kind)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("first", range(FIRST, LAST, PIECE))
+def test_signals_at_any_moment_cost_nothing(first, serve, tmp_path):
+    take_in_orphans()
+    before = set(below(os.getpid()))
+    name = LANES[first // PIECE % len(LANES)]
+    with lane_of(name, serve, tmp_path) as lane:
+        lane.server |= before
+        piece = Piece(lane, tmp_path)
+        for number in range(first, min(first + PIECE, LAST)):
+            piece.moment(number)
+        piece.complete()
+        totals = books(piece.run)
+        print(
+            f"{lane.name}: settled {totals.settled:,} <= bill {lane.billed():,} <= "
+            f"{totals.settled + totals.uncertain:,} picodollars, cap {lane.cap}"
+        )
+        print("\n".join(f"{count:4} {what}" for what, count in sorted(piece.tally.items())))

@@ -61,6 +61,24 @@ def test_every_format_holds_the_same_samples(bought, orch, tmp_path):
         assert swe["instance_id"] == row["problem"] and swe["model_patch"] == row["text"]
 
 
+def test_a_directory_of_predictions_holds_one_file_for_each_attempt(bought, orch, tmp_path):
+    assert orch("export", "swebench", "r", "-o", "patches").code == 0
+    assert orch("export", "swebench", "r", "-o", "all.jsonl").code == 0
+    files = sorted((tmp_path / "patches").iterdir())
+    assert len(files) == 10 and files[0].name.endswith(".attempt-0001.jsonl")
+    found = [row for file in files for row in rows_of(file)]
+    for file in files:
+        issues = [row["instance_id"] for row in rows_of(file)]
+        assert len(set(issues)) == len(issues) > 0
+    whole = rows_of(tmp_path / "all.jsonl")
+    assert sorted(map(str, found)) == sorted(map(str, whole))
+    again = orch("export", "swebench", "r", "-o", "patches")
+    assert again.code == 2 and "not empty" in again.err
+    shut = orch("export", "jsonl", "r", "-o", "patches")
+    assert shut.code == 2 and "cannot be written" in shut.err
+    assert sorted((tmp_path / "patches").iterdir()) == files
+
+
 def test_samples_are_shown_with_their_facts_and_filtered(bought, orch):
     shown = orch("samples", "r", "--first", "3").out
     assert shown.count("── ") == 3 and "finish reason" in shown and "$" in shown

@@ -23,7 +23,7 @@ from orchestrator.cli.environment import load_dotenv
 from orchestrator.cli.run import build_study
 from orchestrator.errors import ConfigError
 from orchestrator.report.compute import read_shape
-from orchestrator.reproduce.outcomes import OutcomesError, read_counts, read_json
+from orchestrator.reproduce.recorded import OutcomesError, read_counts, read_json
 from orchestrator.tasks import TaskError, TaskOptions
 from orchestrator.tasks.jsonl import JsonlTask
 from providers.errors import ProviderConfigError

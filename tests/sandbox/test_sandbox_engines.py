@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 
 from verifiers.sandbox import Limits, NoSandbox, Sandbox, engines, layout, tiers
-from verifiers.sandbox.confine import CONTAINERS, LAYERS, Plan
+from verifiers.sandbox.confine import CONTAINERS, LAYERS, Confinement
 from verifiers.sandbox.flavour import Flavour, make_plan
 
 SUITE = Path(__file__).with_name("suite.py")
 
 
-def plan_for(tier: str, uid: int | None = 1_960_000_000, paths: tuple[str, ...] = ()) -> Plan:
+def plan_for(
+    tier: str, uid: int | None = 1_960_000_000, paths: tuple[str, ...] = ()
+) -> Confinement:
     return make_plan(
         Flavour(paths=paths),
         tier,

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from verifiers.sandbox.bpf import AUDIT_ARCH
-from verifiers.sandbox.policy import Form, compile_filter, rules, signal_filter
+from verifiers.sandbox.policy import CellForm, compile_filter, rules, signal_filter
 from verifiers.sandbox.syscalls import NUMBERS
 
 MACHINES = ("x86_64", "aarch64")
@@ -157,7 +157,7 @@ def evaluate(program: bytes, machine_word: int, number: int, *arguments: int) ->
             return k & 0xFFFF
 
 
-def asked(machine: str, form: Form, name: str, *arguments: int) -> str | int:
+def asked(machine: str, form: CellForm, name: str, *arguments: int) -> str | int:
     program = compile_filter(machine, form)
     return evaluate(program, AUDIT_ARCH[machine], NUMBERS[machine][name], *arguments)
 
@@ -166,25 +166,25 @@ def asked(machine: str, form: Form, name: str, *arguments: int) -> str | int:
 def test_dangerous_calls_are_refused(machine: str) -> None:
     for name in DENIED:
         if name in NUMBERS[machine]:
-            assert asked(machine, Form(), name) in (errno.EPERM, errno.ENOSYS), name
+            assert asked(machine, CellForm(), name) in (errno.EPERM, errno.ENOSYS), name
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_ordinary_calls_are_allowed(machine: str) -> None:
     for name in NEEDED:
-        assert asked(machine, Form(), name) == ALLOW, name
+        assert asked(machine, CellForm(), name) == ALLOW, name
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_another_calling_convention_kills(machine: str) -> None:
-    program = compile_filter(machine, Form())
+    program = compile_filter(machine, CellForm())
     other = AUDIT_ARCH["aarch64" if machine == "x86_64" else "x86_64"]
     for word in (other, 0x40000003, 0x40000028, 0):
         assert evaluate(program, word, 1) == KILL
 
 
 def test_x32_calls_kill() -> None:
-    program = compile_filter("x86_64", Form())
+    program = compile_filter("x86_64", CellForm())
     assert evaluate(program, AUDIT_ARCH["x86_64"], 0x40000000 + 39) == KILL
 
 
@@ -231,12 +231,12 @@ def test_x32_calls_kill() -> None:
     ],
 )
 def test_arguments(machine: str, name: str, arguments: tuple[int, ...], answer: str | int) -> None:
-    assert asked(machine, Form(), name, *arguments) == answer
+    assert asked(machine, CellForm(), name, *arguments) == answer
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_on_the_host_s_files_no_call_changes_metadata(machine: str) -> None:
-    form = Form(host_files=True)
+    form = CellForm(host_files=True)
     for name in ("fchmod", "fchmodat", "fchown", "fchownat", "utimensat", "setxattr", "fsetxattr"):
         assert asked(machine, form, name) == 0, name
     assert asked(machine, form, "truncate") == errno.EPERM
@@ -244,8 +244,8 @@ def test_on_the_host_s_files_no_call_changes_metadata(machine: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_without_scopes_signals_stay_at_home(machine: str) -> None:
-    alone = signal_filter(machine, Form(signal_only=77))
-    beside = signal_filter(machine, Form(signal_never=(12, -1)))
+    alone = signal_filter(machine, CellForm(signal_only=77))
+    beside = signal_filter(machine, CellForm(signal_never=(12, -1)))
     word, numbers = AUDIT_ARCH[machine], NUMBERS[machine]
     assert evaluate(alone, word, numbers["kill"], 77) == ALLOW
     assert evaluate(alone, word, numbers["kill"], 0) == ALLOW
@@ -258,22 +258,22 @@ def test_without_scopes_signals_stay_at_home(machine: str) -> None:
     assert evaluate(beside, word, numbers["prctl"], 1) == errno.EPERM
     assert evaluate(beside, word, numbers["read"]) == ALLOW
     assert evaluate(beside, word, numbers["clone"], 17) == ALLOW
-    forkless = signal_filter(machine, Form(signal_only=77, forks=False))
+    forkless = signal_filter(machine, CellForm(signal_only=77, forks=False))
     assert evaluate(forkless, word, numbers["clone"], 17) == errno.EPERM
     assert evaluate(forkless, word, numbers["clone"], 0x3D0F00) == ALLOW
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_without_forks_only_threads_are_made(machine: str) -> None:
-    form = Form(forks=False)
+    form = CellForm(forks=False)
     assert asked(machine, form, "clone", 0x3D0F00) == ALLOW
     assert asked(machine, form, "clone", 17) == errno.EPERM
-    assert asked(machine, Form(programs=True), "execve") == ALLOW
+    assert asked(machine, CellForm(programs=True), "execve") == ALLOW
 
 
 def test_every_rule_names_a_call_of_some_architecture() -> None:
     known = set(NUMBERS["x86_64"]) | set(NUMBERS["aarch64"])
-    assert set(rules(Form(nests=True, forks=False))) <= known
+    assert set(rules(CellForm(nests=True, forks=False))) <= known
 
 
 def test_both_tables_agree_where_the_numbers_are_common() -> None:

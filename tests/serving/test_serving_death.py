@@ -194,7 +194,7 @@ def test_one_arm_waits_and_the_other_goes_on(tmp_path: Path) -> None:
 
 
 async def test_a_hang_is_noticed_by_tokens_that_do_not_move(tmp_path: Path) -> None:
-    from budgets.limits import Limiter, Shut
+    from budgets.limiter import Limiter, Shut
     from orchestrator.engine.outage import Outages
     from providers.known import find
     from providers.registry import make_provider

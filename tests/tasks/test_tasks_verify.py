@@ -118,9 +118,14 @@ def test_repeated_verdicts_take_the_majority_and_name_the_flaky(
     monkeypatch.setattr(ExactAnswer, "verify", moody)
     (report,) = json.loads(command(run, "--repeat", 11, "--json").output)
     assert report["stored_as"] == "exact-majority-of-11" and report["flaky"] == 2
+    assert report["problems"] == report["solved"] == 2
+    flaky = report["flaky_problems"]
+    assert len(flaky) == 1 and report["problems_without_flaky"] == 1
     majority = stored(run, "exact-majority-of-11")
     assert majority[(1, 2)] == "failed" and majority[(1, 0)] == "passed"
     assert asked["3"] == 11 and asked["2"] == 22 and asked["1"] == 11
+    said = command(run, "--repeat", 11).output
+    assert f"Flaky here: {flaky[0]}." in said and "1 of 1 without the flaky ones" in said
 
 
 def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ import openai
 import pytest
 from tiny_served import Served, serve
 
-from providers.tiny.ask import Ask
 from providers.tiny.bill import Bill, BillError
+from providers.tiny.parsing import ParsedRequest
 
 
 async def test_the_bill_is_the_sum_of_all_usages(own_server: Served) -> None:
@@ -154,7 +154,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_lines_are_appended(tmp_path: Path) -> None:
-    ask = Ask(chat=False, model="m", jobs=(), n=2, seed=None, stream=False, include_usage=False)
+    ask = ParsedRequest(
+        chat=False, model="m", jobs=(), n=2, seed=None, stream=False, include_usage=False
+    )
     path = tmp_path / "bill.jsonl"
     for request_id in ("one", "two"):
         bill = Bill(path)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from verifiers.sandbox import child, streams, tagged, testing
-from verifiers.sandbox.confine import Plan
+from verifiers.sandbox.confine import Confinement
 from verifiers.sandbox.talk import Lines, containers, exception
 
 _BENT = (TypeError, KeyError, IndexError, AttributeError, ValueError, RecursionError)
@@ -251,7 +251,7 @@ def _parts(held: _Object) -> tuple[_Client, int]:
     return object.__getattribute__(held, "_client"), object.__getattribute__(held, "_number")
 
 
-def _check(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
+def _check(job: child.CellJob, claims: int, rest: list[int], plan: Confinement) -> None:
     """Run the test's code; the claim says how it ended. Only test code runs in this process."""
     client = _Client(Lines(rest[2], rest[3]))
     streams.put(rest[0], rest[1])

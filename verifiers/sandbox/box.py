@@ -24,7 +24,7 @@ from verifiers.sandbox.limits import (
     Outcome,
     default_jobs,
 )
-from verifiers.sandbox.native import Compiler, Program
+from verifiers.sandbox.native import Compiler, Executable
 
 _GRACE_S = 0.5
 
@@ -81,7 +81,7 @@ class Sandbox(Cells):
         await self._compiler.aclose()
         await super().aclose()
 
-    async def program(self, source: str, language: str = "python") -> str | Program:
+    async def program(self, source: str, language: str = "python") -> str | Executable:
         """What `run_many` runs: Python source as it is, C++ compiled. ValueError otherwise."""
         if language == "python":
             return source
@@ -100,7 +100,7 @@ class Sandbox(Cells):
         return await self._with_streams(flavour, job, stdin, limits)
 
     async def _run_native(
-        self, program: Program, stdin: bytes, argv: Sequence[str], limits: Limits
+        self, program: Executable, stdin: bytes, argv: Sequence[str], limits: Limits
     ) -> Outcome:
         if program.failure is not None:
             return replace(program.failure, claims=b"")
@@ -122,7 +122,7 @@ class Sandbox(Cells):
 
     async def run_many(
         self,
-        source: str | bytes | Program,
+        source: str | bytes | Executable,
         inputs: Sequence[bytes],
         *,
         argv: Sequence[str] = (),
@@ -136,7 +136,7 @@ class Sandbox(Cells):
         ended the process.
         """
         limits = limits or self.limits
-        if isinstance(source, Program):
+        if isinstance(source, Executable):
             return [await self._run_native(source, data, argv, limits) for data in inputs]
         if not inputs:
             return []

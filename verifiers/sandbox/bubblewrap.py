@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from verifiers.sandbox.confine import MEBIBYTE, READABLE_DEVICES, Plan
+from verifiers.sandbox.confine import MEBIBYTE, READABLE_DEVICES, Confinement
 from verifiers.sandbox.jail import inside
 
 CODE = Path(__file__).resolve().parents[1]
 
 
-def command(plan: Plan, python: str) -> list[str]:
+def command(plan: Confinement, python: str) -> list[str]:
     """bwrap and its options, to be followed by the interpreter's command line."""
     words = ["bwrap", "--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "cell"]
     words += ["--unshare-uts", "--unshare-ipc", "--unshare-pid", "--unshare-net"]
@@ -48,7 +48,7 @@ def command(plan: Plan, python: str) -> list[str]:
     return [*words, "--remount-ro", "/", "--chdir", "/", "--"]
 
 
-def seen_from_inside(plan: Plan) -> Plan:
+def seen_from_inside(plan: Confinement) -> Confinement:
     """The plan with every path as it is in the jail."""
     return plan._replace(
         read=tuple(map(inside, plan.read)),

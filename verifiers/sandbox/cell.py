@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from verifiers.sandbox import bubblewrap, engines, zygote
-from verifiers.sandbox.confine import CONTAINERS, MEBIBYTE, Plan
+from verifiers.sandbox.confine import CONTAINERS, MEBIBYTE, Confinement
 from verifiers.sandbox.jail import inside
 from verifiers.sandbox.limits import Limits, Outcome, SandboxFault, Status
-from verifiers.sandbox.watch import Free, Watch
+from verifiers.sandbox.watch import CellWatch, Free
 
 _BOOT = (
     "import sys; sys.path.append({root!r}); from verifiers.sandbox.zygote import main; main({fd})"
@@ -43,7 +43,7 @@ def memory_file(content: bytes = b"", name: str = "cell") -> int:
 class Cell:
     """A started cell. Not reentrant: one sample at a time."""
 
-    def __init__(self, plan: Plan, python: str) -> None:
+    def __init__(self, plan: Confinement, python: str) -> None:
         self.plan = plan
         self.samples = 0
         self.usable = True
@@ -53,7 +53,7 @@ class Cell:
         self._process: subprocess.Popen[bytes] | None = None
         self._container: engines.Container | None = None
         self._zygote = 0
-        self._watch: Watch | None = None
+        self._watch: CellWatch | None = None
         self._handles: list[int] = []
         self._reply: asyncio.Future[bytes] | None = None
         self._killed_for: Status | None = None
@@ -122,11 +122,13 @@ class Cell:
             self._zygote = self._container.peer
         self.scratch, self.facts = facts["scratch"], facts
         if self._handles:
-            self._watch = Watch(self._handles[0], facts["ready"], self.plan.tier == "namespaces")
+            self._watch = CellWatch(
+                self._handles[0], facts["ready"], self.plan.tier == "namespaces"
+            )
         elif not self.plan.jailed_by_others():
             proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._handles.append(proc)
-            self._watch = Watch(proc, self._zygote, alone=False)
+            self._watch = CellWatch(proc, self._zygote, alone=False)
         loop.add_reader(control.fileno(), self._on_message, control)
 
     def _on_message(self, control: socket.socket) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from verifiers.sandbox import layout, tiers
 from verifiers.sandbox.cell import Cell
-from verifiers.sandbox.confine import LAYERS, Plan
+from verifiers.sandbox.confine import LAYERS, Confinement
 from verifiers.sandbox.flavour import Flavour, make_plan, shows_a_jail
 from verifiers.sandbox.limits import Limits, SandboxFault
 from verifiers.sandbox.slots import Slots
@@ -159,7 +159,7 @@ class Cells(ABC):
     def _interpreter(self) -> layout.Layout:
         return layout.interpreter(self._python)
 
-    def _plan(self, flavour: Flavour, uid: int | None, scratch: str) -> Plan:
+    def _plan(self, flavour: Flavour, uid: int | None, scratch: str) -> Confinement:
         chosen = tiers.layers(self.tier, self._layers)
         return make_plan(
             flavour, self.tier, chosen, self._interpreter(), self.limits, uid, scratch,

@@ -26,7 +26,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from verifiers.sandbox import streams, tagged
-from verifiers.sandbox.confine import Plan
+from verifiers.sandbox.confine import Confinement
 
 ENVIRONMENT = {
     "HOME": "/tmp",
@@ -43,7 +43,7 @@ FILE = "/tmp/solution.py"
 _MEMORY_EXIT = 97
 
 
-class Job:
+class CellJob:
     """A parsed job: `mode`, `header` and the blobs, in order."""
 
     def __init__(self, handle: int) -> None:
@@ -60,18 +60,18 @@ class Job:
 
 
 def pack_job(mode: str, header: dict[str, Any], blobs: Sequence[bytes]) -> bytes:
-    """A job as `Job` reads it."""
+    """A job as `CellJob` reads it."""
     sizes = " ".join([mode, *(str(len(blob)) for blob in blobs)])
     extras = json.dumps(header) if header else ""
     return f"{sizes}\n{extras}\n".encode() + b"".join(blobs)
 
 
-def main(handles: list[int], cpu_s: float, plan: Plan) -> None:
+def main(handles: list[int], cpu_s: float, plan: Confinement) -> None:
     """Do the job behind `handles` (job, claims, errors, then more by mode) and end the process."""
     if cpu_s:
         seconds = int(cpu_s) + 2
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    job = Job(handles[0])
+    job = CellJob(handles[0])
     os.close(handles[0])
     claims, errors, rest = handles[1], handles[2], handles[3:]
     os.dup2(errors, 2)
@@ -85,7 +85,7 @@ def main(handles: list[int], cpu_s: float, plan: Plan) -> None:
         MODES[job.mode](job, claims, rest, plan)
 
 
-MODES: dict[str, Callable[[Job, int, list[int], Plan], None]] = {}
+MODES: dict[str, Callable[[CellJob, int, list[int], Confinement], None]] = {}
 """The less common modes, put here by `modes`."""
 
 
@@ -187,7 +187,7 @@ def _destroy(name: str) -> None:
         gc.collect()
 
 
-def run_cases(job: Job, claims: int, rest: list[int]) -> int:
+def run_cases(job: CellJob, claims: int, rest: list[int]) -> int:
     """A program over one or more inputs; the exit status of the last that was begun.
 
     It is not begun on another input once it did not end well, or left something behind that would
@@ -276,7 +276,7 @@ def resolve(module: ModuleType, entry: str) -> Any:
     return found
 
 
-def answer_calls(job: Job, claims: int, rest: list[int]) -> None:
+def answer_calls(job: CellJob, claims: int, rest: list[int]) -> None:
     """A function over several argument lists; one claim line a call, in order.
 
     Ends the process where the source or a call leaves nothing to go on with.

@@ -38,7 +38,7 @@ READABLE_DEVICES = ("/dev/zero", "/dev/urandom", "/dev/random")
 MEBIBYTE = 1 << 20
 
 
-class Plan(NamedTuple):
+class Confinement(NamedTuple):
     """How one cell confines itself; made by the parent, sent as JSON."""
 
     tier: str
@@ -112,7 +112,7 @@ class Plan(NamedTuple):
         return not self.own_files()
 
 
-def set_limits(plan: Plan, base_bytes: int) -> None:
+def set_limits(plan: Confinement, base_bytes: int) -> None:
     """The kernel's per-process limits; `base_bytes` is the address space already in use."""
 
     def limit(kind: int, value: int, may_be_raised: bool = False) -> None:
@@ -148,7 +148,7 @@ def _rights(path: str, rights: int) -> int:
     return rights if os.path.isdir(path) else rights & _FILE_RIGHTS
 
 
-def ruleset(kernel: Kernel, plan: Plan, abi: int) -> int:
+def ruleset(kernel: Kernel, plan: Confinement, abi: int) -> int:
     """A Landlock ruleset for this plan; the caller enters and closes it."""
     handled = _ALL_RIGHTS.get(abi, _ALL_RIGHTS_5)
     network = _TCP if abi >= 4 else 0
@@ -175,7 +175,7 @@ def scope_only(kernel: Kernel, abi: int) -> None:
         os.close(handle)
 
 
-def give_up_privileges(kernel: Kernel, plan: Plan) -> None:
+def give_up_privileges(kernel: Kernel, plan: Confinement) -> None:
     """Become the slot's uid where there is one, and drop every capability."""
     uid = NOBODY if plan.uid is None and plan.changes_uid_per_sample() else plan.uid
     if uid is not None and plan.has("uid") and os.getuid() != uid:
@@ -188,7 +188,7 @@ def give_up_privileges(kernel: Kernel, plan: Plan) -> None:
     kernel.prctl(PR_SET_DUMPABLE, 0 if plan.has("dumpable") else 1)
 
 
-def close_the_door(kernel: Kernel, plan: Plan, abi: int) -> None:
+def close_the_door(kernel: Kernel, plan: Confinement, abi: int) -> None:
     """Landlock, then the system-call filter: from here on the process is as weak as a sample."""
     if abi and plan.has("landlock"):
         handle = ruleset(kernel, plan, abi)

@@ -28,7 +28,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from verifiers.sandbox.bubblewrap import CODE
-from verifiers.sandbox.confine import NOBODY, Plan
+from verifiers.sandbox.confine import NOBODY, Confinement
 from verifiers.sandbox.jail import inside
 from verifiers.sandbox.limits import NoSandbox, SandboxFault
 
@@ -107,7 +107,7 @@ def _runsc(name: str, info: bytes) -> list[str]:
 class Container:
     """One cell's container; `close` removes it whatever state it is in."""
 
-    def __init__(self, plan: Plan, python: str) -> None:
+    def __init__(self, plan: Confinement, python: str) -> None:
         self.plan, self.python = plan, python
         self.name = f"orch-cell-{os.getpid()}-{secrets.token_hex(6)}"
         self.peer = 0
@@ -216,7 +216,7 @@ def _tasks() -> int:
     return _TASKS if hard == resource.RLIM_INFINITY else min(hard, _TASKS)
 
 
-def seen_from_inside(plan: Plan) -> Plan:
+def seen_from_inside(plan: Confinement) -> Confinement:
     """The plan with its scratch directory as it is in a container.
 
     /tmp points to the directory of shared memory, so that semaphores and files share one size;
@@ -250,7 +250,7 @@ def _fields(*fields: str) -> str:
     return line.getvalue()
 
 
-def _links(plan: Plan) -> dict[str, str]:
+def _links(plan: Confinement) -> dict[str, str]:
     paths = dict.fromkeys((*plan.bind, *plan.execute))
     return {path: os.readlink(path) for path in paths if os.path.islink(path)}
 

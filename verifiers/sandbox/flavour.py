@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verifiers.sandbox import layout
-from verifiers.sandbox.confine import CONTAINERS, Plan
+from verifiers.sandbox.confine import CONTAINERS, Confinement
 from verifiers.sandbox.kernel import machine
 from verifiers.sandbox.limits import Limits
-from verifiers.sandbox.policy import Form, compile_filter
+from verifiers.sandbox.policy import CellForm, compile_filter
 from verifiers.sandbox.staging import staged
 
 _SCIENTIFIC = re.compile(rb"\b(numpy|scipy|pandas|sympy)\b")
@@ -61,7 +61,7 @@ def make_plan(
     uid: int | None,
     scratch: str,
     landlock_at_most: int = 99,
-) -> Plan:
+) -> Confinement:
     """The plan of a new cell. SandboxFault where a library cannot be put within its reach."""
     paths = flavour.paths
     moved: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ def make_plan(
         paths = tuple(staged(path, library=False) for path in paths)
     limits = flavour.limits or limits
     roots = layout.import_roots(paths)
-    plan = Plan(
+    plan = Confinement(
         tier=tier,
         layers=layers,
         uid=uid,
@@ -93,7 +93,7 @@ def make_plan(
         process_allowance=_allowance(tier, uid),
         filter="",
     )
-    form = Form(
+    form = CellForm(
         host_files=not plan.own_files(),
         programs=bool(flavour.execute),
         nests=tier != "namespaces",

@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 
 from verifiers.sandbox import kernel as k
-from verifiers.sandbox.confine import MEBIBYTE, READABLE_DEVICES, Plan
+from verifiers.sandbox.confine import MEBIBYTE, READABLE_DEVICES, Confinement
 
 SCRATCH = "/tmp"
 _STAGE = "/tmp"  # hidden by the new root while it is built, inside our own mount namespace only
 
 
-def enter_namespaces(kernel: k.Kernel, plan: Plan) -> None:
+def enter_namespaces(kernel: k.Kernel, plan: Confinement) -> None:
     """Unshare everything that the plan's layers name; a later fork enters the pid namespace."""
     flags = k.CLONE_NEWIPC | k.CLONE_NEWUTS | k.CLONE_NEWCGROUP
     flags |= k.CLONE_NEWNS if plan.has("mounts") else 0
@@ -69,7 +69,7 @@ def _bind(kernel: k.Kernel, paths: tuple[str, ...]) -> None:
                 kernel.seal_mount(_STAGE + path)
 
 
-def _bind_all(kernel: k.Kernel, plan: Plan) -> None:
+def _bind_all(kernel: k.Kernel, plan: Confinement) -> None:
     _bind(kernel, (*plan.bind, *plan.execute))
     for path in plan.hide:
         if os.path.isdir(_STAGE + path):
@@ -106,7 +106,7 @@ def _bind_hidden(kernel: k.Kernel, handles: dict[str, int]) -> None:
         os.close(handle)
 
 
-def build_root(kernel: k.Kernel, plan: Plan) -> int | None:
+def build_root(kernel: k.Kernel, plan: Confinement) -> int | None:
     """Put the jail's file tree in place of the host's, as PID 1 of its namespaces.
 
     Returns a descriptor of the jail's own /proc (which only the parent will hold: it shows the

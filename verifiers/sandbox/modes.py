@@ -13,11 +13,11 @@ import signal
 from typing import Any
 
 from verifiers.sandbox import child, jail, streams, tagged
-from verifiers.sandbox.confine import MEBIBYTE, Plan
+from verifiers.sandbox.confine import MEBIBYTE, Confinement
 from verifiers.sandbox.kernel import Kernel
 
 
-def _tool(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
+def _tool(job: child.CellJob, claims: int, rest: list[int], plan: Confinement) -> None:
     """Trusted functions on untrusted arguments; one claim line a call."""
     streams.put(rest[0], rest[1])
     module_name, _, entry = job.header["entry"].partition(":")
@@ -35,7 +35,7 @@ def _tool(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
     child.finish(0)
 
 
-def _exec(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
+def _exec(job: child.CellJob, claims: int, rest: list[int], plan: Confinement) -> None:
     """Become a program: `argv`, or the executable in the fourth descriptor."""
     header = {**job.header, "argv": [_seen(word, plan) for word in job.header["argv"]]}
     for handle in (claims, *rest):
@@ -63,13 +63,13 @@ def _exec(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
         os._exit(127)
 
 
-def _seen(word: str, plan: Plan) -> str:
+def _seen(word: str, plan: Confinement) -> str:
     """A word of a command, with a file of the host's where the jail shows it."""
     moved = jail.inside(word) if plan.own_files() and word.startswith("/") else word
     return moved if os.path.exists(moved) else word
 
 
-def _stack(most: int, plan: Plan) -> int:
+def _stack(most: int, plan: Confinement) -> int:
     """As large as the memory of a sample, which bounds it anyway."""
     wanted = plan.memory_mb * MEBIBYTE
     return wanted if most == resource.RLIM_INFINITY else min(wanted, most)

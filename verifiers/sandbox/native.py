@@ -32,7 +32,7 @@ _HEADER = "bits/stdc++.h"
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class Executable:
     """An executable, or why there is none (`failure`: what the compiler said)."""
 
     binary: bytes = b""
@@ -54,10 +54,10 @@ class Compiler:
 
     def __init__(self, box: Collects) -> None:
         self._box = box
-        self._programs: OrderedDict[str, asyncio.Task[Program]] = OrderedDict()
+        self._programs: OrderedDict[str, asyncio.Task[Executable]] = OrderedDict()
         self._headers: dict[str, asyncio.Task[str | None]] = {}
 
-    async def compile(self, source: str) -> Program:
+    async def compile(self, source: str) -> Executable:
         """The program of a source. SandboxFault where there is no compiler, or it found no end."""
         key = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
         if key not in self._programs:
@@ -78,17 +78,17 @@ class Compiler:
         self._programs.clear()
         self._headers.clear()
 
-    async def _compile(self, source: str) -> Program:
+    async def _compile(self, source: str) -> Executable:
         compiler = find_compiler()
         first: Outcome | None = None
         for level in LEVELS:
             outcome = await self._compile_by(compiler, level, source)
             if outcome.status == "ok" and outcome.claims:
-                return Program(outcome.claims)
+                return Executable(outcome.claims)
             if outcome.status not in ("ok", "error"):
                 raise SandboxFault(f"the compiler did not come to an end: {outcome.detail}")
             first = first or outcome
-        return Program(failure=first)
+        return Executable(failure=first)
 
     async def _compile_by(self, compiler: str, level: str, source: str) -> Outcome:
         if level not in self._headers:

@@ -2,7 +2,7 @@
 
 An allow-list: what is not named is refused with EPERM (old calls) or ENOSYS (new ones, so that
 libraries take their fallback). Arguments are checked where a harmless call has a harmful form.
-`Form` says what differs: on the host's file system (no mount namespace) the calls that change
+`CellForm` says what differs: on the host's file system (no mount namespace) the calls that change
 metadata pretend to succeed, since Landlock does not cover them.
 """
 
@@ -229,7 +229,7 @@ _IOCTL = (0x541B, 0x5421, 0x5401, 0x5451, 0x5450, 0x5413, 0x5460)
 _PRCTL = (1, 15, 16, 3, 4, 7, 21, 23, 27, 30, 39, 2, 0x53564D41)  # names, queries, dumpable
 
 
-class Form(NamedTuple):
+class CellForm(NamedTuple):
     """What kind of cell the filter is for."""
 
     host_files: bool = False
@@ -250,7 +250,7 @@ def _among(argument: int, *values: int, number: int = errno.EPERM) -> Check:
     return Check("among", argument, values, number)
 
 
-def _signals(form: Form) -> dict[str, Rule]:
+def _signals(form: CellForm) -> dict[str, Rule]:
     if form.signal_only is None and form.signal_never:
         never = tuple(pid & 0xFFFFFFFF for pid in form.signal_never)
         checks: tuple[Check, ...] = (Check("not_among", 0, never),)
@@ -269,7 +269,7 @@ def _signals(form: Form) -> dict[str, Rule]:
     }
 
 
-def _files(form: Form) -> dict[str, Rule]:
+def _files(form: CellForm) -> dict[str, Rule]:
     rules = {
         "open": Rule((Check("without", 2, (_SPECIAL_MODE,)),)),
         "creat": Rule((Check("without", 1, (_SPECIAL_MODE,)),)),
@@ -288,7 +288,7 @@ def _files(form: Form) -> dict[str, Rule]:
     return rules
 
 
-def _processes(form: Form) -> dict[str, Rule]:
+def _processes(form: CellForm) -> dict[str, Rule]:
     clone = [Check("without", 0, (_NAMESPACES_AND_PTRACE,))]
     if not form.forks:
         clone.append(Check("with_", 0, (_CLONE_THREAD,)))
@@ -324,21 +324,21 @@ def _channels() -> dict[str, Rule]:
     }
 
 
-def rules(form: Form) -> dict[str, Rule]:
+def rules(form: CellForm) -> dict[str, Rule]:
     """Every named rule of a form, before numbers are looked up."""
     table = {name: Rule() for name in PLAIN}
     table |= {name: Rule(errno=errno.ENOSYS) for name in MISSING}
     return table | _signals(form) | _files(form) | _processes(form) | _channels()
 
 
-def compile_filter(machine: str, form: Form) -> bytes:
+def compile_filter(machine: str, form: CellForm) -> bytes:
     """The seccomp filter of a form for one architecture ("x86_64" or "aarch64")."""
     numbers = NUMBERS[machine]
     known = {numbers[name]: rule for name, rule in rules(form).items() if name in numbers}
     return assemble(machine, known, {0: errno.EPERM, 424: errno.ENOSYS})
 
 
-def signal_filter(machine: str, form: Form) -> bytes:
+def signal_filter(machine: str, form: CellForm) -> bytes:
     """A short filter on top of the long one, for one sample: signals, and forks if forbidden.
 
     The zygote cannot have it: it forks, and its samples' pids are not known beforehand.

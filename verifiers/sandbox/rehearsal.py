@@ -69,7 +69,7 @@ def _perform(mode: str, header: dict[str, str], blobs: list[bytes], given: bytes
     streams.prepare()
     os.dup2(errors, 2)
     os.close(errors)
-    work = child.Job(job)
+    work = child.CellJob(job)
     if mode == "run":
         child.run_cases(work, claims, [stdin, stdout])
     else:

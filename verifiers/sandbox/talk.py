@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from verifiers.sandbox import child, streams, tagged
-from verifiers.sandbox.confine import Plan
+from verifiers.sandbox.confine import Confinement
 
 MUTABLE = (list, dict, set, bytearray, deque)
 
@@ -203,7 +203,7 @@ class _Server:
             self._answer(answer)
 
 
-def _serve(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
+def _serve(job: child.CellJob, claims: int, rest: list[int], plan: Confinement) -> None:
     owner = os.getpid()
     lines = Lines(rest[2], rest[3])
     streams.put(rest[0], rest[1])

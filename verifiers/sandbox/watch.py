@@ -29,7 +29,7 @@ class Use:
     """Since the oldest of the sample's processes began; 0 before it has, and after it ended."""
 
 
-class Watch:
+class CellWatch:
     """Reads one cell. `proc` is a descriptor of a /proc; `zygote` its pid there."""
 
     def __init__(self, proc: int, zygote: int, alone: bool) -> None:

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from verifiers.sandbox import child, streams, testing
-from verifiers.sandbox.confine import Plan
+from verifiers.sandbox.confine import Confinement
 
 if TYPE_CHECKING:
     import ast
@@ -61,7 +61,7 @@ class _Kept:
         sys.modules.update(self.modules)
 
 
-def _whole(job: child.Job, claims: int, rest: list[int], plan: Plan) -> None:
+def _whole(job: child.CellJob, claims: int, rest: list[int], plan: Confinement) -> None:
     owner = os.getpid()
     entry, word = job.header["entry"], job.header["word"]
     streams.put(rest[0], rest[1])

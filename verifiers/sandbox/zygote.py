@@ -29,7 +29,7 @@ from typing import Any
 from verifiers.sandbox import asking, child, hugepages, jail, memory, modes, rehearsal, whole  # noqa: F401
 from verifiers.sandbox.confine import (
     CONTAINERS,
-    Plan,
+    Confinement,
     close_the_door,
     give_up_privileges,
     ruleset,
@@ -53,7 +53,7 @@ def main(control_fd: int) -> None:
     control = socket(fileno=control_fd)
     values = json.loads(control.recv(1 << 20))
     frozen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    plan = Plan(**frozen)
+    plan = Confinement(**frozen)
     try:
         _split(control, plan)
     except OSError as fault:
@@ -62,7 +62,7 @@ def main(control_fd: int) -> None:
     os._exit(0)
 
 
-def _split(control: socket, plan: Plan) -> None:
+def _split(control: socket, plan: Confinement) -> None:
     """Become keeper and zygote."""
     kernel = Kernel()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -89,7 +89,7 @@ def _split(control: socket, plan: Plan) -> None:
         _sweep_after_death(plan, abi)
 
 
-def _be_zygote(control: socket, kernel: Kernel, plan: Plan, abi: int) -> None:
+def _be_zygote(control: socket, kernel: Kernel, plan: Confinement, abi: int) -> None:
     """Serve samples until the parent is gone; never returns."""
     try:
         _become_zygote(control, kernel, plan, abi)
@@ -99,7 +99,7 @@ def _be_zygote(control: socket, kernel: Kernel, plan: Plan, abi: int) -> None:
     os._exit(0)
 
 
-def _sweep_after_death(plan: Plan, abi: int) -> None:
+def _sweep_after_death(plan: Confinement, abi: int) -> None:
     """End what a dead zygote left running, where no pid namespace did so already."""
     if plan.uid is not None:
         sweeper = os.fork()
@@ -130,7 +130,7 @@ def _kill_all() -> bool:
     return True
 
 
-def _become_zygote(control: socket, kernel: Kernel, plan: Plan, abi: int) -> None:
+def _become_zygote(control: socket, kernel: Kernel, plan: Confinement, abi: int) -> None:
     own_status = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     huge_pages = hugepages.spread_code(kernel)
     processes = None
@@ -181,20 +181,20 @@ def _become_zygote(control: socket, kernel: Kernel, plan: Plan, abi: int) -> Non
     held.clear()
 
 
-def _signal_filter_maker(kernel: Kernel, plan: Plan) -> _FilterMaker:
+def _signal_filter_maker(kernel: Kernel, plan: Confinement) -> _FilterMaker:
     """Makes, in a sample's process, the filter that keeps its signals in (for old kernels)."""
-    from verifiers.sandbox.policy import Form, signal_filter
+    from verifiers.sandbox.policy import CellForm, signal_filter
 
     def make() -> bytes:
         only = os.getpid() if plan.uid is None else None
         never = (os.getppid(), -os.getppid(), -1) if only is None else ()
-        form = Form(signal_only=only, signal_never=never, forks=only is None)
+        form = CellForm(signal_only=only, signal_never=never, forks=only is None)
         return signal_filter(kernel.machine, form)
 
     return make
 
 
-def _warm_up(plan: Plan) -> None:
+def _warm_up(plan: Confinement) -> None:
     """Import and run once what every sample needs, so that no sample pays for it."""
     sys.orig_argv[:] = ["python"]
     os.environ.clear()
@@ -259,7 +259,7 @@ def _receive(control: socket) -> tuple[bytes, list[int]]:
 
 class _Zygote:
     def __init__(
-        self, control: socket, kernel: Kernel, plan: Plan, nested: int, signals: _FilterMaker
+        self, control: socket, kernel: Kernel, plan: Confinement, nested: int, signals: _FilterMaker
     ) -> None:
         self.control, self.kernel, self.plan, self.nested = control, kernel, plan, nested
         self.signals = signals

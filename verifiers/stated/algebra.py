@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-Tree = list[Any]
+ValueTree = list[Any]
 _DIGITS = 40
 _CLOSE = 10**-25
 _POINTS = ("1.3717", "2.7391", "0.4139", "-1.9273", "-0.5719", "3.1811")
@@ -23,7 +23,7 @@ _FUNCTIONS = {
 }  # fmt: skip
 
 
-def settle(questions: list[list[Any]], voting: Tree | None) -> dict[str, Any]:
+def settle(questions: list[list[Any]], voting: ValueTree | None) -> dict[str, Any]:
     """Answer each [question, gold, found], and say in which form a tree votes."""
     answers = [_answer(*question) for question in questions]
     return {"answers": answers, "key": "" if voting is None else _key(voting)}
@@ -31,9 +31,9 @@ def settle(questions: list[list[Any]], voting: Tree | None) -> dict[str, Any]:
 
 def warm() -> None:
     """Use once what every comparison uses, in the process from which those are forked."""
-    half: Tree = ["divide", ["number", "0x1", "0x1"], ["number", "0x2", "0x1"]]
-    root: Tree = ["root", ["number", "0x2", "0x1"], ["number", "0x2", "0x1"]]
-    x: Tree = ["symbol", "x"]
+    half: ValueTree = ["divide", ["number", "0x1", "0x1"], ["number", "0x2", "0x1"]]
+    root: ValueTree = ["root", ["number", "0x2", "0x1"], ["number", "0x2", "0x1"]]
+    x: ValueTree = ["symbol", "x"]
     for left, right in (
         (root, ["divide", ["number", "0x2", "0x1"], root]),
         (
@@ -47,7 +47,7 @@ def warm() -> None:
         settle([["equal", left, right]], left)
 
 
-def _answer(question: str, gold: Tree, found: Tree) -> bool:
+def _answer(question: str, gold: ValueTree, found: ValueTree) -> bool:
     try:
         if question == "proportional":
             return _proportional(gold, found)
@@ -64,7 +64,7 @@ def _answer(question: str, gold: Tree, found: Tree) -> bool:
         return False
 
 
-def _equal(a: Any, b: Any, gold: Tree, found: Tree) -> bool:
+def _equal(a: Any, b: Any, gold: ValueTree, found: ValueTree) -> bool:
     import sympy
 
     if a.has(sympy.oo, sympy.zoo, sympy.nan) or b.has(sympy.oo, sympy.zoo, sympy.nan):
@@ -81,7 +81,7 @@ def _equal(a: Any, b: Any, gold: Tree, found: Tree) -> bool:
     return _proved(_built(gold, positive=True), _built(found, positive=True))
 
 
-def _is_infinity(tree: Tree) -> bool:
+def _is_infinity(tree: ValueTree) -> bool:
     if tree[0] == "multiply" and len(tree) == 3:
         return bool(tree[1][0] == "number") and _is_infinity(tree[2])
     return tree == ["constant", "infinity"]
@@ -131,7 +131,7 @@ def _proved(a: Any, b: Any) -> bool:
     return difference.equals(0) is True
 
 
-def _proportional(gold: Tree, found: Tree) -> bool:
+def _proportional(gold: ValueTree, found: ValueTree) -> bool:
     import sympy
 
     a, b = sympy.together(_built(gold)), sympy.together(_built(found))
@@ -141,7 +141,7 @@ def _proportional(gold: Tree, found: Tree) -> bool:
     return not ratio.free_symbols and ratio != 0 and bool(ratio.is_finite)
 
 
-def _key(tree: Tree) -> str:
+def _key(tree: ValueTree) -> str:
     """Equal for answers that are obviously equal; it serves voting, not judging."""
     import sympy
 
@@ -161,7 +161,7 @@ def _key(tree: Tree) -> str:
         return ""
 
 
-def _built(tree: Tree, positive: bool = False) -> Any:
+def _built(tree: ValueTree, positive: bool = False) -> Any:
     """The expression of a tree; raises ValueError on what has no value of its own."""
     import sympy
 

@@ -15,12 +15,12 @@ from verifiers.stated.forms import (
     About,
     Answer,
     Based,
-    Choice,
     Clock,
     Empty,
     Equation,
     Matrix,
     Named,
+    OptionLetter,
     Ratio,
     Same,
     Several,
@@ -34,7 +34,7 @@ from verifiers.stated.spans import as_span
 from verifiers.stated.tree import Tree, number
 
 Question = Literal["equal", "proportional"]
-Judge = Callable[[Question, Tree, Tree], bool | None]
+Settles = Callable[[Question, Tree, Tree], bool | None]
 
 
 def same_numbers(question: Question, gold: Tree, found: Tree) -> bool | None:
@@ -49,7 +49,7 @@ def same_numbers(question: Question, gold: Tree, found: Tree) -> bool | None:
     return None
 
 
-def equal(gold: Answer, found: Answer, same: Judge) -> bool | None:
+def equal(gold: Answer, found: Answer, same: Settles) -> bool | None:
     """Whether the answer found is the gold."""
     if isinstance(found, About):
         return _any((equal(gold, found.exact, same), equal(gold, found.rounded, same)))
@@ -87,7 +87,7 @@ def _any(results: Iterable[bool | None]) -> bool | None:
     return None if None in seen else False
 
 
-def _named(gold: Answer, found: Answer, same: Judge) -> bool | None:
+def _named(gold: Answer, found: Answer, same: Settles) -> bool | None:
     if isinstance(gold, Named) and isinstance(found, Named):
         if _bare(gold.name) != _bare(found.name):
             both = _as_equation(gold) is not None and _as_equation(found) is not None
@@ -103,7 +103,7 @@ def _bare(name: str) -> str:
     return "".join(name.split()).lower() if len(name) > 1 else name
 
 
-def _equations(gold: Answer, found: Answer, same: Judge) -> bool | None:
+def _equations(gold: Answer, found: Answer, same: Settles) -> bool | None:
     ours, theirs = _as_equation(found), _as_equation(gold)
     if ours is None or theirs is None or ours.relation != theirs.relation:
         return False
@@ -130,7 +130,7 @@ def _difference(one: Equation) -> Tree:
     return ("add", one.left, ("multiply", number(-1), one.right))
 
 
-def _value(gold: Value, found: Answer, same: Judge) -> bool | None:
+def _value(gold: Value, found: Answer, same: Settles) -> bool | None:
     if isinstance(found, Ratio) and len(found.parts) == 2 and not gold.unit and not gold.mark:
         return same("equal", gold.tree, ("divide", *found.parts))
     if isinstance(found, Based):
@@ -141,7 +141,7 @@ def _value(gold: Value, found: Answer, same: Judge) -> bool | None:
         return same("equal", gold.tree, ours) if not symbols(gold.tree) else False
     if isinstance(found, Several) and len(found.parts) == 1:
         return None if found.opening else _value(gold, found.parts[0], same)
-    if isinstance(found, Choice):
+    if isinstance(found, OptionLetter):
         return gold.tree[0] == "symbol" and str(gold.tree[1]) == found.letter and not found.words
     if not isinstance(found, Value):
         return False
@@ -160,7 +160,7 @@ def _other_measure(gold: str, found: str) -> bool:
     return gold not in ("", "thing") and found not in ("", "thing") and gold != found
 
 
-def _marked(gold: Value, found: Value, same: Judge) -> bool | None:
+def _marked(gold: Value, found: Value, same: Settles) -> bool | None:
     """Where one of the two is in percent or in degrees."""
     if _other_measure(gold.unit, found.unit):
         return False
@@ -198,7 +198,7 @@ def _walk(tree: Tree) -> Iterable[Tree]:
             yield from _walk(part)
 
 
-def _several(gold: Several, found: Answer, same: Judge) -> bool | None:
+def _several(gold: Several, found: Answer, same: Settles) -> bool | None:
     if isinstance(found, Matrix):
         return _columns(gold, found, same)
     if isinstance(found, Span):
@@ -248,19 +248,19 @@ def _values(parts: Sequence[Answer]) -> Sequence[Answer] | None:
     return [part.answer for part in parts if isinstance(part, Named)]
 
 
-def _columns(gold: Several, found: Matrix, same: Judge) -> bool | None:
+def _columns(gold: Several, found: Matrix, same: Settles) -> bool | None:
     if gold.opening not in ("(", "<") or any(len(row) != 1 for row in found.rows):
         return False
     return _in_order(gold.parts, [Value(row[0]) for row in found.rows], same)
 
 
-def _in_order(gold: Sequence[Answer], found: Sequence[Answer], same: Judge) -> bool | None:
+def _in_order(gold: Sequence[Answer], found: Sequence[Answer], same: Settles) -> bool | None:
     if len(gold) != len(found):
         return False
     return _all(equal(a, b, same) for a, b in zip(gold, found, strict=True))
 
 
-def _matched(gold: Sequence[Answer], found: Sequence[Answer], same: Judge) -> bool | None:
+def _matched(gold: Sequence[Answer], found: Sequence[Answer], same: Settles) -> bool | None:
     """Whether each of the two lists holds the other's parts, as often."""
     if len(gold) != len(found):
         return False
@@ -277,7 +277,7 @@ def _matched(gold: Sequence[Answer], found: Sequence[Answer], same: Judge) -> bo
     return None if unsure else True
 
 
-def _same_set(gold: Sequence[Answer], found: Sequence[Answer], same: Judge) -> bool | None:
+def _same_set(gold: Sequence[Answer], found: Sequence[Answer], same: Settles) -> bool | None:
     return _all(
         _any(equal(one, other, same) for other in others)
         for ones, others in ((gold, found), (found, gold))
@@ -285,13 +285,13 @@ def _same_set(gold: Sequence[Answer], found: Sequence[Answer], same: Judge) -> b
     )
 
 
-def _distinct(parts: Sequence[Answer], same: Judge) -> bool | None:
+def _distinct(parts: Sequence[Answer], same: Settles) -> bool | None:
     pairs = [(a, b) for n, a in enumerate(parts) for b in parts[:n]]
     repeated = _any(equal(a, b, same) for a, b in pairs)
     return None if repeated is None else not repeated
 
 
-def _span(gold: Span, found: Answer, same: Judge) -> bool | None:
+def _span(gold: Span, found: Answer, same: Settles) -> bool | None:
     if isinstance(found, Named):
         found = found.answer
     span = as_span(found)
@@ -317,12 +317,12 @@ def _span(gold: Span, found: Answer, same: Judge) -> bool | None:
     )
 
 
-def _other(gold: Answer, found: Answer, same: Judge) -> bool | None:
+def _other(gold: Answer, found: Answer, same: Settles) -> bool | None:
     if isinstance(gold, Empty):
         return isinstance(found, Empty)
     if isinstance(gold, Words):
         return isinstance(found, Words) and gold.text == found.text
-    if isinstance(gold, Choice):
+    if isinstance(gold, OptionLetter):
         return _choice(gold, found)
     if isinstance(gold, Clock):
         return _clock(gold, found)
@@ -342,8 +342,8 @@ def _other(gold: Answer, found: Answer, same: Judge) -> bool | None:
     return False
 
 
-def _choice(gold: Choice, found: Answer) -> bool:
-    if isinstance(found, Choice):
+def _choice(gold: OptionLetter, found: Answer) -> bool:
+    if isinstance(found, OptionLetter):
         return gold.letter == found.letter
     if isinstance(found, Value) and found.tree[0] == "symbol" and not found.unit:
         return str(found.tree[1]).upper() == gold.letter
@@ -375,7 +375,7 @@ def _based(gold: Based, found: Answer) -> bool:
     return False
 
 
-def _matrix(gold: Matrix, found: Answer, same: Judge) -> bool | None:
+def _matrix(gold: Matrix, found: Answer, same: Settles) -> bool | None:
     if isinstance(found, Several) and (rows := nested_rows(found)) is not None:
         found = rows
     if isinstance(found, Several) and found.opening in ("(", "<", "["):

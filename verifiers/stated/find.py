@@ -22,7 +22,7 @@ import re
 from verifiers.stated.boxes import boxed
 from verifiers.stated.clauses import NotStated, first_clause, looks_like_a_value, without_bold
 from verifiers.stated.cut import solution
-from verifiers.stated.forms import Choice, Clock, Named, Ratio, Several, Value
+from verifiers.stated.forms import Clock, Named, OptionLetter, Ratio, Several, Value
 from verifiers.stated.sentence import ANSWER, MOST, agreed, rest_of_line, said
 from verifiers.stated.special import LONGEST
 from verifiers.stated.tokens import NotWhole
@@ -105,6 +105,6 @@ def _bare(text: str) -> str | None:
         answer = read(found)
     except NotWhole:
         return None
-    if isinstance(answer, Choice):
+    if isinstance(answer, OptionLetter):
         return found if not before.strip() else None
     return found if isinstance(answer, Value | Several | Named | Ratio | Clock) else None

@@ -77,7 +77,7 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class OptionLetter:
     """An option's letter, perhaps with its text."""
 
     letter: str
@@ -131,7 +131,7 @@ Answer = (
     | About
     | Equation
     | Matrix
-    | Choice
+    | OptionLetter
     | Clock
     | Ratio
     | Based

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from verifiers.exact import bounded
-from verifiers.stated.asking import Comparison, canonical, found_for, reading, same_text
 from verifiers.stated.clauses import NotStated
 from verifiers.stated.find import stated
-from verifiers.stated.forms import About, Answer, Based, Choice, Named, Ratio, Same, Value
+from verifiers.stated.forms import About, Answer, Based, Named, OptionLetter, Ratio, Same, Value
 from verifiers.stated.number import value
+from verifiers.stated.questions import Comparison, canonical, found_for, reading, same_text
 from verifiers.stated.special import integer
 from verifiers.stated.tokens import NotWhole
 from verifiers.verdict import Verdict
@@ -24,7 +24,7 @@ from verifiers.verdict import Verdict
 LONGEST_TEXT = 10_000_000
 """Outputs of more characters are not searched for an answer."""
 LONG_FOR_THE_LOOP = 50_000
-Form = Literal["any", "number", "choice"]
+AnswerForm = Literal["any", "number", "choice"]
 
 
 async def stated_in(text: str) -> str:
@@ -42,7 +42,7 @@ class StatedAnswer:
     version = "2"
     deterministic = True
 
-    def __init__(self, form: Form = "any") -> None:
+    def __init__(self, form: AnswerForm = "any") -> None:
         self.name = {"any": "stated", "number": "number", "choice": "choice"}[form]
         self._form = form
 
@@ -80,7 +80,7 @@ class StatedAnswer:
 
     def _is_of_the_form(self, answer: Answer) -> bool:
         if self._form == "choice":
-            return isinstance(answer, Choice)
+            return isinstance(answer, OptionLetter)
         if self._form == "any":
             return True
         if isinstance(answer, Named):

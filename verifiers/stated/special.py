@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from verifiers.stated.forms import Answer, Based, Choice, Clock, Empty, Span, Value, Words
+from verifiers.stated.forms import Answer, Based, Clock, Empty, OptionLetter, Span, Value, Words
 from verifiers.stated.matrices import matrix_in
 from verifiers.stated.notation import plain_notation
 from verifiers.stated.spans import INFINITY, MINUS_INFINITY
@@ -76,7 +76,7 @@ def _choice(flat: str) -> Answer | None:
         letter = alone[1] or alone[2]
         small = letter.islower() and "(" not in flat and " " not in flat
         # i and e are numbers, and a small letter alone is an unknown.
-        return None if small else Choice(letter.upper())
+        return None if small else OptionLetter(letter.upper())
     with_text = _LETTER_AND_TEXT.fullmatch(flat)
     if with_text is None:
         return None
@@ -85,8 +85,8 @@ def _choice(flat: str) -> Answer | None:
         raise NotWhole("several options")
     if with_text[2] and re.match(r"[\d\\(]", words) and ":" in flat[:4]:
         # A:B is a ratio as well.
-        return Choice(with_text[2], words) if " " in flat[:4] else None
-    return Choice(with_text[1] or with_text[2], words)
+        return OptionLetter(with_text[2], words) if " " in flat[:4] else None
+    return OptionLetter(with_text[1] or with_text[2], words)
 
 
 def _clock(flat: str) -> Answer | None:

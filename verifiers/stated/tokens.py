@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-Kind = Literal["number", "command", "word", "text", "sign"]
+TokenKind = Literal["number", "command", "word", "text", "sign"]
 LONGEST_NUMBER = 400
 """Longer numerals are no numbers here."""
 
@@ -41,7 +41,7 @@ _OPENING, _CLOSING = {"(", "[", "\\{", "\\langle"}, {")", "]", "\\}", "\\rangle"
 class Token:
     """One token; `text` is a command's name, a word, a sign, or a numeral as it stood."""
 
-    kind: Kind
+    kind: TokenKind
     text: str
     value: Fraction = Fraction(0)
     spaced: bool = False
@@ -91,7 +91,7 @@ class _Reader:
                 self._sign(character)
         return self.found
 
-    def _put(self, kind: Kind, text: str, length: int = 0, value: Fraction = Fraction(0),
+    def _put(self, kind: TokenKind, text: str, length: int = 0, value: Fraction = Fraction(0),
              whole: bool = True) -> None:  # fmt: skip
         self.found.append(Token(kind, text, value, self.spaced, whole))
         self.place += length or len(text)

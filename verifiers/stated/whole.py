@@ -15,10 +15,10 @@ from verifiers.stated.expression import DEEPEST, parse
 from verifiers.stated.forms import (
     About,
     Answer,
-    Choice,
     Empty,
     Equation,
     Named,
+    OptionLetter,
     Same,
     Several,
     Span,
@@ -141,8 +141,8 @@ def _joined(parts: list[Answer], joiners: set[str]) -> Answer:
         # x = 1, x = 7 and x = 1 or 7: values of one unknown.
         inner = [part.answer if isinstance(part, Named) else part for part in parts]
         return Named(names.pop(), Several(tuple(_flattened(inner))))
-    if any(isinstance(part, Words | Choice) for part in parts) and not all(
-        isinstance(part, Words | Choice) for part in parts
+    if any(isinstance(part, Words | OptionLetter) for part in parts) and not all(
+        isinstance(part, Words | OptionLetter) for part in parts
     ):
         raise NotWhole("words beside values")
     return Several(tuple(_flattened(parts)))

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator.engine.shared import Shared
+from orchestrator.engine.parts import SessionParts
 from orchestrator.engine.ticket import Ticket
 
 SILENCE_S = 1.0
@@ -33,7 +33,7 @@ class Gathered:
 class Gathering:
     """Gathers tickets, and hands each group over."""
 
-    def __init__(self, shared: Shared, hand_over: Callable[[list[Ticket]], None]) -> None:
+    def __init__(self, shared: SessionParts, hand_over: Callable[[list[Ticket]], None]) -> None:
         self._ledger = shared.ledger
         self._state = shared.state
         self._control = shared.control

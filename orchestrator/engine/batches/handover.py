@@ -21,10 +21,10 @@ from typing import Literal
 from orchestrator.engine.attempt import Attempts
 from orchestrator.engine.batches.gathering import Gathering
 from orchestrator.engine.batches.running import CutShort, Running, asked, fetched, price_key
-from orchestrator.engine.shared import Shared
+from orchestrator.engine.parts import SessionParts
 from orchestrator.engine.ticket import Ticket
 from orchestrator.errors import RunFault
-from providers.batch.lane import Batch, Found, new_tag
+from providers.batch.base import Batch, Found, new_tag
 from providers.errors import (
     BadResponse,
     Fatal,
@@ -48,7 +48,7 @@ class Batching:
 
     def __init__(
         self,
-        shared: Shared,
+        shared: SessionParts,
         attempts: Attempts,
         *,
         ended: Callable[[asyncio.Task[None]], None],

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from budgets.limits import PATIENCE_S
+from budgets.limiter import PATIENCE_S
 from orchestrator.engine.attempt import request_of
 from orchestrator.engine.counters import RunState
 from orchestrator.engine.ticket import Ticket
 from orchestrator.plan.ready import ReadyArm
-from providers.batch.lane import Batch, BatchLane, next_poll_s
+from providers.batch.base import Batch, BatchLane, next_poll_s
 from providers.errors import BadResponse, ProviderError, TimedOut
 from providers.sample import SampleRequest, SampleResponse
 
@@ -27,7 +27,7 @@ def price_key(batch: int) -> str:
 
 Phase = Literal["unsent", "unknown", "there", "closed"]
 T = TypeVar("T")
-Outcomes = dict[int, SampleResponse | ProviderError]
+BatchOutcomes = dict[int, SampleResponse | ProviderError]
 """What became of each request of a batch, by its place."""
 
 
@@ -107,12 +107,12 @@ async def asked(running: Running, state: RunState, call: Callable[[], Awaitable[
 class CutShort(BadResponse):
     """A file of results that holds fewer than were answered, with those that it holds."""
 
-    def __init__(self, message: str, outcomes: Outcomes) -> None:
+    def __init__(self, message: str, outcomes: BatchOutcomes) -> None:
         super().__init__(message, sent="maybe_billed")
         self.outcomes = outcomes
 
 
-async def fetched(running: Running, seen: Batch) -> Outcomes:
+async def fetched(running: Running, seen: Batch) -> BatchOutcomes:
     """Every result of an ended batch by its place; raises ProviderError.
 
     A request without a result costs nothing, so a list that is cut short must not pass for one.

@@ -25,7 +25,7 @@ class ExecutorFailure(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class AgentJob:
     """One attempt to be made."""
 
     attempt: int
@@ -68,7 +68,7 @@ class Executor(Protocol):
         """See that agents can be run, and clear away what a dead run left; raises NoExecutor."""
         ...
 
-    async def attempt(self, job: Job) -> Output:
+    async def attempt(self, job: AgentJob) -> Output:
         """Run one agent to its end; raises ExecutorFailure. Cancelling ends the agent."""
         ...
 

@@ -15,10 +15,10 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from orchestrator.engine.executors.base import ExecutorFailure, Job, NoExecutor, Output
+from orchestrator.engine.executors.base import AgentJob, ExecutorFailure, NoExecutor, Output
 from orchestrator.engine.executors.patch import NoGit, difference, tar_of, unpack
 from providers.gateway.environment import environment
 from verifiers.sandbox.errand import DESK, WORK, Errand, Made, NoSandbox, run, works
@@ -31,7 +31,9 @@ IN_PLACE = f"http://127.0.0.1:{PORT}"
 _KILL_AFTER_S = 5.0
 
 
-def words(command: Sequence[str], job: Job, problem: str, workdir: str, output: str) -> list[str]:
+def words(
+    command: Sequence[str], job: AgentJob, problem: str, workdir: str, output: str
+) -> list[str]:
     """The command with its fields filled in."""
     fields = {"problem": problem, "workdir": workdir, "output": output, "model": job.model}
     found = []
@@ -42,7 +44,7 @@ def words(command: Sequence[str], job: Job, problem: str, workdir: str, output: 
     return found
 
 
-def output_of(made: Made, job: Job, before: bytes) -> Output:
+def output_of(made: Made, job: AgentJob, before: bytes) -> Output:
     """What a jail's command left, as an answer; raises ExecutorFailure where git is missing."""
     notes = []
     if made.left_out:
@@ -79,7 +81,7 @@ class CellExecutor:
                 "them in a container, or --i-trust-this-code to run them with all your rights."
             ) from None
 
-    async def attempt(self, job: Job) -> Output:
+    async def attempt(self, job: AgentJob) -> Output:
         doors: list[socket.socket] = []
 
         async def open_door(door: socket.socket) -> None:
@@ -115,25 +117,27 @@ class TrustedExecutor:
 
     name = "trusted"
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], bound: Collection[str] = ()) -> None:
+        """`bound`: the variables whose keys a person bound to hosts."""
         self._command = command
+        self._bound = bound
 
     async def start(self) -> None:
         """Nothing is needed."""
 
-    async def attempt(self, job: Job) -> Output:
+    async def attempt(self, job: AgentJob) -> Output:
         place = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="orch-agent-"))
         try:
             return await self._in(place, job)
         finally:
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
 
-    async def _in(self, place: Path, job: Job) -> Output:
+    async def _in(self, place: Path, job: AgentJob) -> Output:
         workdir, output, problem = place / "work", place / "output", place / "problem.md"
         await asyncio.to_thread(unpack, job.tree, workdir)
         problem.write_text(job.problem, encoding="utf-8")
         command = words(self._command, job, str(problem), str(workdir), str(output))
-        env = environment(job.url, job.key, os.environ)
+        env = environment(job.url, job.key, os.environ, self._bound)
         with (job.folder / "output.log").open("ab") as log:
             try:
                 agent = await asyncio.create_subprocess_exec(
@@ -151,12 +155,13 @@ class TrustedExecutor:
         finally:
             await _end(agent)
         code = agent.returncode or 0
+        tree, left_out = await asyncio.to_thread(tar_of, workdir)
         made = Made(
             status=128 - code if code < 0 else code,
             timed_out=timed_out,
             output=_read(output),
-            tree=await asyncio.to_thread(tar_of, workdir),
-            left_out=0,
+            tree=tree,
+            left_out=left_out,
             wall_s=0.0,
         )
         return await asyncio.to_thread(output_of, made, job, job.tree)

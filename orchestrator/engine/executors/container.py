@@ -3,8 +3,10 @@
 The container has a loopback and nothing else (`--network none`); the gateway's listening socket is
 made inside its network namespace and accepts there, so that no other address can be reached and
 the image needs no program for it. That takes root, as joining a namespace does. The command waits
-for a file that says the door is open. Every container carries this run's label, by which a later
-start finds and removes what a dead one left.
+for a file that says the door is open. What it may write is the work tree, the desk and its home, on
+one file system in memory, and a few places in memory that every program expects: it cannot fill
+this machine's disk. Every container carries this run's label, and so does that file system's place,
+by which a later start finds and removes what a dead one left.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.engine.executors.base import ExecutorFailure, Job, NoExecutor, Output
+from orchestrator.engine.executors.base import AgentJob, ExecutorFailure, NoExecutor, Output
 from orchestrator.engine.executors.command import (
     IN_PLACE,
     OUTPUT_MB,
@@ -31,12 +33,17 @@ from orchestrator.engine.executors.command import (
 )
 from orchestrator.engine.executors.patch import tar_of, unpack
 from providers.gateway.environment import environment
-from verifiers.sandbox.errand import DESK, WORK, Made
+from verifiers.sandbox.errand import DESK, HOME, WORK, Made
 from verifiers.sandbox.limits import NoSandbox
 
 ENGINES = ("podman", "docker")
 LABEL = "orch.run"
 MEMORY, PIDS = "4g", 512
+DISK, LOG = "1g", "16m"
+_PLACES = {"work": WORK, "desk": DESK, "home": HOME}
+_LOGS = {"podman": "k8s-file", "docker": "json-file"}
+"""The log drivers that keep what they are told to."""
+_SCRATCH = ("/tmp", "/var/tmp", "/run")
 _START_S = 120.0
 _WAIT = f'until [ -e {DESK}/.open ]; do sleep 0.02; done; exec "$@"'
 _IN_NAMESPACE = """
@@ -87,32 +94,38 @@ class ContainerExecutor:
                 "another --agent-image."
             )
 
-    async def attempt(self, job: Job) -> Output:
+    async def attempt(self, job: AgentJob) -> Output:
         name = f"orch-{self._label[:12]}-{job.attempt}-{secrets.token_hex(3)}"
-        place = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="orch-agent-"))
+        place = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=self._places))
         doors: list[socket.socket] = []
         try:
+            await asyncio.to_thread(_in_memory, place)
             await asyncio.to_thread(_furnish, place, job)
             return await self._in(name, place, job, doors)
         finally:
             for door in doors:
                 await job.gateway.leave(door)
             await self._remove(name)
-            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+            await asyncio.to_thread(_clear_away, place)
 
-    async def _in(self, name: str, place: Path, job: Job, doors: list[socket.socket]) -> Output:
+    async def _in(
+        self, name: str, place: Path, job: AgentJob, doors: list[socket.socket]
+    ) -> Output:
         command = words(self._command, job, f"{DESK}/problem.md", WORK, f"{DESK}/output")
         # The key goes by a file, not by the command line, where others on this machine read it.
         secret = place / "environment"
-        secret.write_text(
-            "".join(f"{n}={t}\n" for n, t in environment(IN_PLACE, job.key, {}).items())
-        )
+        own = environment(IN_PLACE, job.key, {"HOME": HOME})
+        secret.write_text("".join(f"{n}={t}\n" for n, t in own.items()))
         secret.chmod(0o600)
         started = await self._ask(
             "run", *self._options, "--detach", "--name", name, "--label", f"{LABEL}={self._label}",
             "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
             "--pids-limit", str(PIDS), "--memory", MEMORY, "--env-file", str(secret),
-            "--volume", f"{place}/work:{WORK}", "--volume", f"{place}/desk:{DESK}",
+            # Podman's own default gives `rm` ten seconds of patience.
+            "--stop-timeout", "0", "--log-driver", _LOGS[self._engine],
+            "--log-opt", f"max-size={LOG}", "--read-only",
+            *(f"--tmpfs={path}:rw,exec,nosuid,nodev,size={DISK}" for path in _SCRATCH),
+            *(f"--volume={place / name}:{inside}" for name, inside in _PLACES.items()),
             *(word for path in self._paths for word in ("--volume", f"{path}:{path}:ro")),
             "--workdir", WORK, "--entrypoint", "/bin/sh", self._image, "-c", _WAIT, "sh", *command,
         )  # fmt: skip
@@ -131,12 +144,13 @@ class ContainerExecutor:
             await self._ask("logs", name, into=log.fileno())
         await self._remove(name)
         output = place / "desk" / "output"
+        tree, left_out = await asyncio.to_thread(tar_of, place / "work")
         made = Made(
             status=code,
             timed_out=timed_out,
             output=await asyncio.to_thread(_read, output),
-            tree=await asyncio.to_thread(tar_of, place / "work") if job.tree else b"",
-            left_out=0,
+            tree=tree,
+            left_out=left_out,
             wall_s=0.0,
         )
         return await asyncio.to_thread(output_of, made, job, job.tree)
@@ -162,12 +176,18 @@ class ContainerExecutor:
         return (int(text) if text.lstrip("-").isdecimal() else 1), False
 
     async def _reap(self) -> None:
-        """Remove every container that carries this run's label."""
+        """Remove every container and every place that carries this run's label."""
         found = await self._ask(
             "ps", "--all", "--quiet", "--filter", f"label={LABEL}={self._label}"
         )
         for name in found.stdout.decode().split():
             await self._remove(name)
+        for place in await asyncio.to_thread(_left, self._places):
+            await asyncio.to_thread(_clear_away, place)
+
+    @property
+    def _places(self) -> str:
+        return f"orch-agent-{self._label[:12]}-"
 
     async def _remove(self, name: str) -> None:
         await self._ask("rm", "--force", "--volumes", name)
@@ -222,12 +242,34 @@ def find_engine() -> tuple[str, list[str]]:
     raise NoExecutor(f"No container engine works here: {'; '.join(reasons)}.")
 
 
-def _furnish(place: Path, job: Job) -> None:
-    """The work tree and the desk, which the container's user may write whoever it is."""
+def _in_memory(place: Path) -> None:
+    """A file system of DISK at most; raises ExecutorFailure."""
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0755,nosuid,nodev", "orch", str(place)],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise ExecutorFailure(f"no file system in memory could be mounted: {_last(done)}")
+
+
+def _left(prefix: str) -> list[Path]:
+    """Places of attempts that are there."""
+    return list(Path(tempfile.gettempdir()).glob(f"{prefix}*"))
+
+
+def _clear_away(place: Path) -> None:
+    if place.is_mount():
+        subprocess.run(["umount", "--lazy", str(place)], capture_output=True, check=False)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _furnish(place: Path, job: AgentJob) -> None:
+    """The work tree, the desk and a home, which the container's user may write whoever it is."""
     unpack(job.tree, place / "work")
     (place / "desk").mkdir()
+    (place / "home").mkdir()
     (place / "desk" / "problem.md").write_text(job.problem, encoding="utf-8")
-    for path in (place / "work", *(place / "work").rglob("*"), place / "desk"):
+    for path in (place / "work", *(place / "work").rglob("*"), place / "desk", place / "home"):
         if not path.is_symlink():
             path.chmod(0o777 if path.is_dir() or os.access(path, os.X_OK) else 0o666)
 

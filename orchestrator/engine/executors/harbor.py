@@ -24,13 +24,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.executors.base import ExecutorFailure, Job, NoExecutor, Output
+from orchestrator.engine.executors.base import AgentJob, ExecutorFailure, NoExecutor, Output
 from orchestrator.engine.executors.command import PORT
 from orchestrator.engine.executors.container import door_in, find_engine, label_of
+from orchestrator.engine.executors.harbor_python import compose_for, find_python
+from orchestrator.engine.executors.harbor_traces import containers, end_marked, sweep
 from orchestrator.engine.executors.patch import MOST_BYTES, NoGit, difference, tar_of
 from orchestrator.plan.agents import AgentSetting
+from providers.fleet.processes import MARK
+from providers.gateway.environment import keyless
 
-PINNED = "0.26"
 ON_THIS_MACHINE = frozenset({"terminus-2", "dspy-rlm", "computer-1"})
 """Agents of Harbor's that run beside it and not inside the container."""
 OWN = re.compile(
@@ -48,30 +51,7 @@ _LOADING_S = 300.0
 _SILENT_S = 90.0
 _CLEANING_S = 20.0
 _LOOK_S = 0.3
-_PROJECT = "com.docker.compose.project"
-_PYTHONS = ("python3.13", "python3.12", "python3")
-
-
-def find_python(given: str) -> str:
-    """An interpreter that has Harbor; raises NoExecutor."""
-    asked = [given] if given else [path for name in _PYTHONS if (path := shutil.which(name))]
-    for python in asked:
-        done = subprocess.run(
-            [python, "-c", "import importlib.metadata as m; print(m.version('harbor'))"],
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-        if done.returncode == 0:
-            if not done.stdout.startswith(PINNED + "."):
-                raise NoExecutor(
-                    f"{python} has Harbor {done.stdout.strip()}, and orch speaks with {PINNED}: "
-                    f"{python} -m pip install 'harbor=={PINNED}.*'"
-                )
-            return python
-    raise NoExecutor(
-        "No interpreter with Harbor was found; make one of Python 3.12 or newer (python3.12 -m "
-        f"venv ~/harbor && ~/harbor/bin/pip install 'harbor=={PINNED}.*') and give "
-        "--harbor-python ~/harbor/bin/python."
-    )
+_PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 
 
 def workdir_of(source: Path) -> str:
@@ -88,9 +68,10 @@ class HarborExecutor:
 
     name = "harbor"
 
-    def __init__(self, setting: AgentSetting, directory: Path) -> None:
+    def __init__(self, setting: AgentSetting, directory: Path, arm: int) -> None:
         self._setting = setting
-        self._label = label_of(directory)
+        self._prefix = f"orch-{label_of(directory)[:12]}-arm{arm}-"
+        self._mark = f"{label_of(directory)}-arm{arm}"
         self._log = directory / "logs" / "harbor.log"
         self._engine = self._python = ""
         self._runner: asyncio.subprocess.Process | None = None
@@ -108,9 +89,14 @@ class HarborExecutor:
             )
         self._engine, _ = await asyncio.to_thread(find_engine)
         self._python = await asyncio.to_thread(find_python, self._setting.harbor_python)
-        await asyncio.to_thread(self._reap)
+        if not await asyncio.to_thread(compose_for, self._engine, self._python):
+            raise NoExecutor(
+                f"Harbor starts containers by `{self._engine} compose`, which does not work here: "
+                f"{self._python} -m pip install podman-compose, or install Docker's compose plugin."
+            )
+        await self._sweep()
 
-    async def attempt(self, job: Job) -> Output:
+    async def attempt(self, job: AgentJob) -> Output:
         if job.source is None:
             raise ExecutorFailure("the task has no folder that Harbor could run")
         await self._running()
@@ -136,11 +122,11 @@ class HarborExecutor:
                     await runner.wait()
             await self._end_runner()
         if self._engine:
-            await asyncio.to_thread(self._reap)
+            await self._sweep()
 
-    @property
-    def _prefix(self) -> str:
-        return f"orch-{self._label[:12]}-"
+    async def _sweep(self) -> None:
+        """Take away what this arm's trials left here, in this session or an earlier one."""
+        await asyncio.to_thread(sweep, self._engine, self._prefix, self._mark)
 
     # The runner.
 
@@ -149,13 +135,17 @@ class HarborExecutor:
         async with self._starting:
             if self._alive:
                 return
+            if self._reading is not None:
+                # The last runner's traces are swept away first, or the next one's would go too.
+                await self._reading
             self._ready.clear()
             bin_of = str(Path(self._python).parent)
             with self._log.open("ab") as log:
                 self._runner = await asyncio.create_subprocess_exec(
                     self._python, "-P", str(RUNNER), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                     stderr=log, limit=2**22, start_new_session=True,
-                    env={**_kept(os.environ), "PATH": f"{bin_of}:{os.environ.get('PATH', '')}"},
+                    env={**keyless(os.environ, self._setting.bound), MARK: self._mark,
+                         "PATH": f"{bin_of}:{os.environ.get('PATH', '')}"},
                 )  # fmt: skip
             self._reading = asyncio.create_task(self._read(self._runner))
             try:
@@ -189,13 +179,12 @@ class HarborExecutor:
                 waiter.set_result(told)
         self._alive = False
         self._ready.set()
-        with contextlib.suppress(ProcessLookupError):
-            runner.kill()
+        await asyncio.to_thread(end_marked, self._mark)
         for waiter in self._waiting.values():
             if not waiter.done():
                 waiter.set_exception(ExecutorFailure("Harbor's runner ended or fell silent"))
         self._waiting.clear()
-        await asyncio.to_thread(self._reap)
+        await self._sweep()
 
     async def _end_runner(self) -> None:
         if self._runner is not None and self._runner.returncode is None:
@@ -206,7 +195,7 @@ class HarborExecutor:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
 
-    async def _ask(self, name: str, job: Job) -> dict[str, Any]:
+    async def _ask(self, name: str, job: AgentJob) -> dict[str, Any]:
         """Run one trial; raises ExecutorFailure. Cancelling cancels it there."""
         setting, runner = self._setting, self._runner
         if runner is None or not self._alive:
@@ -247,11 +236,11 @@ class HarborExecutor:
 
     # Containers.
 
-    async def _open_door(self, name: str, job: Job, doors: list[socket.socket]) -> None:
+    async def _open_door(self, name: str, job: AgentJob, doors: list[socket.socket]) -> None:
         """Open the gateway's door in the trial's container once it is there."""
-        project = f"label={_PROJECT}={name}__env"
+        selected = (f"label={_PROJECT}={name}__env", f"label={_SERVICE}=main")
         while True:
-            found = await asyncio.to_thread(self._containers, project)
+            found = await asyncio.to_thread(containers, self._engine, *selected)
             if found:
                 try:
                     door = await asyncio.to_thread(door_in, self._engine, found[0])
@@ -263,29 +252,7 @@ class HarborExecutor:
                 return
             await asyncio.sleep(_LOOK_S)
 
-    def _containers(self, selected: str, *, everything: bool = False) -> list[str]:
-        command = [self._engine, "ps", "--quiet", "--filter", selected]
-        done = subprocess.run(
-            command + (["--all"] if everything else []),
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-        return done.stdout.split()
-
-    def _reap(self) -> None:
-        """Remove every container of this run's trials."""
-        done = subprocess.run(
-            [self._engine, "ps", "--all", "--format", '{{.ID}} {{.Label "' + _PROJECT + '"}}'],
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-        for line in done.stdout.splitlines():
-            container, _, project = line.partition(" ")
-            if project.startswith(self._prefix):
-                subprocess.run(
-                    [self._engine, "rm", "--force", "--volumes", container],
-                    capture_output=True, check=False, timeout=120,
-                )  # fmt: skip
-
-    def _output(self, told: dict[str, Any], job: Job) -> Output:
+    def _output(self, told: dict[str, Any], job: AgentJob) -> Output:
         exception, message = told["exception"], told["message"]
         if exception and not OWN.search(exception):
             raise ExecutorFailure(f"Harbor: {exception}: {message}")
@@ -293,7 +260,8 @@ class HarborExecutor:
         if told["tree"]:
             tree = Path(told["tree"])
             try:
-                text = difference(job.tree, tar_of(tree))
+                left, _ = tar_of(tree)
+                text = difference(job.tree, left)
             except NoGit as error:
                 raise ExecutorFailure(str(error)) from None
             shutil.rmtree(tree, ignore_errors=True)
@@ -302,10 +270,3 @@ class HarborExecutor:
         elif not job.tree and not exception:
             raise ExecutorFailure("Harbor brought back no patch; see the trial's trial.log")
         return Output(text, int(bool(exception)), "Timeout" in exception, message[:500])
-
-
-def _kept(environ: Any) -> dict[str, str]:
-    """The environment without the keys of providers."""
-    from providers.gateway.environment import PROVIDER_VARIABLES
-
-    return {name: text for name, text in environ.items() if name not in PROVIDER_VARIABLES}

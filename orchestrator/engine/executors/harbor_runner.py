@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 KEY = "ORCH_GATEWAY_KEY"
+OVERLAY = Path(__file__).with_name("harbor_overlay.yaml")
 BEAT_S = 5.0
 CLEANING_S = 60.0
 
@@ -62,7 +63,10 @@ async def run_trial(asked: dict[str, Any]) -> None:
             kwargs=asked.get("kwargs", {}),
         ),
         environment=EnvironmentConfig(
-            type=asked["environment"], mounts=asked.get("mounts") or None, delete=True
+            type=asked["environment"],
+            mounts=asked.get("mounts") or None,
+            delete=True,
+            extra_docker_compose=[OVERLAY],
         ),
         verifier=VerifierConfig(disable=True),
         artifacts=[

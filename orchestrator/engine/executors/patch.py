@@ -15,6 +15,9 @@ import tempfile
 from pathlib import Path
 
 MOST_BYTES = 32 * 2**20
+"""Of a patch."""
+MOST_TREE_BYTES = 256 * 2**20
+"""Of a work tree that is read back."""
 _LEFT_OUT = ("__pycache__", ".pytest_cache", ".mypy_cache", "node_modules")
 _CALM = {
     "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_ATTR_NOSYSTEM": "1",
@@ -57,12 +60,21 @@ def unpack(tree: bytes, place: Path) -> None:
                 continue
 
 
-def tar_of(folder: Path) -> bytes:
-    """A folder's files as a tar, without `.git`."""
-    made = io.BytesIO()
+def tar_of(folder: Path, most: int = MOST_TREE_BYTES) -> tuple[bytes, int]:
+    """A folder's files as a tar, without `.git`, and how many were left out as too large.
+
+    A sparse file counts as long as it says it is.
+    """
+    made, total, left_out = io.BytesIO(), 0, 0
     with tarfile.open(fileobj=made, mode="w") as tar:
         for path in sorted(folder.rglob("*")):
             inside = path.relative_to(folder)
-            if ".git" not in inside.parts and (path.is_file() or path.is_symlink()):
-                tar.add(path, str(inside), recursive=False)
-    return made.getvalue()
+            if ".git" in inside.parts or not (path.is_file() or path.is_symlink()):
+                continue
+            total += path.lstat().st_size
+            if total > most:
+                total -= path.lstat().st_size
+                left_out += 1
+                continue
+            tar.add(path, str(inside), recursive=False)
+    return made.getvalue(), left_out

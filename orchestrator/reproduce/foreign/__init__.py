@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.reproduce.outcomes import Outcomes, OutcomesError
+from orchestrator.reproduce.recorded import OutcomesError, RecordedOutcomes
 
 
 @dataclass(slots=True)
-class Tally:
+class OutcomeTally:
     """Counts of one arm while its samples are read."""
 
     task: str
@@ -35,8 +35,8 @@ class Tally:
         if spent is not None:
             self.spent = (self.spent or 0) + spent
 
-    def outcomes(self) -> Outcomes:
-        return Outcomes(
+    def outcomes(self) -> RecordedOutcomes:
+        return RecordedOutcomes(
             self.task, self.model, tuple(self.counts),
             tuple(n for n, _ in self.counts.values()), tuple(c for _, c in self.counts.values()),
             self.spent, self.name,
@@ -72,7 +72,7 @@ def text_of(where: str, row: dict[str, Any], *names: str) -> str:
     raise OutcomesError(f"{where} has no {names[0]!r}.")
 
 
-def some(found: dict[Any, Tally], path: Path, what: str) -> list[Outcomes]:
+def some(found: dict[Any, OutcomeTally], path: Path, what: str) -> list[RecordedOutcomes]:
     """The outcomes of all arms; raises OutcomesError where there are none."""
     if not any(n for tally in found.values() for n, _ in tally.counts.values()):
         raise OutcomesError(f"{path} holds no judged sample; {what}")

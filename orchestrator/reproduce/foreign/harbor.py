@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from budgets.money import MoneyError, picodollars
-from orchestrator.reproduce.foreign import Tally, some
-from orchestrator.reproduce.outcomes import Outcomes, OutcomesError, read_json
+from orchestrator.reproduce.foreign import OutcomeTally, some
+from orchestrator.reproduce.recorded import OutcomesError, RecordedOutcomes, read_json
 from orchestrator.tasks.harbor import OWN_FAILURES
 
 RIGHT = 1.0
 
 
-def read(path: Path) -> list[Outcomes]:
+def read(path: Path) -> list[RecordedOutcomes]:
     """One arm for each agent and model of a job's folder; raises OutcomesError."""
     results = sorted(path.glob("*/result.json"))
     if not results:
         raise OutcomesError(
             f"{path} holds no trial (no */result.json); give the folder of one of Harbor's jobs."
         )
-    found: dict[Any, Tally] = {}
+    found: dict[Any, OutcomeTally] = {}
     unknown: set[str] = set()
     for file in results:
         trial = read_json(file)
@@ -34,7 +34,7 @@ def read(path: Path) -> list[Outcomes]:
             raise OutcomesError(f"{file} is no result of a trial: it names no task.")
         agent, model = _who(trial)
         arm = f"{agent} with {model}" if model else agent
-        tally = found.setdefault(arm, Tally(path.name, model or agent, arm))
+        tally = found.setdefault(arm, OutcomeTally(path.name, model or agent, arm))
         cost = _cost(trial)
         if cost is None:
             unknown.add(arm)

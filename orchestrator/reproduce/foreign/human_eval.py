@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from orchestrator.reproduce.foreign import Tally, json_lines, some, text_of
-from orchestrator.reproduce.outcomes import Outcomes, OutcomesError, read_json
+from orchestrator.reproduce.foreign import OutcomeTally, json_lines, some, text_of
+from orchestrator.reproduce.recorded import OutcomesError, RecordedOutcomes, read_json
 
 
-def read(path: Path) -> list[Outcomes]:
+def read(path: Path) -> list[RecordedOutcomes]:
     """One arm; raises OutcomesError."""
-    tally = Tally("humaneval", path.name.split(".")[0].removesuffix("_eval_results"))
+    tally = OutcomeTally("humaneval", path.name.split(".")[0].removesuffix("_eval_results"))
     if path.suffix == ".json":
         _evalplus(path, tally)
     else:
@@ -30,7 +30,7 @@ def read(path: Path) -> list[Outcomes]:
     return some({0: tally}, path, "give the file of results.")
 
 
-def _evalplus(path: Path, tally: Tally) -> None:
+def _evalplus(path: Path, tally: OutcomeTally) -> None:
     content = read_json(path)
     problems: Any = content.get("eval") if isinstance(content, dict) else None
     if not isinstance(problems, dict):

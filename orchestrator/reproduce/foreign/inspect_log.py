@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from orchestrator.reproduce.foreign import Tally, some
-from orchestrator.reproduce.outcomes import Outcomes, OutcomesError
+from orchestrator.reproduce.foreign import OutcomeTally, some
+from orchestrator.reproduce.recorded import OutcomesError, RecordedOutcomes
 
 RIGHT, WRONG = ("C", 1, 1.0, True), ("I", "P", "N", 0, 0.0, False)
 
 
-def read(path: Path, scorer: str = "") -> list[Outcomes]:
+def read(path: Path, scorer: str = "") -> list[RecordedOutcomes]:
     """One arm; raises OutcomesError."""
     try:
         from inspect_ai.log import read_eval_log
@@ -30,7 +30,7 @@ def read(path: Path, scorer: str = "") -> list[Outcomes]:
         log = read_eval_log(str(path))
     except (OSError, ValueError) as error:
         raise OutcomesError(f"{path} cannot be read: {error}.") from None
-    tally = Tally(str(log.eval.task), str(log.eval.model))
+    tally = OutcomeTally(str(log.eval.task), str(log.eval.model))
     for sample in log.samples or ():
         where = f"{path}, sample {sample.id}, epoch {sample.epoch}"
         judged = None if sample.error is not None else _right(where, sample.scores or {}, scorer)

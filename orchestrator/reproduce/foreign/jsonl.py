@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any, get_args
 
 from budgets.money import MoneyError, picodollars
-from orchestrator.reproduce.foreign import Tally, json_lines, some, text_of
-from orchestrator.reproduce.outcomes import Outcomes, OutcomesError
+from orchestrator.reproduce.foreign import OutcomeTally, json_lines, some, text_of
+from orchestrator.reproduce.recorded import OutcomesError, RecordedOutcomes
 from verifiers.verdict import VerdictKind
 
 UNJUDGED = ("infra_error", "censored", "unjudged")
 WRONG = tuple(kind for kind in get_args(VerdictKind) if kind not in ("passed", *UNJUDGED))
 
 
-def read(path: Path) -> list[Outcomes]:
+def read(path: Path) -> list[RecordedOutcomes]:
     """Every arm of the file, in the order in which they come; raises OutcomesError."""
-    found: dict[tuple[str, str, str], Tally] = {}
+    found: dict[tuple[str, str, str], OutcomeTally] = {}
     for where, row in json_lines(path):
         model = str(row.get("model") or path.stem)
         name, task = str(row.get("arm") or model), Path(str(row.get("task") or path.stem)).name
-        tally = found.setdefault((task, model, name), Tally(task, model, name))
+        tally = found.setdefault((task, model, name), OutcomeTally(task, model, name))
         problem = text_of(where, row, "problem", "problem_id", "task_id")
         tally.add(problem, _right(where, row), _spent(where, row))
     return some(found, path, "give each line a verdict, or judge the texts with `orch judge`.")

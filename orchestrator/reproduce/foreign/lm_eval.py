@@ -10,23 +10,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from orchestrator.reproduce.foreign import Tally, json_lines, some, text_of
-from orchestrator.reproduce.outcomes import Outcomes, OutcomesError
+from orchestrator.reproduce.foreign import OutcomeTally, json_lines, some, text_of
+from orchestrator.reproduce.recorded import OutcomesError, RecordedOutcomes
 
 METRICS = ("exact_match", "acc", "pass@1", "pass_at_1")
 
 
-def read(path: Path, metric: str = "") -> list[Outcomes]:
+def read(path: Path, metric: str = "") -> list[RecordedOutcomes]:
     """One arm a filter; raises OutcomesError."""
     task = path.stem.removeprefix("samples_")
     cut = task.rfind("_20")
     task = task[:cut] if cut > 0 else task
     model = path.parent.name or path.stem
-    found: dict[str, Tally] = {}
+    found: dict[str, OutcomeTally] = {}
     for where, row in json_lines(path):
         kept = str(row.get("filter") or "none")
         name = model if kept == "none" else f"{model}, {kept}"
-        tally = found.setdefault(kept, Tally(task, model, name))
+        tally = found.setdefault(kept, OutcomeTally(task, model, name))
         problem = text_of(where, row, "doc_id")
         for value in _values(where, row, metric):
             tally.add(problem, value)

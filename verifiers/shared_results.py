@@ -13,7 +13,7 @@ MOST = 20_000
 """About ten megabytes when full. What repeats in repeated sampling repeats soon."""
 
 
-class Shared:
+class SharedResults:
     """A bounded memory of results."""
 
     def __init__(self, size: int = MOST) -> None:

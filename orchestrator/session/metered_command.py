@@ -20,7 +20,7 @@ from pathlib import Path
 
 from budgets.ledger import Ledger, Totals
 from budgets.price import Price
-from budgets.prices import PriceBook, Unpriced
+from budgets.price_book import PriceBook, Unpriced
 from orchestrator.errors import BUDGET_REACHED, COMPLETE, FAULT, INTERRUPTED, ConfigError
 from orchestrator.plan.prepare import Endpoint, make_limiter
 from orchestrator.plan.study import Study
@@ -30,7 +30,7 @@ from orchestrator.store.store import RunStore
 from providers.errors import ProviderConfigError
 from providers.gateway.attempts import Attempt, Caps
 from providers.gateway.environment import environment
-from providers.gateway.errors import Refusal
+from providers.gateway.errors import GatewayRefusal
 from providers.gateway.server import Gateway
 from providers.gateway.upstream import Upstream
 from providers.registry import Door, make_door
@@ -101,12 +101,12 @@ def upstream_of(asked: Metered, notes: list[str]) -> Upstream:
         try:
             return asked.book.find(model, asked.provider, datetime.now(UTC))
         except Unpriced as error:
-            raise Refusal(400, f"{error}.", code="unpriced") from None
+            raise GatewayRefusal(400, f"{error}.", code="unpriced") from None
 
     if asked.model:
         try:
             price_of(asked.model)
-        except Refusal as error:
+        except GatewayRefusal as error:
             raise ConfigError(str(error)) from None
     limiter = make_limiter(
         asked.study, Endpoint(asked.provider, asked.base_url, asked.model, False, 0), notes
@@ -171,8 +171,9 @@ def _accounts(directory: Path) -> tuple[RunLock, RunStore]:
 async def run_command(asked: Metered, directory: Path, command: Sequence[str]) -> Spent:
     """Run a command under the gateway; its exit code, or 3 where a cap refused a call."""
     notes: list[str] = []
+    bound = [asked.bound_key] if asked.bound_key else []
     async with opened(asked, directory, notes) as door:
-        code = await _child(command, environment(door.url, door.key, os.environ))
+        code = await _child(command, environment(door.url, door.key, os.environ, bound))
         attempt, ledger = door.attempt, door.ledger
     return _spent(code, attempt, ledger, door.faults, notes)
 

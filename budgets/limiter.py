@@ -28,12 +28,12 @@ from budgets.headers import MINUTE_S, Reading, read_limits
 from budgets.profile import Profile
 from budgets.usage import Usage
 
-Outcome = Literal["ok", "rate_limited", "overloaded", "timeout", "connection", "other"]
+RequestOutcome = Literal["ok", "rate_limited", "overloaded", "timeout", "connection", "other"]
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 PATIENCE_S = 900.0
-BURST: Mapping[Outcome, float] = {"rate_limited": 0.1, "overloaded": 0.2, "timeout": 0.0}
+BURST: Mapping[RequestOutcome, float] = {"rate_limited": 0.1, "overloaded": 0.2, "timeout": 0.0}
 """The share of each kind among what was sent lately that is a sign of too much in flight."""
 PROOF = 20
 """Answers that are well, without which one 429 is believed to be meant for everything."""
@@ -230,7 +230,7 @@ class Limiter:
     def done(
         self,
         *,
-        outcome: Outcome,
+        outcome: RequestOutcome,
         sent_at: float,
         headers: Mapping[str, str] = _NO_HEADERS,
         retry_after_s: float | None = None,
@@ -266,7 +266,7 @@ class Limiter:
         self.sequences += sequences
         self._concurrency.moved(self.sequences, self._clock())
 
-    def _burst(self, outcome: Outcome, sent_at: float, now: float) -> bool:
+    def _burst(self, outcome: RequestOutcome, sent_at: float, now: float) -> bool:
         """Whether a failure may be meant for all; one of many cuts the concurrency."""
         if sent_at < self._cut_at:
             # An echo of what was answered by a cut.

@@ -17,25 +17,24 @@ import numpy as np
 
 from providers.tiny import sampling
 from providers.tiny.cache import Pool, PromptCache
-from providers.tiny.job import Job, Progress, TokenLogprob
+from providers.tiny.job import GenerationJob, SampledTokens, TokenLogprob
 from providers.tiny.llama import BLOCK, Model
 from providers.tiny.rows import Bool, Members, Rows
-from providers.tiny.sampling import Int64
 from providers.tiny.tokenizer import EOS_ID, decode
-from providers.tiny.weights import Float32
+from providers.tiny.weights import Float32, Int64
 
 
 @dataclass(slots=True)
 class _Live:
     """What the batch keeps of a running job."""
 
-    job: Job
+    job: GenerationJob
     open_choices: int
     logprobs: dict[tuple[int, ...], tuple[TokenLogprob, ...]] = field(default_factory=dict)
     """Of every text that is still growing, by its tokens."""
 
 
-class Batch:
+class DecodingBatch:
     """The running jobs. `step` advances every choice by one token."""
 
     def __init__(self, model: Model, capacity: int, cached_prompts: int = 1024) -> None:
@@ -55,7 +54,7 @@ class Batch:
         """Choices in the batch."""
         return len(self._members.row)
 
-    def add(self, job_id: int, job: Job) -> None:
+    def add(self, job_id: int, job: GenerationJob) -> None:
         """Begin a job; the caller has checked that `running + job.n <= capacity`."""
         slot = self._pool.take(1)
         if len(job.prompt) > 1:
@@ -84,7 +83,7 @@ class Batch:
         self._rows = self._rows.at(kept)
         return output_tokens
 
-    def step(self) -> list[Progress]:
+    def step(self) -> list[SampledTokens]:
         """Advance every choice; returns what finished and what is streamed, in no fixed order."""
         rows, members = self._rows, self._members
         logits = self._model.decode(rows.token, rows.position, rows.slot, self._pool)
@@ -117,7 +116,7 @@ class Batch:
             history=np.empty((0, self._model.config.context_tokens), np.uint8),
         )
 
-    def _first_row(self, job_id: int, job: Job, slot: Int64) -> Rows:
+    def _first_row(self, job_id: int, job: GenerationJob, slot: Int64) -> Rows:
         """The one row in which all choices of a job begin."""
 
         def one(value: int) -> Int64:
@@ -177,7 +176,7 @@ class Batch:
 
     def _progress(
         self, children: Rows, ended: Bool, stops: dict[int, str], group_of: Int64
-    ) -> list[Progress]:
+    ) -> list[SampledTokens]:
         """What to report of this step; forgets the jobs that it completes."""
         reported = ended.copy()
         for index in np.nonzero(children.watched)[0].tolist():
@@ -194,7 +193,7 @@ class Batch:
                 reason = "stop" if token == EOS_ID or index in stops else "length"
                 live.open_choices -= len(choices)
             progress.append(
-                Progress(
+                SampledTokens(
                     job_id=job_id,
                     choices=tuple(choices.tolist()),
                     token=token,

@@ -24,7 +24,7 @@ from verifiers.stated.wrapping import bare_words, unwrapped
 
 _SPACES = re.compile(r"(?<![^\W_]) | (?![^\W_])")
 _WORD = re.compile(r"[A-Z][A-Za-z]+")
-Asked = tuple[Question, Tree, Tree]
+OpenQuestion = tuple[Question, Tree, Tree]
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Comparison:
 
     gold: Answer
     found: Answer
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[OpenQuestion] = field(default_factory=list)
     """What exact arithmetic could not say of two expressions."""
 
     def by_arithmetic(self) -> bool | None:

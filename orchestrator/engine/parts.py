@@ -13,7 +13,7 @@ from orchestrator.store.store import RunStore
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class SessionParts:
     """One object in place of six arguments; every part keeps what it uses."""
 
     arms: list[ReadyArm]

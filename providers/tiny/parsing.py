@@ -13,8 +13,8 @@ from typing import Any
 
 from providers.tiny import fields
 from providers.tiny.errors import ApiError
-from providers.tiny.fields import Body
-from providers.tiny.job import Job
+from providers.tiny.fields import RequestFields
+from providers.tiny.job import GenerationJob
 from providers.tiny.tokenizer import encode
 
 DEFAULT_COMPLETION_TOKENS = 16
@@ -48,12 +48,12 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ParsedRequest:
     """One request. Choice `i` of job `j` is choice `j * n + i` of the answer."""
 
     chat: bool
     model: str
-    jobs: tuple[Job, ...]
+    jobs: tuple[GenerationJob, ...]
     n: int
     seed: int | None
     stream: bool
@@ -66,7 +66,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ServedModel:
     """What the server has."""
 
     model: str
@@ -75,7 +75,7 @@ class Offer:
     max_choices: int
 
 
-def read(body: Body, offer: Offer, *, chat: bool) -> Ask:
+def read(body: RequestFields, offer: ServedModel, *, chat: bool) -> ParsedRequest:
     """The request in `body`; raises ApiError."""
     _check_names(body, _CHAT if chat else _COMPLETION)
     model = fields.string(body, "model")
@@ -92,7 +92,7 @@ def read(body: Body, offer: Offer, *, chat: bool) -> Ask:
         raise fields.out_of_range("n", f"at most {offer.max_choices} choices in all prompts", n)
     given_seed = fields.integer(body, "seed", None, -(2**63), 2**64 - 1)
     stream = fields.boolean(body, "stream")
-    template = Job(
+    template = GenerationJob(
         prompt=(),
         n=n,
         max_tokens=0,
@@ -109,10 +109,10 @@ def read(body: Body, offer: Offer, *, chat: bool) -> Ask:
         for prompt in prompts
     )
     include_usage = _include_usage(body, stream)
-    return Ask(chat, model, jobs, n, given_seed, stream, include_usage)
+    return ParsedRequest(chat, model, jobs, n, given_seed, stream, include_usage)
 
 
-def _check_names(body: Body, known: frozenset[str]) -> None:
+def _check_names(body: RequestFields, known: frozenset[str]) -> None:
     """Refuse fields that would be ignored although they matter."""
     for name, value in body.items():
         if name in known or name in _ABOUT_THE_CALLER or value is None:
@@ -131,12 +131,12 @@ def _check_names(body: Body, known: frozenset[str]) -> None:
             )
 
 
-def _integer(body: Body, name: str, default: int, low: int, high: int) -> int:
+def _integer(body: RequestFields, name: str, default: int, low: int, high: int) -> int:
     value = fields.integer(body, name, default, low, high)
     return default if value is None else value
 
 
-def _messages(body: Body) -> tuple[int, ...]:
+def _messages(body: RequestFields) -> tuple[int, ...]:
     """The tokens of a conversation: the texts of its messages, one after the other."""
     messages = body.get("messages")
     if messages is None:
@@ -181,7 +181,7 @@ def _message(index: int, message: object) -> str:
     return "".join(parts)
 
 
-def _prompts(body: Body, vocabulary: int) -> list[tuple[int, ...]]:
+def _prompts(body: RequestFields, vocabulary: int) -> list[tuple[int, ...]]:
     """The prompts of a completion: a text, token ids, or an array of either."""
     value = body.get("prompt")
     if value is None:
@@ -208,7 +208,7 @@ def _nonempty(name: str, tokens: list[int]) -> tuple[int, ...]:
     return tuple(tokens)
 
 
-def _limit(body: Body, *, chat: bool) -> tuple[str, int | None]:
+def _limit(body: RequestFields, *, chat: bool) -> tuple[str, int | None]:
     """Which field limits the output, and to how many tokens; None where none was sent."""
     name = "max_tokens"
     if chat and body.get("max_completion_tokens") is not None:
@@ -217,7 +217,7 @@ def _limit(body: Body, *, chat: bool) -> tuple[str, int | None]:
 
 
 def _max_tokens(
-    prompt: tuple[int, ...], limit: tuple[str, int | None], offer: Offer, *, chat: bool
+    prompt: tuple[int, ...], limit: tuple[str, int | None], offer: ServedModel, *, chat: bool
 ) -> int:
     """How many tokens may be generated after `prompt`."""
     name, asked = limit
@@ -235,7 +235,7 @@ def _max_tokens(
     return room if asked is None else asked
 
 
-def _chat_logprobs(body: Body) -> int | None:
+def _chat_logprobs(body: RequestFields) -> int | None:
     """How many alternatives a token is reported with; None where not asked for."""
     wanted = fields.boolean(body, "logprobs")
     top = fields.integer(body, "top_logprobs", None, 0, 20)
@@ -248,13 +248,13 @@ def _chat_logprobs(body: Body) -> int | None:
     return (top or 0) if wanted else None
 
 
-def _completion_logprobs(body: Body) -> int | None:
+def _completion_logprobs(body: RequestFields) -> int | None:
     if body.get("logprobs") is False:
         return None
     return fields.integer(body, "logprobs", None, 0, 5)
 
 
-def _include_usage(body: Body, stream: bool) -> bool:
+def _include_usage(body: RequestFields, stream: bool) -> bool:
     options = body.get("stream_options")
     if options is None:
         return False

@@ -21,6 +21,7 @@ from typing import Any
 from budgets.given import read_given
 from budgets.money import picodollars, usd
 from orchestrator.errors import ConfigError
+from orchestrator.store.whole import replace_text
 from orchestrator.tasks.base import MOST_TASK_BYTES
 
 KIND = "orch outcomes 1"
@@ -34,7 +35,7 @@ class OutcomesError(ConfigError):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcomes:
+class RecordedOutcomes:
     """One model's counts on one task."""
 
     task: str
@@ -48,7 +49,7 @@ class Outcomes:
     """What the arm was called where it was sampled; empty: its model."""
 
 
-def read_counts(path: Path) -> list[Outcomes]:
+def read_counts(path: Path) -> list[RecordedOutcomes]:
     """Every configuration of a counts file, in the file's order; raises OutcomesError."""
     try:
         text = read_given(path, MOST_TASK_BYTES).decode("utf-8-sig")
@@ -91,7 +92,7 @@ def _count(where: str, row: dict[str, Any], name: str) -> int:
     return int(text)
 
 
-def read_monkey_business(path: Path) -> list[Outcomes]:
+def read_monkey_business(path: Path) -> list[RecordedOutcomes]:
     """One configuration of the released samples; raises OutcomesError.
 
     Task and model are taken from the file's name, TASK_MODEL.json, as in the released set.
@@ -118,7 +119,7 @@ def read_monkey_business(path: Path) -> list[Outcomes]:
     return [_outcomes(task, model or path.stem, problems)]
 
 
-def save(outcomes: Sequence[Outcomes], path: Path) -> None:
+def save(outcomes: Sequence[RecordedOutcomes], path: Path) -> None:
     """Keep outcomes as one JSON file; raises OutcomesError."""
     document = {
         "kind": KIND,
@@ -137,12 +138,12 @@ def save(outcomes: Sequence[Outcomes], path: Path) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document) + "\n", encoding="utf-8")
+        replace_text(path, json.dumps(document) + "\n")
     except OSError as error:
         raise OutcomesError(f"{path} cannot be written: {error.strerror}.") from None
 
 
-def read_outcomes(path: Path) -> list[Outcomes]:
+def read_outcomes(path: Path) -> list[RecordedOutcomes]:
     """Outcomes of any kind: a saved file, counts (.csv), or samples (.json)."""
     if path.suffix == ".csv":
         return read_counts(path)
@@ -155,9 +156,9 @@ def read_outcomes(path: Path) -> list[Outcomes]:
         raise OutcomesError(f"{path} is damaged ({error!r}); import the outcomes again.") from None
 
 
-def _kept(arm: dict[str, Any]) -> Outcomes:
+def _kept(arm: dict[str, Any]) -> RecordedOutcomes:
     """One arm of a saved file; raises ValueError, KeyError or TypeError where it is damaged."""
-    one = Outcomes(
+    one = RecordedOutcomes(
         str(arm["task"]), str(arm["model"]), tuple(map(str, arm["problem_ids"])),
         tuple(map(int, arm["n"])), tuple(map(int, arm["c"])),
         None if arm.get("spent_usd") is None else picodollars(str(arm["spent_usd"])),
@@ -183,6 +184,6 @@ def read_json(path: Path) -> Any:
         raise OutcomesError(f"{path} is nested too deeply to hold outcomes.") from None
 
 
-def _outcomes(task: str, model: str, problems: dict[str, tuple[int, int]]) -> Outcomes:
+def _outcomes(task: str, model: str, problems: dict[str, tuple[int, int]]) -> RecordedOutcomes:
     n, c = zip(*problems.values(), strict=True)
-    return Outcomes(task, model, tuple(problems), n, c)
+    return RecordedOutcomes(task, model, tuple(problems), n, c)

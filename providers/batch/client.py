@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from yarl import URL
 
-from providers.batch.lane import Batch
+from providers.batch.base import Batch
 from providers.errors import BadResponse, ProviderError
 from providers.keys import Key, KeyFilter
 from providers.refusals import Asked, refusal
@@ -25,7 +25,7 @@ LINES_AT_A_TIME = 100
 """How many results are read before the event loop gets its turn."""
 
 
-class Exchange:
+class BatchClient:
     """Requests to one batch API."""
 
     def __init__(
@@ -82,14 +82,16 @@ class Exchange:
         headers = dict(self._headers)
         if body is not None and kind is not None:
             headers["Content-Type"] = kind
-        answer = await self._transport.send(
-            Route.to(method, URL(f"{self.base_url}{path}"), headers, self._proxy),
-            body,
-            timeouts=self._timeouts,
-        )
+        route = Route.to(method, URL(f"{self.base_url}{path}"), headers, self._proxy)
+        try:
+            answer = await self._transport.send(route, body, timeouts=self._timeouts)
+        except ProviderError as error:
+            self._filter.clean_error(error)
+            raise
         said = self._filter.clean(answer.body)
         if not 200 <= answer.status < 300:
-            raise error_from(answer.status, said, self, "batches", answer.headers)
+            told = self._filter.clean_headers(answer.headers)
+            raise error_from(answer.status, said, self, "batches", told)
         return said
 
     def path_of(self, url: str) -> str:
@@ -115,7 +117,7 @@ class Exchange:
 def error_from(
     status: int,
     body: bytes,
-    exchange: Exchange,
+    exchange: BatchClient,
     model: str,
     headers: Mapping[str, str] | None = None,
 ) -> ProviderError:

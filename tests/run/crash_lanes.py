@@ -1,0 +1,213 @@
+"""What the crash matrix runs against: servers of several kinds, each with a bill of its own.
+
+A lane says how its run is asked for, what its server billed, and what its samples should be judged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from budgets.money import PICO
+from tests.run.batch_house import PRICES as BATCH_PRICES
+from tests.run.batch_house import house
+from tests.run.conftest import PRICES
+from tests.run.serving import serving
+from tests.run.struck import below, named
+
+INPUT, OUTPUT = 3_000_000, 15_000_000
+"""Picodollars a token at PRICES."""
+KEY = {"SOME_KEY": "abcdefgh12345678"}
+
+
+@dataclass
+class Lane:
+    """One kind of run."""
+
+    name: str
+    flags: dict[str, str]
+    """What a fresh run is asked for with, beside its samples."""
+    problems: int
+    step: int
+    """Samples that each further session adds to every problem."""
+    stir: int
+    """About how many ledger events a session brings."""
+    billed: Callable[[], int]
+    """Picodollars that the server billed so far, which grows while it works for a dead client."""
+    slack: int = 0
+    """Picodollars by which the bill of this lane is known."""
+    server: frozenset[int] = frozenset()
+    """Processes of its server, which no strike means."""
+    truth: Callable[[str], str] | None = None
+    """The verdict that a text deserves."""
+    key: str = ""
+    """HOST, where an address of the study must be bound again at a resume."""
+    settle: Callable[[], None] = lambda: None
+    cap: str = "5"
+    ends: frozenset[int] = frozenset({0})
+    """How the run ends that is left alone."""
+
+    def words(self, samples: int, name: str, resume: bool) -> list[str]:
+        """`orch run ...`: fresh, or continued with more samples."""
+        given = dict(self.flags, samples=str(samples), budget=self.cap)
+        key = given.pop("api-key-env", "")
+        flags = [part for name, value in given.items() for part in (f"--{name}", value)]
+        switch = ["--batch"] if self.name.startswith("batch") else []
+        if resume:
+            bound = ["--api-key-env", f"{key}@{self.key}"] if key else []
+            more = ["--samples", str(samples), "--budget", self.cap]
+            return ["run", "--resume", name, *bound, *more]
+        return ["run", *switch, *flags, *(["--api-key-env", key] if key else []), "--name", name]
+
+
+def still(count: Callable[[], int], still_s: float = 0.6) -> None:
+    """Return once a bill stands still: a server finishes what a killed client had in flight."""
+    until = time.monotonic() + 60
+    last, since = count(), time.monotonic()
+    while time.monotonic() - since < still_s:
+        assert time.monotonic() < until, "the bill goes on growing"
+        time.sleep(0.05)
+        if count() != last:
+            last, since = count(), time.monotonic()
+
+
+def tokens_lane(serve: Callable[[], Any], folder: Path) -> Lane:
+    """The bundled model's own server, in a process of its own that outlives every run."""
+    server = serve()
+    (folder / "p.toml").write_text(PRICES)
+    pids = [pid for pid in below(os.getpid()) if "providers.tiny" in named(pid)]
+    flags = {
+        "provider": "openai", "base-url": server.url, "model": "orch-tiny", "task": "arithmetic",
+        "prices": str(folder / "p.toml"), "n-per-request": "4", "limit": "20",
+        "max-concurrent": "16",
+    }  # fmt: skip
+    return Lane(
+        "tokens", flags, 20, 60, 600, server.billed, server=frozenset(pids),
+        settle=lambda: still(lambda: len(server.bill())),
+    )  # fmt: skip
+
+
+PROGRAMS = {
+    "passed": "```python\nprint(int(input()) * 2)\n```",
+    "failed": "```python\nprint(int(input()) * 2 + 1)\n```",
+    "crashed": "```python\nraise SystemExit(3)\n```",
+    "slow": "```python\nimport time\ntime.sleep(0.15)\nprint(int(input()) * 2)\n```",
+    "no_answer": "I do not know.",
+}
+
+
+def worth(text: str) -> str:
+    kind = next(kind for kind, program in PROGRAMS.items() if text.startswith(program))
+    return "passed" if kind == "slow" else kind
+
+
+@contextlib.contextmanager
+def programs_lane(folder: Path) -> Iterator[Lane]:
+    """Programs that are judged in the cell, from a server with a thread for each request."""
+    bill: list[tuple[int, int]] = []
+    lock = threading.Lock()
+
+    def reply(body: dict[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
+        rng = random.Random(body["seed"])
+        time.sleep(rng.uniform(0.02, 0.2))
+        n = body.get("n", 1)
+        texts = [f"{rng.choice(list(PROGRAMS.values()))}\n{body['seed']} {i}" for i in range(n)]
+        choices = [
+            {"index": i, "finish_reason": "stop", "text": text,
+             "message": {"role": "assistant", "content": text}}
+            for i, text in enumerate(texts)
+        ]  # fmt: skip
+        with lock:
+            bill.append((40, 30 * n))
+        usage = {"prompt_tokens": 40, "completion_tokens": 30 * n}
+        return 200, {}, {"id": "x", "model": "hostile", "choices": choices, "usage": usage}
+
+    tests = {
+        "kind": "stdio",
+        "cases": [{"input": f"{i}\n", "output": f"{2 * i}\n"} for i in (3, 8)],
+    }
+    with (folder / "t.jsonl").open("w") as file:
+        for number in range(6):
+            line = {"id": f"p{number}", "prompt": f"Double it ({number}).", "tests": tests}
+            file.write(json.dumps(line) + "\n")
+    (folder / "p.toml").write_text(PRICES.replace("orch-tiny", "hostile"))
+    with serving(reply) as url:
+        flags = {
+            "provider": "openai", "base-url": url + "/v1", "model": "hostile",
+            "task": str(folder / "t.jsonl"), "prices": str(folder / "p.toml"),
+            "n-per-request": "2", "max-concurrent": "8", "max-tokens": "64",
+        }  # fmt: skip
+        yield Lane(
+            "programs", flags, 6, 20, 120, lambda: sum(p * INPUT + o * OUTPUT for p, o in bill),
+            truth=worth, settle=lambda: still(lambda: len(bill)),
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def batch_lane(folder: Path, protocol: str) -> Iterator[Lane]:
+    """A batch API: what was handed over runs on, whoever dies."""
+    (folder / "p.toml").write_text(BATCH_PRICES)
+    with house(protocol) as server:
+        flags = {
+            "provider": protocol, "model": "m", "base-url": f"{server.url}/v1", "api-key-env":
+            "SOME_KEY", "task": "arithmetic", "prices": str(folder / "p.toml"), "limit": "5",
+            "n-per-request": "4", **({"prompt-style": "chat"} if protocol == "openai" else {}),
+        }  # fmt: skip
+        yield Lane(
+            f"batch {protocol}", flags, 5, 8, 40, lambda: server.billed, key=server.url,
+            settle=lambda: still(lambda: len(server.bill)),
+        )  # fmt: skip
+
+
+class Presence:
+    """How long a server was there, by looking: what its owner would bill."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+
+    def _look(self) -> None:
+        last = None
+        while not self._over.wait(0.05):
+            here = any("providers.tiny" in named(pid) for pid in below(os.getpid()))
+            now = time.monotonic()
+            if here and last is not None:
+                self.seconds += now - last
+            last = now if here else None
+
+    def end(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+@contextlib.contextmanager
+def hours_lane(folder: Path) -> Iterator[Lane]:
+    """The bundled model at a dollar a second: the bill is the time that its server was there."""
+    presence = Presence()
+    flags = {
+        "provider": "local", "task": "arithmetic", "gpu-hour": "3600", "limit": "20",
+        "confirm-over": "1000",
+    }  # fmt: skip
+    try:
+        yield Lane(
+            "hours", flags, 20, 200, 60, lambda: round(presence.seconds * PICO), cap="150",
+            slack=2 * PICO, ends=frozenset({0, 3}),
+        )  # fmt: skip
+    finally:
+        presence.end()
+
+
+def query(run: Path, text: str) -> list[tuple[Any, ...]]:
+    with contextlib.closing(sqlite3.connect(f"file:{run / 'run.db'}?mode=ro", uri=True)) as db:
+        return db.execute(text).fetchall()
