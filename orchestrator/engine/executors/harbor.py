@@ -208,7 +208,8 @@ class HarborExecutor:
             "base_url": base + ("/v1" if setting.protocol == "openai" else ""), "key": job.key,
             "time_s": job.time_s, "trials": str(job.folder.absolute()),
             "workdir": workdir_of(job.source) if job.tree else "", "environment": self._engine,
-            "kwargs": dict(setting.harbor_arguments), "mounts": mounts,
+            "kwargs": dict(setting.harbor_arguments), "mounts": mounts, "programs": programs,
+            # For its setup; the image's own path is known once it runs.
             "env": SETTINGS | (
                 {"PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin"} if programs else {}
             ),

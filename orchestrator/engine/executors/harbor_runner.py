@@ -3,7 +3,7 @@
     in    {"op": "run", "id": 1, "task": PATH, "name": ..., "agent": ..., "model": ...,
            "base_url": ..., "key": ..., "time_s": ..., "trials": DIR, "workdir": "/app",
            or "" for a task that collects its own patch.diff,
-           "environment": "podman", "kwargs": {...}, "mounts": [...]}
+           "environment": "podman", "kwargs": {...}, "mounts": [...], "programs": PATH or ""}
           {"op": "cancel", "id": 1}
     out   {"ready": VERSION} once Harbor is loaded, then {"beat": N} every few seconds
           {"id": 1, "ended": true, "exception": TYPE or "", "message": ..., "at_work": whether it
@@ -55,6 +55,7 @@ async def run_trial(asked: dict[str, Any]) -> None:
         TrialConfig,
         VerifierConfig,
     )
+    from harbor.trial.hooks import TrialEvent
     from harbor.trial.trial import Trial
 
     config = TrialConfig(
@@ -86,6 +87,8 @@ async def run_trial(asked: dict[str, Any]) -> None:
     exception, message, at_work = "", "", False
     try:
         trial = await Trial.create(config)
+        if asked.get("programs"):
+            trial.add_hook(TrialEvent.AGENT_START, lambda _: put_before_path(trial, asked))
         result = await trial.run()
         if result.exception_info is not None:
             exception = result.exception_info.exception_type
@@ -100,6 +103,12 @@ async def run_trial(asked: dict[str, Any]) -> None:
     say(id=asked["id"], ended=True, exception=exception, message=message, at_work=at_work,
         tree=str(tree) if tree.is_dir() else "",
         patch=str(patch) if patch.is_file() else "")  # fmt: skip
+
+
+async def put_before_path(trial: Any, asked: dict[str, Any]) -> None:
+    """Where the agent's programs lie comes before the image's own path, not in its place."""
+    done = await trial.agent_environment.exec("printenv PATH")
+    trial.agent._extra_env["PATH"] = f"{asked['programs']}:{(done.stdout or '').strip()}"
 
 
 async def main() -> None:
