@@ -1,11 +1,12 @@
 """Simulated comparisons at equal dollars: how often the interval holds, and the decision is right.
 
-    python -m benchmarks.analysis_equal [REPLICATES]
+    python -m benchmarks.analysis_equal [REPLICATES [PROBLEMS,...]]
 
 Problems are drawn from a population, two arms make their attempts at them, an attempt's output
 varies in length (lognormal, sigma 0.7), and everything is read from what was bought, k at the
 budget included. `holds`: the 95 % interval of the difference at the deciding budget holds the
-difference in the population at the true k of that budget. `false`: a difference is claimed where
+difference in the population at the true k of that budget. `right`, `wrong`: how often the arm that
+covers more there is named, and how often the other. `false`: a difference is claimed where
 there is none, for two equal arms, and for five of which any two may be claimed to differ.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +44,17 @@ class Pair:
     cheap: Arm
     dear: Arm
 
-    def truth(self, budget: float) -> float:
-        """The difference in the population at a budget per problem."""
-        first, second = self.draw(np.random.default_rng(1), 400_000)
-        gains = [
-            float((1.0 - (1.0 - rates) ** min(int(budget / arm.cost + 1e-9), arm.n)).mean())
-            for rates, arm in ((first, self.cheap), (second, self.dear))
-        ]
-        return gains[0] - gains[1]
+
+@lru_cache(1)
+def _population(pair: Pair) -> tuple[Rates, Rates]:
+    return pair.draw(np.random.default_rng(1), 200_000)
+
+
+@lru_cache
+def _truth(pair: Pair, k_cheap: int, k_dear: int) -> float:
+    """The difference in the population at these attempts."""
+    first, second = _population(pair)
+    return float(((1.0 - second) ** k_dear - (1.0 - first) ** k_cheap).mean())
 
 
 def _correlated(a: tuple[float, float], b: tuple[float, float]):
@@ -83,7 +88,7 @@ PAIRS = (
     Pair("groups, 100 against 4", _groups, Arm(100, 1.0), Arm(4, 25.0)),
     Pair("easy, 20 against 2", _correlated((5, 1), (8, 0.5)), Arm(20, 1.0), Arm(2, 10.0)),
 )  # fmt: skip
-SIZES = (10, 20, 50, 128, 300)
+SIZES = (6, 10, 15, 20, 50, 128, 300)
 
 
 def bought(rates: Rates, arm: Arm, draw: np.random.Generator) -> Buyable:
@@ -93,26 +98,26 @@ def bought(rates: Rates, arm: Arm, draw: np.random.Generator) -> Buyable:
     return Buyable((arm.n,) * len(rates), tuple(right.tolist()), lambda k: k * total)
 
 
-def held(pair: Pair, problems: int, replicates: int, seed: int) -> tuple[float, float, float]:
-    """How often the interval holds, its mean width, and how often the right arm is named."""
+def held(
+    pair: Pair, problems: int, replicates: int, seed: int
+) -> tuple[float, float, float, float]:
+    """How often the interval holds, its mean width, and how often the arm that covers more in
+    the population is named, and how often the other."""
     draw = np.random.default_rng(seed)
-    hits = width = named = 0.0
-    truths: dict[tuple[int, int], float] = {}
-    whole = pair.truth(float(pair.cheap.n) * pair.cheap.cost)
+    hits = width = right = wrong = 0.0
     for _ in range(replicates):
         first, second = pair.draw(draw, problems)
         arms = [bought(first, pair.cheap, draw), bought(second, pair.dear, draw)]
         budget = deciding_budget(arms)
         ks = tuple(arm.affordable(budget) for arm in arms)
-        if ks not in truths:
-            a, b = pair.draw(np.random.default_rng(1), 400_000)
-            truths[ks] = float(((1 - b) ** ks[1] - (1 - a) ** ks[0]).mean())
+        truth = _truth(pair, *ks)
         gaps = arms[0].each([ks[0]])[0] - arms[1].each([ks[1]])[0]
         found = paired_contrast(gaps).at(0.95)
-        hits += found.low <= truths[ks] <= found.high
+        hits += found.low <= truth <= found.high
         width += found.high - found.low
-        named += found.separable and (found.mean > 0) == (whole > 0)
-    return hits / replicates, width / replicates, named / replicates
+        right += found.separable and (found.mean > 0) == (truth > 0)
+        wrong += found.separable and (found.mean > 0) != (truth > 0)
+    return hits / replicates, width / replicates, right / replicates, wrong / replicates
 
 
 def false_claims(arms: int, problems: int, replicates: int, seed: int) -> float:
@@ -129,12 +134,13 @@ def false_claims(arms: int, problems: int, replicates: int, seed: int) -> float:
 
 def main() -> None:
     replicates = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
-    print("| arms | problems | holds | width | right arm named |\n|---|---|---|---|---|")
+    sizes = tuple(map(int, sys.argv[2].split(","))) if len(sys.argv) > 2 else SIZES
+    print("| arms | problems | holds | width | right | wrong |\n|---|---|---|---|---|---|")
     for number, pair in enumerate(PAIRS):
-        for problems in SIZES:
-            hits, width, named = held(pair, problems, replicates, 100 * number + problems)
-            print(f"| {pair.name} | {problems} | {hits:.3f} | {100 * width:.1f} | {named:.3f} |",
-                  flush=True)  # fmt: skip
+        for problems in sizes:
+            hits, width, right, wrong = held(pair, problems, replicates, 100 * number + problems)
+            print(f"| {pair.name} | {problems} | {hits:.3f} | {100 * width:.1f} | {right:.3f} "
+                  f"| {wrong:.3f} |", flush=True)  # fmt: skip
     for arms in (2, 5):
         for problems in (20, 128):
             share = false_claims(arms, problems, replicates, arms)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -122,6 +123,7 @@ COST_HEADERS = ("x-litellm-response-cost",)
 
 TIERS: tuple[Path, ...] = (("service_tier",), ("serviceTier",), ("serviceTier", "type"),
                            ("trafficType",), ("speed",))  # fmt: skip
+TIER_NAMES = frozenset(path[0] for path in TIERS)
 STANDARD = frozenset({"", "default", "standard", "auto", "on_demand", "standard_only", "normal"})
 """Words for the tier that every price is for."""
 CHEAPER: Mapping[str, int] = {
@@ -179,7 +181,7 @@ def read_usage(raw: object, answer: Mapping[str, Any] | None = None, *, said: in
     unread: list[str] = []
     tier = _tier(answer or {}, raw)
     pico = _header_cost(headers)
-    if type(raw) is dict and not tier and pico is None and raw.keys() <= PLAIN:
+    if type(raw) is dict and not tier and pico is None and _is_plain(raw):
         return _plain(raw, said)
     if not isinstance(raw, Mapping):
         unread += ["usage"] if raw is not None else []
@@ -194,6 +196,12 @@ def read_usage(raw: object, answer: Mapping[str, Any] | None = None, *, said: in
 def usage_of(raw: object) -> Usage | None:
     """The least that a usage object can mean; None where it says nothing credible."""
     return read_usage(raw).usage
+
+
+def _is_plain(raw: dict[str, Any]) -> bool:
+    if raw.keys() <= PLAIN:
+        return True
+    return all(value is None or name in PLAIN for name, value in raw.items())
 
 
 def _plain(raw: dict[str, Any], said: int) -> Reported:
@@ -274,6 +282,8 @@ def _first(
     """The first of `places` that holds a count; `positive`: that is more than nothing."""
     found: tuple[Path, int | None] = ((), None)
     for path in places:
+        if path[0] not in raw:
+            continue
         there, value = _at(raw, path)
         if not there or value is None:
             continue
@@ -284,10 +294,16 @@ def _first(
             return path, count
         elif found[1] is None:
             found = (path, count)
-    for top in {path[0] for path in places if len(path) > 1} & raw.keys():
-        if raw[top] is not None and not isinstance(raw[top], Mapping):
+    for top in _holders(places):
+        if raw.get(top) is not None and not isinstance(raw[top], Mapping):
             unread.append(top)
     return found
+
+
+@cache
+def _holders(places: tuple[Path, ...]) -> frozenset[str]:
+    """Names under which counts stand one level deeper."""
+    return frozenset(path[0] for path in places if len(path) > 1)
 
 
 def _at(raw: Mapping[str, Any], path: Path) -> tuple[bool, Any]:
@@ -301,6 +317,8 @@ def _at(raw: Mapping[str, Any], path: Path) -> tuple[bool, Any]:
 
 def whole(value: object) -> int | None:
     """A count however it is written: 12, 12.0 or "12"; None for what is none."""
+    if type(value) is int:
+        return token_count(value)
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
         value = int(value)
     if isinstance(value, float) and value.is_integer():
@@ -310,6 +328,8 @@ def whole(value: object) -> int | None:
 
 def _tier(answer: Mapping[str, Any], raw: object) -> str:
     for holder in (answer, raw if isinstance(raw, Mapping) else {}):
+        if TIER_NAMES.isdisjoint(holder):
+            continue
         for path in TIERS:
             _, value = _at(holder, path)
             if isinstance(value, str) and value.lower() not in STANDARD:

@@ -28,6 +28,9 @@ PATIENCE_S = 3.0
 """How long a person who pressed Ctrl-C is kept for the table."""
 
 
+MOST_NOTES = 3
+"""Notes that are told in the last lines; summary.json has all."""
+
 MOST_REFUSALS = 3
 """Refusals that are told in the last lines; summary.json and logs/ have all."""
 
@@ -67,8 +70,10 @@ def finish(
         click.echo(json.dumps(report, indent=2))
     elif rows is not None:
         _print(rows)
-    for note in ending.notes:
+    for note in ending.notes[:MOST_NOTES]:
         say(f"note: {note}")
+    if (left := len(ending.notes) - MOST_NOTES) > 0:
+        say(f"{left} more notes are in {directory / 'summary.json'}")
     for refusal in ending.refusals[:MOST_REFUSALS]:
         say(f"refused: {refusal.sentence()}")
     for reason in ending.reasons:
@@ -110,6 +115,7 @@ def _document(directory: Path, ending: Ending, rows: list[ArmReport] | None) -> 
         **report,
         "exit_code": ending.exit_code,
         "reasons": ending.reasons,
+        "session_notes": [*ending.notes, *ending.asides],
         "refusals": refusals,
     }
 
@@ -137,6 +143,8 @@ def _log(directory: Path, ending: Ending) -> None:
 def _print(rows: list[ArmReport]) -> None:
     from rich.console import Console
 
-    from orchestrator.report.document import print_arms
+    from orchestrator.report.document import print_arms, print_dollars
 
-    print_arms(Console(), rows)
+    console = Console()
+    print_arms(console, rows)
+    print_dollars(console, rows)

@@ -313,6 +313,6 @@ def ask(what: str, amount: int, over: int, *, yes: bool) -> None:
     if yes or (over and amount <= over):
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        why = f"That is above {dollars(over)}" if over else "Every plan is asked about"
-        raise ConfigError(f"{what} {why}: add --yes to agree, or raise --confirm-over.")
+        why = f"That is above {dollars(over)}; add --yes to agree, or raise --confirm-over."
+        raise ConfigError(f"{what} {why if over else 'Add --yes to agree.'}")
     click.confirm(f"{what} Go on?", abort=True, err=True)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
               metavar="FILE", help="Count the money by prices of your own (a TOML).")  # fmt: skip
 @click.option("--verifier", metavar="NAME",
               help="The curve by the stored verdicts of another rule.")  # fmt: skip
+@click.option("--verbose", is_flag=True, help="All notes, and what limited the speed.")
 @click.pass_context
 def report(
     context: click.Context,
@@ -64,6 +65,7 @@ def report(
     prices_on: str | None,
     prices_file: Path | None,
     verifier: str | None,
+    verbose: bool,
 ) -> None:
     """Coverage at k = 1, 2, 5, 10, ... with intervals, and dollars, of each RUN.
 
@@ -73,7 +75,7 @@ def report(
 
     from orchestrator.report.collect import together
     from orchestrator.report.compute import read_shapes
-    from orchestrator.report.document import add_sections
+    from orchestrator.report.document import add_sections, print_dollars
     from orchestrator.report.reprice import repricing
     from orchestrator.report.write import print_leading, print_more, write_files
 
@@ -95,7 +97,8 @@ def report(
         console = Console()
         print_leading(console, whole)
         for one in found:
-            one.print(console, by)
+            one.print(console, by, verbose=verbose)
+        print_dollars(console, whole.arms)
         print_more(console, whole)
     for path in write_files(
         whole, html=html, figures=figures, csv=csv_file, markdown=markdown, latex=latex
@@ -129,7 +132,7 @@ class _Read:
             return document(self.name, self.arms, whole=True)
         return {**document(self.name, self.arms, by, whole=True), "sessions": self.sessions}
 
-    def print(self, console: Console, by: Repricing | None) -> None:
+    def print(self, console: Console, by: Repricing | None, *, verbose: bool) -> None:
         from orchestrator.report.document import print_arms
         from orchestrator.report.speed import speed_lines
         from orchestrator.report.text import visible
@@ -141,8 +144,8 @@ class _Read:
         console.print(f"Run: {self.name}", highlight=False, markup=False)
         if by is not None:
             console.print(f"Dollars are {by.sentence()}.", highlight=False, markup=False)
-        print_arms(console, self.arms)
-        for line in speed_lines(self.sessions):
+        print_arms(console, self.arms, verbose=verbose)
+        for line in speed_lines(self.sessions) if verbose else ():
             console.print(visible(line), highlight=False, markup=False)
 
 

@@ -409,9 +409,26 @@ def say_quote(console: Console, prepared: Prepared, out: Path, as_json: bool) ->
     print_quote(console, prepared, quotes)
 
 
+def _go_on(study: Study, wanted: list[int], options: RunOptions, how: How) -> str:
+    """How the rest of a plan is bought after its pilot."""
+    from orchestrator.cli.last_lines import resume_command
+
+    again = resume_command(options.directory, how.typed)
+    if len(set(wanted)) == 1:
+        return f"The pilot is kept; go on with: {again} --samples {wanted[0]} --yes"
+    # One --samples for all would buy more of the dear arm than the plan.
+    each = ", ".join(
+        f"{number} for {arm.name or arm.model or arm.provider}"
+        for number, arm in zip(wanted, study.arms, strict=True)
+    )
+    return (
+        f"The pilot is kept; set samples ({each}) in {options.directory / 'study.toml'} and go on "
+        f"with: {again} --yes"
+    )
+
+
 def agreed(console: Console, study: Study, options: RunOptions, how: How) -> bool:
     """Say what the rest of the plan will cost, take and cover by the pilot, and ask."""
-    from orchestrator.cli.last_lines import resume_command
     from orchestrator.cli.pilot import forecast_plan
     from orchestrator.cli.quote import ask
     from orchestrator.errors import ConfigError
@@ -430,7 +447,5 @@ def agreed(console: Console, study: Study, options: RunOptions, how: How) -> boo
     except click.Abort:
         return False
     except ConfigError as error:
-        most = max(wanted)
-        again = f"{resume_command(options.directory, how.typed)} --samples {most} --yes"
-        raise ConfigError(f"{error} The pilot is kept; go on with: {again}") from None
+        raise ConfigError(f"{error} {_go_on(study, wanted, options, how)}") from None
     return True

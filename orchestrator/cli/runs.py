@@ -24,7 +24,7 @@ def runs(folder: Path, as_json: bool) -> None:
     from budgets.money import usd
     from orchestrator.errors import ConfigError
     from orchestrator.report.listing import listed
-    from orchestrator.report.text import dollars, percent, span, visible
+    from orchestrator.report.text import age_of, alike, percent, visible
 
     if not folder.is_dir():
         raise ConfigError(f"There is no directory {folder}; give the one that holds the runs.")
@@ -49,21 +49,23 @@ def runs(folder: Path, as_json: bool) -> None:
             f"There is no run in {folder}. Start with: orch run --provider local --budget 50"
         )
         return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("run", "arm", "task", "state", "coverage", "dollars", "age"):
-        table.add_column(name, justify="right" if name in ("dollars", "age") else "left",
-                         overflow="fold")  # fmt: skip
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("run", "arm", "task", "state", "coverage", "at k", "dollars", "age"):
+        right = name in ("coverage", "at k", "dollars", "age")
+        # Names give way where the terminal is narrow; figures never.
+        table.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right)
+    shown = alike((arm.spent for run in found for arm in run.arms), 6)
     for run in found:
-        age = span(time.time() - run.at)
+        age = age_of(time.time() - run.at)
         for number, arm in enumerate(run.arms):
-            covered = "-" if arm.coverage is None else f"{percent(arm.coverage)} at {arm.k:,}"
+            covered = ("-", "") if arm.coverage is None else (percent(arm.coverage), f"{arm.k:,}")
             first = (run.directory.name, run.state, age) if not number else ("", "", "")
             table.add_row(
                 Text(visible(first[0])), Text(visible(arm.name)), Text(visible(arm.task)),
-                first[1], covered, dollars(arm.spent), first[2],
+                first[1], *covered, shown(arm.spent), first[2],
             )  # fmt: skip
         if not run.arms:
-            table.add_row(Text(visible(run.directory.name)), "", "", run.state, "-", "", age)
+            table.add_row(Text(visible(run.directory.name)), "", "", run.state, "-", "", "", age)
     console = Console()
     console.print(table)
     for run in found:

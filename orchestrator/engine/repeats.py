@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 SUSPICIOUS = 0.9
+IGNORES = "the server ignores"
 ENOUGH = 20
 """Comparisons from which on the share says anything."""
 
@@ -44,8 +45,12 @@ class Repeats:
             self.across += before == first
         self._last[arm, problem] = first
 
+    def warnings(self) -> list[str]:
+        """What looks like a server that ignores n or seeds."""
+        return [said for said in self.sentences() if IGNORES in said]
+
     def sentences(self) -> list[str]:
-        """What a person should know of it; nothing where nothing was repeated."""
+        """What was counted; nothing where nothing was repeated."""
         said = []
         if self.within:
             said.append(
@@ -63,4 +68,4 @@ class Repeats:
 def _hint(repeated: int, of: int, what: str) -> str:
     if of < ENOUGH or repeated < SUSPICIOUS * of:
         return ""
-    return f": unless its answers are very short or its temperature is 0, the server ignores {what}"
+    return f": unless its answers are very short or its temperature is 0, {IGNORES} {what}"

@@ -16,7 +16,7 @@ from orchestrator.report.data import ArmReport, OtherVerdicts, ReportData
 from orchestrator.report.money import marginal_rows
 from orchestrator.report.reprice import Repricing
 from orchestrator.report.sections import SECTIONS
-from orchestrator.report.text import dollars, percent, visible
+from orchestrator.report.text import alike, dollars, percent, visible
 
 
 def document(
@@ -111,9 +111,29 @@ def add_sections(documents: Sequence[dict[str, Any]], report: ReportData) -> Non
         document.update(said)
 
 
-def print_arms(console: Console, arms: Sequence[ArmReport]) -> None:
-    """One table per arm: coverage at each k with both prices, and the arm's totals."""
+MOST_NOTES = 3
+"""Notes of an arm that are told a person who does not ask for all of them."""
+
+DOLLARS = (
+    "As bought: what this run had spent once every problem had k attempts; requests buy several "
+    "at a time, so small k cost what whole requests do. k afresh: what k new attempts at every "
+    "problem would cost."
+)
+
+
+def print_arms(console: Console, arms: Sequence[ArmReport], *, verbose: bool = False) -> None:
+    """Of each arm what it reached, a table of coverage at each k with both prices, its totals.
+
+    Its first notes, or with `verbose` all of them.
+    """
     for row in arms:
+        console.print()
+        if reached := _reached(row):
+            console.print(Text(visible(reached), style="bold"))
+        priced = any(point.as_bought or point.at_k for point in row.points)
+        shown = alike(
+            amount for point in row.points for amount in (point.as_bought or 0, point.at_k or 0)
+        )
         table = Table(
             title=Text(
                 visible(_title(row)),
@@ -124,19 +144,44 @@ def print_arms(console: Console, arms: Sequence[ArmReport]) -> None:
             caption_justify="left",
             caption=Text(_caption(row), style="table.caption"),
         )
-        for name in ("k", "coverage", "95 % interval", "as bought", "k afresh"):
+        for name in ("k", "coverage", "95 % interval", *(("as bought", "k afresh") * priced)):
             table.add_column(name, justify="right")
         for point in row.points:
             table.add_row(
                 f"{point.k:,}",
                 percent(point.mean),
                 f"{percent(point.low)} to {percent(point.high)}",
-                dollars(point.as_bought or 0),
-                dollars(point.at_k or 0),
+                *((shown(point.as_bought or 0), shown(point.at_k or 0)) if priced else ()),
             )
         console.print(table)
-        for note in row.notes:
+        for note in row.notes if verbose else row.notes[:MOST_NOTES]:
             console.print(f"  note: {visible(note)}", highlight=False, markup=False)
+        if (left := len(row.notes) - MOST_NOTES) > 0 and not verbose:
+            console.print(f"  {left} more notes: orch report RUN --verbose", style="dim")
+
+
+def print_dollars(console: Console, arms: Sequence[ArmReport]) -> None:
+    """What the two prices of a table are, below the last of them."""
+    if any(point.as_bought or point.at_k for arm in arms for point in arm.points):
+        console.print(Text(DOLLARS, style="dim"))
+
+
+def _reached(row: ArmReport) -> str:
+    """What an arm reached, in a sentence; empty without coverage."""
+    if not row.points:
+        return ""
+    first, last = row.points[0], row.points[-1]
+    of = f"{row.problems} problems"
+    if row.asked < row.problems:
+        of = f"the {row.asked} problems asked"
+    said = f"{row.label} solves {percent(last.mean)} of {of} within {_attempts(last.k)} each"
+    if row.spent:
+        said += f", for {dollars(row.spent)}"
+    return said + (f"; one attempt solves {percent(first.mean)}." if last.k > 1 else ".")
+
+
+def _attempts(k: int) -> str:
+    return f"{k:,} attempts" if k > 1 else "one attempt"
 
 
 def _title(row: ArmReport) -> str:

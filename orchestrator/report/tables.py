@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from budgets.money import usd
 from orchestrator.report.data import CoveragePoint, ReportData
-from orchestrator.report.text import dollars, percent, visible
+from orchestrator.report.text import alike, percent, visible
 
 COLUMNS = (
     "provider", "model", "task", "policy", "estimator", "verifier", "problems", "samples",
@@ -79,6 +79,8 @@ HEAD = ("model", "task", "k", "coverage", "these problems", "problems like these
 
 
 def _rows(report: ReportData) -> list[list[str]]:
+    points = [point for arm in report.arms for point in arm.points]
+    dollars = alike(one for point in points for one in (point.as_bought or 0, point.at_k or 0))
     return [
         [
             visible(arm.label),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from decimal import ROUND_HALF_UP, Decimal
 
 from budgets.money import PICO
@@ -14,6 +15,24 @@ def dollars(pico: int) -> str:
         return f"${amount.quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
     digits = 3 - amount.adjusted()
     return f"${amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP).normalize():f}"
+
+
+def alike(amounts: Iterable[int], most: int = 12) -> Callable[[int], str]:
+    """One format for all dollars of a table: as many decimals as three digits of its least need.
+
+    At least cents, and at most `most` decimals; what is less than the last of them is said to be.
+    """
+    least = min((abs(one) for one in amounts if one), default=PICO)
+    digits = min(max(2 - (Decimal(least) / PICO).adjusted(), 2), most)
+    step = Decimal(1).scaleb(-digits)
+
+    def shown(pico: int) -> str:
+        amount = Decimal(pico) / PICO
+        if 0 < amount < step:
+            return f"<${step:f}"
+        return f"${amount.quantize(step, ROUND_HALF_UP):,f}"
+
+    return shown
 
 
 def percent(share: float) -> str:
@@ -32,6 +51,14 @@ def span(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def age_of(seconds: float) -> str:
+    """How long ago something was, by its largest unit."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(max(seconds, 0))} s"
 
 
 def visible(text: str) -> str:

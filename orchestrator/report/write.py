@@ -50,8 +50,8 @@ def print_more(console: Console, report: ReportData) -> None:
         for fit in arm.fits:
             if fit.space == "log":
                 console.print(
-                    f"{visible(arm.label)}: coverage is about exp({fit.a:.2f} k^{fit.b:.2f}), "
-                    f"error {fit.error_mean:.4f} ± {fit.error_sd:.4f}",
+                    f"{visible(arm.label)}: the fitted law exp({fit.a:.2f} k^{fit.b:.2f}) misses "
+                    f"the curve by {100 * fit.error_mean:.1f} points on average.",
                     highlight=False, markup=False,
                 )  # fmt: skip
         for point in arm.forecasts:

@@ -23,6 +23,8 @@ class Ending:
     exit_code: int
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    asides: list[str] = field(default_factory=list)
+    """Plain facts that a person need not read: for summary.json."""
     refusals: list[Refusal] = field(default_factory=list)
     """What servers refused or broke off in this session, the commonest first."""
     cause: BaseException | None = None
@@ -38,7 +40,8 @@ def ending_of(
     )
     ending = Ending(
         errors.COMPLETE,
-        notes=[*state.notes, *state.repeats.sentences()],
+        notes=[*state.notes, *state.repeats.warnings()],
+        asides=state.repeats.sentences(),
         refusals=state.refusals.most_common(),
     )
     if state.unfilled:
@@ -55,7 +58,7 @@ def ending_of(
         ending.notes.append(f"{', '.join(fleet['models'])}: {fleet_sentence(fleet)}")
     for verifier in {arm.verifier.name: arm.verifier for arm in engine.arms}.values():
         if isinstance(verifier, Deduplicating) and verifier.saved:
-            ending.notes.append(
+            ending.asides.append(
                 f"{verifier.name}: {verifier.saved:,} of {verifier.asked:,} samples were identical "
                 "to one judged before, and were not judged again"
             )

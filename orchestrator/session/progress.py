@@ -203,7 +203,8 @@ class Progress:
             if state.in_flight:
                 return "answers of what is in flight"
             return "verdicts of what was bought, or the pause before a retry"
-        return "; ".join(sorted({arm.limiter.limited_by() for arm in self._arms}))
+        limits = {arm.limiter.limited_by() for arm in self._arms}
+        return "; ".join(sorted(limits - {""}))
 
 
 def _wrapped(parts: list[str]) -> str:
@@ -241,6 +242,5 @@ def coverage_so_far(arm: ArmCounts) -> str:
     solved = sum(map(bool, arm.passed))
     problems = len(arm.judged)
     least = min(arm.judged, default=0)
-    return (
-        f"{percent(solved / problems)} solved ({solved} of {problems}) with {least} attempts each"
-    )
+    each = f" with {least:,} attempts each" if least else ""
+    return f"{percent(solved / problems)} solved ({solved} of {problems}){each}"

@@ -71,8 +71,23 @@ def test_a_single_pair_is_not_widened() -> None:
 
 def test_the_interval_at_equal_dollars_holds_as_often_as_it_says() -> None:
     for pair in PAIRS[::2]:
-        hits, _, _ = held(pair, 50, 250, seed=3)
+        hits, _, _, wrong = held(pair, 50, 250, seed=3)
         assert 0.90 <= hits <= 0.99, pair.name
+        assert wrong <= 0.05, pair.name
+
+
+def test_with_few_problems_it_holds_more_often_than_it_says_not_less() -> None:
+    # The pairs at which Student's interval alone holds least often.
+    for pair in PAIRS[1:4:2]:
+        for problems in (6, 10):
+            hits, _, _, wrong = held(pair, problems, 150, seed=6)
+            assert hits >= 0.95 and wrong <= 0.03, (pair.name, problems)
+
+
+def test_a_planted_pair_is_decided_rightly() -> None:
+    # At 128 problems these differ by many standard errors; the truth is that of the population.
+    _, _, right, wrong = held(PAIRS[2], 128, 200, seed=7)
+    assert right >= 0.7 and wrong == 0.0
 
 
 def test_equal_arms_are_seldom_said_to_differ() -> None:
@@ -83,5 +98,5 @@ def test_equal_arms_are_seldom_said_to_differ() -> None:
 @pytest.mark.parametrize("problems", [20, 128])
 def test_nominal_95_percent_lies_between_92_and_98(problems: int) -> None:
     for pair in PAIRS:
-        hits, _, _ = held(pair, problems, 1500, seed=5)
+        hits, _, _, _ = held(pair, problems, 1500, seed=5)
         assert 0.92 <= hits <= 0.98, pair.name

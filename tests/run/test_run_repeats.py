@@ -24,6 +24,7 @@ def test_copies_within_a_request():
     assert (repeats.choices, repeats.within) == (3, 2)
     (said,) = repeats.sentences()
     assert said.startswith("2 of 3 further choices") and "ignores" not in said
+    assert repeats.warnings() == []
 
 
 def test_a_server_that_copies_one_choice_is_named():
@@ -32,6 +33,7 @@ def test_a_server_that_copies_one_choice_is_named():
         repeats.see(0, problem, [f"long answer {problem}"] * 4)
     (said,) = repeats.sentences()
     assert "30 of 30" in said and "ignores n" in said
+    assert repeats.warnings() == [said]
 
 
 def test_a_server_that_ignores_seeds_is_named():
@@ -60,5 +62,8 @@ def test_a_thousand_samples_cost_as_many_checks_as_are_distinct(orch, tmp_path):
         ).fetchone()
         (judged,) = db.execute("SELECT count(*) FROM verdicts").fetchone()
     assert judged == 2000 and 2 < distinct < 1000
-    said = " ".join((ended.out + ended.err).split())
+    # A plain fact: kept, not told.
+    kept = json.loads((tmp_path / "runs/r/summary.json").read_text())["session_notes"]
+    said = " ".join(kept)
+    assert "identical" not in ended.out + ended.err
     assert f"{2000 - distinct:,} of 2,000 samples were identical to one judged before" in said

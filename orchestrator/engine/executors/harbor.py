@@ -32,6 +32,7 @@ from orchestrator.engine.executors.harbor_traces import containers, end_marked, 
 from orchestrator.engine.executors.patch import MOST_BYTES, NoGit, difference, tar_of
 from orchestrator.plan.agents import AgentSetting
 from providers.fleet.processes import MARK
+from providers.gateway.environment import keyless
 
 ON_THIS_MACHINE = frozenset({"terminus-2", "dspy-rlm", "computer-1"})
 """Agents of Harbor's that run beside it and not inside the container."""
@@ -138,7 +139,7 @@ class HarborExecutor:
                 self._runner = await asyncio.create_subprocess_exec(
                     self._python, "-P", str(RUNNER), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                     stderr=log, limit=2**22, start_new_session=True,
-                    env={**_kept(os.environ), MARK: self._mark,
+                    env={**keyless(os.environ, self._setting.bound), MARK: self._mark,
                          "PATH": f"{bin_of}:{os.environ.get('PATH', '')}"},
                 )  # fmt: skip
             self._reading = asyncio.create_task(self._read(self._runner))
@@ -268,10 +269,3 @@ class HarborExecutor:
         elif not job.tree and not exception:
             raise ExecutorFailure("Harbor brought back no patch; see the trial's trial.log")
         return Output(text, int(bool(exception)), exception == "AgentTimeoutError", message[:500])
-
-
-def _kept(environ: Any) -> dict[str, str]:
-    """The environment without the keys of providers."""
-    from providers.gateway.environment import PROVIDER_VARIABLES
-
-    return {name: text for name, text in environ.items() if name not in PROVIDER_VARIABLES}

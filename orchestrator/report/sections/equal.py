@@ -11,19 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 from budgets.money import usd
+from orchestrator.analysis.compare import FEW
 from orchestrator.report.data import ReportData
 from orchestrator.report.equal import CoverageAtBudget, Equal, Line, at_equal_cost
 from orchestrator.report.markup import page_table
 from orchestrator.report.sections.base import Section
-from orchestrator.report.text import dollars, percent, visible
+from orchestrator.report.text import alike, dollars, percent, visible
 
 READ = (
     "For each budget, what every arm covers with as many attempts at each problem as it buys; "
     "intervals are 95 %, for problems like these, and corrected where several pairs are compared."
 )
-
-FEW = 20
-"""Below so many problems the simulated intervals held down to 87 % of the time."""
 
 
 def decision(report: ReportData) -> list[str]:
@@ -49,7 +47,11 @@ def _sentence(equal: Equal, line: Line) -> str:
             f"{'' if found.separable else ', not separable'}"
             for i, found in against
         ]
-    few = f" (on fewer than {FEW} problems intervals are rough)" if equal.problems < FEW else ""
+    few = (
+        f" (on fewer than {FEW} problems the interval is wider than it need be)"
+        if equal.problems < FEW
+        else ""
+    )
     return f"{said}: {'; '.join(verdict)}{few}." if verdict else f"{said}."
 
 
@@ -105,8 +107,13 @@ def _gap(equal: Equal, line: Line) -> str:
 
 def _table(equal: Equal) -> tuple[list[str], list[list[str]]]:
     head = [equal.unit, *(arm.label for arm in equal.arms), "who covers more"]
+    shown = alike(round(line.budget) for line in equal.lines)
     rows = [
-        [_cost(equal, line.budget), *map(_cell, line.arms), _gap(equal, line)]
+        [
+            shown(round(line.budget)) if equal.unit == "dollars" else _cost(equal, line.budget),
+            *map(_cell, line.arms),
+            _gap(equal, line),
+        ]
         for line in equal.lines
     ]
     return head, rows
