@@ -64,6 +64,7 @@ _DISPLAY = re.compile(
     r"(?:\$\$([^$]{1,1000})\$\$|\\\[((?:(?!\\\]).){1,1000})\\\])[ \t]*\.?\s*$", re.DOTALL
 )
 _SHOWN = re.compile(r"\s*(?:\$\$([^$]+)\$\$|\\\[((?:(?!\\\]).)+)\\\])", re.DOTALL)
+_PLAIN_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _NEXT_LINE = re.compile(r"[*\s]*")
 _MOST = 50
 
@@ -78,6 +79,8 @@ def stated(text: str) -> str:
 
 
 def _after_hashes(text: str) -> str | None:
+    if "####" not in text:
+        return None
     marks = list(_HASHES.finditer(text))[-_MOST:]
     lines: list[tuple[int, str]] = []
     for mark in marks:
@@ -96,6 +99,8 @@ def _after_hashes(text: str) -> str | None:
 
 def _said(text: str) -> str | None:
     """What the sentences "answer is ..." say."""
+    if "ans" not in text.casefold():
+        return None
     values: list[tuple[int, str]] = []
     final: list[tuple[int, str]] = []
     words: list[str] = []
@@ -190,6 +195,8 @@ def _bare(text: str) -> str | None:
     previous = before.rstrip().rpartition("\n")[2].strip().rstrip(".")
     if len(previous) <= LONGEST and previous and _BARE.fullmatch(previous) and "=" not in previous:
         raise NotStated("a list of values, none of which is said to be the answer")
+    if _PLAIN_INTEGER.fullmatch(found):
+        return found
     try:
         answer = read(found)
     except NotWhole:
