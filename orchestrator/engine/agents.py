@@ -37,6 +37,7 @@ from orchestrator.errors import RunFault
 from orchestrator.plan.agents import MOST_REDRAWS
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.store.attempts import AttemptRow, put_attempt
+from orchestrator.store.trajectories import compress_files
 from orchestrator.tasks.base import Problem
 from providers.gateway.attempts import Account, Attempt
 from providers.gateway.server import Gateway
@@ -178,6 +179,7 @@ class Agents:
             self._gateway.end(attempt)
             self._free_slots.append(slot)
         await self._gateway.settled(attempt, SETTLING_S)
+        await asyncio.to_thread(compress_files, folder)
         return self._decide(ticket, attempt, row._replace(ended_at=time.time()), output, failure)
 
     def _account(self, ticket: Ticket) -> Account:
@@ -319,7 +321,7 @@ class Agents:
         arm = ticket.arm
         verdict = await judge(arm, ticket.problem, text)
         name = arm.verifier.name + CENSORED
-        self._store.put_verdict(arm.number, ticket.problem, ticket.first_slot, name, verdict)
+        self._store.put_verdict(arm.number, ticket.problem, ticket.first_slot, name, verdict, text)
 
     async def finish(self) -> None:
         """Return once every censored answer is judged."""

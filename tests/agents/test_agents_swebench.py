@@ -81,8 +81,11 @@ def issues(tmp_path: Path) -> Path:
     repo.mkdir()
     (repo / "numbers_of.py").write_text(CODE)
     (repo / "tests.py").write_text(TEST)
+    # Git is only where the image's own path says, as the programs of published images are.
     (tmp_path / "Dockerfile").write_text(
-        f"FROM {IMAGE}\nCOPY repo /testbed\nRUN cd /testbed && git init -q && git add -A &&"
+        f"FROM {IMAGE}\nRUN mkdir /opt/own && mv /usr/bin/git /opt/own\n"
+        "ENV PATH=/opt/own:/usr/local/bin:/usr/bin:/bin\nCOPY repo /testbed\n"
+        "RUN cd /testbed && git init -q && git add -A &&"
         " git -c user.name=a -c user.email=a@b commit -qm start\nWORKDIR /testbed\n"
     )
     subprocess.run(["podman", "build", "-q", "-t", BASED, "."], cwd=tmp_path, check=True)
