@@ -28,7 +28,7 @@ from tests.agents.test_agents_cell import even
 IMAGE = os.environ.get("ORCH_TEST_AGENTS_IMAGE", "")
 HARBOR = os.environ.get("ORCH_TEST_HARBOR", "")
 MINI = os.environ.get("ORCH_TEST_MINI", "")
-KILLS = int(os.environ.get("ORCH_TEST_KILLS", "2"))
+KILLS = int(os.environ.get("ORCH_TEST_KILLS", "1"))
 """How many moments each kind of process is killed at."""
 RESUMED = ("--resume=runs/run", "--prices=prices.toml", "--display=none")
 
@@ -123,7 +123,7 @@ def test_agents_in_containers_fill_no_disk_and_judge_nothing(
 @in_containers
 @pytest.mark.parametrize("victim", ["orch", "agent"])
 def test_agents_in_containers_killed_again_and_again(book: Book, victim: str) -> None:
-    options = book.options(agent_image=IMAGE, samples=4)
+    options = book.options(agent_image=IMAGE, samples=1 if KILLS < 3 else 4)
     killed_again_and_again(book, options, victim, AGENT, 6.0)
     assert not made_for(book)
 
@@ -309,6 +309,6 @@ def test_agents_of_harbors_that_run_beside_it_pay_and_stop_too(
 @pytest.mark.parametrize("victim", ["orch", "runner", "agent"])
 def test_agents_of_harbors_killed_again_and_again(book: Book, victim: str) -> None:
     script = RUNNER if victim == "runner" else f"{MINI}/bin/mini-swe-agent"
-    options = in_harbor(book, samples=2 if victim == "orch" else 4)
+    options = in_harbor(book, samples=1 if KILLS < 3 else 2 if victim == "orch" else 4)
     killed_again_and_again(book, options, victim, script, 40.0)
     assert not made_for(book)
