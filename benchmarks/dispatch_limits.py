@@ -121,8 +121,8 @@ def memory(folder: Path) -> bool:
             "prompt": f"What is 6 times 7? {i}",
             "n": 10_000,
             "c": 100 + i,
-            "right": "#### 42",
-            "wrong": "#### 41",
+            "right": "42",
+            "wrong": "41",
             "output_tokens": 200,
         }
         for i in range(100)

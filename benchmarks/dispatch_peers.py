@@ -1,7 +1,7 @@
 """`orch run` against its peers: who sends how many requests a second, at what cost of CPU.
 
     python benchmarks/dispatch_peers.py [--rounds 5] [--in-flight 100,1000] [--only orch,curator]
-                                        [--cores 1]
+                                        [--cores 1] [--before TREE]
 
 Every contestant is a process of its own, with its threads and children on as many cores as --cores
 says (0: wherever the kernel puts them), against one server (dispatch_server.py) that answers at
@@ -15,6 +15,7 @@ us CPU/req    of the whole process tree: CPU of a large run less that of a small
               difference in requests, so that imports do not count here either
 orch          the whole command: priced, ledger, store, verifier, progress, n=1
 orch (SDK)    the same through the official openai client, as paid APIs are asked
+orch before   the orch of another checkout, named by --before: whether a change made it slower
 bare loop     no contestant: one process that sends the same bytes again and again and looks at no
               answer, which is the ceiling that the server and the machine set
 """
@@ -54,6 +55,7 @@ SERVERS = {
 SIZES = {
     "orch": 30_000,
     "orch (SDK)": 3_000,
+    "orch before": 30_000,
     "curator": 2_000,
     "litellm": 600,
     "inspect_ai": 300,
@@ -122,6 +124,7 @@ def orch_command(
         "--samples": str(requests // problems),
         "--budget": "1000",
         "--prices": str(prices),
+        "--verifier": "exact-last-line",
         "--n-per-request": str(n),
         "--max-concurrent": str(in_flight),
         "--out": str(folder / "runs"),
@@ -160,9 +163,10 @@ def places(cores: int) -> tuple[set[int], set[int]]:
 
 
 def run_once(
-    name: str, python: Path | str, server: Server, requests: int, in_flight: int, cores: set[int]
-) -> Measured:
-    """One process of one contestant from start to end."""
+    name: str, python: Path | str, server: Server, requests: int, in_flight: int, cores: set[int],
+    tree: Path = ROOT,
+) -> Measured:  # fmt: skip
+    """One process of one contestant from start to end; `tree` holds the orch that is run."""
     url = f"{server.origin}/v1"
     server.stats()
     with tempfile.TemporaryDirectory() as folder:
@@ -176,8 +180,8 @@ def run_once(
             command,
             capture_output=True,
             text=True,
-            cwd=ROOT if name.startswith("orch") else folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} if name.startswith("orch") else None,
+            cwd=tree if name.startswith("orch") else folder,
+            env=os.environ | {"PYTHONPATH": str(tree)} if name.startswith("orch") else None,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -194,6 +198,7 @@ def main() -> None:
     parser.add_argument("--in-flight", default="100,1000")
     parser.add_argument("--only", default="")
     parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--before", type=Path, metavar="TREE", help="another checkout of orch")
     parser.add_argument("--peers", type=Path, default=ROOT / "build" / "peers")
     arguments = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -201,10 +206,16 @@ def main() -> None:
     names = (
         arguments.only.split(",") if arguments.only else ["orch", "orch (SDK)", *PEERS, "bare loop"]
     )
+    if arguments.before:
+        names.insert(1, "orch before")
+    trees = {"orch before": arguments.before}
     pythons: dict[str, Path | str] = {
         name: install(arguments.peers, name) if name in PEERS else sys.executable for name in names
     }
-    packages = {"curator": "bespokelabs-curator", "orch": "httptools", "orch (SDK)": "openai"}
+    packages = {
+        "curator": "bespokelabs-curator", "orch": "httptools", "orch before": "httptools",
+        "orch (SDK)": "openai",
+    }  # fmt: skip
     versions = {name: version(pythons[name], packages.get(name, name)) for name in names}
     server = Server()
     cores, rest = places(arguments.cores)
@@ -213,13 +224,17 @@ def main() -> None:
     small: dict[str, Measured] = {}
     try:
         for name in names:
-            small[name] = run_once(name, pythons[name], server, SMALL, SMALL, cores)
+            small[name] = run_once(
+                name, pythons[name], server, SMALL, SMALL, cores, trees.get(name, ROOT)
+            )
         levels = [int(level) for level in arguments.in_flight.split(",")]
         for number in range(arguments.rounds):
             for level in levels:
                 for name in names:
                     size = max(SIZES[name], PER_FLIGHT * level)
-                    one = run_once(name, pythons[name], server, size, level, cores)
+                    one = run_once(
+                        name, pythons[name], server, size, level, cores, trees.get(name, ROOT)
+                    )
                     found.setdefault((level, name), []).append(one)
                     cpu_us = (one.cpu_s - small[name].cpu_s) / (one.requests - SMALL) * 1e6
                     print(

@@ -25,7 +25,7 @@ N = re.compile(rb'"n": ?(\d+)')
 
 def completion(n: int, text_bytes: int) -> bytes:
     """A whole HTTP answer with `n` choices."""
-    text = ("Let us see. " * (text_bytes // 12 + 1))[:text_bytes] + " #### 42"
+    text = ("Let us see. " * (text_bytes // 12 + 1))[:text_bytes] + "\n42"
     body = json.dumps(
         {
             "id": "chatcmpl-bench",

@@ -7,9 +7,10 @@ takes
     (step_s + step_s_per_sequence * running) / speed
 
 and a prompt that is not cached is prefilled first, at `prefill_tokens_s`, while decoding stands
-still, as an engine without chunked prefill does. Sequences beyond `max_sequences` wait in a queue,
-first come, first served. The choices of a request share its prompt. Lengths are drawn from the
-request's own seed, so that every client that asks the same gets the same amount of work.
+still, as an engine without chunked prefill does. What comes during a step waits for its end, and
+sequences beyond `max_sequences` wait in a queue, first come, first served. The choices of a request
+share its prompt. Lengths are drawn from the request's own seed, so that every client that asks the
+same gets the same amount of work.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+SAME = 1e-6
+"""Steps that are one, but for rounding."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -33,6 +37,8 @@ class Shape:
     prefill_tokens_s: float = 20_000.0
     cached_prompts: int = 10_000
     speed: float = 1.0
+    front_s: float = 0.0
+    """What the one thread before the engine takes for each request (parsing, tokens, JSON)."""
 
     def step(self, running: int) -> float:
         return (self.step_s + self.step_s_per_sequence * running) / self.speed
@@ -138,7 +144,10 @@ class Batching:
         if self.frozen or not self._running:
             return None
         step = self.shape.step(self.running)
-        return self.now + self._prefill_s + max(0.0, self._running[0].ends_at - self._steps) * step
+        at = self._running[0].ends_at
+        if self._waiting and self.running < self.shape.max_sequences:
+            at = min(at, math.ceil(self._steps - SAME))
+        return self.now + self._prefill_s + max(0.0, at - self._steps) * step
 
     def advance(self, now: float) -> None:
         """Work until `now`."""
@@ -164,7 +173,7 @@ class Batching:
         self.tokens_made += steps * self.running
 
     def _end_due(self) -> None:
-        while self._running and self._running[0].ends_at <= self._steps + 1e-9:
+        while self._running and self._running[0].ends_at <= self._steps + SAME:
             asked = heapq.heappop(self._running).asked
             asked.left -= 1
             if not asked.left:
@@ -172,6 +181,8 @@ class Batching:
         self._fill()
 
     def _fill(self) -> None:
+        if self._running and abs(self._steps - round(self._steps)) > SAME:
+            return
         while self._waiting and self.running < self.shape.max_sequences:
             asked, length = self._waiting.popleft()
             if asked.gone:

@@ -21,11 +21,15 @@ class Driven:
         self._loop = asyncio.get_running_loop()
         self.engine.now = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
+        self._front_until = 0.0
 
     async def generate(
         self, prompt: str, prompt_tokens: int, n: int, seed: int
     ) -> tuple[list[int], bool]:
         """The lengths of `n` samples once they are written, and whether the prompt was cached."""
+        if front_s := self.engine.shape.front_s:
+            self._front_until = max(self._front_until, self._loop.time()) + front_s
+            await asyncio.sleep(self._front_until - self._loop.time())
         done: asyncio.Future[None] = self._loop.create_future()
         lengths = [self.lengths.of(prompt, seed, choice) for choice in range(n)]
 

@@ -41,7 +41,7 @@ SHAPES: dict[str, dict[str, int]] = {
 }  # fmt: skip
 CPU = "--enforce-eager --dtype float32 --block-size 32 --max-num-seqs 64"
 PLANS = {
-    "bundled": (20, 128, 16, 24),
+    "bundled": (20, 1600, 16, 24),
     "tiny": (20, 128, 16, 24),
     "1b": (60, 128, 32, 256),
     "8b": (40, 128, 32, 256),

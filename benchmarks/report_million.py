@@ -2,7 +2,8 @@
 
     python -m benchmarks.report_million FOLDER [ARMS [SAMPLES]]
 
-Makes FOLDER/runs/million where it is not there yet (100 problems, ten choices a request), then
+Makes FOLDER/runs/million where it is not there yet (100 problems, ten choices a request, texts of
+some 400 characters, of which one in four is repeated), then
 times `orch report`, `orch export jsonl` and `orch samples --first 1`, each in a process of its own,
 with its peak memory.
 """
@@ -17,6 +18,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.storage_texts import chain_of_thought
 from budgets.ledger import Ledger
 from budgets.price import Price
 from budgets.price_book import PriceBook
@@ -45,6 +47,7 @@ async def _arm(store: RunStore, ledger: Ledger, price: Price, arm: int, each: in
     spec = {"n_per_request": N, "verifier": "exact", "price": price.to_dict(), "problem_set": "t",
             "estimators": ["unbiased"]}  # fmt: skip
     store.put_arm(arm, f"k{arm}", "openai", f"model-{arm}", "t", "uniform", each, spec)
+    texts = [chain_of_thought(number % PROBLEMS, draw, 400) for number in range(5000)]
     rates = [draw.betavariate(0.4, 6.0) for _ in range(PROBLEMS)]
     for first in range(0, each, N):
         for problem in range(PROBLEMS):
@@ -54,7 +57,7 @@ async def _arm(store: RunStore, ledger: Ledger, price: Price, arm: int, each: in
             reservation = ledger.reserve(cost, (f"arm:{arm}",), "made")
             request = store.plan(arm, problem, first, N, draw.getrandbits(60))
             choices = tuple(
-                Choice(i, f"The answer is {draw.randrange(40)}." * 4, "stop", tokens[i])
+                Choice(i, f"{draw.choice(texts)}{draw.randrange(600)}", "stop", tokens[i])
                 for i in range(N)
             )
             response = SampleResponse(choices, usage, None, f"model-{arm}")
@@ -66,7 +69,7 @@ async def _arm(store: RunStore, ledger: Ledger, price: Price, arm: int, each: in
                 store.put_sample(arm, problem, slot, request, choice)
                 answer = str(draw.randrange(40))
                 verdict = Verdict(kind, answer=answer)  # type: ignore[arg-type]
-                store.put_verdict(arm, problem, slot, "exact", verdict)
+                store.put_verdict(arm, problem, slot, "exact", verdict, choice.text)
         await store.durable()
 
 

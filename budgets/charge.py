@@ -52,6 +52,8 @@ def charge(
             return Charge(None, bound, "answered without usage, or with counts that cannot be")
         why = f"answered without usage; its server says ${usd(said.pico)}"
         return Charge(said.pico, max(0, bound - said.pico), why)
+    if not (doubt or said.tier or said.surcharges) and said.most is None and said.pico is None:
+        return Charge(price.cost(said.usage, at=at, batch=batch), 0)
     least, most, reasons = _span(price, said, said.usage, bound, at, batch)
     if doubt:
         most, reasons = max(most, bound), [*reasons, doubt]

@@ -25,7 +25,10 @@ def plain(text: str) -> str:
 
 
 def bounded(answer: str) -> str:
-    """An answer fit for storing: still equal exactly where the answers are equal."""
+    """An answer fit for storing: still equal exactly where the answers are equal.
+
+    Stores keep such answers by their texts alone, so that it gives the same for ever.
+    """
     if len(answer) <= ANSWER_CHARACTERS:
         return answer
     digest = hashlib.sha256(answer.encode("utf-8", "surrogatepass")).hexdigest()

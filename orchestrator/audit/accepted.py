@@ -118,7 +118,7 @@ async def _problem(
         elif not verdict.passed:
             audited.disputed += len(places)
         for slot in places:
-            store.put_verdict(arm, problem, slot, f"{AUDIT_NAME}{second.name}", verdict)
+            store.put_verdict(arm, problem, slot, f"{AUDIT_NAME}{second.name}", verdict, text)
 
     await asyncio.gather(*(one(text, places) for text, places in slots.items()))
     await store.durable()

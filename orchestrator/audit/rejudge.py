@@ -243,19 +243,21 @@ class _Arm:
 
         results = await asyncio.gather(*map(one, slots))
         report, passed = self._report, False
-        for places, repeated in zip(slots.values(), results, strict=True):
+        for (text, places), repeated in zip(slots.items(), results, strict=True):
             verdict = repeated.majority or repeated.verdicts[0]
             report.distinct += 1
             report.flaky += repeated.flaky
             passed = passed or verdict.passed
             for slot in places:
-                self._note(problem, slot, verdict, stored.get((problem, slot)))
+                self._note(problem, slot, text, verdict, stored.get((problem, slot)))
         report.solved[problem_id] = passed
         if any(repeated.flaky for repeated in results):
             report.flaky_problems.append(problem_id)
         await self._store.durable()
 
-    def _note(self, problem: int, slot: int, verdict: Verdict, before: str | None) -> None:
+    def _note(
+        self, problem: int, slot: int, text: str, verdict: Verdict, before: str | None
+    ) -> None:
         report = self._report
         report.samples += 1
         report.kinds[verdict.kind] += 1
@@ -267,4 +269,6 @@ class _Arm:
         else:
             report.filled += verdict.kind != "infra_error"
         if report.stored_as != self._own or not counted:
-            self._store.put_verdict(self._arm.number, problem, slot, report.stored_as, verdict)
+            self._store.put_verdict(
+                self._arm.number, problem, slot, report.stored_as, verdict, text
+            )

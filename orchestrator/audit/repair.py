@@ -34,6 +34,7 @@ PLAN = (
     "batches",
     "batched",
     "failures",
+    "dictionaries",
 )
 """Tables of which a changed or lost row cannot be made up for."""
 

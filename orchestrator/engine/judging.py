@@ -123,7 +123,7 @@ class Judging:
             verdict = await judge(arm, problem, text)
             self.busy_s += time.monotonic() - started
             self._second.look(arm, text, arm.problems[problem].reference, verdict)
-            self._store.put_verdict(arm.number, problem, slot, arm.verifier.name, verdict)
+            self._store.put_verdict(arm.number, problem, slot, arm.verifier.name, verdict, text)
             count = partial(
                 count_verdict, self._state, arm.number, problem, verdict.kind, verdict.passed
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,10 @@ class SecondRule:
             )
 
 
-def _rules() -> set[str]:
-    return {*rule_names(), "paper"}
+@cache
+def _rules() -> frozenset[str]:
+    """Looked up once: what is installed is read from many files."""
+    return frozenset({*rule_names(), "paper"})
 
 
 async def _passed(name: str, texts: list[tuple[str, Any]]) -> int:

@@ -42,8 +42,10 @@ class Tail:
         if draw is None:
             return None
         arm = self._arms[draw.arm]
+        if not isinstance(arm.limiter, FleetLimiter):
+            return draw
         left = self._schedule.left(draw.arm)
-        if left is None or not isinstance(arm.limiter, FleetLimiter):
+        if left is None:
             return draw
         left += draw.n
         servers = len(arm.limiter.fleet.open_servers())

@@ -18,6 +18,7 @@ from orchestrator.report.data import ArmReport, ReportData, SelectionSeries
 from orchestrator.report.describe import comparisons, with_law
 from orchestrator.report.reading import with_reading
 from orchestrator.report.reprice import Repricing
+from orchestrator.store.packing import Vote
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
 
@@ -119,10 +120,10 @@ class _Pool:
 
     def __init__(self, problems: int) -> None:
         self._slots: list[list[int]] = [[] for _ in range(problems)]
-        self._answers: list[list[str | None]] = [[] for _ in range(problems)]
+        self._answers: list[list[Vote]] = [[] for _ in range(problems)]
         self._right: list[list[bool]] = [[] for _ in range(problems)]
 
-    def add(self, problem: int, slot: int, answer: str | None, right: bool) -> None:
+    def add(self, problem: int, slot: int, answer: Vote, right: bool) -> None:
         self._slots[problem].append(slot)
         self._answers[problem].append(answer)
         self._right[problem].append(right)
@@ -172,9 +173,9 @@ class _Pool:
         return found
 
 
-def _classes(answers: Sequence[str | None]) -> np.ndarray:
+def _classes(answers: Sequence[Vote]) -> np.ndarray:
     """A number for each distinct answer, -1 where none was parsed."""
-    numbers: dict[str, int] = {}
+    numbers: dict[Vote, int] = {}
     return np.array(
         [-1 if one is None else numbers.setdefault(one, len(numbers)) for one in answers],
         dtype=np.int64,

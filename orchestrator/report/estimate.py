@@ -20,6 +20,7 @@ from orchestrator.analysis.unbiased import Floats, Integers
 from orchestrator.errors import ConfigError
 from orchestrator.report.text import percent
 from orchestrator.schedule import estimators_of
+from orchestrator.store.packing import Vote
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, SlotCounts
 
@@ -208,11 +209,11 @@ def slot_batches(reader: RunReader, arm: ArmRow, verifier: str) -> list[DrawOutc
 class Matching:
     """Rows that come by ascending problem, handed out problem by problem."""
 
-    def __init__(self, rows: Iterator[tuple[int, int, str, str | None]]) -> None:
+    def __init__(self, rows: Iterator[tuple[int, int, str, Vote]]) -> None:
         self._rows = rows
         self._next = next(rows, None)
 
-    def of(self, problem: int) -> Iterator[tuple[int, int, str, str | None]]:
+    def of(self, problem: int) -> Iterator[tuple[int, int, str, Vote]]:
         """The rows of `problem`; those of lower ones are passed over."""
         while self._next is not None and self._next[0] <= problem:
             row, self._next = self._next, next(self._rows, None)

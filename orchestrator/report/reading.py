@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.report.data import ArmReport, ReadProblem, ReadSample
 from orchestrator.store.audits import text_of
+from orchestrator.store.packing import UNPACKED, VOTE
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, ProblemRow
 
@@ -82,7 +83,7 @@ _FIRST = (
 )
 _ALIKE = (
     f"SELECT problem, min(slot), count(*) {_OF} AND kind != 'passed'"
-    " GROUP BY problem, coalesce(answer, detail)"
+    f" GROUP BY problem, coalesce({VOTE}, {UNPACKED}(detail))"
 )
 
 
@@ -103,9 +104,10 @@ def _sample(reader: RunReader, at: tuple[int, int, int], verifier: str, why: str
         " WHERE v.arm = ? AND v.problem = ? AND v.slot = ? AND v.verifier = ?",
         (*at, verifier),
     )
+    text = text_of(reader, *at)
     return ReadSample(
-        at[2], why, kind, cut(answer or ""), cut(detail), finish, tokens,
-        cut(text_of(reader, *at)),
+        at[2], why, kind, cut(reader.unpack.answer(answer, text) or ""),
+        cut(reader.unpack.text(detail)), finish, tokens, cut(text),
     )  # fmt: skip
 
 

@@ -16,12 +16,13 @@ AUDIT_NAME = "audit:"
 
 def accepted(reader: RunReader, arm: int, verifier: str) -> Iterator[tuple[int, int, str]]:
     """Problem, slot and text of what a verifier accepted, by problem and slot."""
-    yield from reader.rows(
+    for problem, slot, text in reader.rows(
         "SELECT v.problem, v.slot, s.text FROM verdicts v JOIN samples s USING"
         " (arm, problem, slot) WHERE v.arm = ? AND v.verifier = ? AND v.kind = 'passed'"
         " ORDER BY v.problem, v.slot",
         (arm, verifier),
-    )
+    ):
+        yield problem, slot, reader.unpack.text(text)
 
 
 def accepted_tiers(
@@ -41,4 +42,4 @@ def text_of(reader: RunReader, arm: int, problem: int, slot: int) -> str:
         "SELECT text FROM samples WHERE arm = ? AND problem = ? AND slot = ?",
         (arm, problem, slot),
     )
-    return next((str(text) for (text,) in rows), "")
+    return next((reader.unpack.text(text) for (text,) in rows), "")

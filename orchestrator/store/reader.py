@@ -17,6 +17,7 @@ from budgets.usage import Usage
 from orchestrator.errors import ConfigError, StoreError
 from orchestrator.store import migrations, schema
 from orchestrator.store.directory import RunLock
+from orchestrator.store.packing import UNPACKED, Unpacker, Vote, vote
 from orchestrator.store.refusals import Refusal, stored_refusals
 from orchestrator.store.rows import ArmRow, BatchRow, Bought, PlannedRequest, ProblemRow, SlotCounts
 from orchestrator.store.seal import in_order, quick_look, read_file
@@ -60,6 +61,9 @@ class RunReader:
                     f"{path} is damaged: {wrong}. See what is whole with: orch check {directory}"
                 )
             unless_readable.pop_all()
+        self.unpack = Unpacker(self._db, str(directory))
+        """Reads texts, answers and details as they were before they were packed."""
+        self._db.create_function(UNPACKED, 1, self.unpack.text, deterministic=True)
 
     def close(self) -> None:
         self._db.close()
@@ -229,12 +233,13 @@ class RunReader:
 
     def unjudged(self, arm: int, verifier: str) -> Iterator[tuple[int, int, str]]:
         """Problem, slot and text of samples without a verdict of `verifier` that counts."""
-        yield from self._db.execute(
+        for problem, slot, text in self._db.execute(
             "SELECT s.problem, s.slot, s.text FROM samples s LEFT JOIN verdicts v"
             " ON v.arm = s.arm AND v.problem = s.problem AND v.slot = s.slot AND v.verifier = ?2"
             " WHERE s.arm = ?1 AND s.kind = 'ok' AND (v.kind IS NULL OR v.kind = 'infra_error')",
             (arm, verifier),
-        )
+        ):
+            yield problem, slot, self.unpack.text(text)
 
     def resolved(self, arm: int, verifier: str) -> Iterator[tuple[int, int, int, bool | None]]:
         """Arm, problem, slot and whether it passed, of judged and (None) censored slots."""
@@ -266,19 +271,21 @@ class RunReader:
 
     def samples(self, arm: int) -> Iterator[tuple[int, int, str, str, str]]:
         """Problem, slot, kind, finish reason, text, by problem and slot."""
-        yield from self._db.execute(
+        for problem, slot, kind, reason, text in self._db.execute(
             "SELECT problem, slot, kind, finish_reason, text FROM samples WHERE arm = ?"
             " ORDER BY problem, slot",
             (arm,),
-        )
+        ):
+            yield problem, slot, kind, reason, self.unpack.text(text)
 
-    def verdicts(self, arm: int, verifier: str) -> Iterator[tuple[int, int, str, str | None]]:
-        """Problem, slot, kind, answer, by problem and slot."""
-        yield from self._db.execute(
+    def verdicts(self, arm: int, verifier: str) -> Iterator[tuple[int, int, str, Vote]]:
+        """Problem, slot, kind, and what its answer votes as, by problem and slot."""
+        for problem, slot, kind, answer in self._db.execute(
             "SELECT problem, slot, kind, answer FROM verdicts WHERE arm = ? AND verifier = ?"
             " ORDER BY problem, slot",
             (arm, verifier),
-        )
+        ):
+            yield problem, slot, kind, vote(answer)
 
     def judged_requests(self, arm: int, verifier: str, most: int) -> Iterator[tuple[int, int, int]]:
         """Of each request its problem, how many judged samples it has, and how many passed.

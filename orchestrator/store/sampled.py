@@ -72,14 +72,15 @@ def stored_samples(
     verifier = str(arm.spec["verifier"])
     ids = {problem.number: problem.id for problem in reader.problems(arm.problem_set)}
     spread = _Spread(reader, arm)
-    found = 0
+    unpack, found = reader.unpack, 0
     for row in reader.rows(_SAMPLES, (arm.number, verifier)):
-        problem, slot, kind, reason, text, tokens, request, share = row[:8]
+        problem, slot, kind, reason, packed, tokens, request, share = row[:8]
         usd = share + spread.next()
         if wanted.problem and ids[problem] != wanted.problem:
             continue
         if wanted.verdict and (row[8] or "unjudged") != wanted.verdict:
             continue
+        text = unpack.text(packed)
         if wanted.text and wanted.text.casefold() not in text.casefold():
             continue
         found += 1
@@ -87,8 +88,8 @@ def stored_samples(
             return
         yield StoredSample(
             name, arm.provider, arm.model, arm.task, ids[problem], slot, text, kind, reason,
-            row[8], row[9] or "", row[10], verifier, usd, tokens, row[11], request, row[12],
-            row[13] or 0.0,
+            row[8], unpack.text(row[9] or ""), unpack.answer(row[10], text), verifier, usd,
+            tokens, row[11], request, row[12], row[13] or 0.0,
         )  # fmt: skip
 
 

@@ -15,10 +15,12 @@
     attempts   agents' attempts at a request's slot: when, how each ended, which cap cut it
     calls      agents' calls: attempt, usage raw, cost, outcome
     ledger     the ledger's events, in order
+    dictionaries   what long texts are packed with (packing.py)
 
 A sample, its answer and its settlement commit in one transaction. `CREATE` is the first schema and
 does not change any more: what came later stands in migrations/, one file a version. Statements
-name their columns, so that a run may have more than one of them knows.
+name their columns, so that a run may have more than one of them knows. Long texts are packed, so
+that `text`, `detail`, `answer` and `usage` may hold blobs: read them through packing.py.
 """
 
 from __future__ import annotations
@@ -35,6 +37,11 @@ def insert(table: str, columns: str, otherwise: str = "ROLLBACK") -> str:
     names = columns.split()
     values = ", ".join("?" * len(names))
     return f"INSERT OR {otherwise} INTO {table} ({', '.join(names)}) VALUES ({values})"
+
+
+def place(statement: str, column: str) -> int:
+    """Where in the rows of a statement of `insert` a column stands."""
+    return statement.partition("(")[2].partition(")")[0].split(", ").index(column)
 
 
 CREATE = """
@@ -98,6 +105,7 @@ PUT_SAMPLE = insert(
     "samples", "arm problem slot request choice kind finish_reason text output_tokens finish_raw"
 )
 PUT_BODY = insert("bodies", "request at odd content")
+PUT_DICTIONARY = insert("dictionaries", "dictionary content")
 PUT_FAILURE = insert("failures", "request reservation at kind sent final message")
 PUT_SERVED = insert("served", "request server at ending")
 PUT_VERDICT = insert(

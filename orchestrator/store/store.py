@@ -21,6 +21,7 @@ import msgspec
 from budgets.journal import Event
 from orchestrator.errors import StoreError
 from orchestrator.store import migrations, schema
+from orchestrator.store.packing import Packer, Said
 from orchestrator.store.seal import SealFile, in_order, open_seal, quick_look, read_file
 from orchestrator.store.writer import Writer, locked
 from providers.sample import Choice, SampleResponse
@@ -101,6 +102,7 @@ class RunStore:
         self._next_event = self._highest("ledger", "event") + 1
         self._next_request = self._highest("requests", "request") + 1
         self._next_batch = self._highest("batches", "batch") + 1
+        self._packer = Packer(self.connection)
         self._second = SealFile(path.parent)
         self._second.write(self._seal.mark)
         self._writer: Writer | None = None
@@ -113,7 +115,10 @@ class RunStore:
     def writer(self) -> Writer:
         if self._writer is None:
             self._writer = Writer(
-                self.connection, asyncio.get_running_loop(), (self._seal, self._second)
+                self.connection,
+                asyncio.get_running_loop(),
+                (self._seal, self._second),
+                self._packer,
             )
         return self._writer
 
@@ -249,11 +254,13 @@ class RunStore:
         self.writer.append(schema.PUT_SERVED, (request, server, time.time(), ending))
 
     def put_verdict(
-        self, arm: int, problem: int, slot: int, verifier: str, verdict: Verdict
+        self, arm: int, problem: int, slot: int, verifier: str, verdict: Verdict, text: str = ""
     ) -> None:
+        """`text`: the sample that was judged, in which most answers stand."""
+        answer = None if verdict.answer is None else storable(verdict.answer)
         row = (
             arm, problem, slot, verifier, verdict.kind, storable(verdict.detail[:2000]),
-            None if verdict.answer is None else storable(verdict.answer),
+            None if answer is None else Said(answer, storable(text)),
             verdict.tier, verdict.wall_s, verdict.cpu_s,
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)

@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 from orchestrator.errors import StoreError
+from orchestrator.store.packing import Packer
 from orchestrator.store.seal import Seal, SealFile
 
 QueuedRows = dict[str, list[tuple[Any, ...]]]
@@ -39,9 +40,14 @@ class Writer:
         connection: sqlite3.Connection,
         loop: asyncio.AbstractEventLoop,
         sealed: tuple[Seal, SealFile] | None = None,
+        packer: Packer | None = None,
     ) -> None:
-        """`sealed`: what counts the rows of every group, and where it says how far it came."""
+        """`sealed`: what counts the rows of every group, and where it says how far it came.
+
+        `packer`: what makes long texts small first.
+        """
         self._connection = connection
+        self._packer = packer
         self._sealed = sealed
         self._loop = loop
         self._rows: QueuedRows = {}
@@ -165,6 +171,8 @@ class Writer:
         if not rows:
             return None
         try:
+            if self._packer is not None:
+                rows = self._packer.group(rows)
             self._begin()
             for statement, group in rows.items():
                 if self._sealed is not None:

@@ -82,14 +82,16 @@ class BatchClient:
         headers = dict(self._headers)
         if body is not None and kind is not None:
             headers["Content-Type"] = kind
-        answer = await self._transport.send(
-            Route.to(method, URL(f"{self.base_url}{path}"), headers, self._proxy),
-            body,
-            timeouts=self._timeouts,
-        )
+        route = Route.to(method, URL(f"{self.base_url}{path}"), headers, self._proxy)
+        try:
+            answer = await self._transport.send(route, body, timeouts=self._timeouts)
+        except ProviderError as error:
+            self._filter.clean_error(error)
+            raise
         said = self._filter.clean(answer.body)
         if not 200 <= answer.status < 300:
-            raise error_from(answer.status, said, self, "batches", answer.headers)
+            told = self._filter.clean_headers(answer.headers)
+            raise error_from(answer.status, said, self, "batches", told)
         return said
 
     def path_of(self, url: str) -> str:

@@ -93,9 +93,12 @@ ADVICE = tuple(
          "correct --server-arg"),
         (r"gated|401 Client Error|Access to model",
          "accept the model's licence and put your token into HF_TOKEN"),
-        (r"address already in use", "it is tried again on another port"),
     )
 )  # fmt: skip
+
+
+PORT_TAKEN = re.compile(r"address already in use", re.IGNORECASE)
+"""Another process was quicker to take the port; it is tried again on another."""
 
 
 def command(program: EngineProgram, ask: ServerSpec) -> list[str]:

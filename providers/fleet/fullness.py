@@ -7,6 +7,11 @@ server works on would then be no more than its places and a short queue, so that
 until the next reading. The places are what ran while others waited: an engine that runs out of
 memory for more shows fewer.
 
+Short answers come and go between two readings, and what has just come waits for the next step of an
+engine that is far from full. So where places are seen empty though more was wanted, and less waits
+than half of what runs, more may be sent than that, up to `MOST_MARGIN` times the places; with it
+what is seen to run grows, and so what is taken for the places.
+
 Pure; times are any one clock's.
 """
 
@@ -19,14 +24,25 @@ from budgets.concurrency import ServerLoad
 QUEUE = 0.25
 """Of its places, how many sequences may wait."""
 FIRST = 64.0
-"""Sequences that a server gets before its places are known; doubled while none waits."""
+"""Sequences that a server gets before its places are known; doubled once more than half run."""
+FASTER = 1.5
+"""It is doubled as well where the last doubling made it so much faster: short answers are over
+before a reading sees them."""
 STALE_S = 10.0
 """A reading older than that is not believed."""
 LEARN = 0.3
 READINGS = 8
-"""Readings in which the places are looked for: the most that ran in any of them."""
-QUEUED_READINGS = 2
-"""Of those, how many must have seen a queue."""
+"""Readings by which a server is judged,"""
+LEAST_READINGS = 5
+"""and how many of them it takes."""
+TAKEN = 0.9
+"""Of the most that ran, at so much all places are taken."""
+MOST_EMPTY = 0.25
+"""More is sent where more of the readings saw empty places,"""
+MOST_QUEUE = 0.5
+"""and where no more than so much of what runs waits, on average."""
+LESS_AGAIN = 0.95
+MOST_MARGIN = 2.0
 
 
 class Fullness:
@@ -40,16 +56,27 @@ class Fullness:
         self._read_at = float("-inf")
         self._sent = 0.0
         """Sequences sent since the last reading."""
-        self._finished = 0.0
-        """Sequences finished a second."""
+        self._finished = self._finished_before = 0.0
+        """Sequences finished a second, now and when more was last tried."""
         self._others = 0.0
         """Sequences of other clients at the last reading, at least."""
         self._trial = FIRST
+        self._margin = 1 + QUEUE
+        """How many times its places may be sent."""
+        self._wanted = False
+        """Whether more was wanted than was free, since the last reading."""
         self._recent: deque[ServerLoad] = deque(maxlen=READINGS)
 
     def known(self, now: float) -> bool:
         """Whether there is a reading to go by."""
         return self.load is not None and now - self._read_at < STALE_S
+
+    @property
+    def why(self) -> str:
+        """What limits a server that has no room, in words."""
+        if self.places:
+            return f"places ({self.places:g} sequences at once, as it tells)"
+        return f"places, which are being found out ({self._trial:g} sequences at once so far)"
 
     def read(self, load: ServerLoad, now: float, own: int = 0) -> None:
         """Take a reading, at which this client had `own` sequences in flight."""
@@ -60,14 +87,35 @@ class Fullness:
             pace = gone / (now - self._read_at)
             self._finished += (LEARN if self._finished else 1.0) * (pace - self._finished)
         self._recent.append(load)
-        queued = sum(one.waiting > 0 for one in self._recent)
-        most = max(one.running for one in self._recent)
-        if queued >= QUEUED_READINGS or (self.places and most > self.places):
-            # One reading alone may fall between a request's arrival and the next step.
-            self.places = max(most, 1.0)
-        elif not self.places and not load.waiting and load.running >= self._trial / 2:
-            self._trial *= 2
+        self._judge(load)
+        self._wanted = False
         self.load, self._read_at, self._sent = load, now, 0.0
+
+    def _judge(self, load: ServerLoad) -> None:
+        """Find the places, and how many times as much may be sent."""
+        recent, known = self._recent, len(self._recent) >= LEAST_READINGS
+        most = max(one.running for one in recent)
+        taken = sum(one.running >= TAKEN * most for one in recent)
+        # What waits while places are empty has only just come.
+        full = sum(one.waiting > 0 and one.running >= TAKEN * most for one in recent)
+        waiting, running = sum(one.waiting for one in recent), sum(one.running for one in recent)
+        lively = known and waiting <= MOST_QUEUE * running
+        empty = len(recent) - taken > MOST_EMPTY * len(recent)
+        if known and full > len(recent) / 2:
+            self.places = max(most, 1.0)
+        elif self.places:
+            self.places = max(self.places, most)
+        elif self._wanted and (lively or not load.waiting) and self._worth_more(most):
+            self._trial *= 2
+            self._finished_before = self._finished
+        if self._wanted and self.places and empty and lively:
+            self._margin = min(self._margin * (1 + QUEUE), MOST_MARGIN)
+        else:
+            self._margin = max(self._margin * LESS_AGAIN, 1 + QUEUE)
+
+    def _worth_more(self, most: float) -> bool:
+        """Whether what is tried is used, or the last step up paid."""
+        return most > self._trial / 2 or self._finished > FASTER * self._finished_before
 
     def sent(self, sequences: int) -> None:
         """A request of so many sequences went to the server."""
@@ -82,7 +130,12 @@ class Fullness:
         # Short answers come and go between two readings.
         return min(paced, own + self._others)
 
-    def free(self, now: float, own: int) -> float:
-        """Sequences that would find a place soon; negative where too many wait already."""
-        most = self.places * (1 + QUEUE) if self.places else self._trial
-        return most - self.worked_on(now, own)
+    def free(self, now: float, own: int, asked: int = 1) -> float:
+        """Sequences that would find a place soon; negative where too many wait already.
+
+        Of a request of `asked` half must find one, since places would stay empty otherwise.
+        """
+        most = self.places * self._margin if self.places else self._trial
+        free = most - self.worked_on(now, own) + asked / 2
+        self._wanted = self._wanted or free < asked
+        return free

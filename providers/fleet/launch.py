@@ -22,7 +22,14 @@ from pathlib import Path
 from yarl import URL
 
 from providers.errors import ProviderError
-from providers.fleet.engines import EngineProgram, ServerSpec, command, failure, milestones
+from providers.fleet.engines import (
+    PORT_TAKEN,
+    EngineProgram,
+    ServerSpec,
+    command,
+    failure,
+    milestones,
+)
 from providers.fleet.guard import GRACE_S, LEASE_S, Order, new_id
 from providers.fleet.heartbeat import Guarded, start_guard
 from providers.sample import Sending
@@ -30,6 +37,11 @@ from providers.transport import Route, Timeouts, Transport
 
 RESTARTS = 3
 RESTARTS_WITHIN_S = 600.0
+PORTS = 3
+"""Ports that are tried for one start."""
+BELOW_EPHEMERAL = (10_000, 32_000)
+"""Ports that Linux gives no outgoing connection, so that none takes one meanwhile."""
+PORTS_LOOKED_AT = 50
 LOOK_S = 0.25
 WARM_UP_S = 300.0
 """The first request compiles what no start has compiled."""
@@ -44,6 +56,10 @@ PASSED_ON_KINDS = ("LD_", "CUDA_", "NVIDIA_", "NCCL_", "VLLM_", "HF_", "HUGGING"
 
 class LaunchError(Exception):
     """A server did not come up; the cause in the engine's own words, and what to do."""
+
+
+class PortTaken(LaunchError):
+    """Another process took the port between its choice and its use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +223,14 @@ class Launcher:
 
     async def _start_one(self, server: Launched) -> None:
         """Launch one server and wait until it is ready; raises LaunchError, with nothing left."""
+        for _ in range(PORTS - 1):
+            try:
+                return await self._start_once(server)
+            except PortTaken:
+                continue
+        return await self._start_once(server)
+
+    async def _start_once(self, server: Launched) -> None:
         plan = self.plan
         port, server.hold = free_port(), new_id()
         server.url = f"http://127.0.0.1:{port}/v1"
@@ -247,7 +271,8 @@ class Launcher:
                 server.at(self._stage(server, begins_at))
                 if ended.done() and not asking.done():
                     why = await asyncio.to_thread(self._cause, server, begins_at)
-                    raise LaunchError(f"{server.name} did not start: {why}. Its log: {server.log}")
+                    kind = PortTaken if PORT_TAKEN.search(why) else LaunchError
+                    raise kind(f"{server.name} did not start: {why}. Its log: {server.log}")
                 if time.monotonic() > until:
                     raise LaunchError(
                         f"{server.name} was not ready within {self.plan.ready_timeout_s:.0f} s; it "
@@ -313,9 +338,15 @@ def tail(path: Path, begins_at: int = 0) -> str:
 
 def free_port() -> int:
     """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    low, high = BELOW_EPHEMERAL
+    for tried in range(PORTS_LOOKED_AT):
+        with socket.socket() as probe:
+            # Whatever else is wanted is found by the kernel.
+            port = 0 if tried == PORTS_LOOKED_AT - 1 else low + secrets.randbelow(high - low)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return int(probe.getsockname()[1])
+    raise LaunchError("no port of this machine is free")
 
 
 def environment(group: tuple[str, ...], key: str) -> dict[str, str]:

@@ -88,14 +88,13 @@ class FleetServer:
         """How many more sequences it may get, asked in requests of so many; and what limits it.
 
         A server that tells how full it is is believed over what was found out from outside,
-        unless a person fixed the concurrency. Of a request that is larger than what is free half
-        is enough, since places would stay empty otherwise; an idle server takes any.
+        unless a person fixed the concurrency; an idle server takes a request of any size.
         """
         wait_s, why = self.limiter.room(0, 0, sequences)
         now = self.clock()
         if not self.limiter.fixed and self.fullness.known(now) and wait_s in (0.0, FOREVER):
-            why = f"places ({self.fullness.places:g} sequences at once, as it tells)"
-            free = self.fullness.free(now, self.limiter.sequences) + sequences / 2
+            why = self.fullness.why
+            free = self.fullness.free(now, self.limiter.sequences, sequences)
         elif wait_s:
             return 0.0, why
         elif self.limiter.fixed:

@@ -23,7 +23,7 @@ def test_there_are_examples_of_what_people_use_first() -> None:
     finder = doctest.DocTestFinder()
     shown = "".join(
         example.source
-        for module in ("ledger", "prices", "sqlite_journal")
+        for module in ("ledger", "price_book", "sqlite_journal")
         for test in finder.find(import_module(f"budgets.{module}"))
         for example in test.examples
     )

@@ -11,7 +11,7 @@ import asyncio
 
 import pytest
 
-from benchmarks.fleet_model import Shape
+from benchmarks.fleet_model import Lengths, Shape
 from providers.fleet.fullness import FIRST
 from tests.budgets.budgets_virtual_time import run_virtual
 from tests.fleet.fleet_twin import Twin
@@ -40,6 +40,17 @@ def test_servers_are_full_to_the_end(shapes: list[Shape], most: float) -> None:
     for share, shape in zip(shares, shapes, strict=True):
         fair = shape.tokens_s / sum(each.tokens_s for each in shapes)
         assert share == pytest.approx(fair, rel=0.12)
+
+
+def test_short_answers_that_wait_for_a_step_are_no_full_server() -> None:
+    """What has just come waits while most places are empty: that must not hold the fleet back."""
+    front = Shape(1024, step_s_per_sequence=0.00002, front_s=0.004)
+    twin = Twin([front] * 2, problems=40, samples=800, n=16, lengths=Lengths(mean=3, most=24))
+    result = run_virtual(twin.run())
+    assert result.slots() == whole(twin)
+    requests = sum(server.tally.answers for server in twin.fleet.servers)
+    # The first seconds, in which it is found out, are a third of so short a run.
+    assert result.wall_s <= 1.6 * requests * front.front_s / 2
 
 
 def test_a_killed_a_hung_a_failing_and_a_late_server() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import stat
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from providers.errors import ProviderConfigError
 from providers.fleet import holds, processes
 from providers.fleet.engines import EngineProgram, ServerSpec, command, failure, find_program
 from providers.fleet.gpus import gpu_ids, groups
-from providers.fleet.launch import Launched, Launcher, LaunchError, LaunchPlan, environment
+from providers.fleet.launch import PORTS, Launched, Launcher, LaunchError, LaunchPlan, environment
 from providers.tiny import MODEL_ID
 
 
@@ -103,6 +104,19 @@ async def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) ->
         await launcher.start()
     await launcher.stop()
     assert heard.ended == [0] and not holds.still_held()
+
+
+async def test_a_port_that_is_taken_meanwhile_is_tried_again_elsewhere(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        heard = Heard()
+        # Each try has this one port at last, so that all of them meet the same fate.
+        launcher = heard.launcher(plan(tmp_path, 1, "--port", str(taken.getsockname()[1])))
+        with pytest.raises(LaunchError, match="address already in use"):
+            await launcher.start()
+        await launcher.stop()
+    assert heard.launched == heard.ended == [0] * PORTS and not holds.still_held()
 
 
 def test_a_server_gets_its_gpus_and_no_key_of_a_provider(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,11 @@ from pathlib import Path
 
 from orchestrator.errors import ConfigError, StoreError
 from orchestrator.store import schema
-from orchestrator.store.migrations import v2, v3, v4, v5, v6
+from orchestrator.store.migrations import v2, v3, v4, v5, v6, v7
 
-VERSIONS: tuple[Sequence[str], ...] = (v2.STEPS, v3.STEPS, v4.STEPS, v5.STEPS, v6.STEPS)
+VERSIONS: tuple[Sequence[str], ...] = (
+    v2.STEPS, v3.STEPS, v4.STEPS, v5.STEPS, v6.STEPS, v7.STEPS,
+)  # fmt: skip
 NEWEST = 1 + len(VERSIONS)
 
 
