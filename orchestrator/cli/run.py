@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+
+from orchestrator.cli.directories import run_name, run_to_resume
+from orchestrator.cli.held import use_held
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,6 +74,8 @@ def option(*names: str, **attributes: Any) -> Decorator:
         "environment.  [default: the one here, or on PATH]")  # fmt: skip
 @option("--lease", "lease_s", type=click.FloatRange(min=5), metavar="S",
         help="A launched server ends when orch is silent for so long.  [default: 60]")  # fmt: skip
+@option("--use-held/--no-use-held", default=None, help="Instead of launching, use servers of the "
+        "model that `orch serve` holds.  [default: asked on a terminal, else no]")  # fmt: skip
 @option("--api-key-env", multiple=True, metavar="VAR[@HOST]", help="Variable with the key for a "
         "host, such as CORP_KEY@https://llm.example; repeatable. Without @HOST: for --base-url, or "
         "the provider's own host.")  # fmt: skip
@@ -178,7 +181,7 @@ def run(**given: Any) -> None:
         confirm_over=given.pop("confirm_over"),
         yes=given.pop("yes"),
     )
-    exclude_unsound = given.pop("exclude_unsound")
+    exclude_unsound, given_use_held = given.pop("exclude_unsound"), given.pop("use_held", None)
     out, resume = given.pop("out"), given.pop("resume", None)
     study_file = given.pop("study", None)
     for given_path in (out, study_file, resume, given.get("name")):
@@ -191,6 +194,8 @@ def run(**given: Any) -> None:
         directory = run_to_resume(resume or given.get("name", ""), out)
         study_file = directory / "study.toml"
     study = build_study(given, study_file)
+    held = use_held(study, given_use_held)
+    how = how._replace(typed=how.typed._replace(use_held=held))
     directory = directory or out / run_name(study)
     if how.resume:
         from orchestrator.session.stamps import keep_verifiers
@@ -287,35 +292,6 @@ def without_unsound_problems(study: Study) -> Study:
     for sentence in said:
         click.echo(sentence, err=True)
     return study
-
-
-def run_name(study: Study) -> str:
-    """The name given, else task, model and time; raises ConfigError for a name that is a path."""
-    from orchestrator.errors import ConfigError
-
-    if study.name:
-        if not re.fullmatch(r"[\w.+-]+", study.name) or study.name.startswith("."):
-            raise ConfigError(
-                f"The run name {study.name!r} may hold letters, digits, and . _ + - only; "
-                "use --out for the place."
-            )
-        return study.name
-    arm = study.arms[0]
-    stem = "-".join(part for part in (Path(arm.task).stem, arm.model.rsplit("/", 1)[-1]) if part)
-    return re.sub(r"[^\w.-]+", "_", stem)[:60] + time.strftime("-%Y%m%d-%H%M%S")
-
-
-def run_to_resume(name: str, out: Path) -> Path:
-    """The directory of the run to continue; raises ConfigError."""
-    from orchestrator.errors import ConfigError
-    from orchestrator.store.reader import find_run
-
-    if name:
-        return find_run(name, out)
-    runs = [path.parent for path in out.glob("*/run.db")]
-    if not runs:
-        raise ConfigError(f"There is no run in {out} to resume; give --resume DIRECTORY.")
-    return max(runs, key=lambda path: (path / "run.db").stat().st_mtime)
 
 
 class How(NamedTuple):

@@ -41,7 +41,7 @@ class Answers:
         `sent_at` is Unix time.
         """
         arm = ticket.arm
-        arm.answered = True
+        arm.answers += 1
         self._dispatch.came_back(ticket, answered=True)
         self.record(ticket, response, sent_at, latency_s)
         mine = [choice for choice in response.choices if choice.index < ticket.n]

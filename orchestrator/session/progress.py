@@ -140,8 +140,11 @@ class Progress:
         for attempt in sorted(state.live(), key=lambda one: -one.minutes)[:MOST_AGENTS]:
             facts.add_row(
                 f"attempt {attempt.attempt}",
-                f"{attempt.calls} calls, {dollars(attempt.usd)}, {attempt.minutes:.1f} minutes"
-                + (", waits for an answer" if attempt.waiting else ""),
+                Text(
+                    f"{visible(attempt.problem)}: {attempt.calls} calls, {dollars(attempt.usd)}, "
+                    f"{attempt.minutes:.1f} minutes"
+                    + (", waits for an answer" if attempt.waiting else "")
+                ),
             )
         facts.add_row("limited by", Text(self.limited_by()))
         if state.failures:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.reproduce.foreign.harbor import read
+from orchestrator.reproduce.foreign.harbor import read, unfinished
 from orchestrator.reproduce.recorded import OutcomesError
 
 
@@ -56,3 +56,12 @@ def test_harbor_jobs_that_are_none_are_named(tmp_path: Path) -> None:
     trial(tmp_path, "a1", "a", **failed("SandboxBuildFailedError"))
     with pytest.raises(OutcomesError, match="no judged sample"):
         read(tmp_path)
+
+
+def test_harbor_trials_without_a_result_are_named(tmp_path: Path) -> None:
+    for name in ("a__1", "b__2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    (tmp_path / "a__1" / "result.json").write_text("{}")
+    (tmp_path / "config.json").write_text("{}")
+    assert unfinished(tmp_path) == ["b__2"]

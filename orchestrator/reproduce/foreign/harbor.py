@@ -44,6 +44,15 @@ def read(path: Path) -> list[RecordedOutcomes]:
     return some(found, path, "every trial failed before it could be judged.")
 
 
+def unfinished(path: Path) -> list[str]:
+    """Trials of a job that began and left no result: still at work, or killed."""
+    return sorted(
+        one.parent.name
+        for one in path.glob("*/config.json")
+        if not (one.parent / "result.json").exists()
+    )
+
+
 def _who(trial: dict[str, Any]) -> tuple[str, str]:
     info = trial.get("agent_info") or {}
     model = info.get("model_info") or {}
