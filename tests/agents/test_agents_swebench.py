@@ -57,7 +57,7 @@ def patch_of(folder: Path, **files: str) -> str:
     for name, text in files.items():
         (work / f"{name}.py").write_text(text)
     done = subprocess.run(["git", "diff"], cwd=work, check=True, capture_output=True, text=True)
-    return done.stdout
+    return done.stdout[done.stdout.index("--- ") :]
 
 
 def row(instance_id: str, asked: str, failing: str) -> dict[str, object]:
@@ -121,11 +121,11 @@ def test_agents_patches_of_issues_are_collected_and_judged_by_the_harness(
     issues: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with model_process(tmp_path / "bill.jsonl", tasks=issues, seed=2) as url:
+    with model_process(tmp_path / "bill.jsonl", tasks=issues, seed=5) as url:
         book = Book(tmp_path, url)
         options = book.options(
-            agent="harbor:mini-swe-agent", harbor_python=HARBOR, agent_path=MINI, samples=2,
-            harbor_arg="skip_install=true", task="swebench-lite", data="rows.jsonl", agent_jobs=4,
+            agent="harbor:mini-swe-agent", harbor_python=HARBOR, agent_path=MINI, samples=1,
+            harbor_arg="skip_install=true", task="swebench-lite", data="rows.jsonl", agent_jobs=1,
         )  # fmt: skip
         code, said = book.run(*options, f"--agent-path={base_of(MINI)}", patience_s=1500)
         assert code == 0, said

@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import re
 
+from verifiers.chat_tokens import answering
+
 _THINKING = re.compile(r"<(think|thinking|reasoning|thought)>", re.IGNORECASE)
 _THOUGHT = re.compile(r"</(?:think|thinking|reasoning|thought)>", re.IGNORECASE)
-_END = re.compile(r"<[|｜](?:end|eot|im_end|eom|return)[^\n|｜>]*[|｜]>|</s>|<eos>|<end_of_turn>")
+_END = re.compile(
+    r"<[|｜](?:end(?!_header)|eot|im_end|eom|return)[^\n|｜>]*[|｜]>|</s>|<eos>|<end_of_turn>"
+)
 _STYLED = re.compile(
     r"<(b|strong|i|em|u|p|span|div|center|font)(?:\s[^<>\n]{0,80})?>([^<>]{0,400})</\1>",
     re.IGNORECASE,
@@ -50,6 +54,7 @@ _OWN_VOICE = re.compile(
 
 def solution(text: str) -> str:
     """The part of an output in which its answer may stand; "" where the thinking never ends."""
+    text = answering(text.removeprefix("\ufeff"))
     thoughts = list(_THOUGHT.finditer(text))
     if thoughts:
         text = text[thoughts[-1].end() :]
@@ -61,7 +66,7 @@ def solution(text: str) -> str:
         text = text[: end.start()]
     text = _STYLED.sub(r"\2", text)
     text = _QUOTED.sub(lambda quote: re.sub(r"(?m)^>+[ \t]?", "", quote[0]), text)
-    answered = _ANSWERED.search(text)
+    answered = _ANSWERED.search(text) if _may_answer(text) else None
     if answered is None:
         return text
     after = text.find("\n", answered.end())
@@ -71,6 +76,12 @@ def solution(text: str) -> str:
     if marked is not None:
         text = text[: marked.start()]
     return _until_asked(_until_hashes_run_on(text), after)
+
+
+def _may_answer(text: str) -> bool:
+    """Whether a search for an answer's mark can find one: a look at words costs far less."""
+    folded = text.casefold()
+    return "####" in folded or "box" in folded or "answer" in folded
 
 
 def _until_hashes_run_on(text: str) -> str:

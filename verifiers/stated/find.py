@@ -39,6 +39,7 @@ _BARE = re.compile(
     r"(?:\\?[A-Za-z]\s?=\s?)?(?:\$[^$]+\$|\$\$[^$]+\$\$|\\\(.+\\\)|\\\[.+\\\]|[-+$\d\s.,/*^()%]+"
     r"|\**\(?[A-J]\)?\**)"
 )
+_PLAIN_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _OPTION = re.compile(r"\(?[A-J][).]\s+\S[^\n]*")
 _DISPLAY = re.compile(
     r"(?:\$\$([^$]{1,1000})\$\$|\\\[((?:(?!\\\]).){1,1000})\\\])[ \t]*\.?\s*$", re.DOTALL
@@ -55,6 +56,8 @@ def stated(text: str) -> str:
 
 
 def _after_hashes(text: str) -> str | None:
+    if "####" not in text:
+        return None
     marks = list(_HASHES.finditer(text))[-MOST:]
     lines: list[tuple[int, str]] = []
     for mark in marks:
@@ -101,6 +104,8 @@ def _bare(text: str) -> str | None:
     previous = before.rstrip().rpartition("\n")[2].strip().rstrip(".")
     if len(previous) <= LONGEST and previous and _BARE.fullmatch(previous) and "=" not in previous:
         raise NotStated("a list of values, none of which is said to be the answer")
+    if _PLAIN_INTEGER.fullmatch(found):
+        return found
     try:
         answer = read(found)
     except NotWhole:

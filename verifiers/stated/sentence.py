@@ -79,6 +79,8 @@ MOST = 50
 
 def said(text: str) -> str | None:
     """What the sentences about an answer say it is; None without any. Raises NotStated."""
+    if "ans" not in text.casefold() and "答案" not in text:
+        return None
     values: list[tuple[int, str]] = []
     final: list[tuple[int, str]] = []
     words: list[str] = []

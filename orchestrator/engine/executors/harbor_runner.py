@@ -36,13 +36,15 @@ BEAT_S = 5.0
 STUCK_S = 600.0
 """A loop that does nothing for so long is taken for hung: no beat is sent any more."""
 CLEANING_S = 60.0
+OUT = 100
+"""The descriptor of the lines to orch."""
 SAYING = threading.Lock()
 
 
 def say(**words: Any) -> None:
-    """One line to orch; what Harbor prints goes to standard error."""
+    """One line to orch."""
     with SAYING:
-        os.write(1, json.dumps(words).encode() + b"\n")
+        os.write(OUT, json.dumps(words).encode() + b"\n")
 
 
 async def run_trial(asked: dict[str, Any]) -> None:
@@ -161,6 +163,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    # Harbor prints; the lines of this conversation must stay alone.
-    sys.stdout = sys.stderr
+    # Harbor prints, and so does what it starts: the lines of this conversation must stay alone.
+    os.dup2(1, OUT, inheritable=False)
+    os.dup2(2, 1)
     asyncio.run(main())
