@@ -181,13 +181,15 @@ def read_usage(raw: object, answer: Mapping[str, Any] | None = None, *, said: in
     unread: list[str] = []
     tier = _tier(answer or {}, raw)
     pico = _header_cost(headers)
-    if type(raw) is dict and not tier and pico is None and _is_plain(raw):
+    usual = not answer or (answer.get("cost") is None and not _thinks_beside(answer))
+    if type(raw) is dict and usual and not tier and pico is None and _is_plain(raw):
         return _plain(raw, said)
     if not isinstance(raw, Mapping):
         unread += ["usage"] if raw is not None else []
         return Reported(pico=pico, tier=tier, unread=tuple(unread))
-    usage, most = _counts(raw, said, unread)
+    usage, most = _counts(raw, said, unread, thinks=_thinks_beside(answer or {}))
     told = _cost(raw)
+    told = _cost(answer) if told is None and answer else told
     unread = list(dict.fromkeys(unread))
     return Reported(usage, most, pico if told is None else told, tier, _surcharges(raw),
                     tuple(unread))  # fmt: skip
@@ -207,21 +209,44 @@ def _is_plain(raw: dict[str, Any]) -> bool:
 def _plain(raw: dict[str, Any], said: int) -> Reported:
     prompt, output = whole(raw.get("prompt_tokens")), whole(raw.get("completion_tokens"))
     total = whole(raw.get("total_tokens")) or 0
+    if not (raw.get("prompt_tokens") and raw.get("completion_tokens")):
+        # A count that is not there; one that cannot be read is another matter.
+        prompt, output = _completed(prompt, output, total)
     if not prompt or output is None:
         return Reported(unread=("usage (counts that cannot be)",) if raw else ())
-    output = max(output, total - prompt)
-    if said and output < said:
+    beyond = max(0, total - prompt - output)
+    if said and output + beyond < said:
         return Reported(unread=("usage (counts that cannot be)",))
-    return Reported(Usage(input_tokens=prompt, output_tokens=output))
+    usage = Usage(input_tokens=prompt, output_tokens=output)
+    if not beyond:
+        return Reported(usage)
+    # What the total counts beyond its parts may be thinking, which is billed as output, or not.
+    return Reported(usage, Usage(input_tokens=prompt, output_tokens=output + beyond))
+
+
+def _completed(prompt: int | None, output: int | None, total: int) -> tuple[int | None, int | None]:
+    """A count that is not there, where the total and the other one give it."""
+    if prompt is None and output is not None and total > output:
+        return total - output, output
+    if output is None and prompt is not None and total > prompt:
+        return prompt, total - prompt
+    return prompt, output
+
+
+def _thinks_beside(answer: Mapping[str, Any]) -> bool:
+    """Whether the model is one whose thinking only the total counts: Gemini at OpenAI's door."""
+    return "gemini" in str(answer.get("model", "")).lower()
 
 
 def _counts(
-    raw: Mapping[str, Any], said: int, unread: list[str]
+    raw: Mapping[str, Any], said: int, unread: list[str], *, thinks: bool
 ) -> tuple[Usage | None, Usage | None]:
     """The least and (if it differs) the most that the counts can mean."""
     place, prompt = _first(raw, PROMPT, unread)
     _, output = _first(raw, OUTPUT, unread)
     _, total = _first(raw, TOTAL, unread)
+    if not unread:
+        prompt, output = _completed(prompt, output, total or 0)
     if prompt is None or output is None:
         return None, None
     cached_at, cached = _first(raw, CACHED, unread, positive=True)
@@ -237,8 +262,10 @@ def _counts(
     prompt += tools or 0
     beside = _beside(place, cached_at, written_at, prompt, cached + written, output, total)
     inside = prompt + cached + written if beside else prompt
-    output = max(output, total - inside)
-    if not inside or (said and output < said):
+    beyond = max(0, total - inside - output)
+    if thinks or beyond == reasoning:
+        output, beyond = output + beyond, 0
+    if not inside or (said and output + beyond < said):
         unread.append("usage (counts that cannot be)")
         return None, None
 
@@ -250,10 +277,11 @@ def _counts(
                      min(reasoning, output))  # fmt: skip
 
     least = meant(inside, output, False)
-    most = meant(inside, output, True)
+    # What the total counts beyond its parts may be thinking, which is billed as output, or not.
+    most = meant(inside, output + beyond, True)
     if beside is None and cached + written:
         # Neither names nor the total tell whether they are part of the prompt's count.
-        most = meant(prompt + cached + written, output, True)
+        most = meant(prompt + cached + written, output + beyond, True)
     if any(path[0] in unread or ".".join(path) in unread for path in CACHED):
         # How much of the prompt was cached cannot be read: perhaps all of it.
         least = Usage(0, inside, 0, 0, output, min(reasoning, output))
@@ -331,10 +359,20 @@ def _tier(answer: Mapping[str, Any], raw: object) -> str:
         if TIER_NAMES.isdisjoint(holder):
             continue
         for path in TIERS:
-            _, value = _at(holder, path)
-            if isinstance(value, str) and value.lower() not in STANDARD:
-                return value.lower()
+            word = _word(_at(holder, path)[1])
+            if word not in STANDARD:
+                return word
     return ""
+
+
+def _word(value: Any) -> str:
+    """A tier's name in lower case, however it is written; "" for none."""
+    if isinstance(value, Mapping):
+        value = value.get("type") or value.get("name") or value.get("tier") or next(
+            iter(value.values()), None)  # fmt: skip
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return "" if value is None or isinstance(value, Mapping | list) else str(value).strip().lower()
 
 
 def _surcharges(raw: Mapping[str, Any]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from email.utils import parsedate_to_datetime
 
 MINUTE_S = 60.0
 DAY_S = 86_400.0
+LONGEST_WAIT_S = 31 * DAY_S
 
 KINDS = ("requests", "tokens", "input-tokens", "output-tokens")
 
@@ -97,11 +98,18 @@ def parse_reset(text: str, now: datetime | None = None) -> float | None:
 
 
 def parse_retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds to wait by `retry-after-ms` or `retry-after`; None where neither can be read."""
+    """Seconds to wait by `retry-after-ms` or `retry-after`; None where neither can be read.
+
+    What asks to wait for more than a month is a slip, and counts as unreadable.
+    """
     millis = _number(headers.get("retry-after-ms"))
-    if millis is not None:
-        return millis / 1000
-    text = headers.get("retry-after", "").strip()
+    seconds = (
+        _wait(headers.get("retry-after", "").strip(), now) if millis is None else millis / 1000
+    )
+    return seconds if seconds is not None and seconds <= LONGEST_WAIT_S else None
+
+
+def _wait(text: str, now: datetime | None) -> float | None:
     seconds = _number(text)
     if seconds is not None:
         return seconds

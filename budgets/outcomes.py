@@ -33,8 +33,10 @@ What = Literal[
     "unreadable",
 ]
 
-GATEWAY_STATUSES = frozenset({408, 499, 502, 504, *range(520, 528)})
-"""Statuses of something in front of the model, which may have gone on working behind it."""
+GATEWAY_STATUSES = frozenset({408, 444, 460, 499, 502, 504, 520, 522, 524, 527, 598, 599})
+"""Statuses of something in front of the model, which may have gone on working behind it. Not those
+of Cloudflare that say it never reached the server: 521 refused, 523 no route, 525 and 526 no TLS,
+530 no address."""
 OVERLOADED_STATUSES = frozenset({503, 529})
 
 

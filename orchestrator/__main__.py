@@ -5,15 +5,18 @@ to, and on the way out nothing of Python's own says otherwise.
 """
 
 import atexit
+import contextlib
 import os
 import signal
+import sys
 
+INTERRUPTED = 130
 HEEDED = (signal.SIGTERM, signal.SIGINT)
 
 
 def leave(_number: int, _frame: object) -> None:
     """Nothing is open, yet or any more, that would have to be closed."""
-    os._exit(130)
+    os._exit(INTERRUPTED)
 
 
 def heed(how: object) -> None:
@@ -34,7 +37,16 @@ def main() -> None:
         orch()
     except KeyboardInterrupt:
         # While something was said of the first one, or on the way out.
-        os._exit(130)
+        os._exit(INTERRUPTED)
+    except SystemExit as leaving:
+        if leaving.code != INTERRUPTED:
+            raise
+        # A Ctrl-C that was caught while a text was being executed (as data classes are, when they
+        # are imported) stays in Python's mind, which would end by its signal all the same.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(INTERRUPTED)
     finally:
         heed(leave)
 

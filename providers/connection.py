@@ -9,6 +9,7 @@ hears an answer while it comes; its body is then not kept.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from providers.errors import BadResponse, ConnectionFailed, ProviderError, Timed
 
 MAX_ANSWER_BYTES = 256 * 2**20
 MAX_HEAD_BYTES = 256 * 2**10
+GZIP = b"\x1f\x8b"
+"""How a packed body begins, also where no header says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +209,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._finish(waiter)
                 return
             reason = f"{self._where} did not answer in HTTP: {error}"
-            self._fail(BadResponse(reason, sent="maybe_billed"))
+            told = BadResponse(reason, sent="maybe_billed")
+            self._fail(self._broken_off() if self._in_body else told)
             return
         if self._complete:
             self._finish(waiter)
@@ -230,8 +234,7 @@ class Connection(asyncio.BufferedProtocol):
             self._whole = self._headers, self._parts
             self._finish(waiter)
         elif self._in_body:
-            reason = f"{self._where} broke off in the middle of its answer"
-            waiter.set_exception(BadResponse(reason, sent="maybe_billed"))
+            waiter.set_exception(self._broken_off())
         else:
             why = (exc.strerror if isinstance(exc, OSError) else None) or "closed without an answer"
             reason = f"{self._where} broke the connection: {why}"
@@ -286,21 +289,33 @@ class Connection(asyncio.BufferedProtocol):
         keep = self._complete and self._keep and not self._unasked
         self._reset()
         listened, self._waiter, self._listener = self._listener is not None, None, None
-        if "content-encoding" in headers and not listened:
+        if not listened and ("content-encoding" in headers or body[:2] == GZIP):
             try:
-                body = decoded(body, headers["content-encoding"])
+                body = decoded(body, headers.get("content-encoding", "gzip"))
             except ValueError as broken:
-                reason = f"{self._where} sent a body that cannot be read: {broken}"
-                error = BadResponse(reason, sent="maybe_billed", body=body)
-                waiter.set_exception(error)
-                self.abort()
-                return
+                if status < 300:
+                    reason = f"{self._where} sent a body that cannot be read: {broken}"
+                    error = BadResponse(reason, sent="maybe_billed", body=body)
+                    waiter.set_exception(error)
+                    self.abort()
+                    return
+                # An error's status says enough.
         waiter.set_result(HttpAnswer(status, headers, body))
         if keep and self.usable:
             self.idle_since = self._loop.time()
             self._on_idle(self)
         elif self._transport is not None:
             self._transport.close()
+
+    def _broken_off(self) -> BadResponse:
+        """What came of an answer that was not sent to its end."""
+        headers, body = _plain(self._headers), b"".join(self._parts)
+        with contextlib.suppress(ValueError):
+            body = decoded(body, headers.get("content-encoding", ""))
+        reason = f"{self._where} broke off in the middle of its answer"
+        error = BadResponse(reason, sent="maybe_billed", body=body)
+        error.cut = HttpAnswer(self._parser.get_status_code(), headers, body)
+        return error
 
     def _reset(self) -> None:
         self._headers = []
@@ -327,24 +342,47 @@ def decoded(body: bytes, encoding: str) -> bytes:
     for name in reversed(encoding.lower().split(",")):
         if name.strip() in ("", "identity") or plain:
             continue
-        if name.strip() not in ("gzip", "x-gzip", "deflate"):
+        if name.strip() == "zstd":
+            body = _unpacked_zstd(body)
+        elif name.strip() in ("gzip", "x-gzip", "deflate"):
+            body = _unpacked(body)
+        else:
             raise ValueError(f"encoding {name.strip()!r} was not asked for")
-        body = _unpacked(body)
     return body
 
 
+def _unpacked_zstd(body: bytes) -> bytes:
+    """As far as it goes, like `_unpacked`."""
+    import zstandard
+
+    reader = zstandard.ZstdDecompressor().stream_reader(body, read_across_frames=True)
+    try:
+        plain = reader.read(MAX_ANSWER_BYTES)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from None
+    if not plain:
+        raise ValueError("there is nothing in it")
+    return plain
+
+
 def _unpacked(body: bytes) -> bytes:
+    """gzip and zlib, told apart by their heads; then deflate without one.
+
+    What is cut off is unpacked as far as it goes: its reader sees that it is not whole.
+    """
     why = ""
-    # gzip and zlib, told apart by their heads; then deflate without one.
     for bits in (47, -15):
-        unpacker = zlib.decompressobj(wbits=bits)
+        plain, rest = b"", body
         try:
-            plain = unpacker.decompress(body, MAX_ANSWER_BYTES)
+            while rest and len(plain) < MAX_ANSWER_BYTES:
+                unpacker = zlib.decompressobj(wbits=bits)
+                plain += unpacker.decompress(rest, MAX_ANSWER_BYTES - len(plain))
+                if unpacker.unconsumed_tail:
+                    raise ValueError("it is too large")
+                # A file of several members goes on; what is none is rubbish after it.
+                rest = unpacker.unused_data if unpacker.unused_data[:2] == GZIP else b""
         except zlib.error as error:
             why = why or str(error)
-            continue
-        if unpacker.eof:
+        if plain:
             return plain
-        why = "it is cut off or too large"
-        break
-    raise ValueError(why)
+    raise ValueError(why or "there is nothing in it")

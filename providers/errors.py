@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from providers.connection import HttpAnswer
     from providers.sample import SampleResponse
 
 Sent = Literal["not_sent", "rejected", "maybe_billed"]
@@ -109,6 +110,8 @@ class BadResponse(ProviderError):
         self.answer = answer
         """What could be read beside the samples: usage, model, id."""
         self.retryable = not of_a_model
+        self.cut: HttpAnswer | None = None
+        """What came of an answer that broke off in the middle, from the transport."""
 
 
 class InvalidRequest(ProviderError):

@@ -9,12 +9,16 @@
 
 Read from the sources and references of OpenAI, Azure, Anthropic, Bedrock, Gemini, DeepSeek,
 Mistral, Cohere, OpenRouter, Together, Groq, Fireworks, Zhipu, vLLM, SGLang, TGI, llama.cpp and
-Ollama. Words are compared in lower case with - as _. The raw word is kept beside its meaning.
+Ollama. Words are compared in lower case with - and spaces as _, without a name of the enumeration
+before them. A word that is in no list goes by what it speaks of (a failure first, so that nothing
+a server broke off is judged). The raw word is kept beside its meaning.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from providers.sample import FinishReason
@@ -22,12 +26,13 @@ from providers.sample import FinishReason
 WORDS: Mapping[FinishReason, tuple[str, ...]] = {
     "stop": (
         "stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed",
-        "finish", "finished", "done", "end", "stop_token", "matched_stop", "success",
+        "finish", "finished", "done", "end", "stop_token", "matched_stop", "success", "normal",
+        "stopped_eos", "stopped_word", "word",
     ),
     "length": (
         "length", "max_tokens", "max_output_tokens", "max_length", "max_new_tokens",
         "model_length", "model_context_window_exceeded", "context_length", "context_window",
-        "token_limit", "limit", "incomplete", "truncated",
+        "token_limit", "limit", "incomplete", "truncated", "stopped_limit",
     ),
     "content_filter": (
         "content_filter", "content_filtered", "safety", "recitation", "blocklist",
@@ -58,11 +63,38 @@ _MEANING: Mapping[str, FinishReason] = {
 }
 
 
+SPEAKS_OF: tuple[tuple[FinishReason, re.Pattern[str]], ...] = (
+    ("broken", re.compile(
+        r"error|fail|abort|cancel|shut_?down|unavailable|overload|time_?out|timed|disconnect"
+        r"|interrupt|evict|preempt|crash|killed|exception|rate_limit|insufficient|exhausted|lost")),
+    ("length", re.compile(r"length|max|limit|budget|truncat|too_long")),
+    ("content_filter", re.compile(
+        r"filter|safety|block|moderat|refus|policy|guardrail|sensitive|prohibit|violat|toxic")),
+    ("tool_calls", re.compile(r"tool|function_call")),
+    ("stop", re.compile(r"stop|(^|_)eos|(^|_)end")),
+)  # fmt: skip
+"""What a word of no list means: the first that it speaks of."""
+
+MALFORMED = re.compile(r"malformed|unexpected_tool|too_many_tool|unspecified")
+"""What the model wrote is odd (a broken call of a tool), or nothing is said: kept and judged."""
+
+
 def finish_of(raw: str) -> FinishReason:
     """What a server's word for the end of a choice means."""
-    if raw == "stop":
-        return "stop"
-    return _MEANING.get(raw.lower().replace("-", "_").removeprefix("finish_reason_"), "other")
+    return "stop" if raw == "stop" else _finish_of(raw[:200])
+
+
+@lru_cache(maxsize=1000)
+def _finish_of(raw: str) -> FinishReason:
+    word = raw.strip().rpartition(".")[2]
+    if not word.isupper():
+        word = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word)
+    word = re.sub(r"[-\s]+", "_", word.lower()).removeprefix("finish_reason_")
+    if word in _MEANING:
+        return _MEANING[word]
+    if MALFORMED.search(word):
+        return "other"
+    return next((meaning for meaning, about in SPEAKS_OF if about.search(word)), "other")
 
 
 def word_of(raw: Any) -> str:
@@ -70,5 +102,7 @@ def word_of(raw: Any) -> str:
     if isinstance(raw, str):
         return raw
     if isinstance(raw, Mapping):
-        return word_of(raw.get("type") or raw.get("reason"))
-    return "" if raw is None else str(raw)
+        return word_of(raw.get("type") or raw.get("reason") or raw.get("name"))
+    if isinstance(raw, list) and raw:
+        return word_of(raw[0])
+    return "" if raw is None else str(raw)[:200]

@@ -8,13 +8,16 @@ explicitly. Error texts name variables and hosts, never a key or a URL's credent
 from __future__ import annotations
 
 import base64
+import html
 import ipaddress
+import json
 import re
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from yarl import URL
 
-from providers.errors import ProviderConfigError
+from providers.errors import BadResponse, ProviderConfigError, ProviderError
 
 
 class Key:
@@ -92,12 +95,13 @@ def scrubbed(text: str, key: Key | None, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+_ESCAPE = re.compile(r"%[0-9A-F]{2}")
 PIECE = 8
 """So many characters of a key in a row are taken for a part of it."""
 
 
 def without_key(text: str, key: Key | None) -> str:
-    """The text without the key, or any piece of it, as it is or in base64."""
+    """The text without the key, or any piece of it, in any of its usual forms."""
     if key is None:
         return text
     secret = key.reveal()
@@ -121,8 +125,15 @@ def without_key(text: str, key: Key | None) -> str:
 
 
 def _forms(secret: str) -> set[str]:
-    """The key as it is, and what of its base64 is the same whatever stands before and after it."""
-    forms = {secret}
+    """The key as it is, as URLs, JSON and HTML write it, in hex and in base64.
+
+    Of base64 what is the same whatever stands before and after the key.
+    """
+    quoted = quote(secret, safe="")
+    digits = secret.encode().hex()
+    forms = {secret, quoted, _ESCAPE.sub(lambda found: found[0].lower(), quoted)}
+    forms |= {digits, digits.upper(), secret.replace("/", "\\/"), json.dumps(secret)[1:-1]}
+    forms |= {html.escape(secret), html.escape(secret, quote=False)}
     for lead in range(3):
         padded = b"\0" * lead + secret.encode()
         # Four characters carry three bytes: only whole groups of the key's own are kept.
@@ -132,23 +143,29 @@ def _forms(secret: str) -> set[str]:
     return forms
 
 
+MOST_SIGN = 16
+
+
 class KeyFilter:
     """Takes the key out of whatever a server sends back, before anybody reads it.
 
     A server that echoes what it was asked with would otherwise have its echo stored. Whole answers
-    are looked at for quarters of the key only, which is cheap; one that holds any is cleaned.
+    are looked at for a few spans of the key only, which is cheap: any echo of half of it, or of
+    31 characters, holds one. An answer that holds any is cleaned of every piece.
     """
 
     def __init__(self, key: Key | None) -> None:
         self._key = key
         secret = "" if key is None else key.reveal()
-        size = len(secret) // 4
-        self._signs = [
-            form[start : start + size].encode()
-            for form in _forms(secret)
-            if size >= 4
-            for start in range(0, len(form) - size + 1, size)
-        ]
+        size = min(max(len(secret) // 4, 4), MOST_SIGN)
+        self._signs = sorted(
+            {
+                form[start : start + size].encode()
+                for form in _forms(secret)
+                if len(secret) >= PIECE
+                for start in range(0, len(form) - size + 1, size)
+            }
+        )
 
     def clean(self, body: bytes) -> bytes:
         """The body without the key."""
@@ -157,3 +174,16 @@ class KeyFilter:
                 # Latin-1 keeps every byte, and a key is ASCII.
                 return without_key(body.decode("latin-1"), self._key).encode("latin-1")
         return body
+
+    def clean_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """The headers without the key."""
+        said = "\n".join(headers.values()).encode("latin-1", "replace")
+        if self.clean(said) is said:
+            return headers
+        return {name: without_key(value, self._key) for name, value in headers.items()}
+
+    def clean_error(self, error: ProviderError) -> None:
+        """Take the key out of an error's words, and of the answer that it keeps."""
+        error.args = (without_key(str(error), self._key), *error.args[1:])
+        if isinstance(error, BadResponse):
+            error.body = self.clean(error.body)

@@ -13,7 +13,7 @@ import msgspec
 from yarl import URL
 
 from providers.errors import BadResponse, ProviderError
-from providers.keys import Key, KeyFilter, without_key
+from providers.keys import Key, KeyFilter
 from providers.lane import Lane
 from providers.refusals import Asked, refusal
 from providers.sample import Capabilities, Sending
@@ -71,7 +71,7 @@ class LaneProvider:
 
     async def get(self, path: str) -> dict[str, Any]:
         """A JSON document of the API; raises ProviderError."""
-        answer = await self._lane.ask("GET", path, None, Sending())
+        answer = await self._ask("GET", path, None, Sending())
         if answer.status != 200:
             raise self._refusal(answer, "", path)
         return self._document(answer)
@@ -79,7 +79,7 @@ class LaneProvider:
     async def post_beside(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """A JSON document from an address beside the API (the base URL's parent)."""
         root = "/.." if self.base_url.name else ""
-        answer = await self._lane.ask("POST", f"{root}{path}", body, Sending())
+        answer = await self._ask("POST", f"{root}{path}", body, Sending())
         if answer.status != 200:
             raise self._refusal(answer, "", path)
         return self._document(answer)
@@ -87,7 +87,7 @@ class LaneProvider:
     def _document(self, answer: HttpAnswer) -> dict[str, Any]:
         try:
             return msgspec.json.decode(answer.body, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadResponse(
                 f"{self._where} answered with something else than JSON: {error}", sent="rejected"
             ) from None
@@ -114,19 +114,33 @@ class LaneProvider:
     def _refusal(self, answer: HttpAnswer, model: str, path: str) -> ProviderError:
         return refusal(answer.status, answer.headers, answer.body, self._asked(model, path))
 
+    async def _whole(
+        self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
+    ) -> HttpAnswer:
+        """The lane's answer, also where it broke off and what came of it can be read.
+
+        An error's status stands before its body; whether a 2xx is whole its own reader sees.
+        """
+        try:
+            return await self._lane.ask(method, path, body, sending)
+        except BadResponse as error:
+            if error.cut is None or (error.cut.status < 300 and not error.cut.body):
+                raise
+            return error.cut
+
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
     ) -> HttpAnswer:
         """The lane's answer, without the key wherever the server echoes it."""
         try:
-            answer = await self._lane.ask(method, path, body, sending)
+            answer = await self._whole(method, path, body, sending)
         except ProviderError as error:
-            error.args = (without_key(str(error), self._key), *error.args[1:])
+            self._filter.clean_error(error)
             raise
-        clean = self._filter.clean(answer.body)
-        if clean is not answer.body:
-            answer = HttpAnswer(answer.status, answer.headers, clean)
-        return answer
+        clean, headers = self._filter.clean(answer.body), self._filter.clean_headers(answer.headers)
+        if clean is answer.body and headers is answer.headers:
+            return answer
+        return HttpAnswer(answer.status, headers, clean)
 
 
 PECULIAR: Mapping[str, Mapping[str, Any]] = {"vllm": {"max_stop": 4}}

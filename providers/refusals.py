@@ -41,9 +41,17 @@ BY_STATUS: Mapping[int, type[ProviderError]] = {
     408: Overloaded,
     409: Overloaded,
     410: UnknownModel,
+    420: RateLimited,
+    421: Overloaded,
+    423: Overloaded,
+    424: Overloaded,
     425: Overloaded,
     429: RateLimited,
+    444: Overloaded,
     451: Forbidden,
+    460: Overloaded,
+    498: Overloaded,
+    499: Overloaded,
 }
 """Other 4xx are InvalidRequest, and 5xx is Overloaded."""
 
@@ -111,18 +119,27 @@ BY_CODE: Mapping[str, type[ProviderError]] = {
 """By code, in lower case."""
 
 WEAK = frozenset({"invalid_request_error", "badrequesterror", "not_found_error", "permission_error",
-                  "permission_denied", "resource_exhausted", "unavailable"})  # fmt: skip
+                  "permission_denied", "resource_exhausted", "unavailable", "api_error",
+                  "server_error", "internal_error", "internal_server_error",
+                  "internalservererror"})  # fmt: skip
 """Codes for a whole family of errors: the message, then the status, may say more."""
 
+_TOO_MANY_TOKENS = r"too many (?:input )?tokens(?! (?:per|in|for)|, please wait)"
+
 BY_WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
-    (re.compile(r"credit balance is too low|insufficient (balance|credits?|funds)", re.I),
+    (re.compile(r"credit balance is too low|(insufficient|not enough) (balance|credit|funds|quota)"
+                r"|(no|any|out of|all available) credits\b|credit limit|overdue|arrear", re.I),
      NoCredit),
     (re.compile(r"(requires|need) more credits|top up|payment required|prepaid", re.I), NoCredit),
-    (re.compile(r"exceeded your (current|monthly) (quota|spend)", re.I), NoCredit),
+    (re.compile(r"exceeded (your|its|the) ((current|monthly|free) )?(quota|spend|budget)"
+                r"|(reached|exceeded) .{0,40}(usage limits|spending limit)|budget has been exceeded"
+                r"|free (tier|quota|trial).{0,40}(exhausted|used up|exceeded)", re.I), NoCredit),
     (re.compile(r"request too large|extra usage is required for long context", re.I),
      InvalidRequest),
+    (re.compile(r"rate.?limit\w* (reached|exceeded|hit)|too many requests|throttl"
+                r"|requests? (limit )?per (second|minute)", re.I), RateLimited),
     (re.compile(r"maximum context length|context (length|window|size)|prompt is too long"
-                r"|too many (input )?tokens|exceeds? the (available )?context", re.I),
+                rf"|{_TOO_MANY_TOKENS}|exceeds? the (available )?context", re.I),
      InvalidRequest),
     (re.compile(r"country|region|territory|user location|not available in your", re.I), Forbidden),
     (re.compile(r"flagged|moderation|content (management )?policy|safety (system|polic)"
@@ -135,11 +152,25 @@ BY_WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
 )  # fmt: skip
 """By message, the first that fits; region and moderation only where the status is about rights."""
 
+BY_WORDS_INSIDE: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
+    (re.compile(r"rate.?limit|\bqps\b|request limit|concurren\w* (limit|request)|limit reached",
+                re.I), RateLimited),
+    (re.compile(r"log[ -]?in fail|secret key|unauthori[sz]ed|not authenticated"
+                r"|token.{0,20}(invalid|expired)|(invalid|expired).{0,10}token", re.I), AuthFailed),
+    (re.compile(r"overload|capacity|\bbusy\b|unavailable|\bloading\b|not ready|warming up"
+                r"|no (healthy|available|instances?)|try again later", re.I), Overloaded),
+    (re.compile(r"(invalid|illegal|bad|malformed) (request|param|input|value|argument|body|json)"
+                r"|max(imum)? length|validation error|(is|are) not (permitted|allowed)|unsafe"
+                r"|sensitive|inappropriate|prohibited", re.I), InvalidRequest),
+)  # fmt: skip
+"""The same for an error inside a 200, where no status says more."""
+
 RIGHTS = frozenset({400, 401, 403, 451})
 CHAT_ONLY = re.compile(r"chat model|chat/completions|only support\w* chat|messages.{0,20}required",
                        re.I)  # fmt: skip
 
-LASTING = re.compile(r"per[- ]day|daily|per[- ]month|monthly|\b[rt]pd\b", re.I)
+LASTING = re.compile(r"per[- ]?day|daily|per[- ]?month|monthly|\b[rt]pd\b", re.I)
+PASSING = re.compile(r"per[- ]?(second|minute)|\b[rt]pm\b|\bqps\b", re.I)
 """A 429 about a day's or month's limit ends the run, unless it clears within the patience."""
 
 NEVER = re.compile(r"limit:? (\d[\d,]*).{0,40}requested:? (\d[\d,]*)", re.I | re.S)
@@ -155,7 +186,7 @@ DROPPABLE = ("max_tokens", "max_completion_tokens", "seed", "logprobs", "n", "pr
 _UNWANTED = re.compile(
     r"unsupported|unrecognized|unknown|unexpected|not (?:supported|permitted|allowed|a valid)"
     r"|does ?n[o']t support|cannot find field|extra (?:inputs|fields)|no longer|invalid argument"
-    r"|must be (?:1|one)\b|extra_forbidden",
+    r"|must be (?:1|one)\b|extra_forbidden|at most \d|less than or equal|greater than the max",
     re.I,
 )
 
@@ -191,7 +222,7 @@ def refusal_inside(error: Any, headers: Mapping[str, str], asked: Asked) -> Prov
     """
     said = said_by(error)
     made = _error(said.status or _status_of(said), headers, said, asked)
-    if said.status is None and type(made) is Overloaded and not _by_code(said):
+    if said.status is None and type(made) is Overloaded and made.status == 500:
         made.sent = "maybe_billed"
     return made
 
@@ -202,8 +233,18 @@ def status_of(error: Any) -> int:
     return said.status or _status_of(said)
 
 
+_VALIDATED = re.compile(r"input should|field required|extra inputs|ensure this", re.I)
+"""FastAPI's words for a request that it did not take."""
+
+
 def _status_of(said: Said) -> int:
-    kind = _by_code(said) or _by_words(said, 403)
+    if said.param and _VALIDATED.search(said.message):
+        return 422
+    kind = _by_code(said)
+    if kind is None or kind in _weak_kinds(said):
+        kind = _by_words(said, 403) or kind
+    if kind is None:
+        kind = next((one for words, one in BY_WORDS_INSIDE if words.search(said.message)), None)
     return {NoCredit: 402, RateLimited: 429, AuthFailed: 401, UnknownModel: 404, Forbidden: 403,
             InvalidRequest: 400, Overloaded: 503}.get(kind or ProviderError, 500)  # fmt: skip
 
@@ -227,6 +268,8 @@ def _error(status: int, headers: Mapping[str, str], said: Said, asked: Asked) ->
 
 def unwanted_field(said: Said) -> str:
     """The field that an error refuses by name and that can be left out; "" where it names none."""
+    if said.param in ("n", "best_of"):
+        return "n"
     if not _UNWANTED.search(f"{said.message} {' '.join(said.codes)}"):
         return ""
     if said.param in DROPPABLE:
@@ -239,19 +282,31 @@ def unwanted_field(said: Said) -> str:
 def _kind(status: int, said: Said, wait_s: float | None) -> type[ProviderError]:
     if 300 <= status < 400:
         return Fatal
-    kind = _by_code(said)
+    if status in (400, 422) and unwanted_field(said):
+        return InvalidRequest
+    kind, certain = _by_code(said), True
     if kind is None or kind in _weak_kinds(said):
         # What a gateway or a broken server says of its own is not about the request.
+        certain = False
         kind = (_by_words(said, status) if status < 500 else None) or (
             kind if status not in BY_STATUS and status < 500 else None
         )
     if kind is None:
         kind = Overloaded if status >= 500 else BY_STATUS.get(status, InvalidRequest)
-    if kind is RateLimited and _never(said):
+    if status == 429 and kind is Overloaded:
+        kind = RateLimited
+    passes = PASSING.search(said.message) or (wait_s is not None and wait_s <= PATIENCE_S)
+    if kind is NoCredit and status == 429 and not certain and passes:
+        # The words of a quota, of which the server itself says when it is there again.
+        return RateLimited
+    if kind is not RateLimited:
+        return kind
+    if _never(said) or _TOO_LARGE.search(said.message):
         return InvalidRequest
-    if kind is RateLimited and LASTING.search(said.message):
-        return RateLimited if wait_s is not None and wait_s <= PATIENCE_S else NoCredit
-    return kind
+    return NoCredit if LASTING.search(said.message) and not passes else RateLimited
+
+
+_TOO_LARGE = re.compile(r"request too large|extra usage is required for long context", re.I)
 
 
 def _by_code(said: Said) -> type[ProviderError] | None:
@@ -292,7 +347,8 @@ def _sentence(
     if kind is AuthFailed and asked.key is None:
         named = asked.key_variable
         hint = f"set {named}" if named else "name the variable that holds one as `api_key_env`"
-        return f"{who} wants a key ({status}): {hint}"
+        words = f"{status}: {text}" if text else f"{status}"
+        return f"{who} wants a key ({words}): {hint}"
     if kind is AuthFailed and asked.key is not None:
         return f"{asked.provider}: the key in {asked.key.variable} was refused ({status}): {text}"
     if kind is NoCredit:
@@ -318,7 +374,8 @@ def _not_there(status: int, asked: Asked, said: Said, text: str) -> str:
         hint = "does the base URL end in /v1?"
         if asked.path == "/completions":
             hint = "does the base URL end in /v1? A server for chat only needs `prompt_style` chat"
-        return f"has no {path} ({status}); {hint}"
+        words = f"{status}: {text}" if text and text.lstrip()[:1] != "<" else f"{status}"
+        return f"has no {path} ({words}); {hint}"
     return f"does not serve {asked.model!r} ({status}): {text}"
 
 
@@ -328,8 +385,8 @@ _TOO_LONG = re.compile(
 
 
 _BEYOND = re.compile(
-    r"context (length|window|size)|max_model_len|too many (input )?tokens|prompt is too long"
-    r"|exceeds? the (available )?context",
+    rf"context (length|window|size)|max_model_len|{_TOO_MANY_TOKENS}|prompt is too long"
+    r"|exceeds? the (available )?context|tokens \+ `max_new_tokens",
     re.I,
 )
 

@@ -29,7 +29,7 @@ from providers.errors import (
     ProviderError,
     UnknownModel,
 )
-from providers.keys import Key, checked_url, scrubbed
+from providers.keys import Key, KeyFilter, checked_url, scrubbed
 from providers.lane import FastLane
 from providers.refusals import Asked, refusal
 from providers.sample import Sending
@@ -64,6 +64,7 @@ class RewardServer:
         self.api: Api | None = api
         self.model = model
         self._key, self._class, self._as_text = key, reward_class, as_text
+        self._filter = KeyFilter(key)
         headers = {} if key is None else {"Authorization": f"Bearer {key.reveal()}"}
         root = checked_url(self.root, "`reward_model`")
         self._lane = FastLane(root, headers, timeouts=Timeouts(total_s=timeout_s))
@@ -156,10 +157,14 @@ class RewardServer:
         return float(value)
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> HttpAnswer:
-        answer = await self._lane.ask(method, path, body, Sending())
+        try:
+            answer = await self._lane.ask(method, path, body, Sending())
+        except ProviderError as error:
+            self._filter.clean_error(error)
+            raise
         if answer.status != 200:
             raise self._refused(answer, path)
-        return answer
+        return HttpAnswer(answer.status, answer.headers, self._filter.clean(answer.body))
 
     def _refused(self, answer: HttpAnswer, path: str) -> ProviderError:
         if answer.status in (404, 405, 501):
@@ -172,7 +177,7 @@ class RewardServer:
     def _json(self, answer: HttpAnswer) -> dict[str, Any]:
         try:
             found = msgspec.json.decode(answer.body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             found = None
         if not isinstance(found, dict):
             said = scrubbed(answer.body[:20_000].decode("utf-8", "replace"), self._key)

@@ -16,10 +16,14 @@ from budgets.headers import parse_reset
 from providers.tolerant import Unreadable, read_json
 
 HOLDERS = ("error", "errors", "fault", "base_resp", "Error")
-MESSAGES = ("message", "msg", "status_msg", "error_msg", "errorMessage", "detail", "Message",
-            "error_description", "faultstring", "reason")  # fmt: skip
+MESSAGES = ("message", "msg", "status_msg", "error_msg", "errmsg", "errorMessage", "detail",
+            "Message", "error_description", "faultstring", "reason", "title")  # fmt: skip
 CODES = ("error_code", "code", "type", "status", "__type", "error_type", "status_code",
-         "statusCode",          "http_status", "errorcode", "reason")  # fmt: skip
+         "statusCode", "http_status", "errorcode", "errcode", "reason", "error")  # fmt: skip
+TELLING = ("detail", "message", "msg", "error_msg", "errmsg", "status_msg", "title")
+"""Members in which a document without anything else is an error."""
+ANSWERS = ("choices", "content", "candidates", "output", "data", "result", "response")
+"""Members beside which such words are no error."""
 WAITS = ("retry_after", "retryAfter", "retry_after_s", "retryDelay", "retry_delay")
 
 _AGAIN_IN = re.compile(
@@ -49,8 +53,17 @@ def read_error(body: bytes) -> Said:
     try:
         parsed, _ = read_json(body)
     except Unreadable:
-        return Said(body[:20_000].decode("utf-8", "replace"))
+        return Said(_words(body[:20_000].decode("utf-8", "replace")))
     return said_by(error_in(parsed) or parsed)
+
+
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
+
+
+def _words(text: str) -> str:
+    """A text as it is; of a page its title."""
+    found = _TITLE.search(text) if text.lstrip()[:1] == "<" else None
+    return f"<{' '.join(found[1].split())}>" if found else text
 
 
 def error_in(document: Any) -> Any:
@@ -61,16 +74,29 @@ def error_in(document: Any) -> Any:
         return None
     for name in HOLDERS:
         held = document.get(name)
-        if held and not (name == "base_resp" and not _failed(held)):
-            return document if isinstance(held, str) else held
+        if means_error(held) and not (name == "base_resp" and not _failed(held)):
+            return held if isinstance(held, Mapping | list) else document
     kind = str(document.get("object") or document.get("type") or document.get("status") or "")
     if kind.lower() in ("error", "failed", "failure") or document.get("success") is False:
         return document
-    if "choices" in document or "content" in document:
+    if any(document.get(name) for name in ANSWERS):
         return None
-    return (
-        document if any(name in document for name in ("detail", "message", "error_msg")) else None
-    )
+    told = any(isinstance(document.get(name), str | list) for name in TELLING)
+    return document if told and (means_error(document) or "detail" in document) else None
+
+
+NOTHING = frozenset({"", "0", "200", "none", "null", "ok", "success", "successful", "false",
+                     "no error"})  # fmt: skip
+"""Words of an error that is none."""
+
+
+def means_error(value: Any) -> bool:
+    """Whether an error's object, list or text says that something went wrong."""
+    if isinstance(value, Mapping):
+        return any(means_error(one) for one in value.values())
+    if isinstance(value, list):
+        return any(map(means_error, value))
+    return bool(value) and str(value).strip().lower() not in NOTHING
 
 
 def _failed(answer: Any) -> bool:
@@ -84,9 +110,12 @@ def said_by(error: Any, depth: int = 0) -> Said:
         error = error[0] if len(error) == 1 else {"message": "; ".join(map(_line, error)),
                                                   "param": _place(error[0])}  # fmt: skip
     if isinstance(error, str):
+        inner = _written_out(error) if depth < 3 else None
+        if inner is not None:
+            return said_by(inner, depth + 1)
         return replace(Said(error), wait_s=_wait_in(error), status=_number_in_words(error))
     if not isinstance(error, Mapping):
-        return Said(str(error))
+        return Said(str(error), status=_status([str(error)]))
     nested = next((error[name] for name in HOLDERS if isinstance(error.get(name), Mapping)), None)
     if nested is not None and depth < 3:
         return said_by(nested, depth + 1)
@@ -102,6 +131,11 @@ def said_by(error: Any, depth: int = 0) -> Said:
         inner = said_by(message, depth + 1)
         return replace(inner, codes=(*codes, *inner.codes), status=_status(codes) or inner.status)
     text = str(message)
+    written = _written_out(text) if depth < 3 else None
+    if written is not None and (_status(codes) or 500) >= 500:
+        # What a gateway passes on of the server behind it.
+        inner = said_by(written, depth + 1)
+        return replace(inner, codes=(*inner.codes, *codes), status=inner.status or _status(codes))
     metadata = error.get("metadata")
     if isinstance(metadata, Mapping) and isinstance(metadata.get("raw"), str):
         text = f"{text}: {metadata['raw']}"
@@ -112,6 +146,19 @@ def said_by(error: Any, depth: int = 0) -> Said:
         str(error.get("param") or _place(error) or ""),
         _told_wait(error) if _told_wait(error) is not None else _wait_in(text),
     )
+
+
+def _written_out(text: str) -> Any:
+    """The error that stands as JSON inside a text; None where none does."""
+    start = text.find("{")
+    if start < 0 or '"' not in text[start:]:
+        return None
+    try:
+        inner, _ = read_json(text[start:].encode("utf-8", "surrogatepass"))
+    except Unreadable:
+        return None
+    found = error_in(inner)
+    return found if isinstance(found, Mapping | list) else None
 
 
 def _plain(value: Any) -> bool:
@@ -127,7 +174,7 @@ def _line(error: Any) -> str:
 
 
 def _place(error: Any) -> str:
-    """The field that a validation error of FastAPI is about."""
+    """The field that a validation error of FastAPI is about, such as ["body", "seed"]."""
     where = error.get("loc") if isinstance(error, Mapping) else None
     return str(where[-1]) if isinstance(where, list) and where else ""
 

@@ -2,48 +2,115 @@
 
 Read here and refused elsewhere: a byte order mark, UTF-16, bytes that are no UTF-8, NaN and
 Infinity, unpaired surrogates, control characters in strings, numbers of a thousand digits,
-something after the document, and a stream of events where one document was asked for. What is cut
-off is not mended: it raises.
+something before or after the document, what is not quite JSON (lenient.py), and a stream of events
+where one document was asked for (events.py). Of what is cut off `read_json` reads nothing: it
+raises. `read_cut` gives what there is, and says which member of the outermost object broke off.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 import msgspec
 
+from providers.events import events_in, is_stream, joined
+from providers.lenient import read_lenient
+
 _MOST_DIGITS = 40
+_MEMBER = re.compile(r"\{\s*[\"']")
+"""How an object begins that stands behind something else."""
+_BLANK = " \t\r\n\0\ufeff"
+_TELLING = frozenset({
+    "choices", "error", "errors", "content", "usage", "candidates", "output", "message", "data",
+    "object", "id", "detail", "generated_text", "response", "completion", "custom_id", "result",
+})  # fmt: skip
+"""Members of which a document must have one where it stands amid something else."""
 
 
 class Unreadable(ValueError):
     """A body that holds no whole JSON document; the text says why."""
 
 
+class Read(NamedTuple):
+    """What a body holds."""
+
+    document: Any
+    mended: tuple[str, ...] = ()
+    """What had to be mended to read it, for a person."""
+    cut: str | None = None
+    """The member of the outermost object in which it breaks off; None: it is whole."""
+
+
 def read_json(body: bytes) -> tuple[Any, tuple[str, ...]]:
     """The document in `body`, and what had to be mended to read it; raises Unreadable."""
+    read = read_cut(body)
+    if read.cut is not None:
+        raise Unreadable(f"it is cut off after {len(body)} bytes")
+    return read.document, read.mended
+
+
+def read_cut(body: bytes) -> Read:
+    """The document in `body`, also where it is cut off; raises Unreadable."""
     try:
-        return msgspec.json.decode(body), ()
+        return Read(msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     text, mended = _text(body)
-    stripped = text.strip()
+    stripped = text.strip(_BLANK)
     if not stripped:
         raise Unreadable("the answer is empty")
-    if stripped.startswith(("data:", "event:", "id:", ":")):
-        return _events(stripped), (*mended, "a stream of events")
+    if is_stream(stripped):
+        pieces, broken = events_in(stripped)
+        if pieces:
+            whole = joined(pieces)
+            odd = "an event that cannot be read" if broken else "a stream of events"
+            return Read(whole, (*mended, odd))
+    start = _begins(stripped)
+    if start is None:
+        raise Unreadable(f"no JSON in it: {stripped[:60]!r}")
+    return _document(stripped, start, mended)
+
+
+def _document(text: str, start: int, mended: tuple[str, ...]) -> Read:
+    """The document that begins at `start`, by the rules of JSON or, failing that, leniently."""
+    cut = None
     try:
-        document, end = _decoder.raw_decode(stripped)
+        document, end = _decoder.raw_decode(text, start)
     except (ValueError, RecursionError) as error:
-        raise Unreadable(str(error)) from None
-    if stripped[end:].strip():
+        try:
+            document, end, cut = read_lenient(text, start)
+        except (ValueError, RecursionError):
+            raise Unreadable(str(error)) from None
+        mended = (*mended, "cut off" if cut is not None else "not quite JSON")
+        if not document or (isinstance(document, dict) and not document.keys() & _TELLING):
+            raise Unreadable(str(error)) from None
+    if start:
+        if not (isinstance(document, dict) and document.keys() & _TELLING):
+            raise Unreadable(f"no JSON in it: {text[:60]!r}")
+        mended = (*mended, "something before the document")
+    if text[end:].strip(_BLANK):
         mended = (*mended, "something after the document")
-    return document, mended or ("values that JSON does not have",)
+    return Read(document, mended or ("values that JSON does not have",), cut)
+
+
+def _begins(text: str) -> int | None:
+    """Where a document begins; None where there is none."""
+    if text[0] in '{["' or text[0].isdigit() or text[0] in "-tfnNI":
+        try:
+            _decoder.raw_decode(text)
+            return 0
+        except (ValueError, RecursionError):
+            if text[0] in "{[":
+                return 0
+    # A page may hold scripts and styles: what is read of it is believed only where it tells.
+    found = _MEMBER.search(text)
+    return None if found is None or text[0] == "<" else found.start()
 
 
 def _text(body: bytes) -> tuple[str, tuple[str, ...]]:
-    encoding = json.detect_encoding(body)
+    encoding = json.detect_encoding(body.lstrip(b"\0") if body[:2] == b"\0\0" else body)
     mended = () if encoding == "utf-8" else ("a byte order mark",)
     try:
         return body.decode(encoding), mended
@@ -56,45 +123,3 @@ def _integer(digits: str) -> int | float:
 
 
 _decoder = json.JSONDecoder(strict=False, parse_int=_integer)
-
-
-def _events(text: str) -> dict[str, Any]:
-    """One document from the pieces of a stream, in OpenAI's shape; raises Unreadable."""
-    whole: dict[str, Any] = {}
-    choices: dict[int, dict[str, Any]] = {}
-    for line in text.splitlines():
-        payload = line.removeprefix("data:").strip()
-        if not line.startswith("data:") or payload in ("", "[DONE]"):
-            continue
-        try:
-            piece = json.loads(payload)
-        except (ValueError, RecursionError) as error:
-            raise Unreadable(f"an event of the stream cannot be read: {error}") from None
-        if isinstance(piece, dict):
-            _add(whole, choices, piece)
-    if not whole and not choices:
-        raise Unreadable("the stream of events is empty")
-    if choices:
-        whole["choices"] = [choices[index] for index in sorted(choices)]
-    return whole
-
-
-def _add(whole: dict[str, Any], choices: dict[int, dict[str, Any]], piece: dict[str, Any]) -> None:
-    whole.update({name: value for name, value in piece.items()
-                  if name != "choices" and value is not None})  # fmt: skip
-    for place, part in enumerate(piece.get("choices") or ()):
-        if not isinstance(part, Mapping):
-            continue
-        index = part.get("index")
-        index = index if isinstance(index, int) else place
-        # A stream that ends without a reason was cut off by its server.
-        choice = choices.setdefault(
-            index, {"index": index, "message": {"content": ""}, "finish_reason": "aborted"}
-        )
-        said = part.get("delta") or part.get("message") or {"content": part.get("text")}
-        if isinstance(said, Mapping) and isinstance(said.get("content"), str):
-            choice["message"]["content"] += said["content"]
-        if part.get("finish_reason") is not None:
-            choice["finish_reason"] = part["finish_reason"]
-        if part.get("error") is not None:
-            choice["error"] = part["error"]

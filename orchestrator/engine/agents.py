@@ -85,6 +85,8 @@ class Agents:
         self._next = first_attempt
         self._judging: Judging | None = None
         self._free_slots = list(range(4000))
+        self._working: dict[int, str] = {}
+        """By attempt under way, its problem."""
         self._redraws: dict[int, int] = {}
         """By request, how often its slot was drawn again."""
         self._state.live = self._shown
@@ -103,8 +105,9 @@ class Agents:
     def _shown(self) -> list[LiveAttempt]:
         now = time.monotonic()
         return [
-            LiveAttempt(one.number, one.calls, one.own.settled + one.own.uncertain,
-                        (now - one.started) / 60, one.in_flight)
+            LiveAttempt(one.number, self._working.get(one.number, ""), one.calls,
+                        one.own.settled + one.own.uncertain, (now - one.started) / 60,
+                        one.in_flight)
             for one in self.live
         ]  # fmt: skip
 
@@ -162,6 +165,7 @@ class Agents:
             folder.mkdir(parents=True, exist_ok=True)
             await self._store.durable()
             problem = ticket.arm.problems[ticket.problem]
+            self._working[number] = problem.id
             job = AgentJob(
                 attempt=number, slot=slot, problem=asked(problem),
                 tree=arm.trees.get(problem.id, b""), model=ticket.arm.model, key=key,
@@ -177,6 +181,7 @@ class Agents:
             raise
         finally:
             self._gateway.end(attempt)
+            self._working.pop(number, None)
             self._free_slots.append(slot)
         await self._gateway.settled(attempt, SETTLING_S)
         await asyncio.to_thread(compress_files, folder)
@@ -236,7 +241,7 @@ class Agents:
 
     def _draw_again(self, ticket: Ticket, attempt: Attempt, why: str) -> bool:
         """Whether the slot is drawn again; censored where that happened too often."""
-        self._state.failed("AgentNotStarted", why)
+        self._state.failed(ticket.arm.number, "AgentNotStarted", why)
         done = self._redraws[ticket.request] = self._redraws.get(ticket.request, 0) + 1
         last = done > MOST_REDRAWS
         self._store.put_failure(

@@ -28,6 +28,7 @@ from providers.errors import (
     ConnectionFailed,
     Fatal,
     InvalidRequest,
+    NoCredit,
     ProviderError,
     RateLimited,
     TimedOut,
@@ -165,7 +166,7 @@ class Attempts:
         again = self._asked_again(ticket, error, outage)
         too_long = _too_long(error) if again else ""
         again = again and not too_long
-        self._state.failed(kind, str(error))
+        self._state.failed(ticket.arm.number, kind, str(error))
         self._tell(ticket.arm)
         if isinstance(error, BadResponse) and not again:
             self._unreadable(ticket, error)
@@ -175,7 +176,7 @@ class Attempts:
             self._retry_later(ticket, error, charged=not outage)
         elif too_long:
             self._control.stop(RunFault(too_long))
-        elif isinstance(error, Fatal):
+        elif isinstance(error, Fatal) and not _alone(ticket):
             self._control.stop(RunFault(f"{error}"))
         elif _cut(error) and not _honours_seeds(ticket):
             self._answers.censor(ticket, list(range(ticket.n)), "cut")
@@ -206,7 +207,7 @@ class Attempts:
 
         Its slots keep their place, since what cannot be read may be what the model wrote.
         """
-        if error.answer is not None and error.answer.usage is not None:
+        if error.answer is not None and _priced(error.answer):
             self._dispatch.came_back(ticket, answered=True)
             self._answers.record(ticket, error.answer, time.time(), 0.0)
             self._store.put_failure(
@@ -227,6 +228,8 @@ class Attempts:
             ticket.cuts += 1
             most = max(self._max_retries, MOST_CUTS) if self._max_retries else 0
             return _honours_seeds(ticket) and ticket.cuts <= most
+        if isinstance(error, Fatal):
+            return _doubted(ticket, error)
         if isinstance(error, TimedOut) and error.phase == "total":
             return self._outages.down(ticket.arm) and _honours_seeds(ticket)
         free = outage or isinstance(error, RateLimited)
@@ -260,7 +263,7 @@ class Attempts:
     def _retry_later(self, ticket: Ticket, error: ProviderError, *, charged: bool) -> None:
         if isinstance(error, RateLimited):
             ticket.pauses += 1
-        elif charged and not _cut(error):
+        elif charged and not _cut(error) and not isinstance(error, Fatal):
             ticket.failures += 1
         self._state.retried += 1
         step = max(ticket.pauses, ticket.failures, 1)
@@ -273,6 +276,28 @@ class Attempts:
     def _unresolved(self, ticket: Ticket) -> None:
         for slot in range(ticket.first_slot, ticket.first_slot + ticket.n):
             self._schedule.resolved(ticket.arm.number, ticket.problem, slot, None)
+
+
+def _priced(answer: SampleResponse) -> bool:
+    """Whether an answer without a sample says what it costs."""
+    return answer.usage is not None or answer.reported.pico is not None
+
+
+def _doubted(ticket: Ticket, error: Fatal) -> bool:
+    """Whether what would end the run is asked once more, since others were just answered.
+
+    A gateway's slip (a redirect, a refused key) must not end a run; an empty account ends it.
+    """
+    arm = ticket.arm
+    if isinstance(error, NoCredit) or arm.batch or not arm.answers or ticket.doubted is not None:
+        return False
+    ticket.doubted = arm.answers
+    return True
+
+
+def _alone(ticket: Ticket) -> bool:
+    """Whether only this request is refused so: others were answered since it was first."""
+    return ticket.doubted is not None and ticket.arm.answers > ticket.doubted
 
 
 def _honours_seeds(ticket: Ticket) -> bool:

@@ -9,6 +9,7 @@ class LiveAttempt(NamedTuple):
     """One agent at work."""
 
     attempt: int
+    problem: str
     calls: int
     usd: int
     """Picodollars settled and uncertain."""

@@ -29,7 +29,7 @@ class Refusing:
         """A request was given up; stop its arm if that is all that ever happens there."""
         arm = ticket.arm
         # What may pass by itself says nothing of the plan, and a batch is refused as one.
-        if arm.answered or arm.closed or arm.batch or error.retryable:
+        if arm.answers or arm.closed or arm.batch or error.retryable:
             return
         kind = type(error).__name__
         problems = self._seen.setdefault((arm.number, pattern_of(f"{kind} {error}")), [])

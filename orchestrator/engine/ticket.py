@@ -37,6 +37,9 @@ class Ticket:
     pauses: int = 0
     cuts: int = 0
     """How often its connection was lost after it was sent."""
+    doubted: int | None = None
+    """How many answers its arm had when this request was refused as no request could be answered;
+    None: it was not."""
     price: Price | None = None
     """By which its worst case was reserved, where an earlier session did that; None: the arm's."""
     permit: Permit | None = None

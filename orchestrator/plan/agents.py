@@ -58,9 +58,13 @@ class AgentSetting:
     """Further arguments of that agent."""
     protocol: str = "openai"
     """What the arm's provider speaks: how Harbor's agents are told of its models."""
+    bound: frozenset[str] = frozenset()
+    """Variables whose keys a person bound to hosts: no agent gets them."""
 
 
-def setting_of(arm: Arm, *, trust: bool) -> AgentSetting | None:
+def setting_of(
+    arm: Arm, *, trust: bool, bound: frozenset[str] = frozenset()
+) -> AgentSetting | None:
     """How the arm's agent is run, None for an arm without; raises ConfigError."""
     if not arm.agent:
         return None
@@ -99,7 +103,7 @@ def setting_of(arm: Arm, *, trust: bool) -> AgentSetting | None:
         command, arm.agent_image, tuple(arm.agent_paths), caps, arm.agent_time_s,
         _usd(arm.problem_budget, "--problem-budget"), trust,
         harbor, arm.harbor_python, _arguments(arm.harbor_args),
-        "openai" if row is None else row.protocol,
+        "openai" if row is None else row.protocol, bound,
     )  # fmt: skip
 
 
@@ -112,7 +116,7 @@ def _arguments(pairs: list[str]) -> dict[str, object]:
             raise ConfigError(f"--harbor-arg {pair!r} must be NAME=VALUE.")
         try:
             found[name] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             found[name] = text
     return found
 

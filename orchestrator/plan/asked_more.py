@@ -43,7 +43,7 @@ def body_fields(spec: Arm) -> dict[str, Any]:
     if spec.extra_body:
         try:
             fields = json.loads(spec.extra_body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"--extra-body is not JSON: {error}.") from None
         if not isinstance(fields, dict):
             raise ConfigError('--extra-body must be a JSON object such as {"top_k": 20}.')

@@ -96,6 +96,11 @@ def servers_of(arm: Arm) -> ServersFile | Offer | list[URL] | None:
     return urls or None
 
 
+def held_for(arm: Arm) -> Offer | None:
+    """A fleet of an arm's model that somebody holds now, where it launches one of its own."""
+    return find_offer(arm.model) if arm.launch and arm.model else None
+
+
 def launch_of(arm: Arm, typed: Typed) -> Launch | None:
     """What is to be launched for an arm; None: nothing. Raises ProviderConfigError."""
     if not arm.launch:
@@ -106,6 +111,8 @@ def launch_of(arm: Arm, typed: Typed) -> Launch | None:
         raise ProviderConfigError("--launch starts servers of its own; leave out the addresses")
     from providers.tiny import MODEL_ID
 
+    if typed.use_held and held_for(arm) is not None:
+        return None
     program = find_program(typed.vllm, arm.model or MODEL_ID)
     each = arm.tensor_parallel * arm.data_parallel
     if arm.data_parallel > 1 and not program.whole:

@@ -246,7 +246,7 @@ def _prepare_arm(
 ) -> PreparedArm:
     if spec.budget:
         amount(spec.budget, "an arm's budget")
-    agent = setting_of(spec, trust=typed.trust)
+    agent = setting_of(spec, trust=typed.trust, bound=frozenset(key.variable for key in typed.keys))
     spec = chat_where_needed(spec, spec.model, notes) if agent is None else one_slot_each(spec)
     task = problem_sets.load(spec, study, trust=typed.trust)
     problems = with_system(problem_sets.select(task, spec, study), spec)

@@ -61,8 +61,8 @@ class ReadyArm:
     closed: bool = False
     too_long: dict[int, str] = field(default_factory=dict)
     """By problem, the server's words for a prompt that does not fit its context."""
-    answered: bool = False
-    """Whether anything was answered in this session."""
+    answers: int = 0
+    """How many requests were answered in this session."""
     price_stated: bool = False
     """Whether a person's own file states the price of what is asked, whatever answers."""
     other_price: Callable[[str], Price | None] = lambda _: None

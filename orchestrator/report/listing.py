@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from budgets.given import read_given
 from budgets.ledger import Ledger
 from orchestrator.analysis.coverage import mean_coverage
 from orchestrator.errors import OrchError
@@ -82,8 +83,8 @@ def _summary(run: Path) -> dict[str, Any]:
     try:
         if path.stat().st_mtime + 1.0 < (run / "run.db").stat().st_mtime:
             return {}
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        found = json.loads(read_given(path))
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

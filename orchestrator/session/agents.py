@@ -80,7 +80,7 @@ def executor_of(setting: AgentSetting, directory: Path, arm: int) -> Executor:
     if setting.image:
         return ContainerExecutor(setting.command, setting.image, setting.paths, directory)
     if setting.trust:
-        return TrustedExecutor(setting.command)
+        return TrustedExecutor(setting.command, setting.bound)
     return CellExecutor(setting.command, setting.paths)
 
 

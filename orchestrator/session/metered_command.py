@@ -171,8 +171,9 @@ def _accounts(directory: Path) -> tuple[RunLock, RunStore]:
 async def run_command(asked: Metered, directory: Path, command: Sequence[str]) -> Spent:
     """Run a command under the gateway; its exit code, or 3 where a cap refused a call."""
     notes: list[str] = []
+    bound = [asked.bound_key] if asked.bound_key else []
     async with opened(asked, directory, notes) as door:
-        code = await _child(command, environment(door.url, door.key, os.environ))
+        code = await _child(command, environment(door.url, door.key, os.environ, bound))
         attempt, ledger = door.attempt, door.ledger
     return _spent(code, attempt, ledger, door.faults, notes)
 

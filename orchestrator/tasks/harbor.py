@@ -24,7 +24,10 @@ from verifiers.sandbox.errand import pack
 from verifiers.verdict import Verifier
 
 PREFIX = "harbor:"
-OWN_FAILURES = re.compile(r"AgentTimeout|NonZeroAgentExit|OutputLength|ContextLength|ContextWindow")
+OWN_FAILURES = re.compile(
+    r"AgentTimeout|NonZeroAgentExit|OutputLength|OutputToken|ContextLength|ContextWindow"
+    r"|SafetyRefusal|OutOfMemory|MemoryLimit"
+)
 """Exceptions of a trial that people ran with Harbor which are the agent's own."""
 MOST_BYTES = 4 * 2**20
 """Of a task's work tree: it is stored with every run."""

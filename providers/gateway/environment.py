@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from providers.known import KNOWN
 
@@ -11,11 +11,21 @@ PROVIDER_VARIABLES = frozenset(
 )
 
 
-def environment(url: str, key: str, own: Mapping[str, str]) -> dict[str, str]:
-    """`own` without the keys and addresses of providers, and with those of a gateway at `url`."""
-    kept = {name: text for name, text in own.items() if name not in PROVIDER_VARIABLES}
+def keyless(own: Mapping[str, str], bound: Collection[str] = ()) -> dict[str, str]:
+    """`own` without the keys and addresses of providers.
+
+    `bound`: the variables whose keys a person bound to hosts.
+    """
+    withheld = PROVIDER_VARIABLES | set(bound)
+    return {name: text for name, text in own.items() if name not in withheld}
+
+
+def environment(
+    url: str, key: str, own: Mapping[str, str], bound: Collection[str] = ()
+) -> dict[str, str]:
+    """`own` as `keyless` leaves it, with the addresses and key of a gateway at `url`."""
     return {
-        **kept,
+        **keyless(own, bound),
         "OPENAI_BASE_URL": f"{url}/v1",
         "OPENAI_API_BASE": f"{url}/v1",
         "OPENAI_API_KEY": key,

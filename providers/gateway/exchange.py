@@ -189,7 +189,7 @@ class Exchange:
         """Send once; raises ProviderError, which nothing of has been shown to the agent yet."""
         upstream = self._attempt.upstream
         permit = await self._admit() if self._endpoint.billed else None
-        heard = Heard(self.passing, reader)
+        heard = Heard(self.passing, reader, upstream.key_filter)
         sent_at = time.monotonic()
         self._call.sent_at = time.time()
         try:
@@ -257,7 +257,7 @@ class Exchange:
         if self._endpoint.billed:
             self._settle(heard, reader, body, permit, sent_at)
         if heard.streaming and reader is not None:
-            self.passing.push(reader.end())
+            self.passing.push(self._attempt.upstream.key_filter.clean(reader.end()))
             self.passing.finish()
         else:
             kind = heard.headers.get("content-type", "application/json")
@@ -300,14 +300,14 @@ class Exchange:
     def _told(self, body: bytes) -> Mapping[str, Any] | None:
         try:
             answer = msgspec.json.decode(body, type=_Answer)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         self._call.provider_id = answer.id or ""
         return answer.usage
 
     def _whole(self, heard: Heard) -> bytes:
         try:
-            return heard.whole()
+            return self._attempt.upstream.key_filter.clean(heard.whole())
         except ValueError as error:
             raise BadResponse(f"an answer that cannot be read: {error}", sent="maybe_billed",
                               status=heard.status) from None  # fmt: skip
@@ -319,10 +319,8 @@ class Exchange:
         asked = Asked(door.row.name, host, door.key, door.key_variable, self._call.model)
         error = refusal(heard.status, heard.headers, body, asked)
         kind = heard.headers.get("content-type", "application/json")
-        key = b"" if door.key is None else door.key.reveal().encode()
-        told = body.replace(key, b"***") if key else body
         self._upstream_said = Reply(
-            heard.status, told, {"content-type": kind, **passed(heard.headers)}
+            heard.status, body, {"content-type": kind, **passed(heard.headers)}
         )
         return error
 
@@ -414,7 +412,7 @@ def document(body: bytes) -> dict[str, Any]:
     """The JSON object in a body; raises Refusal."""
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise GatewayRefusal(400, f"The body is not JSON: {error}.") from None
     if not isinstance(found, dict):
         raise GatewayRefusal(400, "The body is not a JSON object.")

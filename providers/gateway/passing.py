@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from providers.connection import decoded
 from providers.gateway.streams import Reader
+from providers.keys import KeyFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,10 @@ class Passing:
 class Heard:
     """The upstream's side of one try: a stream goes on at once, anything else is kept whole."""
 
-    def __init__(self, passing: Passing, reader: Reader | None) -> None:
-        """`reader`: for a call that asked for a stream."""
+    def __init__(self, passing: Passing, reader: Reader | None, key_filter: KeyFilter) -> None:
+        """`reader`: for a call that asked for a stream. An agent gets no echo of the key."""
         self._passing = passing
+        self._key_filter = key_filter
         self._reader = reader
         self.status = 0
         self.headers: Mapping[str, str] = {}
@@ -94,16 +96,16 @@ class Heard:
         self._parts: list[bytes] = []
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
-        self.status, self.headers = status, headers
+        self.status, self.headers = status, self._key_filter.clean_headers(headers)
         kind = headers.get("content-type", "")
         plain = headers.get("content-encoding", "identity") == "identity"
         if self._reader is not None and status == 200 and plain and "event-stream" in kind:
             self.streaming = True
-            self._passing.answer(Reply(200, None, {"content-type": kind, **passed(headers)}))
+            self._passing.answer(Reply(200, None, {"content-type": kind, **passed(self.headers)}))
 
     def body(self, data: bytes) -> None:
         if self.streaming and self._reader is not None:
-            self._passing.push(self._reader.feed(data))
+            self._passing.push(self._key_filter.clean(self._reader.feed(data)))
         else:
             self._parts.append(data)
 

@@ -37,7 +37,7 @@ def document_of(event: bytes) -> dict[str, Any] | None:
     lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
     try:
         found = msgspec.json.decode(b"\n".join(lines))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

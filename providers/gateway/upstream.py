@@ -11,6 +11,7 @@ from budgets.limiter import Limiter
 from budgets.price import Price
 from providers.gateway.dialects import ApiPath, spoken
 from providers.gateway.errors import GatewayRefusal
+from providers.keys import KeyFilter
 from providers.registry import Door
 from providers.transport import Route, Timeouts, Transport, proxy_from_environment
 
@@ -35,10 +36,13 @@ class Upstream:
     """Tries after the first of what the upstream refused for the moment, before the agent sees
     it; rate limits are waited out and not counted."""
     transport: Transport = field(default_factory=Transport)
+    key_filter: KeyFilter = field(init=False)
+    """What comes back from the upstream goes through it before an agent or the disk gets it."""
     _proxy: str | None = None
     _spoken: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        self.key_filter = KeyFilter(self.door.key)
         self._proxy = proxy_from_environment(self.door.base_url)
         self._spoken = spoken(self.door.row.name, self.door.row.protocol)
 

@@ -57,7 +57,7 @@ def patch_of(folder: Path, **files: str) -> str:
     for name, text in files.items():
         (work / f"{name}.py").write_text(text)
     done = subprocess.run(["git", "diff"], cwd=work, check=True, capture_output=True, text=True)
-    return done.stdout
+    return done.stdout[done.stdout.index("--- ") :]
 
 
 def row(instance_id: str, asked: str, failing: str) -> dict[str, object]:
@@ -81,8 +81,11 @@ def issues(tmp_path: Path) -> Path:
     repo.mkdir()
     (repo / "numbers_of.py").write_text(CODE)
     (repo / "tests.py").write_text(TEST)
+    # Git is only where the image's own path says, as the programs of published images are.
     (tmp_path / "Dockerfile").write_text(
-        f"FROM {IMAGE}\nCOPY repo /testbed\nRUN cd /testbed && git init -q && git add -A &&"
+        f"FROM {IMAGE}\nRUN mkdir /opt/own && mv /usr/bin/git /opt/own\n"
+        "ENV PATH=/opt/own:/usr/local/bin:/usr/bin:/bin\nCOPY repo /testbed\n"
+        "RUN cd /testbed && git init -q && git add -A &&"
         " git -c user.name=a -c user.email=a@b commit -qm start\nWORKDIR /testbed\n"
     )
     subprocess.run(["podman", "build", "-q", "-t", BASED, "."], cwd=tmp_path, check=True)
@@ -118,11 +121,11 @@ def test_agents_patches_of_issues_are_collected_and_judged_by_the_harness(
     issues: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with model_process(tmp_path / "bill.jsonl", tasks=issues, seed=2) as url:
+    with model_process(tmp_path / "bill.jsonl", tasks=issues, seed=5) as url:
         book = Book(tmp_path, url)
         options = book.options(
-            agent="harbor:mini-swe-agent", harbor_python=HARBOR, agent_path=MINI, samples=2,
-            harbor_arg="skip_install=true", task="swebench-lite", data="rows.jsonl", agent_jobs=4,
+            agent="harbor:mini-swe-agent", harbor_python=HARBOR, agent_path=MINI, samples=1,
+            harbor_arg="skip_install=true", task="swebench-lite", data="rows.jsonl", agent_jobs=1,
         )  # fmt: skip
         code, said = book.run(*options, f"--agent-path={base_of(MINI)}", patience_s=1500)
         assert code == 0, said

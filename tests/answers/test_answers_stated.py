@@ -1,6 +1,7 @@
 """What counts as a stated answer, what it denotes, and that nothing else is accepted.
 
-stated.jsonl holds outputs by kind, each with the reference and the right verdict. The lottery
+stated.jsonl and adversary.jsonl hold outputs by kind, each with its reference and right verdict;
+those of the second were decided before anything was run. The lottery
 tickets are cheap texts that hold the answer without stating it.
 """
 
@@ -29,7 +30,8 @@ from verifiers.stated.whole import read
 
 CASES: list[dict[str, str]] = [
     json.loads(line)
-    for line in Path(__file__).with_name("stated.jsonl").read_text("utf-8").splitlines()
+    for name in ("stated.jsonl", "adversary.jsonl")
+    for line in Path(__file__).with_name(name).read_text("utf-8").splitlines()
 ]
 Rule = ModernAnswer | StatedAnswer
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -56,7 +58,7 @@ def told(pairs: list[tuple[str, str]], wrong: list[bool]) -> list[tuple[str, str
 async def test_every_kind_of_output_gets_its_right_verdict(modern: ModernAnswer) -> None:
     pairs = [(case["gold"], case["output"]) for case in CASES]
     right = [case["right"] == "accept" for case in CASES]
-    assert len(set(pairs)) == len(pairs) > 1_300 and 500 < sum(right) < len(right) - 500
+    assert len(set(pairs)) == len(pairs) > 2_500 and 500 < sum(right) < len(right) - 500
     passed = await accepted(modern, pairs)
     assert told(pairs, [a != b for a, b in zip(passed, right, strict=True)]) == []
 

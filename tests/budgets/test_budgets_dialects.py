@@ -79,7 +79,24 @@ ROWS: list[tuple[str, dict[str, Any], Usage]] = [
 
 @pytest.mark.parametrize(("dialect", "raw", "usage"), ROWS, ids=[row[0] for row in ROWS])
 def test_a_dialect(dialect: str, raw: dict[str, Any], usage: Usage) -> None:
-    assert read_usage(raw).usage == usage
+    answer = {"model": "gemini-2.5-flash"} if "Gemini" in dialect else None
+    assert read_usage(raw, answer).usage == usage
+
+
+def test_what_only_the_total_counts_is_held() -> None:
+    """It may be thinking that is billed as output, or something that costs nothing."""
+    raw = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 16}
+    for more in ({}, {"queue_time": 1.0}):
+        reported = read_usage({**raw, **more})
+        assert reported.usage == Usage(9, output_tokens=4)
+        assert reported.most == Usage(9, output_tokens=7)
+
+
+@pytest.mark.parametrize(
+    "raw", [{"prompt_tokens": 9, "total_tokens": 13}, {"completion_tokens": 4, "total_tokens": 13}]
+)
+def test_a_count_that_the_total_gives(raw: dict[str, Any]) -> None:
+    assert read_usage(raw, said=1).usage == Usage(9, output_tokens=4)
 
 
 @pytest.mark.parametrize(

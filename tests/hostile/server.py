@@ -40,7 +40,8 @@ if __name__ == "__main__":
 
 from tests.hostile.bill import Bill, Line
 from tests.hostile.faults import BILLED, Faults, parse_probabilities
-from tests.hostile.odd import SHAPES, Made
+from tests.hostile.made import Made
+from tests.hostile.odd import SHAPES
 from tests.hostile.shapes import Answer, anthropic_body, error_body, openai_body, prompt_of
 
 
@@ -158,17 +159,23 @@ class HostileServer:
         if fault == "broken_json":
             text = text[:-20].replace(b":", b"", 3) + b"]}"
         if fault in SHAPES:
-            return self._shaped(fault, document, answer)
+            return self._shaped(request, fault, document, answer)
         if fault in ("half_body", "slow_body"):
             return await self._drip(request, text, whole=fault == "slow_body")
         return web.Response(body=text, content_type="application/json")
 
-    def _shaped(self, fault: str, document: dict[str, Any], answer: Answer) -> web.Response:
+    def _shaped(
+        self, request: web.Request, fault: str, document: dict[str, Any], answer: Answer
+    ) -> web.Response:
         cost = self._pico(fault, answer.prompt_tokens, answer.output_tokens, plain=True)
         made = Made({**document, "plain_usd": cost / 10**12})
         SHAPES[fault].change(made)
         if isinstance(made.document, dict):
             made.document.pop("plain_usd", None)
+        if made.wire is not None and request.transport is not None:
+            request.transport.write(made.wire)
+            request.transport.close()
+            return web.Response()
         headers = {"content-type": "application/json", **made.headers}
         return web.Response(body=made.encoded(), status=made.status, headers=headers)
 

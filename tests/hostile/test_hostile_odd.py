@@ -10,6 +10,8 @@ import pytest
 from budgets.money import picodollars
 from tests.hostile.bill import faults
 from tests.hostile.odd import BROKEN, DOUBTFUL, INSIDE, OTHER_MODELS, READABLE, SHAPES, STOPPING
+from tests.hostile.odd_bodies import BODIES, CUT, DIALECTS, HELD_BODIES
+from tests.hostile.odd_refusals import BETWEEN, LIMITED, OVERLOADED, SLIPS, WRONG
 from tests.hostile.runs import MIX, Book, hostile_book
 from tests.hostile.test_hostile_runs import check_books, some
 
@@ -118,7 +120,125 @@ def test_no_credit_inside_a_200_stops_the_run(tmp_path: Path, name: str) -> None
         assert book.totals().uncertain == 0 and book.totals().settled == book.bill
 
 
-ALL = MIX + "".join(f",{name}=0.006" for name in SHAPES if name not in STOPPING)
+@pytest.mark.parametrize("style", ["chat", "completion"])
+def test_odd_bodies_and_wires_are_read_and_settled_exactly(tmp_path: Path, style: str) -> None:
+    with hostile_book(
+        tmp_path, faults="", script=script(list(BODIES)), problems=PROBLEMS, latency="0,0"
+    ) as book:
+        code, output = ask(book, len(BODIES), f"--prompt-style={style}")
+        assert code == 0, output
+        assert set(BODIES) <= set(faults(book.bill_path))
+        strange = (
+            rows(book, "SELECT request, odd FROM bodies"),
+            rows(book, "SELECT kind, message FROM failures"),
+        )
+        totals = book.totals()
+        assert totals.uncertain == 0, rows(
+            book, "SELECT request, doubt, usage FROM answers WHERE doubt != ''"
+        )
+        assert totals.settled == book.bill, strange
+        assert rows(book, "SELECT kind, message FROM failures") == []
+        assert one(book, "SELECT count(*) FROM samples WHERE kind = 'censored'") == 0
+        assert one(book, "SELECT count(*) FROM samples WHERE text = ''") == 0
+
+
+def test_answers_of_other_protocols_are_read_and_settled_exactly(tmp_path: Path) -> None:
+    with hostile_book(
+        tmp_path, faults="", script=script(list(DIALECTS)), problems=PROBLEMS, latency="0,0"
+    ) as book:
+        code, output = ask(book, len(DIALECTS) // 2 + 1, "--n-per-request=1")
+        assert code == 0, output
+        assert set(DIALECTS) <= set(faults(book.bill_path))
+        assert rows(book, "SELECT kind, message FROM failures") == []
+        assert book.totals().uncertain == 0 and book.totals().settled == book.bill
+        assert one(book, "SELECT count(*) FROM samples WHERE text = ''") == 0
+
+
+def test_where_the_money_cannot_be_read_the_text_is_kept(tmp_path: Path) -> None:
+    with hostile_book(
+        tmp_path, faults="", script=script(list(HELD_BODIES)), problems=PROBLEMS, latency="0,0"
+    ) as book:
+        code, output = ask(book, len(HELD_BODIES))
+        assert code == 0, output
+        assert set(HELD_BODIES) <= set(faults(book.bill_path))
+        check_books(book, "50")
+        assert rows(book, "SELECT kind, message FROM failures") == []
+        assert one(book, "SELECT count(*) FROM samples WHERE kind = 'censored'") == 0
+        doubted = one(book, "SELECT count(*) FROM answers WHERE doubt != ''")
+        assert doubted == len(HELD_BODIES)
+
+
+def test_an_answer_that_was_cut_is_censored_whole(tmp_path: Path) -> None:
+    with hostile_book(
+        tmp_path, faults="", script=script(list(CUT)), problems=PROBLEMS, latency="0,0"
+    ) as book:
+        code, output = ask(book, len(CUT))
+        assert code == 0, output
+        check_books(book, "50")
+        assert faults(book.bill_path).total() == 10 * -(-len(CUT) // 10), "nothing is drawn again"
+        assert one(book, "SELECT count(*) FROM samples WHERE kind = 'censored'") == 2 * len(CUT)
+        assert one(book, "SELECT count(*) FROM failures") >= len(CUT)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "kind"), [(LIMITED, "RateLimited"), (OVERLOADED, "Overloaded")],
+    ids=["limited", "overloaded"],
+)  # fmt: skip
+def test_what_passes_is_asked_again_and_costs_nothing(
+    tmp_path: Path, shapes: dict[str, object], kind: str
+) -> None:
+    names = [name for shape in shapes for name in ("ok", shape)]
+    with hostile_book(
+        tmp_path, faults="", script=script(names), problems=PROBLEMS, latency="0,0"
+    ) as book:
+        code, output = ask(book, len(names), "--max-retries=8")
+        assert code == 0, output
+        assert dict(rows(book, "SELECT kind, count(*) FROM failures GROUP BY kind")) == {
+            kind: len(shapes)
+        }, rows(book, "SELECT kind, message FROM failures")
+        assert book.totals().uncertain == 0 and book.totals().settled == book.bill
+
+
+def test_what_stands_between_may_have_billed_and_is_held(tmp_path: Path) -> None:
+    names = [name for shape in BETWEEN for name in ("ok", shape)]
+    with hostile_book(
+        tmp_path, faults="", script=script(names), problems=PROBLEMS, latency="0,0"
+    ) as book:
+        code, output = ask(book, len(names), "--max-retries=8")
+        assert code == 0, output
+        check_books(book, "50")
+        censored = one(book, "SELECT count(*) FROM samples WHERE kind = 'censored'")
+        assert censored == 2 * 2, "504 and 524 cut long generations"
+
+
+def test_what_is_refused_for_itself_costs_its_slots_alone(tmp_path: Path) -> None:
+    names = ["ok"] * 8 + list(WRONG)
+    with hostile_book(
+        tmp_path, faults="", script=script(names), problems=PROBLEMS, latency="0,0"
+    ) as book:
+        code, output = ask(book, len(names))
+        assert code == 1, output
+        assert dict(rows(book, "SELECT kind, count(*) FROM failures GROUP BY kind")).keys() == {
+            "InvalidRequest"
+        }
+        assert book.totals().uncertain == 0 and book.totals().settled == book.bill
+        said = " ".join(output.split())
+        assert "it was refused" in said and "could not be filled" in said
+
+
+def test_a_slip_among_many_answers_does_not_end_the_run(tmp_path: Path) -> None:
+    names = ["ok"] * 8 + [name for shape in SLIPS for name in (shape, "ok", "ok")]
+    with hostile_book(
+        tmp_path, faults="", script=script(names), problems=PROBLEMS, latency="0,0"
+    ) as book:
+        code, output = ask(book, len(names))
+        assert code == 0, output
+        assert set(SLIPS) <= set(faults(book.bill_path))
+        assert one(book, "SELECT count(*) FROM failures") == len(SLIPS)
+        assert book.totals().uncertain == 0 and book.totals().settled == book.bill
+
+
+ALL = MIX + "".join(f",{name}=0.0015" for name in SHAPES if name not in STOPPING)
 
 
 @pytest.mark.parametrize("seed", some(range(20), in_the_suite=1))

@@ -80,6 +80,8 @@ class Struck:
     """The command lines of the children that were killed."""
     early: bool = False
     """Whether the interpreter itself was starting: no line of ours had run."""
+    bought: bool = False
+    """Whether it was a run or a resume."""
 
 
 def start(folder: Path, words: list[str], **env: str) -> subprocess.Popen[str]:

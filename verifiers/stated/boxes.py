@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from verifiers.stated.clauses import NotStated
+from verifiers.stated.clauses import NotStated, taken_back
 
 _BRACES = re.compile(r"\\[{}]|\\(?:boxed|fbox|framebox)\s*\{|[{}]|\\(?:boxed|fbox)(?![A-Za-z{])\s*")
 _WITHOUT_BRACES = re.compile(r"[^$\n]{1,200}")
@@ -37,6 +37,8 @@ _BEFORE = re.compile(
 _TOUCHES_BEFORE = re.compile(
     r"(?:[0-9)\]]|\d\.|(?:\}|\\sqrt(?:\[[^\]]*\])?|\\frac|[\^_])\s*\{\s*|(?<![A-Za-z\\])[A-Za-z]|\\(?:pi|theta|alpha|beta))$"
 )
+_TAG = re.compile(r"<(?:final_?)?answer>[\s$]*$", re.IGNORECASE)
+_CLOSING_TAG = re.compile(r"\s*</[A-Za-z_]+>")
 _AFTER = re.compile(
     r"(?:[\^_!*/+<>≠±×÷√]|-\s?(?=[\d\\(a-zA-Z])|\\(?:pm|mp|cdot|times|div|ne|neq|le|leq|ge|geq|lt|gt|frac|sqrt"
     r"|pi|log|ln|sin|cos|tan)(?![A-Za-z])"
@@ -48,10 +50,6 @@ _DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|°)")
 _SCALED = re.compile(
     r"[\s$~]*(?:\\[,;: ]\s*)?(?:\\(?:text|mathrm)\s*\{\s*)?"
     r"(\\?%|percent|hundred|thousand|million|billion|trillion|dozen)(?![A-Za-z])",
-    re.IGNORECASE,
-)
-_TAKES_BACK = re.compile(
-    r"[\s$.*)\]\\}]*(?:wait\b|no[,.]|actually\b|hmm\b|oops\b|sorry\b|correction\b|or\b)",
     re.IGNORECASE,
 )
 _MOST = 50
@@ -88,7 +86,7 @@ def _refuse_what_stands_before(text: str, start: int) -> None:
     before = text[max(0, start - 60) : start]
     if _TOUCHES_BEFORE.search(before):
         raise NotStated("a box that is a part of an expression")
-    stripped = re.sub(_SIDE + "$", "", before[-60:]) if before else ""
+    stripped = re.sub(_SIDE + "$", "", _TAG.sub("", before)) if before else ""
     found = _BEFORE.search(stripped)
     if found is not None and found["wrong"] is not None:
         raise NotStated(f"a box after {found['wrong']!r}")
@@ -105,9 +103,9 @@ def _refuse_what_stands_after(text: str, end: int) -> str:
     if re.match(r"[0-9A-Za-z(]", after):
         raise NotStated("a box that is a part of an expression")
     beside = re.sub(r"^(?:[ \t$}]|\\[)\],;:! ]|\*\*)*", "", after)
-    if _AFTER.match(beside):
+    if _AFTER.match(beside) and not _CLOSING_TAG.match(beside):
         raise NotStated(f"a box before {beside.split(None, 1)[0][:20]!r}")
-    if _TAKES_BACK.match(after):
+    if taken_back(after):
         raise NotStated("a box that is taken back at once")
     return ""
 

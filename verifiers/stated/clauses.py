@@ -18,21 +18,33 @@ _COMMENT = re.compile(
 )
 _SEPARATORS = " \t,;(*"
 _HOPE = re.compile(r"I hope (?:it|this) is correct", re.IGNORECASE)
-_END = re.compile(r"[.!?](?=\s|$|\*|\")")
+_END = re.compile(r"[.!?](?=\s|$|\*|\")|。")
 _HALF_OF_DAY = re.compile(r"\b([ap])\.\s?m\.", re.IGNORECASE)
-_ASIDE = re.compile(r"\s+\([A-Za-z][^()\d$\\]*\)$")
+_ABBREVIATED = re.compile(r"\b(Rs|sq|cu)\.(?=\s)")
+_ASIDE = re.compile(r"(?<!option)(?<!choice)\s+\([A-Za-z][^()\d$\\]*\)$", re.IGNORECASE)
 _CHANGES = re.compile(
     r"\b(?:not|negative|million|billion|thousand|hundred|dozen|percent|or|and|approx\w*|about|half|"
     r"mod\w*|base|minus)\b",
     re.IGNORECASE,
 )
 _NEXT_TAKES_BACK = re.compile(
-    r"\s*(?:wait|no\b[,.]|actually|but|however|hmm|oops|sorry|correction|or\b|alternatively|unless|if\b)",
+    r"\s*(?:wait|no\b[,.]|actually|but|however|hmm|oops|sorry|correction|or\b|alternatively|unless|if\b"
+    r"|just kidding|scratch that)",
     re.IGNORECASE,
 )
+_TAKES_BACK = re.compile(
+    r"[\s$.*)\]\\}]*(?:wait\b|no[,.]|actually\b|hmm+\b|oops\b|sorry\b|correction\b|or\b"
+    r"|just kidding|scratch that"
+    r"|(?:but\s+)?(?:this|that|it|which)(?:['’]s|\s+(?:is|was|looks|seems))\s+"
+    r"(?:clearly\s+)?(?:wrong|incorrect|false|not\s+(?:right|correct)|impossible)(?=\s*(?:[.,;!\n]|$))"
+    r"|(?:but\s+)?(?:this|that|it|which)\s+(?:does\s+not|doesn['’]t|can['’]t|cannot)\s+"
+    r"(?:look|seem|sound|be)\s+(?:right|correct))",
+    re.IGNORECASE,
+)
+_BOLD = re.compile(r"(?<=\S)(?:\*\*|__)(?=[\s.,;:!?)]|$)|(?:(?<=\s)|^)(?:\*\*|__)(?=\S)")
 _VALUE = re.compile(
     r"[\d$\\+\-−–(\[{|<>=≈√±.∞∅½⅓⅔¼¾€£\"'`*]|[A-Za-z](?![A-Za-z])|(?:negative|minus|sqrt|pi|option|choice|no"
-    r"|none|positive|infinity)\b|(?:either|not|about|approximately|exactly)\s+[-+\d$\\(]",
+    r"|none|positive|infinity|Rs|USD|EUR)\b|(?:either|not|about|approximately|exactly)\s+[-+\d$\\(]",
     re.IGNORECASE,
 )  # fmt: skip
 
@@ -50,6 +62,16 @@ def looks_like_a_value(text: str) -> bool:
     return found is not None and not (found[0] in ("a", "A", "I") and text[1:2] == " ")
 
 
+def taken_back(after: str) -> bool:
+    """Whether what follows an answer takes it back at once."""
+    return _TAKES_BACK.match(after) is not None
+
+
+def without_bold(line: str) -> str:
+    """A line of prose without its marks of emphasis; 2**3 stays as it is."""
+    return _BOLD.sub("", line)
+
+
 def first_clause(line: str) -> str:
     """The answer at the start of a line of any length; raises NotStated."""
     start = line[:LONGEST_CLAUSE]
@@ -60,7 +82,7 @@ def first_clause(line: str) -> str:
 
 def clause(line: str) -> str:
     """The answer at the start of a line, without what comments on it; raises NotStated."""
-    line = _HALF_OF_DAY.sub(r"\1m", _HOPE.split(line, maxsplit=1)[0])
+    line = _ABBREVIATED.sub(r"\1", _HALF_OF_DAY.sub(r"\1m", _HOPE.split(line, maxsplit=1)[0]))
     place, inside = 0, False
     while place < len(line):
         character = line[place]

@@ -10,11 +10,18 @@ from __future__ import annotations
 
 import re
 
+from verifiers.chat_tokens import answering
+
 _THINKING = re.compile(r"<(think|thinking|reasoning|thought)>", re.IGNORECASE)
 _THOUGHT = re.compile(r"</(?:think|thinking|reasoning|thought)>", re.IGNORECASE)
 _END = re.compile(
-    r"<\|(?:endoftext|eot_id|im_end|end|end_of_text|eom_id)\|>|</s>|<eos>|<end_of_turn>"
+    r"<[|｜](?:end(?!_header)|eot|im_end|eom|return)[^\n|｜>]*[|｜]>|</s>|<eos>|<end_of_turn>"
 )
+_STYLED = re.compile(
+    r"<(b|strong|i|em|u|p|span|div|center|font)(?:\s[^<>\n]{0,80})?>([^<>]{0,400})</\1>",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"(?:\A|(?<=\n\n))(?:>[^\n]*(?:\n|\Z))+")
 _NEXT = re.compile(
     r"^[ \t]*(?:[#*_>]+[ \t]*)?(?:next[ \t]+)?"
     r"(?:question|problem|exercise|q|example|input|instruction|human|user|student)"
@@ -47,6 +54,7 @@ _OWN_VOICE = re.compile(
 
 def solution(text: str) -> str:
     """The part of an output in which its answer may stand; "" where the thinking never ends."""
+    text = answering(text.removeprefix("\ufeff"))
     thoughts = list(_THOUGHT.finditer(text))
     if thoughts:
         text = text[thoughts[-1].end() :]
@@ -56,7 +64,9 @@ def solution(text: str) -> str:
     end = _END.search(text)
     if end is not None:
         text = text[: end.start()]
-    answered = _ANSWERED.search(text)
+    text = _STYLED.sub(r"\2", text)
+    text = _QUOTED.sub(lambda quote: re.sub(r"(?m)^>+[ \t]?", "", quote[0]), text)
+    answered = _ANSWERED.search(text) if _may_answer(text) else None
     if answered is None:
         return text
     after = text.find("\n", answered.end())
@@ -66,6 +76,12 @@ def solution(text: str) -> str:
     if marked is not None:
         text = text[: marked.start()]
     return _until_asked(_until_hashes_run_on(text), after)
+
+
+def _may_answer(text: str) -> bool:
+    """Whether a search for an answer's mark can find one: a look at words costs far less."""
+    folded = text.casefold()
+    return "####" in folded or "box" in folded or "answer" in folded
 
 
 def _until_hashes_run_on(text: str) -> str:

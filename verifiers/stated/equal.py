@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from verifiers.stated.forms import (
+    About,
     Answer,
     Based,
     Clock,
@@ -27,6 +28,7 @@ from verifiers.stated.forms import (
     Value,
     Words,
 )
+from verifiers.stated.matrices import nested_rows
 from verifiers.stated.number import symbols, value
 from verifiers.stated.spans import as_span
 from verifiers.stated.tree import Tree, number
@@ -49,6 +51,11 @@ def same_numbers(question: Question, gold: Tree, found: Tree) -> bool | None:
 
 def equal(gold: Answer, found: Answer, same: Settles) -> bool | None:
     """Whether the answer found is the gold."""
+    if isinstance(found, About):
+        return _any((equal(gold, found.exact, same), equal(gold, found.rounded, same)))
+    if isinstance(gold, About):
+        exact = Value(gold.rounded.tree, gold.rounded.unit, gold.rounded.mark)
+        return _any((equal(gold.exact, found, same), equal(exact, found, same)))
     if isinstance(found, Same):
         return _all(equal(gold, part, same) for part in found.parts)
     if isinstance(gold, Same):
@@ -83,7 +90,8 @@ def _any(results: Iterable[bool | None]) -> bool | None:
 def _named(gold: Answer, found: Answer, same: Settles) -> bool | None:
     if isinstance(gold, Named) and isinstance(found, Named):
         if _bare(gold.name) != _bare(found.name):
-            return False
+            both = _as_equation(gold) is not None and _as_equation(found) is not None
+            return _equations(gold, found, same) if both else False
         return equal(gold.answer, found.answer, same)
     if isinstance(found, Named):
         return equal(gold, found.answer, same)
@@ -126,6 +134,8 @@ def _value(gold: Value, found: Answer, same: Settles) -> bool | None:
     if isinstance(found, Ratio) and len(found.parts) == 2 and not gold.unit and not gold.mark:
         return same("equal", gold.tree, ("divide", *found.parts))
     if isinstance(found, Based):
+        if found.in_words:
+            return False
         ours = number(int(found.digits, found.base))
         # The digits of another base than ten are the answer's, not a number that is asked for.
         return same("equal", gold.tree, ours) if not symbols(gold.tree) else False
@@ -152,16 +162,22 @@ def _other_measure(gold: str, found: str) -> bool:
 
 def _marked(gold: Value, found: Value, same: Settles) -> bool | None:
     """Where one of the two is in percent or in degrees."""
+    if _other_measure(gold.unit, found.unit):
+        return False
     if gold.mark == found.mark:
         return same("equal", gold.tree, found.tree)
     if "degree" in (gold.mark, found.mark):
-        if "%" in (gold.mark, found.mark) or gold.unit or found.unit:
+        if "%" in (gold.mark, found.mark):
             return False
         other, degrees = (found, gold) if gold.mark == "degree" else (gold, found)
-        if any(part == ("constant", "pi") for part in _walk(other.tree)):
+        if other.unit not in ("", "thing", "radian"):
+            return False
+        if other.unit == "radian" or any(one == ("constant", "pi") for one in _walk(other.tree)):
             turned = ("multiply", degrees.tree, ("divide", ("constant", "pi"), number(180)))
             return same("equal", *((other.tree, turned) if other is gold else (turned, other.tree)))
         return same("equal", gold.tree, found.tree)
+    if (found if gold.mark else gold).unit not in ("", "thing"):
+        return False
     hundredth = ("divide", (gold if gold.mark else found).tree, number(100))
     size = value(gold.tree)
     if gold.mark == "%":
@@ -360,6 +376,8 @@ def _based(gold: Based, found: Answer) -> bool:
 
 
 def _matrix(gold: Matrix, found: Answer, same: Settles) -> bool | None:
+    if isinstance(found, Several) and (rows := nested_rows(found)) is not None:
+        found = rows
     if isinstance(found, Several) and found.opening in ("(", "<", "["):
         trees = [part.tree for part in found.parts if isinstance(part, Value)]
         if any(len(row) != 1 for row in gold.rows) or len(trees) != len(found.parts):

@@ -9,28 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+from verifiers.stated.names import CONSTANTS, FUNCTIONS, GREEK
 from verifiers.stated.tokens import NotWhole, Token
 from verifiers.stated.tree import Tree, number
 
 DEEPEST = 60
 """Deeper nested expressions are not read."""
 
-FUNCTIONS = {
-    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh",
-    "ln", "log", "lg", "exp", "gcd", "lcm", "max", "min", "det", "deg", "arccot", "arcsec",
-    "arccsc",
-}  # fmt: skip
-_GREEK = {
-    "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta",
-    "iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "upsilon", "phi", "varphi",
-    "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi",
-    "Omega", "ell",
-}  # fmt: skip
-_NAMED = {
-    "pi": ("constant", "pi"), "infty": ("constant", "infinity"),
-    "infinity": ("constant", "infinity"), "inf": ("constant", "infinity"),
-    "oo": ("constant", "infinity"), "e": ("constant", "e"), "i": ("constant", "i"),
-}  # fmt: skip
 _TIMES = ("times", "cdot", "ast")
 _CLOSING = {"(": ")", "[": "]", "{": "}", "lfloor": "rfloor", "lceil": "rceil"}
 
@@ -137,7 +122,7 @@ class _Reader:
             return now.text.strip() in ("e", "i", "d")
         if now.kind == "sign":
             return now.text in ("(", "[", "{") or (now.text == "|" and self.bars == 0)
-        return now.text in _GREEK or now.text in _NAMED or now.text in FUNCTIONS or now.text in (
+        return now.text in GREEK or now.text in CONSTANTS or now.text in FUNCTIONS or now.text in (
             "frac", "sqrt", "binom", "lfloor", "lceil", "sum", "prod", "overline", "exp", "hat",
             "angle", "triangle", "vec",
         )  # fmt: skip
@@ -163,6 +148,9 @@ class _Reader:
             if self._sign("^"):
                 base = ("degree", base) if self._degree() else ("power", base, self._exponent())
             elif self._sign("!"):
+                if self.tokens[self.place - 2].is_sign("!"):
+                    # Of every other number, or twice: in doubt neither.
+                    raise NotWhole("a double factorial")
                 base = ("factorial", base)
             else:
                 return base
@@ -269,8 +257,9 @@ class _Reader:
         if name in ("log", "lg", "ln"):
             default = {"log": number(10), "lg": number(10), "ln": ("constant", "e")}[name]
             made: Tree = ("log", arguments[0], base or default)
-        elif name == "exp":
-            made = ("power", ("constant", "e"), arguments[0])
+        elif name in ("exp", "cis"):
+            turned = ("multiply", ("constant", "i"), arguments[0])
+            made = ("power", ("constant", "e"), arguments[0] if name == "exp" else turned)
         else:
             made = ("call", name, *arguments)
         if power == ("multiply", number(-1), number(1)) and name in ("sin", "cos", "tan"):
@@ -336,9 +325,9 @@ class _Reader:
             return self._series("sum" if now.text == "sum" else "product")
         if now.text in ("overline", "hat", "vec", "angle", "triangle"):
             return ("symbol", f"{now.text} {self._name()}")
-        if now.text in _NAMED:
-            return _NAMED[now.text]
-        if now.text in _GREEK:
+        if now.text in CONSTANTS:
+            return CONSTANTS[now.text]
+        if now.text in GREEK:
             return self._subscripted(now.text)
         raise NotWhole(f"\\{now.text} is not read")
 
@@ -396,13 +385,13 @@ class _Reader:
         self.place += 1
         if now.kind == "text":
             if word in ("e", "i"):
-                return _NAMED[word]
+                return CONSTANTS[word]
             if len(word) == 1 and word.isalpha():
                 return self._subscripted(word)
             raise NotWhole(f"the words {word[:40]!r} in an expression")
-        if word in _NAMED:
-            return _NAMED[word]
-        if word in _GREEK:
+        if word in CONSTANTS:
+            return CONSTANTS[word]
+        if word in GREEK:
             return self._subscripted(word)
         if word == "sqrt":
             return self._root()
@@ -410,9 +399,9 @@ class _Reader:
             return self._subscripted(word)
         if len(word) > 3 or not word.isascii():
             raise NotWhole(f"the word {word[:40]!r} in an expression")
-        parts: list[Tree] = [_NAMED.get(one) or ("symbol", one) for one in word[:-1]]
+        parts: list[Tree] = [CONSTANTS.get(one) or ("symbol", one) for one in word[:-1]]
         # An exponent belongs to the last letter alone.
-        last = _NAMED.get(word[-1]) or self._subscripted(word[-1])
+        last = CONSTANTS.get(word[-1]) or self._subscripted(word[-1])
         return ("multiply", *parts, self._raised(last))
 
     def _subscripted(self, name: str) -> Tree:

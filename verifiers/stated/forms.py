@@ -53,6 +53,14 @@ class Same:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """9 pi, which is about 28.27: what is exact, and the decimals that it comes to."""
+
+    exact: Answer
+    rounded: Value
+
+
+@dataclass(frozen=True, slots=True)
 class Equation:
     """A relation between two expressions that is no answer's name: x^2 = 5, x + y < 5."""
 
@@ -98,6 +106,8 @@ class Based:
 
     digits: str
     base: int
+    in_words: bool = False
+    """Whether the base was said ("in base 2"): such digits are no plain number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,7 @@ Answer = (
     | Span
     | Named
     | Same
+    | About
     | Equation
     | Matrix
     | OptionLetter

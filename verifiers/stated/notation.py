@@ -42,6 +42,10 @@ _SPACING = re.compile(
     # Elsewhere it says "about".
     r"|(?<=[\w}$])~"
 )
+_STYLE = re.compile(r"\\(?:text)?color\s*\{[^{}]*\}|\\(?:bf|bfseries|it|sf|tt|bold)(?![A-Za-z])")
+_RUPEES = re.compile(r"\bRs\.?\s*(?=\d)")
+_DOLLARS = re.compile(r"\b(?:US|A|C)(?=\\?\$\s*\d)")
+_TIMES = re.compile(r"(?<=\d)\s*x\s*(?=10\s*(?:\^|\*\*))|(?<=\d) x (?=\d)")
 _SIZED = re.compile(r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*")
 _SAME = (
     (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
@@ -69,7 +73,9 @@ _SAME = (
 
 def plain_notation(text: str) -> str:
     """The text in the notation that the grammar reads."""
-    text = text.translate(_INVISIBLE)
+    text = _RUPEES.sub("₹", text.translate(_INVISIBLE))
+    text = text.replace("per cent", "percent")
+    text = _TIMES.sub(r"\\times ", text)
     if not text.isascii():
         text = _SUPERS.sub(lambda run: "^{" + "".join(_SUPER[c] for c in run[0]) + "}", text)
         text = _SUBS.sub(lambda run: "_{" + "".join(_SUB[c] for c in run[0]) + "}", text)
@@ -77,8 +83,9 @@ def plain_notation(text: str) -> str:
         # What composes is told apart above; the rest is one sign in two widths.
         text = unicodedata.normalize("NFKC", text).translate(_ONE_FOR_ONE)
         text = _ROOT_OF_DIGITS.sub(r"\\sqrt\1{\2}", text)
+    text = _DOLLARS.sub("", text)
     if "\\" in text or "~" in text:
-        text = _SIZED.sub("", text)
+        text = _STYLE.sub("", _SIZED.sub("", text))
         text = _SPACING.sub(" ", text)
         for old, new in _SAME:
             text = old.sub(new, text)

@@ -7,11 +7,12 @@ from itertools import accumulate
 
 from verifiers.stated.expression import parse
 from verifiers.stated.forms import Answer, Ratio, Several, Value
-from verifiers.stated.number import value
+from verifiers.stated.number import parts_of, value
 from verifiers.stated.tokens import NotWhole, Token
 from verifiers.stated.tree import Tree, number
 from verifiers.stated.units import (
     CURRENCIES,
+    CURRENCY_WORDS,
     MAGNITUDES,
     magnitude,
     starts_compound,
@@ -20,6 +21,7 @@ from verifiers.stated.units import (
 )
 
 _PERCENT = ("percent", "pct")
+_SCALES = {"C": "celsius", "F": "fahrenheit"}
 
 
 def quantity(tokens: list[Token]) -> Answer:
@@ -31,6 +33,8 @@ def quantity(tokens: list[Token]) -> Answer:
     if len(marks) > 1:
         raise NotWhole("several currencies")
     tokens = [token for token in tokens if not token.is_sign(*CURRENCIES)]
+    if len(tokens) > 1 and tokens[0].text.strip() in CURRENCY_WORDS:
+        marks.add(CURRENCY_WORDS[tokens.pop(0).text.strip()])
     if tokens and tokens[0].kind in ("word", "text"):
         word = tokens[0].text.strip().lower()
         if word in ("negative", "minus", "positive"):
@@ -49,22 +53,28 @@ def quantity(tokens: list[Token]) -> Answer:
         if len(rest) > 1:
             raise NotWhole("something after a percent sign")
         return Value(tree, mark="%")
+    if tree[0] == "degree" and len(rest) == 1 and rest[0].text.strip() in _SCALES:
+        return Value(tree[1], mark="degree", unit=_SCALES[rest[0].text.strip()])
     unit = unit_of(rest) if rest else next(iter(marks), "")
     if unit is None:
         raise NotWhole(f"{rest[0].text.strip()[:40]!r} is left over")
-    if unit == "degree":
-        return Value(tree, mark="degree")
+    if unit in ("degree", *_SCALES.values()):
+        return Value(tree, mark="degree", unit="" if unit == "degree" else unit)
     if tree[0] == "degree":
         return Value(tree[1], mark="degree", unit="" if unit == "thing" else unit)
-    if tree[0] == "plusminus":
-        return _both(tree, unit)
-    return Value(tree, unit)
+    both = _both(tree)
+    return Value(tree, unit) if both is None else Several(tuple(Value(one, unit) for one in both))
 
 
 def _ends_value(tokens: list[Token], place: int) -> bool:
     token = tokens[place]
     if starts_compound(tokens, place):
         return tokens[place - 1].kind == "number" or tokens[place - 1].is_sign("}")
+    if token.is_sign("/") and tokens[place - 1].kind == "number" and place + 2 == len(tokens):
+        # 20/week
+        return tokens[place + 1].kind == "word" and starts_unit(tokens[place + 1])
+    if token.text in _SCALES and token.kind == "word":
+        return any(before.is_command("circ") for before in tokens[max(0, place - 2) : place])
     if token.is_sign("%") or starts_unit(token):
         return not (token.kind == "text" and token.text.strip() in ("e", "i", "d"))
     return token.kind == "word" and token.text.lower() in (*MAGNITUDES, *_PERCENT)
@@ -76,12 +86,19 @@ def _negated(answer: Answer) -> Answer:
     return Value(("multiply", number(-1), answer.tree), answer.unit, answer.mark)
 
 
-def _both(tree: Tree, unit: str) -> Answer:
-    _, before, after = tree
-    minus = ("multiply", number(-1), after)
-    if value(before) == 0:
-        return Several((Value(after, unit), Value(minus, unit)))
-    return Several((Value(("add", before, after), unit), Value(("add", before, minus), unit)))
+def _both(tree: Tree) -> tuple[Tree, Tree] | None:
+    """What a tree with one plus-minus sign in it says; None for one with none, or with several."""
+    if sum(part[0] == "plusminus" for part in parts_of(tree)) != 1:
+        return None
+    return _with_sign(tree, 1), _with_sign(tree, -1)
+
+
+def _with_sign(tree: Tree, sign: int) -> Tree:
+    if tree[0] == "plusminus":
+        _, before, after = tree
+        signed = after if sign > 0 else ("multiply", number(-1), after)
+        return signed if value(before) == 0 else ("add", before, signed)
+    return tuple(_with_sign(part, sign) if isinstance(part, tuple) else part for part in tree)
 
 
 def depth_of(token: Token) -> int:

@@ -13,15 +13,17 @@ from functools import lru_cache
 from typing import Any
 
 from verifiers.stated.equal import Question, equal, same_numbers
-from verifiers.stated.forms import Answer, Named, Value, Words
+from verifiers.stated.forms import Answer, Based, Named, Value, Words
 from verifiers.stated.notation import plain_notation
 from verifiers.stated.number import value
-from verifiers.stated.special import LONGEST, unwrapped, words_of
+from verifiers.stated.special import LONGEST, digits_of, words_of
 from verifiers.stated.tokens import NotWhole
 from verifiers.stated.tree import Tree
 from verifiers.stated.whole import read
+from verifiers.stated.wrapping import bare_words, unwrapped
 
 _SPACES = re.compile(r"(?<![^\W_]) | (?![^\W_])")
+_WORD = re.compile(r"[A-Z][A-Za-z]+")
 OpenQuestion = tuple[Question, Tree, Tree]
 
 
@@ -60,13 +62,19 @@ class Comparison:
 
 def found_for(expected: Answer | None, found: str) -> Answer:
     """What was found denotes, as words where words are expected; raises NotWhole."""
-    words = words_of(found) if isinstance(expected, Words) else None
-    return words or read(found)
+    if isinstance(expected, Words):
+        return words_of(found) or read(found)
+    if isinstance(expected, Based):
+        return digits_of(found, expected.base) or read(found)
+    return read(found)
 
 
 @lru_cache(maxsize=2_000)
 def reading(text: str) -> Answer | None:
     """What a reference denotes; None where it does not read whole: then only its text counts."""
+    if _WORD.fullmatch(text.strip()):
+        # "Yes" is no product of letters, and AB is not BA.
+        return words_of(text)
     try:
         return read(text)
     except NotWhole:
@@ -75,7 +83,22 @@ def reading(text: str) -> Answer | None:
 
 def same_text(gold: str, found: str) -> bool:
     """Whether two answers are written alike, but for spacing, wrapping and sized brackets."""
-    return gold == found or _plain(gold) == _plain(found) != ""
+    if gold == found or _plain(gold) == _plain(found) != "":
+        return True
+    # \text{June 20} and June 20; \text{Yes} where "Yes" could be a product of letters.
+    if len(gold) > LONGEST or len(found) > LONGEST:
+        return False
+    wanted, given = _told(gold), _told(found)
+    if len(wanted) <= 3 and wanted.lower() not in ("yes", "no"):
+        # ab and AB are two products of letters.
+        return wanted == given != ""
+    return wanted.lower() == given.lower() != ""
+
+
+def _told(text: str) -> str:
+    """An answer that is told in words, without its commands; "" for mathematics."""
+    flat = bare_words(unwrapped(plain_notation(text)))
+    return flat if re.fullmatch(r"[A-Za-z]{2,}(?:[ ,]+(?:[A-Za-z]+|\d+))*", flat) else ""
 
 
 def _plain(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from verifiers.exact import bounded
 from verifiers.stated.clauses import NotStated
 from verifiers.stated.find import stated
-from verifiers.stated.forms import Answer, Based, Named, OptionLetter, Ratio, Same, Value
+from verifiers.stated.forms import About, Answer, Based, Named, OptionLetter, Ratio, Same, Value
 from verifiers.stated.number import value
 from verifiers.stated.questions import Comparison, canonical, found_for, reading, same_text
 from verifiers.stated.special import integer
@@ -39,7 +39,7 @@ async def stated_in(text: str) -> str:
 class StatedAnswer:
     """Passes an output whose stated answer is the reference's `answer`."""
 
-    version = "1"
+    version = "2"
     deterministic = True
 
     def __init__(self, form: AnswerForm = "any") -> None:
@@ -85,6 +85,8 @@ class StatedAnswer:
             return True
         if isinstance(answer, Named):
             answer = answer.answer
+        if isinstance(answer, About):
+            answer = answer.exact
         if isinstance(answer, Same):
             return all(map(self._is_of_the_form, answer.parts))
         return isinstance(answer, Ratio | Based) or (

@@ -1,22 +1,20 @@
 r"""Answers that are told by their letters: options, times of day, numerals of a base, matrices,
-"no solution", words; and what is taken off an answer before it is read: markdown, delimiters.
+"no solution", words.
 """
 
 from __future__ import annotations
 
 import re
 
-from verifiers.stated.expression import parse
-from verifiers.stated.forms import Answer, Based, Clock, Empty, Matrix, OptionLetter, Words
+from verifiers.stated.forms import Answer, Based, Clock, Empty, OptionLetter, Span, Value, Words
+from verifiers.stated.matrices import matrix_in
 from verifiers.stated.notation import plain_notation
-from verifiers.stated.tokens import NotWhole, tokens_of
+from verifiers.stated.spans import INFINITY, MINUS_INFINITY
+from verifiers.stated.tokens import NotWhole
+from verifiers.stated.wrapping import bare_words, unwrapped
 
 LONGEST = 1_000
 """Longer answers are not read."""
-_TEXT_COMMAND = re.compile(
-    r"\\(?:text|textrm|textbf|textit|mathrm|mathbf|mbox|operatorname|boldsymbol|bm|boxed|textsf)"
-    r"\s*\{([^{}]*)\}"
-)
 _LONE_LETTER = re.compile(r"(?:(?:option|choice)\s+)?\(?([A-J])\)?|\(([a-j])\)", re.IGNORECASE)
 _LETTER_AND_TEXT = re.compile(
     r"(?:(?:option|choice)\s+)?(?:\(([A-J])\)\s*[:.]?|([A-J])\s*[:.)])\s*(.+)", re.DOTALL
@@ -36,54 +34,27 @@ _BASE_WORDS = dict(
         strict=True,
     )
 ) | {"twelve": 12, "sixteen": 16}
-_MATRIX = re.compile(
-    r"\\begin\s*\{([pbvB]?matrix|smallmatrix|array)\}(?:\s*\{[lcr|]*\})?(.*)\\end\s*\{\1\}",
-    re.DOTALL,
-)
 _NOTHING = re.compile(
-    r"(?:there (?:is|are) )?(?:no|none|zero) (?:real |integer |such |valid |possible |integral |"
+    r"(?:that )?(?:there (?:is|are) |(?:the|this) (?:equation|system|inequality) has )?"
+    r"(?:no|none|zero) (?:real |integer |such |valid |possible |integral |"
     r"positive |rational )*(?:solutions?|roots?|values?|numbers?|integers?|answers?|x)"
     r"(?: exists?)?|(?:the )?empty set|null set|no solutions? exists?"
 )
 _UNDEFINED = re.compile(
     r"(?:it |the limit )?(?:does not exist|doesn't exist|dne|undefined|is undefined)"
 )
+_ALL_REALS = re.compile(
+    r"(?:the set of )?(?:all|any|every) (?:the )?reals?(?: numbers?| values?)?(?: (?:of )?x)?"
+    r"|the real numbers"
+)
+_ENDLESS = re.compile(r"(?:positive |\+ ?)?infinity")
+_IN_BASE = re.compile(
+    r"([0-9A-Fa-f]{1,200}) \(?(?:in )?base "
+    r"(\d{1,2}|two|three|four|five|six|seven|eight|nine|ten|twelve|sixteen)\)?"
+)
 _ARTICLE = re.compile(r"^(?:the|a|an)\s+")
 _NOT_WORDS = re.compile(r"[\d=<>+*/^_\\{}|&%$~@#\[\]]")
 _INTEGER = re.compile(r"[-+]?(?:\d+|[1-9]\d{0,2}(?:,\d{3})+)(?:\.0*)?")
-
-
-def unwrapped(text: str) -> str:
-    """Without markdown, outer quotes, delimiters of formulas and a final point."""
-    before = None
-    while text != before:
-        before = text
-        text = text.strip().strip('`"').strip()
-        text = text.removesuffix("\\").strip() if text.endswith("\\") else text
-        for mark in ("**", "__", "*", "$$", "$"):
-            if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
-                text = text[len(mark) : -len(mark)]
-        for opening, closing in (("\\(", "\\)"), ("\\[", "\\]")):
-            if text.startswith(opening) and text.endswith(closing):
-                text = text[2:-2]
-        text = text.strip().removeprefix(":")
-        # A point ends a sentence, several say that something is left out.
-        text = text if text.endswith("..") else text.rstrip(".,;:")
-        if text.startswith("=") and not text.startswith("=="):
-            text = text[1:]
-        for mark in ("**", "__"):
-            if text.count(mark) == 1:
-                text = text.removeprefix(mark).removesuffix(mark)
-    return text
-
-
-def bare_words(text: str) -> str:
-    """The text without commands for words and dollar signs, for what is told by its letters."""
-    before = None
-    while text != before:
-        before, text = text, _TEXT_COMMAND.sub(r" \1 ", text)
-    text = re.sub(r"\\[,;:! ]|\\q?quad(?![A-Za-z])|\$|\\[()\[\]]", " ", text)
-    return " ".join(text.split()).strip(" .,;*")
 
 
 def _nothing(flat: str) -> Answer | None:
@@ -92,6 +63,10 @@ def _nothing(flat: str) -> Answer | None:
         plain
     ):
         return Empty()
+    if _ALL_REALS.fullmatch(plain):
+        return Span(((MINUS_INFINITY, INFINITY, False, False),))
+    if _ENDLESS.fullmatch(plain):
+        return Value(INFINITY)
     return Words("undefined") if _UNDEFINED.fullmatch(plain) else None
 
 
@@ -128,8 +103,9 @@ def _clock(flat: str) -> Answer | None:
     return Clock(int(match[1]), minute, half)  # type: ignore[arg-type]
 
 
-def _based(flat: str) -> Answer | None:
-    found = _BASED.fullmatch(flat.replace(" ", ""))
+def _based(flat: str) -> Based | None:
+    told = _IN_BASE.fullmatch(flat)
+    found = told or _BASED.fullmatch(flat.replace(" ", ""))
     if found is None or not any(map(str.isdigit, found[1])):
         return None
     base = _BASE_WORDS.get(found[2]) or int(found[2])
@@ -137,15 +113,13 @@ def _based(flat: str) -> Answer | None:
         int(found[1], base)
     except ValueError:
         raise NotWhole(f"no numeral of base {base}") from None
-    return Based(found[1].upper().lstrip("0") or "0", base)
+    return Based(found[1].upper().lstrip("0") or "0", base, in_words=told is not None)
 
 
-def _rows(inside: str) -> Answer:
-    rows = [row for row in re.split(r"\\\\(?:\[[^\]]*\])?", inside) if row.strip()]
-    cells = tuple(tuple(parse(tokens_of(cell)) for cell in row.split("&")) for row in rows)
-    if not cells or len({len(row) for row in cells}) != 1:
-        raise NotWhole("rows of different lengths")
-    return Matrix(cells)
+def digits_of(text: str, base: int) -> Based | None:
+    """A text of digits and letters as a numeral of a base; None where it is none."""
+    flat = bare_words(unwrapped(plain_notation(text)))
+    return _based(f"{flat}_{base}") if re.fullmatch(r"\d*[A-Fa-f][0-9A-Fa-f]*", flat) else None
 
 
 def words_of(text: str) -> Words | None:
@@ -186,8 +160,4 @@ def special(text: str, flat: str) -> Answer | None:
         found = form(flat)
         if found is not None:
             return found
-    bare = text.strip("$ ")
-    if bare.startswith("(\\begin") and bare.endswith(")"):
-        bare = bare[1:-1].strip()
-    matrix = _MATRIX.fullmatch(bare)
-    return None if matrix is None else _rows(matrix[2])
+    return matrix_in(text)

@@ -31,6 +31,9 @@ _TEXT = {
 }  # fmt: skip
 _NOTHING = {",", ";", ":", " ", "!", "\n", "(", ")", "[", "]", "/"}
 _WRAPPING = {"mathbf", "boldsymbol", "bm", "pmb", "boxed", "fbox", "underline", "mathnormal"}
+_CURRENCIES = {"\\$", "€", "£", "¥", "₹", "¢", "₩", "₽"}
+_UNIT_JOINTS = re.compile(r"\s*(?:\\cdot(?![A-Za-z])|\\[,;: ]|\s|\*)\s*")
+_UNIT_FACTOR = re.compile(r"([^\W\d_]{1,4})(?:\^\s*\{?\s*(-)?([1-4])\s*\}?)?")
 _OPENING, _CLOSING = {"(", "[", "\\{", "\\langle"}, {")", "]", "\\}", "\\rangle"}
 
 
@@ -76,7 +79,7 @@ class _Reader:
             if character in " \t\n\r$":
                 self.place += 1
                 self.spaced = True
-            elif character in "0123456789" or (character == "." and self._digit_after()):
+            elif character in "0123456789" or (character == "." and self._begins_decimals()):
                 self._number()
             elif character == "\\":
                 self._command()
@@ -101,8 +104,9 @@ class _Reader:
         self.wanted[-1] -= 1
         return True
 
-    def _digit_after(self) -> bool:
-        return self.text[self.place + 1 : self.place + 2] in tuple("0123456789")
+    def _begins_decimals(self) -> bool:
+        digit = self.text[self.place + 1 : self.place + 2] in tuple("0123456789")
+        return digit or _REPEATING.match(self.text, self.place) is not None
 
     def _number(self) -> None:
         if self._argument():
@@ -160,13 +164,19 @@ class _Reader:
         if depth:
             raise NotWhole("a brace that is not closed")
         inside = self.text[opening.end() : place - 1]
+        if inside.strip() in _CURRENCIES:
+            self._put("sign", inside.strip(), place - self.place)
+            return
         if not any(map(str.isalpha, inside)):
             # Digits in bold are digits.
             self.place = opening.end() - 1
             return
         self._argument()
+        unit = _unit_text(inside)
         if name == "operatorname":
             self._put("word", inside.strip(), place - self.place)
+        elif unit is not None:
+            self._put("text", unit, place - self.place)
         elif any(map(str.isdigit, inside)):
             self.found += tokens_of(inside)
             self.place = place
@@ -192,6 +202,21 @@ class _Reader:
 
     def _brackets(self, sign: str) -> None:
         self.depth += (sign in _OPENING) - (sign in _CLOSING and self.depth > 0)
+
+
+def _unit_text(inside: str) -> str | None:
+    r"""A compound unit as one line, m/s^2 for m \cdot s^{-2}; None for any other text."""
+    parts = _UNIT_JOINTS.split(inside.strip())
+    factors = [_UNIT_FACTOR.fullmatch(part) for part in parts]
+    if not all(factors) or not any(factor[2] for factor in factors if factor):
+        return None
+    above: list[str] = []
+    below: list[str] = []
+    for factor in factors:
+        assert factor is not None
+        power = f"^{factor[3]}" if factor[3] and factor[3] != "1" else ""
+        (below if factor[2] else above).append(factor[1] + power)
+    return " ".join(above) + "".join(f"/{one}" for one in below) if above else None
 
 
 def _repeating(found: re.Match[str]) -> Fraction:

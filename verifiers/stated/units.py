@@ -16,7 +16,11 @@ MAGNITUDES = {
     "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
     "dozen": 12, "lakh": 10**5, "crore": 10**7,
 }  # fmt: skip
-CURRENCIES = {"\\$": "dollar", "€": "euro", "£": "sterling", "¥": "yen"}
+CURRENCIES = {
+    "\\$": "dollar", "€": "euro", "£": "sterling", "¥": "yen", "₹": "rupee", "¢": "cent",
+    "₩": "won", "₽": "rouble",
+}  # fmt: skip
+CURRENCY_WORDS = {"USD": "dollar", "EUR": "euro", "GBP": "sterling", "INR": "rupee"}
 _LETTER_MAGNITUDES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "bn": 10**9, "mn": 10**6}
 
 _MEASURES = {
@@ -28,9 +32,11 @@ _MEASURES = {
     "week": "week", "month": "month", "year": "yr year", "ml": "ml mL milliliter millilitre",
     "liter": "l L liter litre", "gallon": "gal gallon", "quart": "quart", "pint": "pint",
     "cup": "cup", "dollar": "dollar usd USD buck", "cent": "cent penny pennies", "euro": "euro EUR",
+    "rupee": "rupee INR",
     "mph": "mph", "kph": "kph kmh", "degree": "degree deg", "radian": "radian rad",
     "hertz": "Hz hertz", "newton": "N newton", "joule": "J joule", "watt": "W watt",
     "volt": "V volt", "kelvin": "K kelvin", "acre": "acre",
+    "celsius": "celsius centigrade", "fahrenheit": "fahrenheit",
 }  # fmt: skip
 _KNOWN = {word: unit for unit, words in _MEASURES.items() for word in words.split()}
 _SHORT_WORDS = {

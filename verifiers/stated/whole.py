@@ -11,8 +11,9 @@ import re
 from collections.abc import Sequence
 from itertools import accumulate
 
-from verifiers.stated.expression import DEEPEST, FUNCTIONS, parse
+from verifiers.stated.expression import DEEPEST, parse
 from verifiers.stated.forms import (
+    About,
     Answer,
     Empty,
     Equation,
@@ -24,19 +25,34 @@ from verifiers.stated.forms import (
     Value,
     Words,
 )
+from verifiers.stated.matrices import TRANSPOSED, transposed, vector_of, with_axes
+from verifiers.stated.names import FUNCTIONS
 from verifiers.stated.notation import plain_notation
-from verifiers.stated.number import symbols
+from verifiers.stated.number import symbols, value
 from verifiers.stated.quantity import depth_of, quantity, split
-from verifiers.stated.spans import INFINITY, MINUS_INFINITY, as_span, span_of, union
-from verifiers.stated.special import LONGEST, as_words, bare_words, special, unwrapped
+from verifiers.stated.spans import (
+    INFINITY,
+    MINUS_INFINITY,
+    as_span,
+    both,
+    reals_without,
+    span_of,
+    union,
+)
+from verifiers.stated.special import LONGEST, as_words, special
 from verifiers.stated.tokens import NotWhole, Token, tokens_of
 from verifiers.stated.units import CURRENCIES, unit_of
+from verifiers.stated.wrapping import bare_words, unwrapped
 
 MOST_PARTS = 100
 _NESTING = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 _RELATIONS = {"=": "=", "<": "<", ">": ">", "le": "<=", "ge": ">=", "ne": "!=", "approx": "~",
               "in": "in"}  # fmt: skip
 _BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "\\{": ("\\}",)}
+_TURNED = re.compile(r"\s*([\[\]])([^\[\](){}]+[,;][^\[\](){}]+)([\[\]])\s*")
+_SYSTEM = re.compile(
+    r"(?:\\\{)?\s*\\begin\s*\{(cases|aligned|gathered|align\*?)\}(.*)\\end\s*\{\1\}\.?", re.DOTALL
+)
 _HALF_OPEN = {("(", "]"), ("[", ")")}
 
 
@@ -55,13 +71,30 @@ def read(text: str) -> Answer:
     found = special(text, flat)
     if found is not None:
         return found
+    turned = TRANSPOSED.fullmatch(text)
+    if turned is not None and not isinstance(inner := read(turned[1]), Value):
+        return transposed(inner)
     try:
-        return _Reader(tokens_of(text)).answer()
+        answer = _Reader(tokens_of(with_axes(_opened(text)))).answer()
+        return (vector_of(answer) if isinstance(answer, Value) else None) or answer
     except NotWhole:
         words = as_words(flat)
         if words is None:
             raise
         return words
+
+
+def _opened(text: str) -> str:
+    """The text with the intervals of some countries, ]2,5[, and without \\begin{cases}."""
+    interval = _TURNED.fullmatch(text)
+    if interval is not None:
+        low, inside, high = interval.groups()
+        if low == "]" or high == "[":
+            return f"{'(' if low == ']' else low}{inside}{')' if high == '[' else high}"
+    system = _SYSTEM.fullmatch(text)
+    if system is None or (system[1] == "cases" and "&" in system[2]):
+        return text
+    return system[2].replace("&", "").strip().removesuffix("\\\\")
 
 
 class _Reader:
@@ -99,6 +132,8 @@ def _is_joint(token: Token) -> str:
 
 
 def _joined(parts: list[Answer], joiners: set[str]) -> Answer:
+    if joiners == {"and"} and all(isinstance(part, Span) for part in parts):
+        return both([part for part in parts if isinstance(part, Span)])
     if "cup" in joiners or (joiners == {"or"} and all(isinstance(p, Span) for p in parts)):
         return union(parts)
     names = {part.name for part in parts if isinstance(part, Named)}
@@ -145,9 +180,11 @@ def _related(sides: list[list[Token]], signs: list[str]) -> Answer:
         return _equality(name, sides, signs)
     if signs == ["in"]:
         inside = _bracketed(sides[1])
+        name = name or _tuple_of_letters(sides[0])
         if name is None or inside is None:
             raise NotWhole("a membership that is no set of an unknown")
-        span = as_span(inside)
+        listed = isinstance(inside, Several) and inside.opening == "{"
+        span = None if listed else as_span(inside)
         return Span(span.pieces, name) if span is not None else Named(name, inside)
     trees = [parse(_without_mark(side)) for side in sides]
     span = span_of(trees, signs)
@@ -166,24 +203,25 @@ def _without_mark(tokens: list[Token]) -> list[Token]:
 
 
 def _equality(name: str | None, sides: list[list[Token]], signs: list[str]) -> Answer:
-    about = "~" in signs
+    about = signs[-1] == "~"
+    if "~" in signs[:-1]:
+        raise NotWhole("what follows an approximation")
     if name is not None:
         # x = y = 5 says of both that they are 5.
         others = [side for side in sides[1:-1] if _name_of(side) is None]
         right = [_bracketed(side) or quantity(side) for side in (*others, sides[-1])]
-        answer = _approximate(right[-1]) if about else right[-1]
+        answer = _approximate(right) if about else right[-1]
         if any(isinstance(one, Value) and name in symbols(one.tree) for one in right):
             raise NotWhole(f"{name} in terms of itself")
         return Named(name, answer if len(right) == 1 or about else Same(tuple(right)))
-    if about:
-        raise NotWhole("an approximation of no name")
-    together = _bracketed(sides[0])
-    if isinstance(together, Several) and all(map(_is_letter, together.parts)) and len(sides) == 2:
+    names = _tuple_of_letters(sides[0])
+    if names is not None and len(sides) == 2 and not about:
         # (x, y) = (1, 2)
-        names = "".join(token.text for token in sides[0])
         return Named(names, _bracketed(sides[1]) or quantity(sides[1]))
     last = _name_of(sides[-1])
     values = [_bracketed(side) or quantity(side) for side in sides]
+    if about:
+        return _approximate(values)
     trees = [one.tree for one in values if isinstance(one, Value)]
     if last is not None and all(not symbols(tree) for tree in trees[:-1]):
         return Named(last, values[0] if len(values) == 2 else Same(tuple(values[:-1])))
@@ -198,10 +236,29 @@ def _is_letter(answer: Answer) -> bool:
     return isinstance(answer, Value) and answer.tree[0] == "symbol"
 
 
-def _approximate(answer: Answer) -> Answer:
-    if not isinstance(answer, Value):
+def _tuple_of_letters(tokens: list[Token]) -> str | None:
+    """The name that (x, y) is, or None."""
+    together = _bracketed(tokens)
+    if isinstance(together, Several) and all(map(_is_letter, together.parts)):
+        return "".join(token.text for token in tokens)
+    return None
+
+
+def _approximate(values: list[Answer]) -> Answer:
+    """The last value as one that is only near; before it, what it is an approximation of."""
+    *exact, last = values
+    if not isinstance(last, Value) or symbols(last.tree):
         raise NotWhole("an approximation of no number")
-    return Value(answer.tree, answer.unit, answer.mark, approximate=True)
+    rounded = Value(last.tree, last.unit, last.mark, approximate=True)
+    if not exact:
+        return rounded
+    near = value(last.tree)
+    known = [value(one.tree) for one in exact if isinstance(one, Value)]
+    if len(known) != len(exact) or near is None:
+        raise NotWhole("an approximation of no number")
+    if any(one is not None and abs(one - near) > abs(one) / 20 for one in known):
+        raise NotWhole("an approximation that is none")
+    return About(exact[0] if len(exact) == 1 else Same(tuple(exact)), rounded)
 
 
 def _name_of(tokens: list[Token]) -> str | None:
@@ -209,6 +266,8 @@ def _name_of(tokens: list[Token]) -> str | None:
     tokens = [token for token in tokens if not token.is_command("quad") and token.text != "'"]
     if not tokens:
         return None
+    if tokens[0].text == "m" and len(tokens) > 1 and tokens[1].is_command("angle"):
+        tokens = tokens[1:]
     first = tokens[0]
     if all(token.kind in ("text", "word") for token in tokens):
         words = " ".join(token.text for token in tokens).split()
@@ -250,8 +309,7 @@ def _bracketed(tokens: list[Token]) -> Answer | None:
     if first.is_command("emptyset") and len(tokens) == 1:
         return Empty()
     if first.is_command("mathbb"):
-        letters = "".join(token.text for token in tokens[1:]).strip("{}")
-        return Span(((MINUS_INFINITY, INFINITY, False, False),)) if letters == "R" else None
+        return _reals(tokens[1:])
     vector = first.is_command("langle") and last.is_command("rangle")
     known = (
         first.kind == "sign" and last.kind == "sign" and last.text in _BRACKETS.get(first.text, ())
@@ -280,6 +338,22 @@ def _bracketed(tokens: list[Token]) -> Answer | None:
             raise NotWhole("brackets that do not match")
         return span
     return Several(answers, opening, closing)
+
+
+def _reals(tokens: list[Token]) -> Answer | None:
+    r"""\mathbb{R}, perhaps without some points: \setminus \{0\}."""
+    letters = [token.text for token in tokens[:3]]
+    name = 3 if letters == ["{", "R", "}"] else 1
+    if letters[: len(letters) if name == 3 else 1] != (["{", "R", "}"] if name == 3 else ["R"]):
+        return None
+    rest = tokens[name:]
+    if not rest:
+        return Span(((MINUS_INFINITY, INFINITY, False, False),))
+    without = rest[0].is_command("setminus", "backslash") or rest[0].is_sign("-")
+    points = _bracketed(rest[1:]) if without and len(rest) > 1 else None
+    if not isinstance(points, Several) or points.opening != "{":
+        return None
+    return reals_without([part.tree for part in points.parts if isinstance(part, Value)])
 
 
 def _wraps(tokens: Sequence[Token]) -> bool:

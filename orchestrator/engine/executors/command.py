@@ -15,7 +15,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from orchestrator.engine.executors.base import AgentJob, ExecutorFailure, NoExecutor, Output
@@ -117,8 +117,10 @@ class TrustedExecutor:
 
     name = "trusted"
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], bound: Collection[str] = ()) -> None:
+        """`bound`: the variables whose keys a person bound to hosts."""
         self._command = command
+        self._bound = bound
 
     async def start(self) -> None:
         """Nothing is needed."""
@@ -135,7 +137,7 @@ class TrustedExecutor:
         await asyncio.to_thread(unpack, job.tree, workdir)
         problem.write_text(job.problem, encoding="utf-8")
         command = words(self._command, job, str(problem), str(workdir), str(output))
-        env = environment(job.url, job.key, os.environ)
+        env = environment(job.url, job.key, os.environ, self._bound)
         with (job.folder / "output.log").open("ab") as log:
             try:
                 agent = await asyncio.create_subprocess_exec(

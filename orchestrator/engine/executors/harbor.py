@@ -32,14 +32,10 @@ from orchestrator.engine.executors.harbor_traces import containers, end_marked, 
 from orchestrator.engine.executors.patch import MOST_BYTES, NoGit, difference, tar_of
 from orchestrator.plan.agents import AgentSetting
 from providers.fleet.processes import MARK
+from providers.gateway.environment import keyless
 
 ON_THIS_MACHINE = frozenset({"terminus-2", "dspy-rlm", "computer-1"})
 """Agents of Harbor's that run beside it and not inside the container."""
-OWN = re.compile(
-    r"^Agent(?!Setup)|NonZeroAgentExit|OutputLength|ContextLength|ContextWindow|OutOfMemory|^Api"
-)
-"""Exceptions of a trial that come after its agent has begun, a refused call of ours among them:
-what it has by then counts. Every other is the engine's."""
 SETTINGS = {
     "MSWEA_COST_TRACKING": "ignore_errors",
     "MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT": "1",
@@ -143,7 +139,7 @@ class HarborExecutor:
                 self._runner = await asyncio.create_subprocess_exec(
                     self._python, "-P", str(RUNNER), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                     stderr=log, limit=2**22, start_new_session=True,
-                    env={**_kept(os.environ), MARK: self._mark,
+                    env={**keyless(os.environ, self._setting.bound), MARK: self._mark,
                          "PATH": f"{bin_of}:{os.environ.get('PATH', '')}"},
                 )  # fmt: skip
             self._reading = asyncio.create_task(self._read(self._runner))
@@ -213,7 +209,8 @@ class HarborExecutor:
             "base_url": base + ("/v1" if setting.protocol == "openai" else ""), "key": job.key,
             "time_s": job.time_s, "trials": str(job.folder.absolute()),
             "workdir": workdir_of(job.source) if job.tree else "", "environment": self._engine,
-            "kwargs": dict(setting.harbor_arguments), "mounts": mounts,
+            "kwargs": dict(setting.harbor_arguments), "mounts": mounts, "programs": programs,
+            # For its setup; the image's own path is known once it runs.
             "env": SETTINGS | (
                 {"PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin"} if programs else {}
             ),
@@ -253,26 +250,22 @@ class HarborExecutor:
 
     def _output(self, told: dict[str, Any], job: AgentJob) -> Output:
         exception, message = told["exception"], told["message"]
-        if exception and not OWN.search(exception):
+        # What an agent meets at work is its own, a refused call too; all else is the engine's.
+        if exception and not told["at_work"]:
             raise ExecutorFailure(f"Harbor: {exception}: {message}")
         text = ""
         if told["tree"]:
             tree = Path(told["tree"])
             try:
-                left, _ = tar_of(tree)
+                left, left_out = tar_of(tree)
                 text = difference(job.tree, left)
             except NoGit as error:
                 raise ExecutorFailure(str(error)) from None
+            if left_out:
+                message = f"{left_out} files of the work tree were too large to be read; {message}"
             shutil.rmtree(tree, ignore_errors=True)
         elif told["patch"]:
             text = Path(told["patch"]).read_text(encoding="utf-8", errors="replace")[:MOST_BYTES]
         elif not job.tree and not exception:
             raise ExecutorFailure("Harbor brought back no patch; see the trial's trial.log")
-        return Output(text, int(bool(exception)), "Timeout" in exception, message[:500])
-
-
-def _kept(environ: Any) -> dict[str, str]:
-    """The environment without the keys of providers."""
-    from providers.gateway.environment import PROVIDER_VARIABLES
-
-    return {name: text for name, text in environ.items() if name not in PROVIDER_VARIABLES}
+        return Output(text, int(bool(exception)), exception == "AgentTimeoutError", message[:500])

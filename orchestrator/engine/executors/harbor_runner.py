@@ -3,11 +3,11 @@
     in    {"op": "run", "id": 1, "task": PATH, "name": ..., "agent": ..., "model": ...,
            "base_url": ..., "key": ..., "time_s": ..., "trials": DIR, "workdir": "/app",
            or "" for a task that collects its own patch.diff,
-           "environment": "podman", "kwargs": {...}, "mounts": [...]}
+           "environment": "podman", "kwargs": {...}, "mounts": [...], "programs": PATH or ""}
           {"op": "cancel", "id": 1}
     out   {"ready": VERSION} once Harbor is loaded, then {"beat": N} every few seconds
-          {"id": 1, "ended": true, "exception": TYPE or "", "message": ..., "tree": PATH or "",
-           "patch": PATH or ""}
+          {"id": 1, "ended": true, "exception": TYPE or "", "message": ..., "at_work": whether it
+           came while the agent was at work, "tree": PATH or "", "patch": PATH or ""}
 
 Nothing of orch is imported here, and Harbor only here. Its retries, costs and scores are not used:
 one line is one trial, the agent's key is the one given, and the verifier is off, since orch judges
@@ -22,19 +22,29 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 KEY = "ORCH_GATEWAY_KEY"
 OVERLAY = Path(__file__).with_name("harbor_overlay.yaml")
+AGENT_PHASE = "_run_agent_phase"
+"""The function of Harbor's in which agents run: their exceptions have names of every kind."""
 BEAT_S = 5.0
+STUCK_S = 600.0
+"""A loop that does nothing for so long is taken for hung: no beat is sent any more."""
 CLEANING_S = 60.0
+OUT = 100
+"""The descriptor of the lines to orch."""
+SAYING = threading.Lock()
 
 
 def say(**words: Any) -> None:
-    """One line to orch; what Harbor prints goes to standard error."""
-    os.write(1, json.dumps(words).encode() + b"\n")
+    """One line to orch."""
+    with SAYING:
+        os.write(OUT, json.dumps(words).encode() + b"\n")
 
 
 async def run_trial(asked: dict[str, Any]) -> None:
@@ -47,6 +57,7 @@ async def run_trial(asked: dict[str, Any]) -> None:
         TrialConfig,
         VerifierConfig,
     )
+    from harbor.trial.hooks import TrialEvent
     from harbor.trial.trial import Trial
 
     config = TrialConfig(
@@ -75,22 +86,31 @@ async def run_trial(asked: dict[str, Any]) -> None:
             if place
         ],
     )
-    exception, message = "", ""
+    exception, message, at_work = "", "", False
     try:
         trial = await Trial.create(config)
+        if asked.get("programs"):
+            trial.add_hook(TrialEvent.AGENT_START, lambda _: put_before_path(trial, asked))
         result = await trial.run()
         if result.exception_info is not None:
             exception = result.exception_info.exception_type
             message = result.exception_info.exception_message[:2000]
+            at_work = AGENT_PHASE in result.exception_info.exception_traceback
     except asyncio.CancelledError:
         exception, message = "Cancelled", "the trial was cancelled"
     except Exception as error:
         exception, message = type(error).__name__, str(error)[:2000]
     left = Path(asked["trials"]) / asked["name"] / "artifacts"
     tree, patch = left / "tree", left / "patch.diff"
-    say(id=asked["id"], ended=True, exception=exception, message=message,
+    say(id=asked["id"], ended=True, exception=exception, message=message, at_work=at_work,
         tree=str(tree) if tree.is_dir() else "",
         patch=str(patch) if patch.is_file() else "")  # fmt: skip
+
+
+async def put_before_path(trial: Any, asked: dict[str, Any]) -> None:
+    """Where the agent's programs lie comes before the image's own path, not in its place."""
+    done = await trial.agent_environment.exec("printenv PATH")
+    trial.agent._extra_env["PATH"] = f"{asked['programs']}:{(done.stdout or '').strip()}"
 
 
 async def main() -> None:
@@ -112,18 +132,27 @@ async def main() -> None:
                 trials[asked["id"]].cancel()
         stop.set()
 
-    async def beat() -> None:
-        number = 0
+    ticked = [time.monotonic()]
+
+    async def tick() -> None:
         while True:
+            ticked[0] = time.monotonic()
+            await asyncio.sleep(BEAT_S)
+
+    def beat() -> None:
+        """From a thread: what Harbor loads with its first trial holds the loop for a minute."""
+        number = 0
+        while time.monotonic() - ticked[0] < STUCK_S:
             say(beat=number)
             number += 1
-            await asyncio.sleep(BEAT_S)
+            time.sleep(BEAT_S)
 
     # Loaded before the first beat: it takes seconds in which nothing else runs.
     import harbor.trial.trial  # noqa: F401
 
     say(ready=version("harbor"))
-    tasks = [asyncio.create_task(listen()), asyncio.create_task(beat())]
+    threading.Thread(target=beat, daemon=True).start()
+    tasks = [asyncio.create_task(listen()), asyncio.create_task(tick())]
     await stop.wait()
     for trial in trials.values():
         trial.cancel()
@@ -134,6 +163,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    # Harbor prints; the lines of this conversation must stay alone.
-    sys.stdout = sys.stderr
+    # Harbor prints, and so does what it starts: the lines of this conversation must stay alone.
+    os.dup2(1, OUT, inheritable=False)
+    os.dup2(2, 1)
     asyncio.run(main())
