@@ -385,27 +385,10 @@ def say_quote(console: Console, prepared: Prepared, out: Path, as_json: bool) ->
     print_quote(console, prepared, quotes)
 
 
-def _go_on(study: Study, wanted: list[int], options: RunOptions, how: How) -> str:
-    """How the rest of a plan is bought after its pilot."""
-    from orchestrator.cli.last_lines import resume_command
-
-    again = resume_command(options.directory, how.typed)
-    if len(set(wanted)) == 1:
-        return f"The pilot is kept; go on with: {again} --samples {wanted[0]} --yes"
-    # One --samples for all would buy more of the dear arm than the plan.
-    each = ", ".join(
-        f"{number} for {arm.name or arm.model or arm.provider}"
-        for number, arm in zip(wanted, study.arms, strict=True)
-    )
-    return (
-        f"The pilot is kept; set samples ({each}) in {options.directory / 'study.toml'} and go on "
-        f"with: {again} --yes"
-    )
-
-
 def agreed(console: Console, study: Study, options: RunOptions, how: How) -> bool:
     """Say what the rest of the plan will cost, take and cover by the pilot, and ask."""
-    from orchestrator.cli.pilot import forecast_plan
+    from orchestrator.cli.last_lines import resume_command
+    from orchestrator.cli.pilot import forecast_plan, go_on
     from orchestrator.cli.quote import ask
     from orchestrator.errors import ConfigError
     from orchestrator.plan.prepare import BUNDLED_SAMPLES, DEFAULT_SAMPLES, bundled
@@ -423,5 +406,8 @@ def agreed(console: Console, study: Study, options: RunOptions, how: How) -> boo
     except click.Abort:
         return False
     except ConfigError as error:
-        raise ConfigError(f"{error} {_go_on(study, wanted, options, how)}") from None
+        names = [arm.name or arm.model or arm.provider for arm in study.arms]
+        again = resume_command(options.directory, how.typed)
+        said = go_on(options.directory, list(zip(names, wanted, strict=True)), again)
+        raise ConfigError(f"{error} {said}") from None
     return True
