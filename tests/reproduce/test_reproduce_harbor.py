@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.reproduce.foreign.harbor import read, unfinished
+from orchestrator.reproduce.foreign.harbor import left_out, read
 from orchestrator.reproduce.recorded import OutcomesError
 
 
@@ -58,10 +58,12 @@ def test_harbor_jobs_that_are_none_are_named(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_harbor_trials_without_a_result_are_named(tmp_path: Path) -> None:
-    for name in ("a__1", "b__2"):
+def test_harbor_trials_that_do_not_count_are_told(tmp_path: Path) -> None:
+    broken = {"task_name": "a", "exception_info": {"exception_type": "EnvironmentStartTimeout"}}
+    wrong = {"task_name": "a", "verifier_result": {"rewards": {"reward": 0}}}
+    for name, result in (("a__1", broken), ("b__2", None), ("a__3", wrong)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text("{}")
-    (tmp_path / "a__1" / "result.json").write_text("{}")
-    (tmp_path / "config.json").write_text("{}")
-    assert unfinished(tmp_path) == ["b__2"]
+        if result is not None:
+            (tmp_path / name / "result.json").write_text(json.dumps(result))
+    assert left_out(tmp_path) == {"EnvironmentStartTimeout": 1, "no result yet": 1}
