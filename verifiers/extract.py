@@ -22,7 +22,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from verifiers.chat_tokens import answering
 from verifiers.extract_lines import Lexer, chunks_of_code, lines_of
+from verifiers.extract_repair import at_the_margin, typed, without_torn_end
 
 _LABELS = {
     "python": re.compile(r"\W*(?:python|pypy|py)[\d. ]*(?:$|[\s:{},;=\"'(\[/])", re.IGNORECASE),
@@ -38,11 +40,13 @@ _OTHER_LANGUAGES = frozenset({
     "racket", "regex", "rs", "rst", "ruby", "rust", "scala", "scheme", "sh", "shell", "sql",
     "swift", "tex", "toml", "ts", "tsx", "typescript", "vb", "xml", "yaml", "yml", "zig", "zsh",
 })  # fmt: skip
+_MARKDOWN = re.compile(r"markdown|md", re.IGNORECASE)
+_SESSION = re.compile(r"pycon|python-repl|python-console", re.IGNORECASE)
 _THOUGHTS = r"(?:think|thinking|thought|thoughts|reasoning)"
 _THOUGHT = re.compile(rf"^.*</{_THOUGHTS}>", re.DOTALL | re.IGNORECASE)
 _OPEN_THOUGHT = re.compile(rf"<{_THOUGHTS}>.*", re.DOTALL | re.IGNORECASE)
 _END = re.compile(
-    r"<[|｜](?:end|eot|im_end|eom|return|file_sep|begin)[^\n|｜>]*[|｜]>|<(?:eos|end_of_turn)>"
+    r"<[|｜](?:end(?!_header)|eot|im_end|eom|return|file_sep|begin)[^\n|｜>]*[|｜]>|<(?:eos|end_of_turn)>"
     r"|</s>[ \t]*$|^\s*\[DONE\]\s*$",
     re.MULTILINE | re.IGNORECASE,
 )
@@ -71,7 +75,8 @@ class FencedBlock:
 
 def answer_only(text: str) -> str:
     """The text without thoughts, terminal colours, and whatever follows its end."""
-    text = _OPEN_THOUGHT.sub("", _THOUGHT.sub("", _COLOUR.sub("", text)))
+    text = answering(_COLOUR.sub("", text.removeprefix("\ufeff")))
+    text = _OPEN_THOUGHT.sub("", _THOUGHT.sub("", text))
     end = _END.search(text)
     return text[: end.start()] if end else text
 
@@ -127,13 +132,18 @@ def extract_code(text: str, language: str = "python", entry: str | None = None) 
     blocks = [block for block in fenced_blocks(text) if block.body.strip()]
     if not blocks:
         blocks = [FencedBlock("", f"{body}\n") for body in _ONE_LINE.findall(text)]
+    if not blocks and language == "python" and re.search(r"^\s*>>> ", text, re.MULTILINE):
+        blocks = [FencedBlock("", text[text.index(">>> ") :])]
     if not blocks:
         blocks = [FencedBlock("", chunk) for chunk in chunks_of_code(text, language)]
         if len(blocks) == 1:
             return blocks[0].body
     wanted = _of_language(blocks, language)
     if not wanted:
-        return ""
+        inner = [block.body for block in blocks if _MARKDOWN.fullmatch(block.label)]
+        return extract_code(inner[-1], language, entry) if inner else ""
+    if language == "python":
+        wanted = [_repaired(block, entry) for block in wanted]
     chosen = _choose(wanted, entry)
     whole = entry is not None or _READS.search(chosen.body) or _WRITES.search(chosen.body)
     return _with_helpers(chosen, wanted) if whole and language == "python" else chosen.body
@@ -142,9 +152,17 @@ def extract_code(text: str, language: str = "python", entry: str | None = None) 
 def _of_language(blocks: Sequence[FencedBlock], language: str) -> list[FencedBlock]:
     pattern = _LABELS[language]
     named = [block for block in blocks if block.label and pattern.match(block.label)]
+    if language == "python" and not named:
+        named = [block for block in blocks if _SESSION.fullmatch(block.label)]
     plain = [block for block in blocks if not block.label]
     others = [block for block in blocks if block.label and not _names_a_language(block.label)]
     return named or plain or others
+
+
+def _repaired(block: FencedBlock, entry: str | None) -> FencedBlock:
+    body = at_the_margin(typed(block.body), entry)
+    whole = body if block.closed else without_torn_end(body)
+    return FencedBlock(block.label, whole if whole.strip() else body, block.closed)
 
 
 def _names_a_language(label: str) -> bool:
@@ -158,13 +176,15 @@ def _choose(blocks: Sequence[FencedBlock], entry: str | None) -> FencedBlock:
         name = entry.split(".")[0].removesuffix("()")
         defining = re.compile(
             rf"^\s*(?:async\s+def|def|class)\s+{re.escape(name)}\b"
-            rf"|^{re.escape(name)}\s*(?::[^=\n]+)?=(?!=)|^(?:from|import)\b.*\b{re.escape(name)}\s*$",
+            rf"|^{re.escape(name)}\s*(?::[^=\n]+)?=(?!=)",
             re.MULTILINE,
         )
-        for group in (closed, blocks):
-            holding = [block for block in group if defining.search(block.body)]
-            if holding:
-                return holding[-1]
+        imported = re.compile(rf"^(?:from|import)\b.*\b{re.escape(name)}\s*$", re.MULTILINE)
+        for named in (defining, imported):
+            for group in (closed, blocks):
+                holding = [block for block in group if named.search(block.body)]
+                if holding:
+                    return holding[-1]
         return (closed or blocks)[-1]
     for group in (closed, blocks):
         writing = [block for block in group if _WRITES.search(block.body)]
@@ -184,16 +204,18 @@ def _with_helpers(chosen: FencedBlock, blocks: Sequence[FencedBlock]) -> str:
         lacking = _used(code) - _defined(code)
         # The nearest before it comes first, then the nearest after it.
         order = sorted(others.keys() - taken, key=lambda n: (n > place, abs(n - place)))
-        more = next((n for n in order if others[n] & lacking and _helps(blocks[n])), None)
+        reads = _READS.search(code) is not None
+        helping = (n for n in order if others[n] & lacking and _helps(blocks[n], reads))
+        more = next(helping, None)
         if more is None:
             return code
         taken.add(more)
         code = "".join(blocks[n].body for n in sorted(taken)) + chosen.body
 
 
-def _helps(block: FencedBlock) -> bool:
-    """Whether a block can stand before another: it is no program that reads the input itself."""
-    return block.closed and not _READS.search(block.body)
+def _helps(block: FencedBlock, reads: bool) -> bool:
+    """Whether a block can stand before one that `reads` the input or not: only one of them may."""
+    return block.closed and not (reads and _READS.search(block.body))
 
 
 def _used(code: str) -> set[str]:

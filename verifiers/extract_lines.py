@@ -14,7 +14,9 @@ import re
 _TWO_WORDS = re.compile(r"(?<![\w.])([^\W\d]\w*)[ \t]+([^\W\d]\w*)")
 _SOFT = {"match", "case", "type", "_"}
 _KEYWORDS = frozenset(keyword.kwlist) | _SOFT
-_NEVER_CODE = re.compile(r"[?`$’“”…]|![^=]|!$|^\s*</?[A-Za-z][\w-]*>\s*$|^\[/?[A-Z]{3,}\]\s*$")
+_NEVER_CODE = re.compile(
+    r"[?`$’“”…]|![^=]|!$|^\s*(?:</?[A-Za-z][^<>]*>\s*)+$|^\s*\\(?:begin|end)\b|[、-〿！-～]|^\[/?[A-Z]{3,}\]\s*$"
+)
 _ALONE = re.compile(r"^[A-Z]\w*(?:[ \t]\w+)*:[ \t]*$")
 _BULLET = re.compile(r"^(?:[-*+•]|\d+[.)])[ \t]+\D")
 _SENTENCE = re.compile(r"^[A-Z][^\n=(]*[a-z)]\.[ \t]*$")

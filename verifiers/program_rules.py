@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from verifiers.extract import answer_only, extract_code, fenced_blocks
+from verifiers.extract_lines import is_prose
+from verifiers.extract_repair import without_torn_end
 
 FENCE = "```"
 RULES = ("block", "paper", "completion")
@@ -86,15 +88,26 @@ def _continued(text: str, how: Mapping[str, Any]) -> FoundProgram | None:
     first = next((n for n, line in enumerate(lines) if line.strip()), None)
     if first is None:
         return None
-    if lines[first].lstrip().startswith(FENCE):
+    if lines[first].lstrip().startswith(FENCE) or _is_chat(lines, first, entry):
         return _last_block(text, how)
     end = next((n for n, line in enumerate(lines) if line.startswith(FENCE)), len(lines))
     body = "\n".join(lines[:end])
+    if how.get("language", "python") == "python":
+        whole = without_torn_end(body)
+        body = whole if whole.strip() else body
     if not before:
         return FoundProgram(body, fenced=False)
     if lines[first][:1] not in (" ", "\t") and _defines(body, entry):
         return FoundProgram(_after(before, body), fenced=True)
     return FoundProgram(before + _indented(before, body), fenced=True)
+
+
+def _is_chat(lines: list[str], first: int, entry: str | None) -> bool:
+    """Whether the output talks, and gives the whole function between fences."""
+    line = lines[first]
+    if line[:1] in (" ", "\t") or not is_prose(line, line):
+        return False
+    return any(_defines(block.body, entry) for block in fenced_blocks("\n".join(lines)))
 
 
 def _defines(source: str, entry: str | None) -> bool:

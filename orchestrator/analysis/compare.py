@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from orchestrator.analysis.unbiased import Floats, counts, pass_at_k, whole
+from orchestrator.analysis.clusters import robust_error
+from orchestrator.analysis.unbiased import Floats, Integers, counts, pass_at_k, whole
 
 LEVEL = 0.95
 FEW = 20
@@ -89,8 +90,12 @@ class Contrast:
         return float(2.0 * (ndtr(-z) if np.isinf(self.freedom) else stdtr(self.freedom, -z)))
 
 
-def paired_contrast(gaps: ArrayLike) -> Contrast:
-    """From each shared problem's difference of estimates, [P]."""
+def paired_contrast(gaps: ArrayLike, groups: Integers | None = None) -> Contrast:
+    """From each shared problem's difference of estimates, [P].
+
+    `groups`: the number of each problem's group, where problems come in groups: the error is
+    then cluster-robust.
+    """
     each: Floats = np.asarray(gaps, dtype=np.float64)
     total = len(each)
     freedom = max(total - 1.0, 1.0)
@@ -102,6 +107,9 @@ def paired_contrast(gaps: ArrayLike) -> Contrast:
     # Alike on every problem seen: three in P others may still differ (the rule of three).
     least = 3.0 / total / float(stdtrit(freedom, 0.5 + LEVEL / 2.0))
     error = error if error > 1e-12 else least
+    if groups is not None and int(groups.max()) > 0:
+        error = max(float(robust_error(each, groups)), error)
+        freedom = float(groups.max())
     return Contrast(float(each.mean()), error, error, freedom, total, True)
 
 

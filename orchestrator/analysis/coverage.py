@@ -8,17 +8,19 @@ alone, cheap enough for a live view.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from orchestrator.analysis.clusters import widening
 from orchestrator.analysis.grid import points_to
 from orchestrator.analysis.intervals import moments_of, problems_like_these, these_problems
 from orchestrator.analysis.unbiased import (
     Floats,
     Integers,
     counts,
+    failing_at,
     mean_coverage,
     pass_at_k,
     whole,
@@ -61,10 +63,13 @@ def coverage_curve(
     ks: Sequence[int] | NDArray[np.int64] | None = None,
     *,
     level: float = 0.95,
+    groups: Integers | None = None,
 ) -> CoverageCurve:
     """The curve for c right among n attempts at each problem (both [P]), n fixed beforehand.
 
-    `ks` None means every k up to the smallest n. Raises ValueError where a k exceeds the
+    `ks` None means every k up to the smallest n. `groups`: the number of each problem's group,
+    where problems come in groups; the interval for problems like these is then of groups like
+    these. Raises ValueError where a k exceeds the
     smallest n or the counts make no sense.
     """
     attempts, right = counts(n, c), whole("c", c)
@@ -84,6 +89,8 @@ def coverage_curve(
     # k say of it, whichever k are asked for.
     every = np.unique(np.concatenate([wanted, points_to(smallest)]))
     curve = _each(attempts, right, every, smallest, level)
+    if groups is not None:
+        curve = _grouped(curve, 1.0 - failing_at(attempts, right, every), groups, level)
     grid, at = np.isin(every, points_to(smallest)), np.searchsorted(every, wanted)
     low, high = _monotone(curve.low, curve.high, grid)
     low_like, high_like = _monotone(curve.low_like, curve.high_like, grid)
@@ -129,6 +136,16 @@ def _each(
         mean, low, high, low_like, high_like,
         (mean < 0.01) | (mean > 0.99), events < FEWEST_EVENTS, seen < LEAST_SEEN,
     )  # fmt: skip
+
+
+def _grouped(curve: _Pointwise, each: Floats, groups: Integers, level: float) -> _Pointwise:
+    """The same with the interval for problems like these as wide as their groups make it."""
+    wider = widening(each, groups, level)
+    return replace(
+        curve,
+        low_like=np.maximum(curve.mean - wider * (curve.mean - curve.low_like), 0.0),
+        high_like=np.minimum(curve.mean + wider * (curve.high_like - curve.mean), 1.0),
+    )
 
 
 def _monotone(low: Floats, high: Floats, grid: Flags) -> tuple[Floats, Floats]:

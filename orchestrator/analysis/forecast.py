@@ -76,7 +76,8 @@ def forecast_coverage(
     low, high = np.quantile((solved + drawn) / total, [(1 - level) / 2, (1 + level) / 2])
     mean, other = ((solved + unsolved * float(part[0])) / total for part in (chance, bent))
     low, high = min(float(low), mean), max(float(high), mean)
-    if high - low < 1e-9:
+    # No interval is narrower than half a problem: "100.0 % to 100.0 %" would claim certainty.
+    if high - low < 0.5 / total:
         raise ForecastRefused(
             f"the {unsolved} problems that are left are too few to show how they will go"
         )

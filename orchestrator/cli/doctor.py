@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -210,10 +211,16 @@ def look_at_held() -> Examined:
     """Servers under a guard, and what guards that were killed left behind."""
     from orchestrator.cli.hold import line
     from providers.fleet.holds import still_held
+    from providers.fleet.offer import find_offer
 
     found = still_held()
     lost = [one for one in found if not one.guarded]
     detail = "; ".join(map(line, found)) or "nothing"
+    usable = sorted({one.model for one in found if one.model and find_offer(one.model)})
+    if usable:
+        detail += "; runs use them: " + ", ".join(
+            f"orch run --provider local --model {shlex.quote(model)}" for model in usable
+        )
     return Examined(
         "held servers", not lost, detail,
         f"end what was left behind: orch hold --stop {lost[0].id}" if lost else "",

@@ -74,9 +74,12 @@ def swebench(file: Path, to: Path | None, reports: tuple[Path, ...]) -> None:
               help="Where to keep them (default: in runs/).")  # fmt: skip
 def harbor(folder: Path, to: Path | None) -> None:
     """Trials of a job of Harbor's: the folder that holds one folder for each trial."""
-    from orchestrator.reproduce.foreign.harbor import read
+    from orchestrator.reproduce.foreign.harbor import left_out, read
 
     _keep(read(folder), to or _place(folder))
+    if without := left_out(folder):
+        told = ", ".join(f"{number} for {why}" for why, number in without.most_common())
+        click.echo(f"Trials that do not count: {told}.", err=True)
 
 
 @import_.command("lm-eval")

@@ -105,3 +105,17 @@ def _coverage(reader: RunReader, arm: ArmRow, problems: int, wanted: int) -> str
         f"{solved}; {percent(found.mean)} is forecast at k = {wanted:,} ("
         f"{100 * found.level:.0f} % interval {percent(found.low)} to {percent(found.high)})."
     )
+
+
+def go_on(directory: Path, wanted: Sequence[tuple[str, int]], again: str) -> str:
+    """How the rest of a plan is bought after its pilot; `wanted`: each arm and its attempts,
+    `again`: the command that resumes the run."""
+    numbers = {number for _, number in wanted}
+    if len(numbers) == 1:
+        return f"The pilot is kept; go on with: {again} --samples {numbers.pop()} --yes"
+    # One --samples for all would buy more of the dear arm than the plan.
+    each = ", ".join(f"{number} for {name}" for name, number in wanted)
+    return (
+        f"The pilot is kept; set samples ({each}) in {directory / 'study.toml'} and go on with: "
+        f"{again} --yes"
+    )

@@ -47,7 +47,8 @@ if TYPE_CHECKING:
               metavar="FILE", help="Count the money by prices of your own (a TOML).")  # fmt: skip
 @click.option("--verifier", metavar="NAME",
               help="The curve by the stored verdicts of another rule.")  # fmt: skip
-@click.option("--verbose", is_flag=True, help="All notes, and what limited the speed.")
+@click.option("--verbose", is_flag=True, help="All notes, how often attempts are right "
+              "together, and what limited the speed.")  # fmt: skip
 @click.pass_context
 def report(
     context: click.Context,
@@ -99,7 +100,7 @@ def report(
         for one in found:
             one.print(console, by, verbose=verbose)
         print_dollars(console, whole.arms)
-        print_more(console, whole)
+        print_more(console, whole, verbose=verbose)
     for path in write_files(
         whole, html=html, figures=figures, csv=csv_file, markdown=markdown, latex=latex
     ):

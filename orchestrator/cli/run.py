@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+
+from orchestrator.cli.directories import run_name, run_to_resume
+from orchestrator.cli.held import use_held
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,6 +74,8 @@ def option(*names: str, **attributes: Any) -> Decorator:
         "environment.  [default: the one here, or on PATH]")  # fmt: skip
 @option("--lease", "lease_s", type=click.FloatRange(min=5), metavar="S",
         help="A launched server ends when orch is silent for so long.  [default: 60]")  # fmt: skip
+@option("--use-held/--no-use-held", default=None, help="Instead of launching, use servers of the "
+        "model that `orch serve` holds.  [default: asked on a terminal, else no]")  # fmt: skip
 @option("--api-key-env", multiple=True, metavar="VAR[@HOST]", help="Variable with the key for a "
         "host, such as CORP_KEY@https://llm.example; repeatable. Without @HOST: for --base-url, or "
         "the provider's own host.")  # fmt: skip
@@ -178,7 +181,7 @@ def run(**given: Any) -> None:
         confirm_over=given.pop("confirm_over"),
         yes=given.pop("yes"),
     )
-    exclude_unsound = given.pop("exclude_unsound")
+    exclude_unsound, given_use_held = given.pop("exclude_unsound"), given.pop("use_held", None)
     out, resume = given.pop("out"), given.pop("resume", None)
     study_file = given.pop("study", None)
     for given_path in (out, study_file, resume, given.get("name")):
@@ -191,6 +194,8 @@ def run(**given: Any) -> None:
         directory = run_to_resume(resume or given.get("name", ""), out)
         study_file = directory / "study.toml"
     study = build_study(given, study_file)
+    held = use_held(study, given_use_held)
+    how = how._replace(typed=how.typed._replace(use_held=held))
     directory = directory or out / run_name(study)
     if how.resume:
         from orchestrator.session.stamps import keep_verifiers
@@ -289,35 +294,6 @@ def without_unsound_problems(study: Study) -> Study:
     return study
 
 
-def run_name(study: Study) -> str:
-    """The name given, else task, model and time; raises ConfigError for a name that is a path."""
-    from orchestrator.errors import ConfigError
-
-    if study.name:
-        if not re.fullmatch(r"[\w.+-]+", study.name) or study.name.startswith("."):
-            raise ConfigError(
-                f"The run name {study.name!r} may hold letters, digits, and . _ + - only; "
-                "use --out for the place."
-            )
-        return study.name
-    arm = study.arms[0]
-    stem = "-".join(part for part in (Path(arm.task).stem, arm.model.rsplit("/", 1)[-1]) if part)
-    return re.sub(r"[^\w.-]+", "_", stem)[:60] + time.strftime("-%Y%m%d-%H%M%S")
-
-
-def run_to_resume(name: str, out: Path) -> Path:
-    """The directory of the run to continue; raises ConfigError."""
-    from orchestrator.errors import ConfigError
-    from orchestrator.store.reader import find_run
-
-    if name:
-        return find_run(name, out)
-    runs = [path.parent for path in out.glob("*/run.db")]
-    if not runs:
-        raise ConfigError(f"There is no run in {out} to resume; give --resume DIRECTORY.")
-    return max(runs, key=lambda path: (path / "run.db").stat().st_mtime)
-
-
 class How(NamedTuple):
     """What the command line says of a session, apart from its study."""
 
@@ -409,27 +385,10 @@ def say_quote(console: Console, prepared: Prepared, out: Path, as_json: bool) ->
     print_quote(console, prepared, quotes)
 
 
-def _go_on(study: Study, wanted: list[int], options: RunOptions, how: How) -> str:
-    """How the rest of a plan is bought after its pilot."""
-    from orchestrator.cli.last_lines import resume_command
-
-    again = resume_command(options.directory, how.typed)
-    if len(set(wanted)) == 1:
-        return f"The pilot is kept; go on with: {again} --samples {wanted[0]} --yes"
-    # One --samples for all would buy more of the dear arm than the plan.
-    each = ", ".join(
-        f"{number} for {arm.name or arm.model or arm.provider}"
-        for number, arm in zip(wanted, study.arms, strict=True)
-    )
-    return (
-        f"The pilot is kept; set samples ({each}) in {options.directory / 'study.toml'} and go on "
-        f"with: {again} --yes"
-    )
-
-
 def agreed(console: Console, study: Study, options: RunOptions, how: How) -> bool:
     """Say what the rest of the plan will cost, take and cover by the pilot, and ask."""
-    from orchestrator.cli.pilot import forecast_plan
+    from orchestrator.cli.last_lines import resume_command
+    from orchestrator.cli.pilot import forecast_plan, go_on
     from orchestrator.cli.quote import ask
     from orchestrator.errors import ConfigError
     from orchestrator.plan.prepare import BUNDLED_SAMPLES, DEFAULT_SAMPLES, bundled
@@ -447,5 +406,8 @@ def agreed(console: Console, study: Study, options: RunOptions, how: How) -> boo
     except click.Abort:
         return False
     except ConfigError as error:
-        raise ConfigError(f"{error} {_go_on(study, wanted, options, how)}") from None
+        names = [arm.name or arm.model or arm.provider for arm in study.arms]
+        again = resume_command(options.directory, how.typed)
+        said = go_on(options.directory, list(zip(names, wanted, strict=True)), again)
+        raise ConfigError(f"{error} {said}") from None
     return True

@@ -241,7 +241,7 @@ class Agents:
 
     def _draw_again(self, ticket: Ticket, attempt: Attempt, why: str) -> bool:
         """Whether the slot is drawn again; censored where that happened too often."""
-        self._state.failed("AgentNotStarted", why)
+        self._state.failed(ticket.arm.number, "AgentNotStarted", why)
         done = self._redraws[ticket.request] = self._redraws.get(ticket.request, 0) + 1
         last = done > MOST_REDRAWS
         self._store.put_failure(

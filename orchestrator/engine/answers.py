@@ -110,7 +110,7 @@ class Answers:
             said = f"finish reason {choice.finish_raw!r}" + (
                 f" after {len(choice.text)} characters" if choice.text else ""
             )
-            self._state.failed("Broken", f"{ticket.arm.provider.name}: {said}")
+            self._state.failed(ticket.arm.number, "Broken", f"{ticket.arm.provider.name}: {said}")
             self._store.put_failure(
                 ticket.request, ticket.reservation, "Broken", "maybe_billed", said, final=False
             )

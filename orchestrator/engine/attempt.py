@@ -166,7 +166,7 @@ class Attempts:
         again = self._asked_again(ticket, error, outage)
         too_long = _too_long(error) if again else ""
         again = again and not too_long
-        self._state.failed(kind, str(error))
+        self._state.failed(ticket.arm.number, kind, str(error))
         self._tell(ticket.arm)
         if isinstance(error, BadResponse) and not again:
             self._unreadable(ticket, error)

@@ -57,6 +57,8 @@ class ArmCounts:
     filled: int = 0
     censored: int = 0
     in_flight: int = 0
+    errors: int = 0
+    """Tries that failed in this session."""
     lengths: Lengths = field(default_factory=Lengths)
 
     @property
@@ -81,6 +83,8 @@ class RunState:
     failures: Counter[str] = field(default_factory=Counter)
     refusals: Refusals = field(default_factory=Refusals)
     """The same failures, in their servers' own words."""
+    last_error: str = ""
+    """What the latest of them said."""
     verdicts: Counter[str] = field(default_factory=Counter)
     input_tokens: int = 0
     output_tokens: int = 0
@@ -117,10 +121,12 @@ class RunState:
         """Requests of an arm are over, in whatever way."""
         self.sent(arm, -requests)
 
-    def failed(self, kind: str, said: str) -> None:
-        """A try failed, in its server's own words."""
+    def failed(self, arm: int, kind: str, said: str) -> None:
+        """A try of an arm failed, in its server's own words."""
         self.failures[kind] += 1
+        self.arms[arm].errors += 1
         self.refusals.add(kind, said)
+        self.last_error = said
 
     def note(self, text: str) -> None:
         """Keep a sentence for the person, once."""

@@ -45,6 +45,8 @@ class Typed(NamedTuple):
     server_args: tuple[str, ...] = ()
     """--server-arg: what launched servers are given, some of which load code."""
     lease_s: float = 0.0
+    use_held: bool = False
+    """To use a fleet that `orch serve --launch` holds instead of launching one."""
 
 
 class Destination(NamedTuple):

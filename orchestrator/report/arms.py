@@ -10,12 +10,13 @@ the run. What needs more than counts (laws, forecasts, selection) is added by `c
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from budgets.ledger import Ledger
+from orchestrator.analysis.clusters import agreeing
 from orchestrator.analysis.flops import ModelShape
 from orchestrator.report.audit import audit_of, said_of_audit
 from orchestrator.report.compute import gpu_hours, operations, shape_for
@@ -24,9 +25,13 @@ from orchestrator.report.estimate import Curve, estimate
 from orchestrator.report.others import other_verdicts, said_of, said_of_excluded
 from orchestrator.report.paid import Money
 from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
+from orchestrator.report.text import percent
 from orchestrator.store.reader import RunReader
-from orchestrator.store.rows import ArmRow
+from orchestrator.store.rows import ArmRow, ProblemRow
 from orchestrator.store.schema import NOTE_KEY
+
+LOOKED_AT = 100_000
+"""Samples from which it is told whether choices of one request agree."""
 
 SETTINGS = ("temperature", "top_p", "max_tokens", "n_per_request", "prompt_style", "samples",
             "few_shot_count", "verifier_version", "batch", "gpu_hour", "gpus")  # fmt: skip
@@ -63,7 +68,8 @@ def _arm(
     if repriced is not None:
         settled, uncertain = repriced.settled, repriced.uncertain
     money = Money(reader, arm, ledger, settled + uncertain, repriced)
-    curve = estimate(reader, arm, counts, verifier)
+    groups = _groups(problems)
+    curve = estimate(reader, arm, counts, verifier, groups)
     others = other_verdicts(reader, arm, verifier, curve.ks, uniform=curve.uniform)
     said = [said_of(one, verifier, len(problems)) for one in others]
     audit = audit_of(reader, arm, verifier, counts, curve.ks, uniform=curve.uniform)
@@ -80,6 +86,7 @@ def _arm(
         problem_ids=tuple(problem.id for problem in problems),
         n=tuple(counts.judged.tolist()),
         c=tuple(counts.passed.tolist()),
+        groups=groups,
         censored=int(counts.censored.sum()),
         infra_errors=int(counts.infra.sum()),
         spent=settled,
@@ -94,6 +101,7 @@ def _arm(
             *notes,
             *said_of_answers(reader, arm),
             *curve.notes,
+            *said_of_requests(reader, arm, verifier),
             *said_of_excluded(arm),
             *said,
             *reader.metas(NOTE_KEY),
@@ -123,6 +131,31 @@ def said_of_answers(reader: RunReader, arm: ArmRow) -> list[str]:
         return []
     told = ", ".join(f"{model} ({count:,} requests)" for model, count in served.items())
     return [f"asked for {arm.model}, answered by {told}"]
+
+
+def _groups(problems: Sequence[ProblemRow]) -> tuple[str, ...]:
+    """Every problem's group; one without is its own. Empty where none has one."""
+    if not any("group" in problem.content for problem in problems):
+        return ()
+    return tuple(
+        f"group {problem.content['group']}" if "group" in problem.content else f"id {problem.id}"
+        for problem in problems
+    )
+
+
+def said_of_requests(reader: RunReader, arm: ArmRow, verifier: str) -> list[str]:
+    """Whether choices of one request agree more than chance has it, and what that leaves."""
+    if arm.spec.get("n_per_request") == 1:
+        return []
+    rows = list(reader.judged_requests(arm.number, verifier, LOOKED_AT))
+    found = agreeing(*zip(*rows, strict=True)) if rows else None
+    if found is None or not found.certain or found.worth > 0.9:
+        return []
+    return [
+        f"choices of one request agree more than those of different ones: the attempts are worth "
+        f"about {percent(found.worth)} as many independent ones, and intervals for these problems "
+        "are too narrow; --n-per-request 1 buys independent attempts"
+    ]
 
 
 def _settings(reader: RunReader, arm: ArmRow) -> dict[str, Any]:

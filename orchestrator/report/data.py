@@ -163,6 +163,8 @@ class ArmReport:
     """Judged attempts of each problem."""
     c: tuple[int, ...] = ()
     """Right ones among them."""
+    groups: tuple[str, ...] = ()
+    """The group of each problem, its own where it has none; empty where no problem has one."""
     censored: int = 0
     infra_errors: int = 0
     spent: int = 0

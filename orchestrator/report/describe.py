@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.analysis.clusters import numbered
 from orchestrator.analysis.compare import (
     Contrast,
     Difference,
@@ -21,6 +22,7 @@ from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.forecast import ForecastRefused, forecast_coverage
 from orchestrator.analysis.grid import points_to
 from orchestrator.analysis.scaling import Space, fit_power_law
+from orchestrator.analysis.unbiased import Integers
 from orchestrator.report.data import ArmReport, CoveragePoint, FitLine, ForecastPoint
 
 
@@ -136,7 +138,8 @@ def contrast_at(
     if first.uniform and second.uniform and len(shared) > 1:
         sides = [counts_of(arm, shared) for arm in (first, second)]
         if min(sides[0][0]) >= k_first and min(sides[1][0]) >= k_second:
-            return paired_contrast(gaps_between(sides[0], sides[1], (k_first, k_second)))
+            gaps = gaps_between(sides[0], sides[1], (k_first, k_second))
+            return paired_contrast(gaps, groups_of(first, shared))
     ends = []
     for arm, k in ((first, k_first), (second, k_second)):
         point = next((point for point in arm.points if point.k == k), None)
@@ -151,3 +154,11 @@ def counts_of(arm: ArmReport, ids: Sequence[str]) -> tuple[list[int], list[int]]
     where = {name: i for i, name in enumerate(arm.problem_ids)}
     rows = [where[name] for name in ids]
     return [arm.n[i] for i in rows], [arm.c[i] for i in rows]
+
+
+def groups_of(arm: ArmReport, ids: Sequence[str]) -> Integers | None:
+    """The number of each named problem's group; None where these fall into no two groups, or
+    every problem is its own."""
+    where = dict(zip(arm.problem_ids, arm.groups, strict=False))
+    names = [where.get(name, name) for name in ids]
+    return numbered(names) if 1 < len(set(names)) < len(names) else None

@@ -28,7 +28,7 @@ from orchestrator.analysis.equal import (
     overtakings,
 )
 from orchestrator.report.data import ArmReport, CoveragePoint
-from orchestrator.report.describe import counts_of
+from orchestrator.report.describe import counts_of, groups_of
 
 Unit = Literal["dollars", "GPU-hours", "operations"]
 
@@ -129,6 +129,7 @@ class _Side:
         assert price is not None
         share = len(shared) / max(arm.asked, 1)
         self.uniform = arm.uniform
+        self.groups = groups_of(arm, shared)
         n, c = counts_of(arm, shared)
         self._points: Sequence[CoveragePoint] = arm.points
         if not arm.uniform:
@@ -155,7 +156,7 @@ class _Side:
             point = self._points[place - 1]
             return point.mean, point.low_like, point.high_like
         if place not in self._known:
-            curve = coverage_curve(self.buyable.n, self.buyable.c, [place])
+            curve = coverage_curve(self.buyable.n, self.buyable.c, [place], groups=self.groups)
             self._known[place] = (
                 float(curve.mean[0]), float(curve.low_like[0]), float(curve.high_like[0])
             )  # fmt: skip
@@ -186,7 +187,7 @@ class _Lines:
         first, second = self.sides[i], self.sides[j]
         if first.uniform and second.uniform:
             rows = [side.buyable.each([places[at][0]])[0] for at, side in ((i, first), (j, second))]
-            return paired_contrast(rows[0] - rows[1])
+            return paired_contrast(rows[0] - rows[1], first.groups)
         ends = [(places[at][1].mean, places[at][1].low, places[at][1].high) for at in (i, j)]
         return unpaired_contrast(ends[0], ends[1], self.problems)
 

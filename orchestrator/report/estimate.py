@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -11,11 +11,12 @@ import numpy as np
 
 from orchestrator.analysis.band import posterior_band
 from orchestrator.analysis.beta import BetaPosterior
+from orchestrator.analysis.clusters import numbered
 from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.analysis.grid import points_to
 from orchestrator.analysis.pairing import Estimator, WrongEstimator, fitting
 from orchestrator.analysis.survival import FAILED, PASSED, UNKNOWN, DrawOutcomes, survival_curve
-from orchestrator.analysis.unbiased import Floats
+from orchestrator.analysis.unbiased import Floats, Integers
 from orchestrator.errors import ConfigError
 from orchestrator.report.text import percent
 from orchestrator.schedule import estimators_of
@@ -41,8 +42,17 @@ class Curve:
         return self.estimator == "unbiased"
 
 
-def estimate(reader: RunReader, arm: ArmRow, counts: SlotCounts, verifier: str) -> Curve:
-    """The curve of a stored arm, with notes where there is none or it deserves less trust."""
+def estimate(
+    reader: RunReader,
+    arm: ArmRow,
+    counts: SlotCounts,
+    verifier: str,
+    groups: Sequence[str] = (),
+) -> Curve:
+    """The curve of a stored arm, with notes where there is none or it deserves less trust.
+
+    `groups`: the group of each problem, where they have some.
+    """
     solved = counts.passed > 0
     depth = counts.planned[~solved]
     step = int(arm.spec["n_per_request"])
@@ -53,7 +63,7 @@ def estimate(reader: RunReader, arm: ArmRow, counts: SlotCounts, verifier: str) 
         said = f"no coverage: of the policy {arm.policy}, {error}; its counts stand below"
         return Curve("model", [], [], [said])
     if estimator == "unbiased":
-        return _unbiased(arm, counts)
+        return _unbiased(arm, counts, groups)
     batches = slot_batches(reader, arm, verifier)
     if not batches:
         return Curve(estimator, [], [], ["no coverage yet"])
@@ -70,7 +80,7 @@ def _estimators(arm: ArmRow) -> tuple[str, ...]:
         raise WrongEstimator(str(error).rstrip(".")) from None
 
 
-def _unbiased(arm: ArmRow, counts: SlotCounts) -> Curve:
+def _unbiased(arm: ArmRow, counts: SlotCounts, groups: Sequence[str]) -> Curve:
     """Attempts that were planned beforehand: pass@k up to the fewest of any problem.
 
     Where money did not reach every problem, over those that were asked; the lower bound counts
@@ -90,12 +100,14 @@ def _unbiased(arm: ArmRow, counts: SlotCounts) -> Curve:
     ks = points_to(most)
     level, looks = _level(arm)
     notes += looks
-    curve = coverage_curve(judged, passed, np.array(ks), level=level)
+    together, said = _together([name for name, was in zip(groups, asked, strict=False) if was])
+    notes += said
+    curve = coverage_curve(judged, passed, np.array(ks), level=level, groups=together)
     low, low_like = curve.low, curve.low_like
     unknown = (counts.censored + counts.infra)[asked]
     if unknown.any():
         # Slots without a verdict widen the interval downwards: there they count as wrong.
-        wrong = coverage_curve(judged + unknown, passed, np.array(ks), level=level)
+        wrong = coverage_curve(judged + unknown, passed, np.array(ks), level=level, groups=together)
         low, low_like = np.minimum(low, wrong.low), np.minimum(low_like, wrong.low_like)
     if share < 1.0:
         low, low_like = share * low, share * low_like
@@ -105,6 +117,18 @@ def _unbiased(arm: ArmRow, counts: SlotCounts) -> Curve:
         notes.append(curve.note)
     table = np.stack([curve.mean, low, curve.high, low_like, curve.high_like], axis=1)
     return Curve("unbiased", ks, _shares(table), notes)
+
+
+def _together(groups: Sequence[str]) -> tuple[Integers | None, list[str]]:
+    """The number of each problem's group, where some hold several problems, and a note on that."""
+    numbers = numbered(groups)
+    found = len(set(groups))
+    if found == len(groups) or found < 2:
+        return None, []
+    return numbers, [
+        f"its {len(groups)} problems fall into {found} groups, and intervals for problems like "
+        "these are for groups like these"
+    ]
 
 
 def _level(arm: ArmRow) -> tuple[float, list[str]]:

@@ -187,22 +187,45 @@ def _selection(figure: Figure, arms: Sequence[ArmReport]) -> bool:
     return drawn and _finish(axes)
 
 
+SHARES = (0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 25, 50, 75, 100)
+"""Percentages that may be marked on a square-root axis."""
+
+
+def _marked(top: float) -> list[float]:
+    """0 and the percentages up to `top` that stand a tenth of the axis apart, largest first."""
+    marks: list[float] = []
+    for share in reversed(SHARES):
+        if share <= top and (not marks or marks[-1] ** 0.5 - share**0.5 > 0.1 * top**0.5):
+            marks.append(share)
+    return [0.0, *(one for one in reversed(marks) if one**0.5 > 0.1 * top**0.5)]
+
+
 def _problems(figure: Figure, arms: Sequence[ArmReport]) -> bool:
+    """Success rates on one square-root axis, so that rare successes show and arms compare."""
+    from matplotlib.ticker import MaxNLocator
+
+    top = max(1.0, 105 * max(max(arm.fractions) for arm in arms))
+    marks = _marked(top)
     rows = figure.subplots(len(arms), 1, squeeze=False)[:, 0]
     figure.set_size_inches(6.4, 1.0 + 1.3 * len(arms))
     for number, (axes, arm) in enumerate(zip(rows, arms, strict=True)):
         shares = np.sort(np.array(arm.fractions))[::-1]
-        axes.bar(np.arange(len(shares)), 100 * shares, width=1.0, color=_colour(number))
+        axes.set_yscale("function", functions=(lambda y: np.sqrt(np.maximum(y, 0)), np.square))
+        axes.bar(np.arange(1, len(shares) + 1), 100 * shares, width=1.0, color=_colour(number))
         never = np.flatnonzero(shares == 0.0)
         if len(never):
-            axes.axvspan(never[0] - 0.5, len(shares) - 0.5, color="#000000", alpha=0.08, lw=0)
+            axes.axvspan(never[0] + 0.5, len(shares) + 0.5, color="#000000", alpha=0.08, lw=0)
         axes.set_title(
             f"{_name(arm.label)}: {len(never)} of {len(shares)} never solved", loc="left"
         )
         axes.set_ylabel("right, %")
-        axes.set_ylim(0, max(100 * shares[0], 1))
-        axes.set_xlim(-0.5, len(shares) - 0.5)
-    rows[-1].set_xlabel("problems, easiest first (shaded: no right attempt)")
+        axes.set_yticks(marks, [f"{mark:g}" for mark in marks])
+        axes.set_ylim(0, top)
+        axes.set_xlim(0.5, len(shares) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    rows[-1].set_xlabel(
+        "problems, easiest first (shaded: no right attempt); square-root axis, alike for all arms"
+    )
     figure.suptitle("Right attempts, problem by problem", fontsize=10, fontweight="bold")
     return True
 

@@ -14,7 +14,8 @@ def dollars(pico: int) -> str:
     if amount == 0 or abs(amount) >= Decimal("0.1"):
         return f"${amount.quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
     digits = 3 - amount.adjusted()
-    return f"${amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP).normalize():f}"
+    rounded = amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    return "$0.10" if rounded == Decimal("0.1") else f"${rounded.normalize():f}"
 
 
 def alike(amounts: Iterable[int], most: int = 12) -> Callable[[int], str]:

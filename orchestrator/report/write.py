@@ -42,7 +42,7 @@ def write_files(
     return written
 
 
-def print_more(console: Console, report: ReportData) -> None:
+def print_more(console: Console, report: ReportData, *, verbose: bool = False) -> None:
     """The curves, the fits and forecasts, and how the arms compare."""
     if any(len(arm.points) > 1 for arm in report.arms):
         console.print(draw_curves(report.arms, width=min(console.width, 100)))
@@ -67,7 +67,8 @@ def print_more(console: Console, report: ReportData) -> None:
                 highlight=False, markup=False,
             )  # fmt: skip
     for section in SECTIONS:
-        for part in () if section.leads else section.shown(report):
+        skipped = section.leads or (section.aside and not verbose)
+        for part in () if skipped else section.shown(report):
             console.print(part, highlight=False, soft_wrap=isinstance(part, Text))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -16,12 +17,13 @@ from rich.text import Text
 
 from budgets.ledger import Ledger
 from orchestrator.engine.counters import ArmCounts, RunState
-from orchestrator.report.text import dollars, percent, visible
+from orchestrator.report.text import alike, percent, visible
 
 BARS = "▁▂▃▄▅▆▇█"
 STEPS = 12
 """Points of a sparkline over an arm's plan."""
 WIDEST_NAME = 28
+MOST_DECIMALS = 8
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class ArmsView:
                 for number, arm in enumerate(self._state.arms)
             ]
         rows = [self._row(number, arm) for number, arm in enumerate(self._state.arms)]
+        _priced(rows)
         shown = _fitting(rows, width)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
         for name in shown:
@@ -61,7 +64,8 @@ class ArmsView:
             table.add_row(*(Text(row[name]) for name in shown))
         return table
 
-    def _row(self, number: int, arm: ArmCounts) -> dict[str, str]:
+    def _row(self, number: int, arm: ArmCounts) -> dict[str, Any]:
+        """The cells of one arm; dollars as picodollars."""
         seen = self._seen[number]
         solved, problems = sum(map(bool, arm.passed)), max(len(arm.judged), 1)
         share, done = solved / problems, arm.filled / max(arm.planned, 1)
@@ -70,7 +74,7 @@ class ArmsView:
         took_s = max(time.monotonic() - self._began, 0.001)
         spent = self._spent(number)
         name = visible(arm.label).replace("\n", " ")
-        row = {
+        row: dict[str, Any] = {
             "arm": name if len(name) <= WIDEST_NAME else name[: WIDEST_NAME - 1] + "…",
             "done": f"{100 * done:.0f} %",
             "solved": f"{_spark([*seen.solved, share])} {percent(share)}",
@@ -78,14 +82,15 @@ class ArmsView:
             "samples": f"{arm.filled:,}",
             "each": f"{min(arm.judged, default=0):,}",
             "in flight": f"{arm.in_flight:,}",
+            "errors": f"{arm.errors:,}",
             "tokens/s": f"{(arm.lengths.tokens - seen.tokens) / took_s:,.0f}",
         }
         if spent:
             row |= {
-                "spent": dollars(spent),
-                "$/min": dollars(round(60 * (spent - seen.spent) / took_s)),
-                "projected": dollars(round(spent / done)) if done else "-",
-                "$/solve": dollars(spent // solved) if solved else "-",
+                "spent": spent,
+                "$/min": round(60 * (spent - seen.spent) / took_s),
+                "projected": round(spent / done) if done else "-",
+                "$/solve": spent // solved if solved else "-",
             }
         return row
 
@@ -95,9 +100,18 @@ class ArmsView:
 
 
 ORDER = ("arm", "done", "solved", "problems", "samples", "each", "in flight", "tokens/s", "spent",
-         "$/min", "projected", "$/solve")  # fmt: skip
-LEAST_TELLING = ("samples", "in flight", "problems", "$/min", "tokens/s", "each", "spent",
-                 "$/solve", "projected")  # fmt: skip
+         "$/min", "projected", "$/solve", "errors")  # fmt: skip
+LEAST_TELLING = ("samples", "in flight", "problems", "$/min", "each", "tokens/s", "spent",
+                 "$/solve", "errors", "projected")  # fmt: skip
+
+
+def _priced(rows: Sequence[dict[str, Any]]) -> None:
+    """Write out the dollars of every column, each column in one format."""
+    for name in ("spent", "$/min", "projected", "$/solve"):
+        shown = alike((row[name] for row in rows if isinstance(row.get(name), int)), MOST_DECIMALS)
+        for row in rows:
+            if isinstance(row.get(name), int):
+                row[name] = shown(row[name])
 
 
 def _fitting(rows: Sequence[dict[str, str]], width: int) -> list[str]:

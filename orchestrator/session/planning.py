@@ -108,6 +108,8 @@ def _put_study(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> Non
                 else [dict(m) for m in problem.messages],
                 "reference": dict(problem.reference),
             }
+            if problem.group:
+                content["group"] = problem.group
             store.put_problem(name, number, problem.id, problem.digest, content)
 
 

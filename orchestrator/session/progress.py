@@ -146,15 +146,20 @@ class Progress:
                     + (", waits for an answer" if attempt.waiting else "")
                 ),
             )
-        facts.add_row("limited by", Text(self.limited_by()))
+        if limit := self.limited_by():
+            facts.add_row("limited by", Text(limit))
         if state.failures:
             facts.add_row(
                 "failures",
                 f"{sum(state.failures.values())}; {state.retried} tried again, "
                 f"{state.unfilled} slots given up",
             )
-            for one in state.refusals.most_common(3):
+            commonest = state.refusals.most_common(2)
+            for one in commonest:
                 facts.add_row("", Text(visible(one.sentence().replace("\n", " "))))
+            if state.last_error not in (one.said for one in commonest):
+                last = Text(visible(state.last_error.replace("\n", " ")))
+                facts.add_row("last error", last)
         facts.add_row("time", f"{span(time.monotonic() - state.started)} so far, "
                               f"{span(self.remaining_s())} left")  # fmt: skip
         notes = [Text(f"note: {visible(note)}", style="yellow") for note in state.notes[-3:]]

@@ -287,6 +287,21 @@ class RunReader:
         ):
             yield problem, slot, kind, vote(answer)
 
+    def judged_requests(self, arm: int, verifier: str, most: int) -> Iterator[tuple[int, int, int]]:
+        """Of each request its problem, how many judged samples it has, and how many passed.
+
+        As far as about `most` samples reach, whole problems.
+        """
+        (whole,) = self.rows("SELECT count(*) FROM samples WHERE arm = ?", (arm,))
+        (last,) = self.rows("SELECT max(problem) FROM requests WHERE arm = ?", (arm,))
+        problems = (last[0] or 0) + 1
+        yield from self._db.execute(
+            "SELECT s.problem, count(*), sum(v.kind = 'passed') FROM samples s"
+            " JOIN verdicts v USING (arm, problem, slot) WHERE s.arm = ? AND v.verifier = ?"
+            " AND v.kind != 'infra_error' AND s.problem < ? GROUP BY s.request",
+            (arm, verifier, max(problems * most // max(whole[0], 1), 1)),
+        )
+
     def rewards(self, arm: int) -> dict[str, dict[tuple[int, int], float | None]]:
         """Per reward model, the score of each (problem, slot); None where it could not read it."""
         found: dict[str, dict[tuple[int, int], float | None]] = {}

@@ -37,6 +37,9 @@ class Problem:
     """Chat messages, each with `role` and `content`."""
     reference: Mapping[str, Any]
     """What the verifier needs, as JSON data."""
+    group: str = ""
+    """Problems of one group succeed and fail together; reports allow for it. No part of what is
+    asked."""
 
     @property
     def digest(self) -> str:

@@ -2,7 +2,8 @@
 
 A line holds `id` (a string or number, unique), `prompt` (raw text) or `messages` (a list of
 `{"role", "content"}`), and either `answer` (a string or number, compared by the verifier) or
-`tests` as orch judge has them, with `extract` and `language` beside them. Other fields are left
+`tests` as orch judge has them, with `extract` and `language` beside them. Problems that belong
+together (questions on one text) may share a `group`, which reports allow for. Other fields are left
 alone, and told to a verifier of the person's own. Answers are judged by `stated` unless another
 rule of verifiers/rules.py is named; a file with tests by `tests`, which judges answers as `stated`.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,9 @@ class JsonlTask:
         for number, fields in read_lines(self._path, self._options.most_bytes):
             where = f"{self._path}, line {number}"
             problem = self._problem(where, fields)
+            if "group" in fields:
+                group = text_field(where, fields, "group", numbers=True)
+                problem = replace(problem, group=group)
             # Ids that look alike and differ only in how their accents are written are one.
             name = unicodedata.normalize("NFC", problem.id)
             if name in lines:

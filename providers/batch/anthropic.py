@@ -29,8 +29,11 @@ from providers.batch.client import (
     LINES_AT_A_TIME,
     BatchClient,
     as_body,
+    batches_on,
+    counts_of,
     error_from,
     lines_of,
+    moment,
     read_batch,
 )
 from providers.errors import InvalidRequest, ProviderConfigError, ProviderError
@@ -91,7 +94,8 @@ class AnthropicBatches:
         after = ""
         while True:
             page = await self._exchange.json("GET", f"/v1/messages/batches?limit=100{after}")
-            for made in page["data"]:
+            batches = batches_on(page, self._exchange.where)
+            for made in batches:
                 batch = self._batch(made)
                 if batch.created_at < since or batch.total != count:
                     continue
@@ -99,11 +103,12 @@ class AnthropicBatches:
                     undecided.append(batch)
                 elif await self._carries(made, tag, count):
                     return Found(batch)
-            if not page.get("has_more") or not page["data"]:
+            if not page.get("has_more") or not batches:
                 return Found(None, tuple(undecided))
-            if self._batch(page["data"][-1]).created_at < since:
+            last = self._batch(batches[-1])
+            if last.created_at < since:
                 return Found(None, tuple(undecided))
-            after = f"&after_id={page['data'][-1]['id']}"
+            after = f"&after_id={last.id}"
 
     async def _carries(self, made: Mapping[str, Any], tag: str, count: int) -> bool:
         if not made.get("results_url"):
@@ -160,15 +165,15 @@ class AnthropicBatches:
 
 
 def _read(made: Mapping[str, Any]) -> Batch:
-    counts = made.get("request_counts") or {}
-    waiting = int(counts.get("processing") or 0)
-    total = sum(int(value) for value in counts.values())
+    counts = counts_of(made)
+    status = str(made["processing_status"])
+    total = sum(counts.values())
     return Batch(
-        id=made["id"],
-        status="ended" if made["processing_status"] == "ended" else "running",
-        done=total - waiting,
+        id=str(made["id"]),
+        status="ended" if status.lower() == "ended" else "running",
+        done=total - counts.get("processing", 0),
         total=total,
-        created_at=datetime.fromisoformat(made["created_at"]),
-        detail=made["processing_status"],
-        answered=int(counts.get("succeeded") or 0),
+        created_at=moment(made["created_at"]),
+        detail=status,
+        answered=counts.get("succeeded", 0),
     )

@@ -6,14 +6,17 @@ only; a results file that the provider keeps elsewhere is refused.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from yarl import URL
 
+from budgets.dialects import whole
 from providers.batch.base import Batch
 from providers.errors import BadResponse, ProviderError
 from providers.keys import Key, KeyFilter
@@ -148,11 +151,42 @@ def read_batch(read: Callable[[Mapping[str, Any]], Batch], made: Any, where: str
         ) from None
 
 
+def batches_on(page: Mapping[str, Any], where: str) -> list[Any]:
+    """The batches on a page of a list; raises BadResponse where it is none."""
+    made = page.get("data", page.get("batches"))
+    if not isinstance(made, list):
+        raise BadResponse(f"{where} answered with something else than a list of batches",
+                          sent="maybe_billed")  # fmt: skip
+    return made
+
+
+def moment(value: Any) -> datetime:
+    """When a batch was made: seconds or ISO 8601, as a number or a text; raises ValueError."""
+    if isinstance(value, int | float) or str(value).isdigit():
+        return datetime.fromtimestamp(float(value), UTC)
+    at = datetime.fromisoformat(str(value))
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def counts_of(made: Mapping[str, Any]) -> dict[str, int]:
+    """How many requests of a batch are in which state; what is no count is none."""
+    counts = made.get("request_counts")
+    if not isinstance(counts, Mapping):
+        return {}
+    return {name: whole(count) or 0 for name, count in counts.items()}
+
+
 def lines_of(data: bytes) -> Iterator[dict[str, Any]]:
-    """The objects of a JSONL file; lines that cannot be read are left out.
+    """The objects of a JSONL file, or of one list; lines that cannot be read are left out.
 
     Whoever counts the answers that a batch must have brought sees that they are missing.
     """
+    if data.lstrip()[:1] == b"[":
+        with contextlib.suppress(Unreadable):
+            listed, _ = read_json(data)
+            if all(isinstance(one, dict) for one in listed):
+                yield from listed
+                return
     for line in data.splitlines():
         if line.strip():
             try:

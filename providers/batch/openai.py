@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -28,14 +28,18 @@ from providers.batch.client import (
     LINES_AT_A_TIME,
     BatchClient,
     as_body,
+    batches_on,
+    counts_of,
     error_from,
     lines_of,
+    moment,
     read_batch,
 )
 from providers.errors import InvalidRequest, ProviderConfigError, ProviderError
 from providers.openai_answer import read_response
 from providers.openai_wire import Dialect, request_body
-from providers.said import said_by
+from providers.refusals import status_of
+from providers.said import means_error, said_by
 from providers.sample import Capabilities, SampleRequest, SampleResponse
 
 MAX_REQUESTS = 50_000
@@ -47,6 +51,8 @@ STATUS: Mapping[str, BatchStatus] = {
     "finalizing": "running",
     "cancelling": "running",
     "completed": "ended",
+    "succeeded": "ended",
+    "ended": "ended",
     "expired": "ended",
     "cancelled": "ended",
     "failed": "refused",
@@ -125,15 +131,17 @@ class OpenAIBatches:
         after = ""
         while True:
             page = await self._exchange.json("GET", f"/batches?limit=100{after}")
-            for made in page["data"]:
-                if (made.get("metadata") or {}).get("orch_tag") == tag:
+            batches = batches_on(page, self._exchange.where)
+            for made in batches:
+                carried = made.get("metadata") if isinstance(made, Mapping) else None
+                if isinstance(carried, Mapping) and carried.get("orch_tag") == tag:
                     return Found(self._batch(made))
-            if not page.get("has_more") or not page["data"]:
+            if not page.get("has_more") or not batches:
                 return Found(None)
-            last = page["data"][-1]
-            if datetime.fromtimestamp(last["created_at"], UTC) < since:
+            last = self._batch(batches[-1])
+            if last.created_at < since:
                 return Found(None)
-            after = f"&after={last['id']}"
+            after = f"&after={last.id}"
 
     def _batch(self, made: Any) -> Batch:
         return read_batch(_read, made, self._exchange.where)
@@ -166,7 +174,8 @@ class OpenAIBatches:
         self, line: Mapping[str, Any], request: SampleRequest
     ) -> SampleResponse | ProviderError:
         response = line.get("response")
-        if isinstance(response, Mapping):
+        failed = means_error(line.get("error"))
+        if isinstance(response, Mapping) and (response.get("body") is not None or not failed):
             status, body = whole(response.get("status_code")), as_body(response.get("body"))
             if status is not None and status >= 300:
                 return error_from(status, body, self._exchange, request.model)
@@ -174,6 +183,9 @@ class OpenAIBatches:
                 return read_response(body, request, {}, self._exchange.asked(request.model))
             except ProviderError as error:
                 return error
+        status = status_of(line.get("error"))
+        if status in (429, 503):
+            return error_from(status, as_body(line["error"]), self._exchange, request.model)
         reason = said_by(line.get("error")).message
         return InvalidRequest(
             f"{self._exchange.where}: the batch did not run this request: {reason}",
@@ -189,16 +201,18 @@ def _never_ran(line: Mapping[str, Any]) -> bool:
 
 
 def _read(made: Mapping[str, Any]) -> Batch:
-    counts = made.get("request_counts") or {}
-    errors = (made.get("errors") or {}).get("data") or []
-    detail = "; ".join([made["status"], *(str(error.get("message")) for error in errors)])
+    counts = counts_of(made)
+    held = made.get("errors")
+    errors = held.get("data") if isinstance(held, Mapping) else held
+    errors = [one for one in errors if isinstance(one, Mapping)] if isinstance(errors, list) else []
+    detail = "; ".join([str(made["status"]), *(str(error.get("message")) for error in errors)])
     return Batch(
-        id=made["id"],
-        status=STATUS.get(made["status"], "running"),
-        done=int(counts.get("completed") or 0) + int(counts.get("failed") or 0),
-        total=int(counts.get("total") or 0),
-        created_at=datetime.fromtimestamp(made["created_at"], UTC),
+        id=str(made["id"]),
+        status=STATUS.get(str(made["status"]).lower(), "running"),
+        done=counts.get("completed", 0) + counts.get("failed", 0),
+        total=counts.get("total", 0),
+        created_at=moment(made["created_at"]),
         detail=detail,
-        answered=int(counts.get("completed") or 0),
+        answered=counts.get("completed", 0),
         clears=any(error.get("code") in CLEARING for error in errors),
     )

@@ -37,7 +37,7 @@ from providers.transport import Route, Timeouts, Transport
 
 RESTARTS = 3
 RESTARTS_WITHIN_S = 600.0
-PORTS = 4
+PORTS = 3
 """Ports that are tried for one start."""
 BELOW_EPHEMERAL = (10_000, 32_000)
 """Ports that Linux gives no outgoing connection, so that none takes one meanwhile."""

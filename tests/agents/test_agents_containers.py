@@ -124,22 +124,25 @@ def test_agents_in_containers_fill_no_disk_and_judge_nothing(
 @pytest.mark.parametrize("victim", ["orch", "agent"])
 def test_agents_in_containers_killed_again_and_again(book: Book, victim: str) -> None:
     options = book.options(agent_image=IMAGE, samples=1 if KILLS < 3 else 4)
-    killed_again_and_again(book, options, victim, AGENT, 6.0)
+    killed_again_and_again(book, options, victim, (str(AGENT), ""), 6.0)
     assert not made_for(book)
 
 
 def kill_a_process(
-    script: Path | str, orch: subprocess.Popen[str], within_s: float, after_s: float
+    words_of_it: tuple[str, str], orch: subprocess.Popen[str], within_s: float, after_s: float
 ) -> bool:
-    """End the hard way a process of a script, so long after one was found; whether any was."""
+    """End the hard way a Python that runs a script, with a text somewhere in its words, so long
+    after one was found; whether any was."""
+    script, text = words_of_it[0].encode(), words_of_it[1].encode()
     until, seen = time.monotonic() + within_s, False
     while orch.poll() is None and time.monotonic() < until:
         for place in Path("/proc").glob("[0-9]*"):
             try:
-                words = (place / "cmdline").read_bytes().split(b"\0")
+                line = (place / "cmdline").read_bytes()
+                words = line.split(b"\0")
             except OSError:
                 continue
-            if b"python" in words[0] and str(script).encode() in words[1:]:
+            if b"python" in words[0] and script in words[1:] and text in line:
                 if not seen:
                     seen = True
                     time.sleep(after_s)
@@ -151,7 +154,7 @@ def kill_a_process(
 
 
 def killed_again_and_again(
-    book: Book, options: list[str], victim: str, script: Path | str, longest_s: float
+    book: Book, options: list[str], victim: str, script: tuple[str, str], longest_s: float
 ) -> None:
     """kill -9 at one random moment after another; the books hold each time, and at the end."""
     draw = random.Random(victim)
@@ -308,7 +311,9 @@ def test_agents_of_harbors_that_run_beside_it_pay_and_stop_too(
 @with_harbor
 @pytest.mark.parametrize("victim", ["orch", "runner", "agent"])
 def test_agents_of_harbors_killed_again_and_again(book: Book, victim: str) -> None:
-    script = RUNNER if victim == "runner" else f"{MINI}/bin/mini-swe-agent"
+    # An agent's session is named after its run's trial.
+    agent = (f"{MINI}/bin/mini-swe-agent", label_of(book.directory)[:12])
+    script = (str(RUNNER), "") if victim == "runner" else agent
     options = in_harbor(book, samples=1 if KILLS < 3 else 2 if victim == "orch" else 4)
     killed_again_and_again(book, options, victim, script, 40.0)
     assert not made_for(book)

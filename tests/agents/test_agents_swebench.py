@@ -57,7 +57,7 @@ def patch_of(folder: Path, **files: str) -> str:
     for name, text in files.items():
         (work / f"{name}.py").write_text(text)
     done = subprocess.run(["git", "diff"], cwd=work, check=True, capture_output=True, text=True)
-    return done.stdout
+    return done.stdout[done.stdout.index("--- ") :]
 
 
 def row(instance_id: str, asked: str, failing: str) -> dict[str, object]:

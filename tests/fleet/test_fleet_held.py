@@ -12,7 +12,7 @@ from pathlib import Path
 
 from providers.fleet import holds
 from providers.fleet.offer import find_offer
-from tests.fleet.test_fleet_runs import PLAN, ROOT, orch, samples, whole
+from tests.fleet.test_fleet_runs import PLAN, ROOT, asked, orch, samples, whole
 
 
 def test_runs_find_a_held_fleet_and_it_ends_with_its_holder(tmp_path: Path) -> None:
@@ -32,6 +32,15 @@ def test_runs_find_a_held_fleet_and_it_ends_with_its_holder(tmp_path: Path) -> N
         assert done.returncode == 0, done.stderr
         assert sorted(samples(tmp_path / "run")) == whole(6, 200)
         assert len(holds.still_held()) == 2, "they go on for the next run"
+        launching = ["run", "--provider", "local", "--model", "orch-tiny", *PLAN, "--launch", "1",
+                     "--samples", "40", "--out", str(tmp_path), "--name", "other"]  # fmt: skip
+        told = orch(*launching, "--dry-run")
+        assert "--use-held uses them instead" in told.stderr
+        done = orch(*launching, "--use-held")
+        assert done.returncode == 0, done.stderr
+        held = find_offer("orch-tiny")
+        assert held is not None
+        assert set(asked(tmp_path / "other")) <= {f"{url.host}:{url.port}" for url in held.urls}
         again = orch("serve", "--launch", "1")
         assert again.returncode == 2 and "holds orch-tiny already" in again.stderr
         holder.send_signal(signal.SIGINT)

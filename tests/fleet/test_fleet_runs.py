@@ -26,6 +26,10 @@ ORCH = [sys.executable, "-m", "orchestrator"]
 PLAN = ["--task", "arithmetic", "--limit", "6", "--gpu-hour", "1", "--budget", "5",
         "--display", "none"]  # fmt: skip
 
+MANY = ["--samples", "400", "--n-per-request", "4"]
+"""Six hundred requests: far more than are ever in flight, so that a run goes on when the first are
+answered."""
+
 
 @contextmanager
 def tiny(*names: str) -> Iterator[list[tuple[subprocess.Popen[str], str]]]:
@@ -50,7 +54,7 @@ def tiny(*names: str) -> Iterator[list[tuple[subprocess.Popen[str], str]]]:
 
 def orch(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*ORCH, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120,
+        [*ORCH, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300,
         env={**os.environ, **environment},
     )  # fmt: skip
 
@@ -103,17 +107,18 @@ def test_addresses_are_one_arm_and_a_killed_server_costs_no_sample(tmp_path: Pat
     run = tmp_path / "run"
     with tiny("m", "m") as servers:
         bases = [part for _, url in servers for part in ("--base-url", url)]
-        going = start("run", "--provider", "local", "--model", "m", *bases, *PLAN,
-                      "--samples", "300", "--out", str(tmp_path), "--name", "run")  # fmt: skip
-        wait_for_samples(run, 150)
+        going = start("run", "--provider", "local", "--model", "m", *bases, *PLAN, *MANY,
+                      "--out", str(tmp_path), "--name", "run")  # fmt: skip
+        wait_for_asked(run, 2)
+        # It gets more before it is seen to hang, so that something is lost when it dies.
+        servers[0][0].send_signal(signal.SIGSTOP)
+        wait_for_samples(run, len(samples(run)) + 300)
         servers[0][0].kill()
-        said, _ = going.communicate(timeout=120)
+        said, _ = going.communicate(timeout=300)
     assert going.returncode == 0, said
-    assert sorted(samples(run)) == whole(6, 300)
+    assert sorted(samples(run)) == whole(6, 400)
     with closing(sqlite3.connect(run / "run.db")) as database:
-        asked = database.execute("SELECT server, count(*) FROM served GROUP BY server").fetchall()
         seeds = database.execute("SELECT count(*), count(DISTINCT seed) FROM requests").fetchone()
-    assert len(asked) == 2 and all(number > 1 for _, number in asked)
     assert seeds[0] == seeds[1]
     assert "is put aside" in said
 
@@ -124,7 +129,7 @@ def test_servers_of_a_file_come_and_go(tmp_path: Path) -> None:
         (first, one), (_, two) = servers
         file.write_text(f"# the first\n{one}\n")
         going = start("run", "--provider", "local", "--model", "m", "--servers", str(file), *PLAN,
-                      "--samples", "500", "--display", "plain", "--out", str(tmp_path),
+                      *MANY, "--display", "plain", "--out", str(tmp_path),
                       "--name", "run")  # fmt: skip
         wait_for_asked(run, 1)
         # What the first has in flight waits for it, so the run cannot be over meanwhile.
@@ -135,9 +140,9 @@ def test_servers_of_a_file_come_and_go(tmp_path: Path) -> None:
         assert going.stdout is not None
         assert any("is named no more" in line for line in going.stdout), "the run is over"
         first.send_signal(signal.SIGCONT)
-        said, _ = going.communicate(timeout=120)
+        said, _ = going.communicate(timeout=300)
     assert going.returncode == 0, said
-    assert sorted(samples(run)) == whole(6, 500)
+    assert sorted(samples(run)) == whole(6, 400)
     assert len(asked(run)) == 2
 
 
@@ -212,7 +217,7 @@ def test_a_cap_ends_all_launched_servers_inside_it(tmp_path: Path) -> None:
 
 def test_a_key_goes_to_the_servers_that_a_file_names(tmp_path: Path) -> None:
     file = tmp_path / "servers.txt"
-    with keyed_server() as one, keyed_server() as other:
+    with keyed_server() as one, keyed_server(text="5") as other:
         file.write_text(f"{one.url}\n{other.url}  # the second\n")
         plan = ["run", "--provider", "compatible", "--model", "some-model", "--servers", str(file),
                 "--task", "arithmetic", "--limit", "4", "--samples", "40", "--n-per-request", "5",
@@ -220,6 +225,7 @@ def test_a_key_goes_to_the_servers_that_a_file_names(tmp_path: Path) -> None:
         done = orch(*plan, "--api-key-env", f"FLEET_KEY@{file}", FLEET_KEY="sk-of-the-fleet")
         assert done.returncode == 0, done.stderr
         assert one.keys == other.keys == {"Bearer sk-of-the-fleet"}
+        assert "answers a greedy probe otherwise than" in done.stderr
         assert one.answered + other.answered >= 160 and min(one.answered, other.answered) > 5
         one.keys.clear()
         assert orch(*plan, FLEET_KEY="sk-of-the-fleet").returncode == 0

@@ -46,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("reading")
     lines = [
         {
-            "id": f"p{i}", "answer": str(i + 1),
+            "id": f"p{i}", "answer": str(i + 1), "group": i // 2,
             "messages": [{"role": "user", "content": f"{i}+1="}],
         }
         for i in range(PROBLEMS)
@@ -137,6 +137,12 @@ def test_the_command_writes_them_and_a_report_without_a_page_reads_none(run: Pat
     assert len(Words(page.read_text()).problems) == PROBLEMS
     with closing(RunReader(run)) as reader:
         assert collect_run(reader)[0].reading == ()
+
+
+def test_the_groups_of_the_task_reach_the_report(run: Path):
+    arm = read(run).arms[0]
+    assert arm.groups == ("group 0", "group 0", "group 1", "group 1")
+    assert any("fall into 2 groups" in note for note in arm.notes)
 
 
 def test_what_is_too_much_is_cut_and_said():

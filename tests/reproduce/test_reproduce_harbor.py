@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.reproduce.foreign.harbor import read
+from orchestrator.reproduce.foreign.harbor import left_out, read
 from orchestrator.reproduce.recorded import OutcomesError
 
 
@@ -56,3 +56,14 @@ def test_harbor_jobs_that_are_none_are_named(tmp_path: Path) -> None:
     trial(tmp_path, "a1", "a", **failed("SandboxBuildFailedError"))
     with pytest.raises(OutcomesError, match="no judged sample"):
         read(tmp_path)
+
+
+def test_harbor_trials_that_do_not_count_are_told(tmp_path: Path) -> None:
+    broken = {"task_name": "a", "exception_info": {"exception_type": "EnvironmentStartTimeout"}}
+    wrong = {"task_name": "a", "verifier_result": {"rewards": {"reward": 0}}}
+    for name, result in (("a__1", broken), ("b__2", None), ("a__3", wrong)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        if result is not None:
+            (tmp_path / name / "result.json").write_text(json.dumps(result))
+    assert left_out(tmp_path) == {"EnvironmentStartTimeout": 1, "no result yet": 1}

@@ -6,7 +6,7 @@ import asyncio
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,8 @@ class House(BatchServer):
         """Statuses of the next requests that run; 200 once they are used up."""
         self.bill: list[tuple[int, int]] = []
         """Prompt and output tokens of every request that ran and was answered."""
+        self.rewrite: Callable[[list[bytes]], bytes] = b"\n".join
+        """What becomes of the lines of a file of results."""
         self.held = threading.Event()
         """A request hangs on purpose."""
 
@@ -111,9 +113,13 @@ class House(BatchServer):
                 status = "completed" if self.only is None else "expired"
                 self.finish_openai(name, self.answer, only=self.only, status=status)
                 self.only = None
+                made = str(batch.get("output_file_id") or "")
+                if made:
+                    self.files[made] = self.rewrite(self.files[made].splitlines())
             elif batch.get("processing_status") == "in_progress":
                 self.finish_anthropic(name, self.answer, only=self.only)
                 self.only = None
+                self.results[name] = self.rewrite(self.results[name].splitlines())
 
     def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         status = self.statuses.pop() if self.statuses else 200

@@ -40,7 +40,7 @@ def made() -> tuple[RunState, Ledger]:
         reservation = ledger.reserve(10**12, (f"arm:{number}",), "made")
         ledger.settle(reservation, 5 * 10**11)
     state.in_flight = 24
-    state.failed("RateLimited", "429: too many")
+    state.failed(0, "RateLimited", "429: too many")
     return state, ledger
 
 
@@ -55,6 +55,34 @@ def test_no_figure_is_cut_at_any_width(width: int) -> None:
     assert text.count("50 %") == 3 and "small, temperature 0.7" in text
     assert ("$0.50" in text) == (width >= 100)
     assert ("$1.00" in text) == (width >= 80)
+
+
+def test_errors_stand_by_their_arm_and_the_last_is_told() -> None:
+    state, ledger = made()
+    for arm, kind, said in (
+        (0, "RateLimited", "429: too many"),
+        (1, "Overloaded", "503: starting"),
+        (1, "Overloaded", "503: starting"),
+        (2, "Timeout", "no answer within 60 s"),
+    ):
+        state.failed(arm, kind, said)
+    console = Console(width=140, record=True, file=StringIO())
+    console.print(Progress(state, ledger, [], "live", console, lambda: "")._table())
+    lines = console.export_text().splitlines()
+    (head,) = (line for line in lines if "errors" in line)
+    assert head.rstrip().endswith("errors")
+    counted = [line.split()[-1] for line in lines[lines.index(head) + 2 :][:3]]
+    assert counted == ["2", "2", "1"] and sum(map(int, counted)) == sum(state.failures.values())
+    assert any("last error" in line and "no answer within 60 s" in line for line in lines)
+
+
+def test_the_dollars_of_a_column_have_one_format() -> None:
+    state, ledger = made()
+    rows = [ArmsView(state, ledger).table(200)]
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(rows[0])
+    solves = [cell for cell in console.export_text().split() if cell.startswith("$0.01")]
+    assert len(solves) == 3 and len({len(cell) for cell in solves}) == 1
 
 
 def test_plain_lines_fit_120_columns() -> None:

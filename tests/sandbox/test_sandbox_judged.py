@@ -1,7 +1,7 @@
 """Programs, texts and tests of every kind that was once judged wrongly, with the right verdicts.
 
-judged.jsonl has one a line, in the format of orch judge and with `right` beside it; several kinds
-may be right where the reason is open.
+judged.jsonl and texts.jsonl (ways in which a program stands in an answer) have one a line, in the
+format of orch judge and with `right` beside it; where the reason is open, several kinds may be.
 """
 
 from __future__ import annotations
@@ -21,12 +21,17 @@ from verifiers.program import ProgramVerifier
 from verifiers.sandbox import Limits
 
 HERE = Path(__file__).resolve().parent
-LINES = [json.loads(line) for line in (HERE / "judged.jsonl").read_text().splitlines()]
+FILES = {
+    name: [json.loads(line) for line in (HERE / name).read_text("utf-8").split("\n") if line]
+    for name in ("judged.jsonl", "texts.jsonl")
+}
+LINES = [line for lines in FILES.values() for line in lines]
 SCHEMA = json.loads((HERE.parents[1] / "verifiers/judge.schema.json").read_text())
 
 
-def test_every_verdict_is_the_right_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "orchestrator.cli.judge", str(HERE / "judged.jsonl")]
+@pytest.mark.parametrize("name", FILES)
+def test_every_verdict_is_the_right_one(name: str) -> None:
+    command = [sys.executable, "-m", "orchestrator.cli.judge", str(HERE / name)]
     done = subprocess.run(
         [*command, "--wall-s", "2"],
         capture_output=True,
@@ -35,15 +40,16 @@ def test_every_verdict_is_the_right_one(tmp_path: Path) -> None:
         check=False,
     )
     verdicts = {v["id"]: v for v in map(json.loads, done.stdout.splitlines())}
-    assert len(verdicts) == len(LINES)
+    assert len(verdicts) == len(FILES[name])
     wrong = {
         line["id"]: (line["right"], verdicts[line["id"]])
-        for line in LINES
+        for line in FILES[name]
         if verdicts[line["id"]]["verdict"] not in line["right"].split("|")
     }
     assert wrong == {}
-    invalid = sum(line["right"] == "invalid" for line in LINES)
-    assert done.returncode == 1 and done.stderr == f"{invalid} lines were invalid.\n"
+    invalid = sum(line["right"] == "invalid" for line in FILES[name])
+    told = f"{invalid} lines were invalid.\n" if invalid else ""
+    assert done.returncode == (1 if invalid else 0) and done.stderr == told
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line["id"])

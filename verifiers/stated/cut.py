@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import re
 
+from verifiers.chat_tokens import answering
+
 _THINKING = re.compile(r"<(think|thinking|reasoning|thought)>", re.IGNORECASE)
 _THOUGHT = re.compile(r"</(?:think|thinking|reasoning|thought)>", re.IGNORECASE)
-_END = re.compile(r"<[|｜](?:end|eot|im_end|eom|return)[^\n|｜>]*[|｜]>|</s>|<eos>|<end_of_turn>")
+_END = re.compile(
+    r"<[|｜](?:end(?!_header)|eot|im_end|eom|return)[^\n|｜>]*[|｜]>|</s>|<eos>|<end_of_turn>"
+)
 _STYLED = re.compile(
     r"<(b|strong|i|em|u|p|span|div|center|font)(?:\s[^<>\n]{0,80})?>([^<>]{0,400})</\1>",
     re.IGNORECASE,
@@ -50,6 +54,7 @@ _OWN_VOICE = re.compile(
 
 def solution(text: str) -> str:
     """The part of an output in which its answer may stand; "" where the thinking never ends."""
+    text = answering(text.removeprefix("\ufeff"))
     thoughts = list(_THOUGHT.finditer(text))
     if thoughts:
         text = text[thoughts[-1].end() :]

@@ -13,7 +13,16 @@ from orchestrator.report.sections.differences import DIFFERENCES
 from orchestrator.report.sections.equal import EQUAL
 from orchestrator.report.sections.provenance import PROVENANCE
 from orchestrator.report.sections.refusals import REFUSALS
+from orchestrator.report.sections.reliability import RELIABILITY
 from orchestrator.report.sections.split import SPLIT
 
-SECTIONS: tuple[Section, ...] = (EQUAL, AUDIT, DIFFERENCES, REFUSALS, SPLIT, PROVENANCE)
+SECTIONS: tuple[Section, ...] = (
+    EQUAL,
+    AUDIT,
+    DIFFERENCES,
+    REFUSALS,
+    SPLIT,
+    RELIABILITY,
+    PROVENANCE,
+)
 """Every section, in order."""

@@ -24,3 +24,5 @@ class Section:
     """For the page, as HTML."""
     leads: bool = False
     """Whether it stands before the arms' own tables."""
+    aside: bool = False
+    """Whether a terminal shows it only to who asks for all notes."""

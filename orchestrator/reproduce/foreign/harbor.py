@@ -8,6 +8,7 @@ nothing for models that it does not know: then none are told.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,21 @@ def read(path: Path) -> list[RecordedOutcomes]:
     for arm in unknown:
         found[arm].spent = None
     return some(found, path, "every trial failed before it could be judged.")
+
+
+def left_out(path: Path) -> Counter[str]:
+    """How many trials of a job do not count, by why: an exception's name, or no result."""
+    found: Counter[str] = Counter()
+    for config in path.glob("*/config.json"):
+        file = config.with_name("result.json")
+        if not file.exists():
+            found["no result yet"] += 1
+            continue
+        trial = read_json(file)
+        if isinstance(trial, dict) and _right(trial) is None:
+            failure = (trial.get("exception_info") or {}).get("exception_type")
+            found[str(failure or "no verdict")] += 1
+    return found
 
 
 def _who(trial: dict[str, Any]) -> tuple[str, str]:
