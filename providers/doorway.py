@@ -4,13 +4,18 @@ A web page can make a browser ask any address under a name of the page's own (DN
 send text to it without asking first. So only addresses and this machine's own names are taken as
 Host, and a body only as JSON. What aiohttp refuses while it still reads the request (a header that
 is too long, a broken first line) is answered in the same shape, and leaves no traceback.
+Connections that say nothing, or say it drop by drop, are closed after a while, and at once where
+they take the room of new ones: nobody keeps a server from answering by holding connections.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
+import resource
 import socket
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -48,8 +53,30 @@ def error_body(message: str, kind: str = "invalid_request_error") -> str:
     )
 
 
+SILENT_S = 60.0
+"""A connection without a request is closed after so long."""
+
+
+def most_connections() -> int:
+    """How many connections are held at once: half of the files that this process may open."""
+    return max(_files() // 2, 16)
+
+
+def most_at_once() -> int:
+    """How many new connections are taken in one turn of the loop, before any can be closed."""
+    return min(max(_files() // 4, 8), 1024)
+
+
+def _files() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 2**20 if soft == resource.RLIM_INFINITY else soft
+
+
 class JsonRunner(web.AppRunner):
-    """A runner whose server says everything in JSON."""
+    """A runner whose server says everything in JSON, to whoever has something to ask."""
+
+    def __init__(self, app: web.Application, **more: Any) -> None:
+        super().__init__(app, keepalive_timeout=SILENT_S, **more)
 
     async def _make_server(self) -> Server:
         server = await super()._make_server()
@@ -59,10 +86,23 @@ class JsonRunner(web.AppRunner):
 
 
 class _Server(Server):
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        if len(self._connections) >= most_connections():
+            held = self._connections.items()
+            waiting = (one for who, one in held if _waits(who) and not one.is_closing())
+            next(waiting, transport).abort()
+        super().connection_made(handler, transport)
+
     def __call__(self) -> RequestHandler:
         handler = super().__call__()
         handler.__class__ = _Handler
         return handler
+
+
+def _waits(handler: RequestHandler) -> bool:
+    """Whether a connection has no whole request under way."""
+    request = handler._current_request
+    return request is None or not request.content.is_eof()
 
 
 class _Handler(RequestHandler):

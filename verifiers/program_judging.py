@@ -166,6 +166,9 @@ class ProgramJudging:
         )
         tally = _Tally(self.sandbox.tier + FORGEABLE)
         tally.add([outcome])
+        if outcome.status in ("ok", "error") and not outcome.claims:
+            # Only the program could end the process before the test had said anything.
+            return tally.verdict("crashed", "the program ended before the test did")
         return tally.verdict(*_look_at_test(replace(outcome, status="ok"), outcome))
 
 

@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from verifiers.program_task import TaskProgramVerifier
+from verifiers.program_task import MEMORY_MB, TaskProgramVerifier
 from verifiers.rules import RuleOptions, make_rule
+from verifiers.sandbox.limits import Limits
 from verifiers.stated import StatedAnswer
 from verifiers.verdict import Verdict, Verifier
 
@@ -29,6 +30,8 @@ def second_opinion(
 
     None where there is none (proofs, whose checker asks twice by itself). Raises MissingPackage.
     """
+    if name == "tests":
+        return TestsAgain(options)
     if "tests" in reference:
         return ProgramAgain("paper" if name == "program-paper" else "strict", options)
     if "answer" not in reference:
@@ -86,6 +89,52 @@ class ProgramAgain(TaskProgramVerifier):
             if not verdict.passed:
                 break
         return verdict
+
+
+class TestsAgain:
+    """Judges once more by tests of a person's own, which may differ from line to line."""
+
+    version = "1"
+    deterministic = False
+    name = "tests-again"
+
+    def __init__(self, options: RuleOptions) -> None:
+        from verifiers.judge import Judge
+
+        limits = Limits(memory_mb=MEMORY_MB)
+        self._judge = Judge(limits, jobs=options.jobs, tier=options.sandbox, trust=options.trust)
+        self._options = options
+        self._rules: dict[str, Verifier] = {}
+
+    async def verify(self, text: str, reference: Mapping[str, Any]) -> Verdict:
+        """A program's first verdict that is not `passed`, or the last; an answer's by its rule."""
+        tests = reference.get("tests", {"kind": "answer", "expected": reference.get("answer")})
+        if tests["kind"] == "answer":
+            return await self._answer(text, tests)
+        verdict = Verdict("infra_error", "there is no test")
+        for some in _alone(tests):
+            verdict = await self._judge.verify(text, {**reference, "tests": some})
+            if not verdict.passed:
+                break
+        return verdict
+
+    async def _answer(self, text: str, tests: Mapping[str, Any]) -> Verdict:
+        from verifiers.answer import MissingPackage
+
+        rule, reference = tests.get("rule", "stated"), {"answer": str(tests["expected"])}
+        if rule not in self._rules:
+            try:
+                found = second_opinion(rule, reference, self._options)
+            except MissingPackage as missing:
+                return Verdict("infra_error", str(missing))
+            self._rules[rule] = found or AlikeAnswer()
+        return await self._rules[rule].verify(text, reference)
+
+    async def aclose(self) -> None:
+        """End every process that is held."""
+        await self._judge.aclose()
+        for rule in self._rules.values():
+            await rule.aclose()
 
 
 def _alone(tests: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""`orch samples`: look at what was bought, sample by sample."""
+"""orch samples: Look at samples: text, verdict, dollars, how each ended."""
 
 from __future__ import annotations
 
@@ -83,6 +83,9 @@ def chosen(run: str, out: Path, arm: str, which: Filter) -> Iterator[StoredSampl
     with closing(RunReader(find_run(run, out))) as reader:
         rows = reader.arms()
         names = stored_names(rows)
+        if not rows:
+            raise ConfigError(f"{reader.directory} holds nothing yet: its start was cut short; "
+                              "go on with the command that began it.")  # fmt: skip
         places = [i for i, name in enumerate(names) if arm in ("", name, str(i + 1))]
         if not places:
             raise ConfigError(f"There is no arm {arm!r}; the arms are {', '.join(names)}.")

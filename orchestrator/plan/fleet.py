@@ -45,6 +45,8 @@ from providers.transport import Timeouts, Transport
 
 LEAST_QUEUE = 2048
 """Sequences that the queue of a launched server holds at least."""
+COMPARE_S = 2.0
+"""How often servers that came later are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,17 +230,27 @@ class Opener:
         self.fleet.add(server)
 
     async def compare(self) -> None:
-        """Tell of servers whose greedy answer differs: kinds of GPU round differently."""
-        if self.fleet is None:
-            return
-        servers = [one for one in self.fleet.open_servers() if one not in self.unchecked]
-        texts = await asyncio.gather(*(greedy(one.provider, self.model) for one in servers))
-        for server, text in zip(servers[1:], texts[1:], strict=True):
-            if text is not None and texts[0] is not None and text != texts[0]:
-                self.say(
-                    f"{server.name} answers a greedy probe otherwise than {servers[0].name}: other "
-                    "hardware or software, whose samples may differ for the same seed"
-                )
+        """Tell of servers whose greedy answer differs, of later ones too, until cancelled.
+
+        Kinds of GPU round differently.
+        """
+        first: tuple[str, str] | None = None
+        seen: set[FleetServer] = set()
+        while self.fleet is not None:
+            able = self.fleet.open_servers()
+            new = [one for one in able if one not in self.unchecked and one not in seen]
+            seen.update(new)
+            texts = await asyncio.gather(*(greedy(one.provider, self.model) for one in new))
+            for server, text in zip(new, texts, strict=True):
+                if text is None:
+                    continue
+                first = first or (server.name, text)
+                if text != first[1]:
+                    self.say(
+                        f"{server.name} answers a greedy probe otherwise than {first[0]}: other "
+                        "hardware or software, whose samples may differ for the same seed"
+                    )
+            await asyncio.sleep(COMPARE_S)
 
 
 @dataclass(slots=True)

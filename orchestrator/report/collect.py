@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,9 @@ def _with_selection(reader: RunReader, stored: ArmRow, arm: ArmReport) -> ArmRep
     """
     if not arm.uniform or not arm.points:
         return arm
+    scored_by = reader.rewards(stored.number)
+    if not scored_by:
+        return replace(arm, selection=_majority_alone(reader, stored, arm))
     pool = _Pool(arm.problems)
     for problem, slot, kind, answer in reader.verdicts(stored.number, arm.verifier):
         if kind != "infra_error":
@@ -86,7 +91,6 @@ def _with_selection(reader: RunReader, stored: ArmRow, arm: ArmReport) -> ArmRep
     series, notes = list[SelectionSeries](), list[str]()
     if pool.answered:
         series.append(_series("majority", over_problems(pool.judged(), ks, "majority")))
-    scored_by = reader.rewards(stored.number)
     for scorer, rewards in scored_by.items():
         model = _short(scorer, scored_by)
         missing = pool.without(rewards)
@@ -103,6 +107,27 @@ def _with_selection(reader: RunReader, stored: ArmRow, arm: ArmReport) -> ArmRep
             series.append(_series(f"vote weighted by {model}", weighted))
         notes.append(f"the time of {model}, which scored the samples, is in none of the dollars")
     return replace(arm, selection=tuple(series), notes=(*arm.notes, *notes))
+
+
+def _majority_alone(
+    reader: RunReader, stored: ArmRow, arm: ArmReport
+) -> tuple[SelectionSeries, ...]:
+    """Majority vote, from votes that the database counts: there may be millions of samples."""
+    votes = reader.votes(stored.number, arm.verifier)
+    problems, answered = list[Judged](), False
+    for _, group in groupby(votes, key=itemgetter(0)):
+        rows = list(group)
+        classes = np.array([-1 if one[1] is None else at for at, one in enumerate(rows)])
+        given = np.array([one[2] for one in rows])
+        right = np.array([one[3] for one in rows])
+        pairs = np.ravel(np.column_stack((right, given - right)))
+        correct = np.repeat(np.tile([True, False], len(rows)), pairs)
+        problems.append(Judged(np.repeat(classes, given), correct))
+        answered = answered or bool((classes >= 0).any())
+    if len(problems) < arm.problems or not answered:
+        return ()
+    ks = points_to(min(len(one.answer) for one in problems))
+    return (_series("majority", over_problems(problems, ks, "majority")),)
 
 
 def _short(scorer: str, among: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from budgets.usage import Usage
 from orchestrator.errors import ConfigError, StoreError
 from orchestrator.store import migrations, schema
 from orchestrator.store.directory import RunLock
-from orchestrator.store.packing import UNPACKED, Unpacker, Vote, vote
+from orchestrator.store.packing import UNPACKED, VOTE, Unpacker, Vote, vote
 from orchestrator.store.refusals import Refusal, stored_refusals
 from orchestrator.store.rows import ArmRow, BatchRow, Bought, PlannedRequest, ProblemRow, SlotCounts
 from orchestrator.store.seal import in_order, quick_look, read_file
@@ -123,12 +123,12 @@ class RunReader:
         # Not at import: a run reads its database at its end, and sends its first request before.
         import numpy as np
 
-        planned, filled, judged, passed, censored, broken = np.zeros((6, problems), np.int64)
+        planned, judged, passed, censored, broken = np.zeros((5, problems), np.int64)
         for query, arrays in (
             ("SELECT problem, max(first_slot + n) FROM requests WHERE arm = ? GROUP BY problem",
              (planned,)),
-            ("SELECT problem, count(*), sum(kind = 'censored') FROM samples"
-             " WHERE arm = ? GROUP BY problem", (filled, censored)),
+            ("SELECT problem, count(*) FROM samples WHERE arm = ? AND kind = 'censored'"
+             " GROUP BY problem", (censored,)),
             ("SELECT problem, sum(kind != 'infra_error'), sum(kind = 'passed'),"
              " sum(kind = 'infra_error') FROM verdicts WHERE arm = ?1 AND verifier = ?2"
              " GROUP BY problem", (judged, passed, broken)),
@@ -286,6 +286,16 @@ class RunReader:
             (arm, verifier),
         ):
             yield problem, slot, kind, vote(answer)
+
+    def votes(self, arm: int, verifier: str) -> Iterator[tuple[int, Vote, int, int]]:
+        """Problem, what an answer votes as, how many judged samples gave it, how many of them
+        passed; by problem, and there in the order in which answers came up."""
+        yield from self._db.execute(
+            f"SELECT problem, {VOTE}, count(*), sum(kind = 'passed') FROM verdicts"
+            " WHERE arm = ? AND verifier = ? AND kind != 'infra_error'"
+            " GROUP BY 1, 2 ORDER BY problem, min(slot)",
+            (arm, verifier),
+        )
 
     def judged_requests(self, arm: int, verifier: str, most: int) -> Iterator[tuple[int, int, int]]:
         """Of each request its problem, how many judged samples it has, and how many passed.

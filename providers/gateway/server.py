@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from aiohttp import web
 
 from budgets.ledger import Ledger
-from providers.doorway import JsonRunner, wrong_content
+from providers.doorway import JsonRunner, most_at_once, wrong_content
 from providers.gateway.accounts import Accounts, Book
 from providers.gateway.attempts import Account, Attempt, Caps, LiveAttempts
 from providers.gateway.dialects import CHAT, ENDPOINTS, MESSAGES, ApiPath
@@ -97,7 +97,7 @@ class Gateway:
 
     async def serve(self, listener: socket.socket) -> None:
         """Listen on a socket that somebody else made, for example in another namespace."""
-        site = web.SockSite(self._runner, listener, backlog=1024)
+        site = web.SockSite(self._runner, listener, backlog=most_at_once())
         await site.start()
         self._sites[listener.fileno()] = site
 

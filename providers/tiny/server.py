@@ -16,7 +16,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from providers.doorway import JsonRunner, wrong_content, wrong_host
+from providers.doorway import JsonRunner, most_at_once, wrong_content, wrong_host
 from providers.tiny import MODEL_ID, answers, tokenizer
 from providers.tiny.answers import Document, Head
 from providers.tiny.bill import Bill, BillError
@@ -86,7 +86,7 @@ class TinyServer:
         """Listen; returns the port. Raises OSError where the address is taken or not ours."""
         await self._runner.setup()
         address = (self._settings.host, self._settings.port)
-        site = web.TCPSite(self._runner, *address, backlog=1024)
+        site = web.TCPSite(self._runner, *address, backlog=most_at_once())
         await site.start()
         self._dispatcher.start()
         return int(self._runner.addresses[0][1])

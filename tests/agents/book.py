@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from budgets.ledger import Ledger
+from orchestrator.store.packing import Unpacker
 from orchestrator.store.reader import RunReader
 from tests.agents.model_process import TASKS, bill
 
@@ -72,8 +73,13 @@ class Book:
         ).returncode  # fmt: skip
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What a query finds, packed texts as they were."""
         with closing(sqlite3.connect(self.directory / "run.db")) as database:
-            return database.execute(query).fetchall()
+            text = Unpacker(database, str(self.directory)).text
+            return [
+                tuple(text(one) if isinstance(one, bytes) else one for one in row)
+                for row in database.execute(query).fetchall()
+            ]
 
     def ledger(self) -> Ledger:
         with closing(RunReader(self.directory)) as reader:

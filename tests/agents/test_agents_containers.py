@@ -314,6 +314,9 @@ def test_agents_of_harbors_killed_again_and_again(book: Book, victim: str) -> No
     # An agent's session is named after its run's trial.
     agent = (f"{MINI}/bin/mini-swe-agent", label_of(book.directory)[:12])
     script = (str(RUNNER), "") if victim == "runner" else agent
-    options = in_harbor(book, samples=1 if KILLS < 3 else 2 if victim == "orch" else 4)
+    options = in_harbor(
+        book, samples=1 if KILLS < 3 else 2 if victim == "orch" else 4,
+        agent_jobs=1 if victim == "agent" else 3,
+    )  # fmt: skip
     killed_again_and_again(book, options, victim, script, 40.0)
     assert not made_for(book)

@@ -217,7 +217,7 @@ def test_a_cap_ends_all_launched_servers_inside_it(tmp_path: Path) -> None:
 
 def test_a_key_goes_to_the_servers_that_a_file_names(tmp_path: Path) -> None:
     file = tmp_path / "servers.txt"
-    with keyed_server() as one, keyed_server() as other:
+    with keyed_server() as one, keyed_server(text="5") as other:
         file.write_text(f"{one.url}\n{other.url}  # the second\n")
         plan = ["run", "--provider", "compatible", "--model", "some-model", "--servers", str(file),
                 "--task", "arithmetic", "--limit", "4", "--samples", "40", "--n-per-request", "5",
@@ -225,6 +225,7 @@ def test_a_key_goes_to_the_servers_that_a_file_names(tmp_path: Path) -> None:
         done = orch(*plan, "--api-key-env", f"FLEET_KEY@{file}", FLEET_KEY="sk-of-the-fleet")
         assert done.returncode == 0, done.stderr
         assert one.keys == other.keys == {"Bearer sk-of-the-fleet"}
+        assert "answers a greedy probe otherwise than" in done.stderr
         assert one.answered + other.answered >= 160 and min(one.answered, other.answered) > 5
         one.keys.clear()
         assert orch(*plan, FLEET_KEY="sk-of-the-fleet").returncode == 0

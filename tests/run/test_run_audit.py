@@ -178,3 +178,31 @@ def test_an_audit_is_given_alone_and_needs_a_run(orch: Callable[..., Any], tmp_p
     run = make_run(tmp_path)
     ended = orch("verify", run, "--audit", "--verifier", "stated")
     assert ended.code == 2 and "--audit chooses its own rule" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("reference", "right", "wrong"),
+    [
+        (
+            {"tests": {"kind": "stdio", "cases": [{"input": "3\n", "output": "6\n"},
+                                                  {"input": "8\n", "output": "16\n"}]}},
+            "```python\nprint(int(input()) * 2)\n```", "```python\nprint(6)\n```",
+        ),
+        (
+            {"tests": {"kind": "calls", "entry": "f", "cases": [{"args": [1], "expected": 2}]},
+             "language": "python", "extract": "block"},
+            "```python\ndef f(n): return n + 1\n```", "```python\ndef f(n): return n\n```",
+        ),
+        ({"tests": {"kind": "answer", "expected": "Paris", "rule": "exact"}}, "paris", "London"),
+        ({"answer": "7"}, "The answer is 7.", "The answer is 8."),
+    ],
+    ids=["stdio", "calls", "an answer by tests", "an answer"],
+)  # fmt: skip
+async def test_lines_of_a_persons_own_file_are_judged_once_more(reference, right, wrong):
+    rule = second_opinion("tests", {"tests": {"kind": "stdio"}}, RuleOptions(jobs=1))
+    assert rule is not None
+    try:
+        assert (await rule.verify(right, reference)).kind == "passed"
+        assert not (await rule.verify(wrong, reference)).passed
+    finally:
+        await rule.aclose()

@@ -146,6 +146,8 @@ class Piece:
     def allowed(self, ended: Struck) -> set[int]:
         kind = ended.how.split()[0]
         by_itself = {0, 3} if self.lane.name == "hours" else {0}
+        if "holds nothing yet" in ended.err:
+            by_itself.add(2)
         if kind in ("child", "children"):
             # What it killed was needed, or was replaced; a server that died may end the run.
             died = any("providers.tiny" in name or name == "?" for name in ended.hit)

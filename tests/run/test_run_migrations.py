@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -11,11 +12,15 @@ from typing import Any
 
 import pytest
 
+from orchestrator.audit.check import check_run
 from orchestrator.errors import ConfigError
 from orchestrator.store import migrations, schema
 from orchestrator.store.directory import RunLock
 from orchestrator.store.migrations import NEWEST
 from orchestrator.store.reader import RunReader
+from orchestrator.store.store import RunStore
+from providers.sample import Choice
+from verifiers.verdict import Verdict
 
 OLD = Path(__file__).with_name("data") / "schema_1"
 """Written by the first schema: the bundled model, 4 problems, 8 samples each, 2 problems solved."""
@@ -98,3 +103,34 @@ def test_a_newer_run_is_refused_with_what_to_do(old: Path, orch: Callable[..., A
     assert refused.code == 2
     assert "has schema 999" in refused.err and "newer" in refused.err
     assert refused.out == ""
+
+
+@pytest.mark.parametrize("written", range(1, NEWEST))
+def test_a_run_of_every_older_schema_is_read_and_written_to(old: Path, written: int) -> None:
+    with closing(sqlite3.connect(old / "run.db", isolation_level=None)) as connection:
+        for steps in migrations.VERSIONS[: written - 1]:
+            for statement in steps:
+                connection.execute(statement)
+        connection.execute(schema.PUT_META, ("schema", str(written)))
+        before = connection.execute("SELECT text FROM samples ORDER BY problem, slot").fetchall()
+    lock = RunLock(old)
+    lock.release()
+    assert version(old) == str(NEWEST)
+    with closing(RunReader(old)) as reader:
+        assert [(row[4],) for row in reader.samples(0)] == before
+        assert sum(count for *_, count, _ in reader.votes(0, "exact")) == len(before)
+    asyncio.run(one_more(old))
+    assert check_run(old).findings == []
+    with closing(RunReader(old)) as reader:
+        assert [row[4] for row in reader.samples(0)][-1] == LONG
+
+
+LONG = "a long answer, word by word; " * 40
+
+
+async def one_more(run: Path) -> None:
+    store = RunStore(run / "run.db")
+    request = store.plan(0, 3, 8, 1, 7)
+    store.put_sample(0, 3, 8, request, Choice(0, LONG, "stop", None))
+    store.put_verdict(0, 3, 8, "exact", Verdict("failed", answer=LONG.strip()), LONG)
+    await store.close()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import json
+import operator
 import os
 import sys
 from types import FrameType
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     import ast
 
 _SOLUTION = "solution"
+_ORDERS: dict[str, Any] = {
+    "__lt__": operator.lt, "__le__": operator.le, "__gt__": operator.gt, "__ge__": operator.ge,
+}  # fmt: skip
+_OPPOSITES = {"__lt__": "__gt__", "__gt__": "__lt__", "__le__": "__gt__", "__ge__": "__lt__"}
 
 
 class _Kept:
@@ -82,7 +87,8 @@ def _whole(job: child.CellJob, claims: int, rest: list[int], plan: Confinement) 
     def run() -> None:
         test = testing.Test(source)
         module = child.new_module("__main__")
-        module.__dict__.update(__builtins__=pristine, __file__=testing.FILE, __same__=same)
+        module.__dict__.update(__builtins__=pristine, __file__=testing.FILE)
+        module.__dict__.update(__same__=same, __minus__=minus, __before__=before)
         candidate = _resolve(solution, entry)
         taken = {n: vars(solution)[n] for n in test.free_names() if n in vars(solution)}
         module.__dict__.update({**taken, **kept.modules}, candidate=candidate)
@@ -131,16 +137,30 @@ class _Seen:
 
 
 def _honest_equality(tree: ast.Module) -> ast.Module:
-    """The test with `a == b` as `__same__(a, b)`, `a != b` as its opposite."""
+    """The test with `a == b` as `__same__(a, b)`, and so `a - b`, `a < b` and `a > b`."""
     import ast
 
     class Honest(ast.NodeTransformer):
         def visit_Compare(self, node: ast.Compare) -> ast.AST:
             self.generic_visit(node)
-            if len(node.ops) != 1 or not isinstance(node.ops[0], ast.Eq):
+            if len(node.ops) != 1:
                 return node
-            name = ast.Name("__same__", ast.Load())
-            return ast.copy_location(ast.Call(name, [node.left, node.comparators[0]], []), node)
+            left, right, sign = node.left, node.comparators[0], node.ops[0]
+            if isinstance(sign, ast.Eq):
+                return self._asked("__same__", node, [left, right])
+            if isinstance(sign, ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+                name = ast.Constant(f"__{type(sign).__name__.lower().replace('te', 'e')}__")
+                return self._asked("__before__", node, [name, left, right])
+            return node
+
+        def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+            self.generic_visit(node)
+            if not isinstance(node.op, ast.Sub):
+                return node
+            return self._asked("__minus__", node, [node.left, node.right])
+
+        def _asked(self, name: str, node: ast.AST, given: list[ast.expr]) -> ast.AST:
+            return ast.copy_location(ast.Call(ast.Name(name, ast.Load()), given, []), node)
 
     Honest().visit(tree)
     return ast.fix_missing_locations(tree)
@@ -164,6 +184,25 @@ def same(one: Any, other: Any) -> Any:
     """`one == other`, but not where that holds only since an object equals everything."""
     result = one == other
     return _honest(one, other, 3) if result is True else result
+
+
+def minus(one: Any, other: Any) -> Any:
+    """`one - other`; an object from which whatever is taken leaves the same raises instead."""
+    result = one - other
+    if _is_foreign(one) != _is_foreign(other):
+        plain = other if _is_foreign(one) else one
+        if isinstance(plain, int | float | complex):
+            another = one - (other + 1) if plain is other else (one + 1) - other
+            assert another != result, "the same difference to every number"
+    return result
+
+
+def before(name: str, one: Any, other: Any) -> Any:
+    """`one < other` and its like, but not for an object that is before and behind everything."""
+    result = _ORDERS[name](one, other)
+    if result is True and _is_foreign(one) != _is_foreign(other):
+        return _ORDERS[_OPPOSITES[name]](one, other) is not True
+    return result
 
 
 def _honest(one: Any, other: Any, depth: int) -> bool:

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from orchestrator.errors import ConfigError, StoreError
 from orchestrator.store import schema
-from orchestrator.store.migrations import v2, v3, v4, v5, v6, v7
+from orchestrator.store.migrations import v2, v3, v4, v5, v6, v7, v8
 
 VERSIONS: tuple[Sequence[str], ...] = (
-    v2.STEPS, v3.STEPS, v4.STEPS, v5.STEPS, v6.STEPS, v7.STEPS,
+    v2.STEPS, v3.STEPS, v4.STEPS, v5.STEPS, v6.STEPS, v7.STEPS, v8.STEPS,
 )  # fmt: skip
 NEWEST = 1 + len(VERSIONS)
 
