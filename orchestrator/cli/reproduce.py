@@ -1,4 +1,4 @@
-"""`orch reproduce`: published results, by running the real pipeline or from imported outcomes."""
+"""orch reproduce: Published results through the real pipeline: cost-table, coverage, selection."""
 
 from __future__ import annotations
 
@@ -138,4 +138,41 @@ def selection(files: tuple[Path, ...], paper_subsets: bool, seed: int) -> None:
         click.echo(
             "The spread is over random subsets of one pool: it goes to 0 as k nears the pool, "
             "and is no confidence interval."
+        )
+
+
+@reproduce.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+def flaky(file: Path | None) -> None:
+    """Figure 9: SWE-bench Lite with and without its 34 issues whose tests are flaky.
+
+    From FILE of outcomes by issue (as `orch import` keeps them); without one, bounds derived from
+    the outcomes that come with orch, which do not name their issues.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from orchestrator.report.text import percent, visible
+    from orchestrator.reproduce.derived import flaky_rows
+    from orchestrator.reproduce.recorded import read_outcomes
+
+    console, ks = Console(), (1, 2, 5, 10, 20, 50, 100, 250)
+    for one in [None] if file is None else read_outcomes(file):
+        rows = flaky_rows(one, ks)
+        model = "DeepSeek-Coder-V2-Instruct, derived" if one is None else one.model
+        table = Table(title=Text(visible(f"{model}: coverage of SWE-bench Lite")),
+                      box=box.SIMPLE_HEAD, title_justify="left")  # fmt: skip
+        for name in ("k", "all issues", "without the 34 flaky ones"):
+            table.add_column(name, justify="right")
+        for row in rows:
+            low, high = percent(row.low), percent(row.high)
+            shown = low if low == high else f"{low} to {high}"
+            table.add_row(f"{row.k:,}", percent(row.whole), shown)
+        console.print(table)
+    if file is None:
+        click.echo(
+            "The outcomes do not say which issue is which: the bounds take the flaky issues to be "
+            "those most often solved, and those least often."
         )

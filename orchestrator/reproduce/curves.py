@@ -10,6 +10,7 @@ from fractions import Fraction
 from orchestrator.analysis.cost import Fresh
 from orchestrator.report.data import ArmReport, ReportData
 from orchestrator.report.describe import comparisons, with_curve, with_law
+from orchestrator.reproduce.derived import with_operations
 from orchestrator.reproduce.recorded import RecordedOutcomes
 
 
@@ -65,7 +66,7 @@ def coverage_report(
 ) -> ReportData:
     """Curves with intervals, fits and forecasts of imported outcomes."""
     arms = [
-        with_law(
+        with_operations(with_law(
             with_curve(
                 ArmReport(
                     provider="imported", paid=one.spent is not None, model=one.model, task=one.task,
@@ -74,7 +75,7 @@ def coverage_report(
                 )
             ),
             forecast_at or None,
-        )
+        ))
         for one in outcomes
     ]  # fmt: skip
     return ReportData("Coverage of imported outcomes", tuple(arms), comparisons(arms))
