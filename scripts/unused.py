@@ -40,16 +40,8 @@ inspect
 harbor
 cost_table
 
-# Tasks, loaded by name (orchestrator/tasks/__init__.py).
-ArithmeticTask
-CodeContestsTask
-Gsm8kTask
-HumanEvalTask
-MathTask
-MbppTask
-MiniF2fTask
-lite
-verified
+# Looked up by name.
+TASKS
 
 # Offered to people and their code, and tested: values of a result that orch itself does not print.
 SelfChecking

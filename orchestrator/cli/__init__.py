@@ -1,5 +1,8 @@
 """The command line: one file a command, imported when it is asked for.
 
+A module here whose contract begins with "orch NAME: what it does" is the command NAME. A command
+of another package is an entry point in the group "orch.commands" that names a click.Command.
+
 Whatever goes wrong that a person can act on is an OrchError of one sentence, printed here, with
 its exit code. Usage errors exit with 2, as click does.
 """
@@ -7,9 +10,12 @@ its exit code. Usage errors exit with 2, as click does.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,45 +25,46 @@ import click
 if TYPE_CHECKING:
     from orchestrator.errors import OrchError
 
-COMMANDS = {
-    "run": "Buy attempts under a budget, judge them, report coverage per dollar.",
-    "report": "Coverage, cost and forecasts of stored runs.",
-    "budget": "Where a run's money is; `resolve` clears up what is uncertain.",
-    "reproduce": "Published results through the real pipeline: cost-table, coverage, selection.",
-    "samples": "Look at samples: text, verdict, dollars, how each ended.",
-    "runs": "Every run in a directory: model, task, state, coverage, dollars, age.",
-    "export": "Samples for other programs: jsonl, parquet, csv, human-eval, swebench.",
-    "import": "What others recorded: human-eval, swebench, harbor, lm-eval, inspect, jsonl.",
-    "prices": "What a model costs, on which date, from which source.",
-    "verify": "Judge stored samples again, or a task's reference solutions.",
-    "judge": "Judge samples from a file, without any run.",
-    "check": "Is everything of a run there and whole? --repair mends what can be mended.",
-    "backup": "A copy of a run as it is now, also while it goes on.",
-    "doctor": "What works on this machine: sandbox level, servers, keys, tools.",
-    "serve": "Serve the bundled model over an OpenAI-compatible API.",
-    "gateway": "Meter an agent's calls under a dollar cap: orch gateway --budget 5 -- COMMAND.",
-    "hold": "Guard a server: end it, whole, when whoever started it is gone or silent.",
-}
+GROUP = "orch.commands"
+_FIRST_LINE = re.compile(r'"""orch ([a-z-]+): (.+?)(?:""")?$')
+
+
+@cache
+def commands() -> dict[str, str]:
+    """What each command of orch does, by name; the first line of its module says both."""
+    found = {}
+    for path in Path(__file__).parent.glob("*.py"):
+        with path.open(encoding="utf-8") as file:
+            first = _FIRST_LINE.match(file.readline().rstrip())
+        if first is not None:
+            found[first[1]] = first[2]
+    return {name: found[name] for name in sorted(found, key=lambda name: (name != "run", name))}
 
 
 class Commands(click.Group):
-    """A group whose commands live in modules of their own."""
+    """A group whose commands live in modules of their own, or in other packages."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*commands(), *(point.name for point in entry_points(group=GROUP))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        name = cmd_name.replace("-", "_")
-        # `import` is a word of Python's own: its module is import_.
-        name += "_" if iskeyword(name) else ""
-        command: click.Command = getattr(import_module(f"orchestrator.cli.{name}"), name)
-        return command
+        if cmd_name in commands():
+            name = cmd_name.replace("-", "_")
+            # `import` is a word of Python's own: its module is import_.
+            name += "_" if iskeyword(name) else ""
+            ours: click.Command = getattr(import_module(f"orchestrator.cli.{name}"), name)
+            return ours
+        for point in entry_points(group=GROUP, name=cmd_name):
+            theirs: click.Command = point.load()
+            return theirs
+        return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = list(commands().items())
+        for point in entry_points(group=GROUP):
+            rows.append((point.name, f"from {point.dist.name if point.dist else point.value}"))
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(rows)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,4 +1,4 @@
-"""`orch backup`: a copy of a run as it is now, also while it goes on."""
+"""orch backup: A copy of a run as it is now, also while it goes on."""
 
 from __future__ import annotations
 

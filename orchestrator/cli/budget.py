@@ -1,4 +1,4 @@
-"""`orch budget`: where a run's money is, and clearing up what is uncertain."""
+"""orch budget: Where a run's money is; `resolve` clears up what is uncertain."""
 
 from __future__ import annotations
 

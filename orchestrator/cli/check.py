@@ -1,4 +1,4 @@
-"""`orch check`: is everything of a run there and whole?"""
+"""orch check: Is everything of a run there and whole? --repair mends what can be mended."""
 
 from __future__ import annotations
 

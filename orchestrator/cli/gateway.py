@@ -1,4 +1,4 @@
-"""`orch gateway`: a metered door for agents; with a command, the whole thing in one line."""
+"""orch gateway: Meter an agent's calls under a dollar cap: orch gateway --budget 5 -- COMMAND."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orch hold`: a guard that ends a server, whole, when whoever started it is gone or silent."""
+"""orch hold: Guard a server: end it, whole, when whoever started it is gone or silent."""
 
 from __future__ import annotations
 

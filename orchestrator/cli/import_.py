@@ -1,4 +1,4 @@
-"""`orch import`: outcomes that others recorded, kept for `orch report` and `orch reproduce`."""
+"""orch import: What others recorded: human-eval, swebench, harbor, lm-eval, inspect, jsonl."""
 
 from __future__ import annotations
 

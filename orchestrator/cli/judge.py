@@ -1,8 +1,9 @@
-"""orch judge: judges samples from a file, without any run. One JSON verdict a line, in input order.
+"""orch judge: Judge samples from a file, without any run.
 
-A line that cannot be understood gets the verdict `invalid`, which says what is wrong with it, and
-never ends the command; exit code 1 says that there were some. Lines are read as they are needed: a
-few per job are held at a time, however long the file.
+One JSON verdict a line, in input order. A line that cannot be understood gets the verdict
+`invalid`, which says what is wrong with it, and never ends the command; exit code 1 says that there
+were some. Lines are read as they are needed: a few per job are held at a time, however long the
+file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`orch prices`: what a model costs, on which date, from which source."""
+"""orch prices: What a model costs, on which date, from which source."""
 
 from __future__ import annotations
 

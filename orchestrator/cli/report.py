@@ -1,4 +1,4 @@
-"""`orch report`: coverage, cost and intervals of stored runs."""
+"""orch report: Coverage, cost and forecasts of stored runs."""
 
 from __future__ import annotations
 

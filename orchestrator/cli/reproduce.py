@@ -1,4 +1,4 @@
-"""`orch reproduce`: published results, by running the real pipeline or from imported outcomes."""
+"""orch reproduce: Published results through the real pipeline: cost-table, coverage, selection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orch run`: the command line and a study file become a study, a session, a report."""
+"""orch run: Buy attempts under a budget, judge them, report coverage per dollar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orch runs`: every run in a directory."""
+"""orch runs: Every run in a directory: model, task, state, coverage, dollars, age."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orch samples`: look at what was bought, sample by sample."""
+"""orch samples: Look at samples: text, verdict, dollars, how each ended."""
 
 from __future__ import annotations
 

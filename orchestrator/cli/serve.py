@@ -1,4 +1,4 @@
-"""`orch serve`: the bundled model as an OpenAI-compatible server, or a fleet that is held."""
+"""orch serve: Serve the bundled model over an OpenAI-compatible API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orch verify`: how far verdicts can be trusted, before a run and after it."""
+"""orch verify: Judge stored samples again, or a task's reference solutions."""
 
 from __future__ import annotations
 

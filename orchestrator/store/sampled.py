@@ -73,11 +73,13 @@ def stored_samples(
     ids = {problem.number: problem.id for problem in reader.problems(arm.problem_set)}
     spread = _Spread(reader, arm)
     unpack, found = reader.unpack, 0
-    for row in reader.rows(_SAMPLES, (arm.number, verifier)):
+    first, last = 0, max(ids, default=0)
+    if wanted.problem:
+        first = last = next((n for n, known in ids.items() if known == wanted.problem), -1)
+        spread.skip(reader, first)
+    for row in reader.rows(_SAMPLES, (arm.number, verifier, first, last)):
         problem, slot, kind, reason, packed, tokens, request, share = row[:8]
         usd = share + spread.next()
-        if wanted.problem and ids[problem] != wanted.problem:
-            continue
         if wanted.verdict and (row[8] or "unjudged") != wanted.verdict:
             continue
         text = unpack.text(packed)
@@ -100,7 +102,8 @@ _SAMPLES = (
     " r.seed, a.sent_at"
     " FROM samples s JOIN requests r USING (request) LEFT JOIN answers a USING (request)"
     " LEFT JOIN verdicts v ON v.arm = s.arm AND v.problem = s.problem AND v.slot = s.slot"
-    " AND v.verifier = ?2 WHERE s.arm = ?1 ORDER BY s.problem, s.slot"
+    " AND v.verifier = ?2 WHERE s.arm = ?1 AND s.problem BETWEEN ?3 AND ?4"
+    " ORDER BY s.problem, s.slot"
 )
 
 
@@ -116,9 +119,17 @@ class _Spread:
             " USING (request) LEFT JOIN answers a USING (request) WHERE s.arm = ?",
             (arm.number,),
         )
+        self._arm = arm.number
         settled = Ledger.read(reader.events()).totals(f"arm:{arm.number}").settled
         beyond = max(settled - int(shared), 0)
         self._each, self._left = beyond // max(count, 1), beyond % max(count, 1)
+
+    def skip(self, reader: RunReader, problem: int) -> None:
+        """Pass over the samples of the problems before `problem`."""
+        ((before,),) = reader.rows(
+            "SELECT count(*) FROM samples WHERE arm = ? AND problem < ?", (self._arm, problem)
+        )
+        self._left -= before
 
     def next(self) -> int:
         """The next sample's part."""

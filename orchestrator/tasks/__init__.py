@@ -1,15 +1,18 @@
-"""Tasks by name: a small table of our own, and the entry point group "orch.tasks" beside it.
+"""Tasks by name: one file a task, and the entry point group "orch.tasks" beside them.
 
-An entry point is a callable that takes TaskOptions and returns a Task. A task's module is only
+A file here is that of a task where it has TASKS: callables by name that take TaskOptions and
+return a Task. Its name is that of the task, or what stands before the first hyphen of several
+(`swebench.py` has `swebench-lite`). An entry point is such a callable. A task's module is only
 imported when the task is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import cast
 
 from orchestrator.tasks.base import (
@@ -34,31 +37,21 @@ __all__ = [
 
 TaskFactory = Callable[[TaskOptions], Task]
 
-_TASKS = {
-    "arithmetic": "orchestrator.tasks.arithmetic:ArithmeticTask",
-    "code_contests": "orchestrator.tasks.code_contests:CodeContestsTask",
-    "gsm8k": "orchestrator.tasks.gsm8k:Gsm8kTask",
-    "humaneval": "orchestrator.tasks.humaneval:HumanEvalTask",
-    "math": "orchestrator.tasks.math:MathTask",
-    "mbpp": "orchestrator.tasks.mbpp:MbppTask",
-    "minif2f": "orchestrator.tasks.minif2f:MiniF2fTask",
-    "swebench-lite": "orchestrator.tasks.swebench:lite",
-    "swebench-verified": "orchestrator.tasks.swebench:verified",
-}
 _GROUP = "orch.tasks"
 
 
 def task_names() -> list[str]:
     """Every task that can be loaded by name, sorted."""
-    return sorted({*_TASKS, *(point.name for point in entry_points(group=_GROUP))})
+    ours = [name for part in iter_modules(__path__) for name in _tasks_in(part.name)]
+    return sorted({*ours, *(point.name for point in entry_points(group=_GROUP))})
 
 
 def load_task(name_or_path: str, options: TaskOptions | None = None) -> Task:
     """The task of that name, or a person's own FILE.jsonl; raises TaskError."""
     options = options or TaskOptions()
-    if name_or_path in _TASKS:
-        module, _, attribute = _TASKS[name_or_path].partition(":")
-        return cast(TaskFactory, getattr(import_module(module), attribute))(options)
+    ours = _tasks_in(name_or_path.partition("-")[0])
+    if name_or_path in ours:
+        return ours[name_or_path](options)
     if name_or_path.startswith("harbor:"):
         from orchestrator.tasks.harbor import HarborTask
 
@@ -73,4 +66,13 @@ def load_task(name_or_path: str, options: TaskOptions | None = None) -> Task:
     raise TaskError(
         f"There is no task named {name_or_path!r}; the tasks are: {', '.join(task_names())}; "
         "a file of your own works too: give the path of a FILE.jsonl."
+    )
+
+
+def _tasks_in(module: str) -> Mapping[str, TaskFactory]:
+    """The tasks of one file here, by name; none where there is no such file, or it is a part."""
+    if module not in {part.name for part in iter_modules(__path__)}:
+        return {}
+    return cast(
+        Mapping[str, TaskFactory], getattr(import_module(f"{__name__}.{module}"), "TASKS", {})
     )

@@ -57,3 +57,6 @@ class ArithmeticTask:
     def verifier(self, name: str | None = None) -> Verifier:
         """`exact`: the whole output, without outer blanks, is the answer; raises TaskError."""
         return chosen(self.name, name, {"exact": ExactAnswer})
+
+
+TASKS = {"arithmetic": ArithmeticTask}

@@ -171,3 +171,6 @@ def _limit(limit: Any) -> float:
         return DEFAULT_LIMIT_S
     seconds = int(limit["seconds"]) + int(limit["nanos"]) / 1_000_000_000
     return seconds or DEFAULT_LIMIT_S
+
+
+TASKS = {"code_contests": CodeContestsTask}

@@ -101,3 +101,6 @@ def _chat(question: str, examples: list[tuple[str, str]]) -> tuple[Mapping[str, 
         messages.append({"role": "user", "content": asked})
         messages.append({"role": "assistant", "content": solved})
     return (*messages, {"role": "user", "content": question})
+
+
+TASKS = {"gsm8k": Gsm8kTask}

@@ -108,3 +108,6 @@ def helpers(prompt: str, entry: str) -> str:
     body = ast.parse(f"{prompt}\n    pass\n").body
     kept = [node for node in body if not (isinstance(node, ast.FunctionDef) and node.name == entry)]
     return "\n".join(map(ast.unparse, kept))
+
+
+TASKS = {"humaneval": HumanEvalTask}

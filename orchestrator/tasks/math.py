@@ -143,3 +143,6 @@ def _with_slips(prompt: str) -> str:
     first, _, rest = prompt.partition("\n\nSolution:")
     first = re.sub(r"expression\s+\$", "expression  $", first.removesuffix("}")) + "}"
     return f"{first}\n\nSolution:{rest}".replace("\\\\\n", "\\\n")
+
+
+TASKS = {"math": MathTask}

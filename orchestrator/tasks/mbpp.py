@@ -127,3 +127,6 @@ def check(entry: str, setup: str, tests: Sequence[str]) -> str:
     lines = [f"{entry} = candidate", *"\n".join(tests).splitlines()]
     body = "\n".join(f"    {line}" for line in lines)
     return f"{setup}\n\ndef check(candidate):\n{body}\n"
+
+
+TASKS = {"mbpp": MbppTask}

@@ -100,3 +100,6 @@ class MiniF2fTask:
         prompt = f"{_INSTRUCTION}```{header}\n{statement}\nby (\n"
         prompt = re.sub(r"theorem\s+\w+\s*\n", "theorem6\n", prompt)
         return Problem(fields["id"], examples + prompt, None, reference)
+
+
+TASKS = {"minif2f": MiniF2fTask}

@@ -176,3 +176,6 @@ def _unique(problems: list[Problem], table: Table) -> None:
     twice = next((one for one in ids if ids.count(one) > 1), None)
     if twice is not None:
         raise TaskError(f"{table.where}: the issue {twice} stands there twice.")
+
+
+TASKS = {"swebench-lite": lite, "swebench-verified": verified}

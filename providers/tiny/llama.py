@@ -159,9 +159,11 @@ def tiled(rows: Float32, weight: Float32) -> Float32:
 def rms_norm(hidden: Float32, weight: Float32, epsilon: float) -> Float32:
     """Root-mean-square normalisation of each row (arXiv 1910.07467)."""
     mean_square = np.mean(hidden * hidden, axis=1, keepdims=True)
-    normed: Float32 = hidden / np.sqrt(mean_square + np.float32(epsilon))
-    normed *= weight
-    return normed
+    scaled: Float32 = (hidden / np.sqrt(mean_square + np.float32(epsilon))).astype(
+        np.float32, copy=False
+    )
+    scaled *= weight
+    return scaled
 
 
 def rotate(heads: Float32, cosine: Float32, sine: Float32) -> Float32:

@@ -1,4 +1,4 @@
-"""The example package, installed from outside the tree: one task, provider, verifier and policy."""
+"""The example package, installed from outside the tree: one of each thing."""
 
 from __future__ import annotations
 
@@ -52,6 +52,20 @@ def test_a_strangers_task_provider_verifier_and_policy_make_a_run(
     # A fair die: one throw in six is right, and all but one problem in a thousand is solved by 40.
     assert row["solved"] == 6
     assert 0.05 < row["coverage"][0]["mean"] < 0.35
+
+
+def test_a_strangers_command_is_listed_and_runs(
+    orch: Callable[..., Any], installed: Path, tmp_path: Path
+) -> None:
+    ran = asked(orch, installed, "--task", "rounding", "--samples", 2, "--out", tmp_path / "mine")
+    assert ran.code == 0, ran.err
+    root = Path(__file__).resolve().parents[2]
+    path = f"{root}:{installed}"
+    assert "solved" in orch("--help", PYTHONPATH=path).out
+    (run,) = (tmp_path / "mine").iterdir()
+    said = orch("solved", run, PYTHONPATH=path)
+    assert said.code == 0, said.err
+    assert said.out.strip().endswith("of 6")
 
 
 def test_a_policy_without_an_estimator_is_refused_before_anything_is_bought(

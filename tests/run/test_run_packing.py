@@ -119,6 +119,17 @@ async def test_a_resume_goes_on_with_what_was_learnt(tmp_path: Path) -> None:
     assert check_run(tmp_path / "r").findings == []
 
 
+async def test_the_samples_of_one_problem_are_what_they_are_among_all(tmp_path: Path) -> None:
+    await make(new(tmp_path / "r"), "thoughts", 300, 2, 40, 5)
+    with closing(RunReader(tmp_path / "r")) as reader:
+        (arm,) = reader.arms()
+        whole = list(stored_samples(reader, arm, "a"))
+        each = [list(stored_samples(reader, arm, "a", Filter(problem=f"p{i}"))) for i in range(5)]
+        assert list(stored_samples(reader, arm, "a", Filter(problem="none"))) == []
+    assert [len(one) for one in each] == [8] * 5
+    assert [sample for one in each for sample in one] == whole
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_database_is_smaller_than_its_texts(kind: str, tmp_path: Path) -> None:
     run = new(tmp_path / kind)

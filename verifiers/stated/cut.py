@@ -65,7 +65,8 @@ def solution(text: str) -> str:
     if end is not None:
         text = text[: end.start()]
     text = _STYLED.sub(r"\2", text)
-    text = _QUOTED.sub(lambda quote: re.sub(r"(?m)^>+[ \t]?", "", quote[0]), text)
+    if ">" in text:
+        text = _QUOTED.sub(lambda quote: re.sub(r"(?m)^>+[ \t]?", "", quote[0]), text)
     answered = _ANSWERED.search(text) if _may_answer(text) else None
     if answered is None:
         return text
