@@ -98,7 +98,7 @@ class Piece:
         early = not heeds(process.pid)
         hit = strike(process, how, rng)
         try:
-            out, err = process.communicate(timeout=240)
+            out, err = process.communicate(timeout=900)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -126,7 +126,7 @@ class Piece:
             time.sleep(rng.uniform(0.2, 4.0 if command == "run" else 2.5))
             return
         run, wanted = self.run, before + rng.randrange(1, self.lane.stir)
-        until = time.monotonic() + 15
+        until = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < until and events(run) < wanted:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.03))
