@@ -72,6 +72,7 @@ def make_provider(
                 timeouts=timeouts,
                 transport=transport,
                 environ=environ,
+                **({"headers": headers} if headers else {}),
             )
             return made
         raise ProviderConfigError(

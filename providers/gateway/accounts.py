@@ -133,12 +133,17 @@ class Accounts:
         return reservation
 
     def over(
-        self, attempt: Attempt, call: Call, worst: int, action: Action, cost: int | None
-    ) -> None:
-        """A call is over: book it, whatever came of it. `cost` where `action` is settle."""
+        self, attempt: Attempt, call: Call, worst: int, action: Action, cost: int | None,
+        held: int = 0, why: str = "",
+    ) -> None:  # fmt: skip
+        """A call is over: book it, whatever came of it.
+
+        `cost` where `action` is settle; `held` what may have been billed on top, because of `why`.
+        """
         if action == "settle":
             assert cost is not None
-            self.ledger.settle(call.reservation, cost)
+            self.ledger.settle(call.reservation, cost, why, held=held)
+            attempt.known = attempt.known and not held
         elif action == "release":
             self.ledger.release(call.reservation, call.outcome)
         else:
@@ -147,7 +152,7 @@ class Accounts:
         for account in attempt.accounts:
             account.reserved -= worst
             account.settled += cost or 0 if action == "settle" else 0
-            account.uncertain += worst if action == "hold" else 0
+            account.uncertain += worst if action == "hold" else held
         for scope in ("run", *attempt.scopes):
             self._under_way[scope] -= 1
         attempt.in_flight -= 1

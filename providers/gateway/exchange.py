@@ -19,6 +19,8 @@ from typing import Any
 
 import msgspec
 
+from budgets.charge import Charge, charge
+from budgets.dialects import Reported, read_usage, usage_of
 from budgets.limiter import CannotClear, Permit
 from budgets.outcomes import LIMITER_OUTCOMES, Action, outcome_action, what_happened
 from budgets.price import Price
@@ -47,6 +49,8 @@ class _Answer(msgspec.Struct):
     usage: dict[str, Any] | None = None
     id: str | None = None
     model: str | None = None
+    service_tier: Any = None
+    cost: Any = None
 
 
 @dataclass(slots=True)
@@ -274,36 +278,40 @@ class Exchange:
     ) -> None:
         attempt, call = self._attempt, self._call
         raw: Mapping[str, Any] | None
+        beside: Mapping[str, Any] = {}
         if heard.streaming and reader is not None:
             call.streamed, raw = True, reader.usage
         else:
-            raw = self._told(body)
+            raw, beside = self._told(body)
         usage = self._endpoint.usage_of(raw)
+        if self._endpoint.usage_of is usage_of:
+            said = read_usage(raw, beside, headers=heard.headers)
+        else:
+            said = Reported(usage)
         attempt.upstream.limiter.done(
             outcome="ok", sent_at=sent_at, headers=limit_headers(heard.headers),
             usage=usage, permit=permit,
         )  # fmt: skip
         attempt.answered += 1
         call.usage, call.usage_raw = usage, b"" if raw is None else msgspec.json.encode(raw)
-        if usage is None and self._price is not None:
-            call.outcome = "ok_no_usage"
-            self._book(None)
-            return
-        call.outcome = "ok"
+        booked = Charge(0, 0)
+        if self._price is not None:
+            # What of it is not certain (a tier, a surcharge, dollars of its own) is held.
+            booked = charge(self._price, said, self._worst, at=datetime.now(UTC))
+        call.outcome = "ok" if booked.settled is not None else "ok_no_usage"
         if usage is not None:
             attempt.used = attempt.used.plus(usage)
-        cost = 0
-        if self._price is not None and usage is not None:
-            cost = self._price.cost(usage, at=datetime.now(UTC))
-        self._book(cost)
+        self._book(booked.settled, booked.held, booked.why)
 
-    def _told(self, body: bytes) -> Mapping[str, Any] | None:
+    def _told(self, body: bytes) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
+        """The usage of a whole answer, and what stands beside it of its price."""
         try:
             answer = msgspec.json.decode(body, type=_Answer)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
+            return None, {}
         self._call.provider_id = answer.id or ""
-        return answer.usage
+        beside = {"service_tier": answer.service_tier, "cost": answer.cost, "model": answer.model}
+        return answer.usage, beside
 
     def _whole(self, heard: Heard) -> bytes:
         try:
@@ -382,10 +390,18 @@ class Exchange:
             self._accounts.over(self._attempt, self._call, self._worst, "release", None)
             self._call = Call(self._call.attempt, self._call.endpoint, self._call.model, 0)
 
-    def _book(self, cost: int | None) -> None:
-        """Settle, or hold where the cost is not known."""
+    def _book(self, cost: int | None, held: int = 0, why: str = "") -> None:
+        """Settle, or hold where the cost is not known; `held`: what may come on top, and why."""
         action: Action = "hold" if cost is None else "settle"
-        self._accounts.over(self._attempt, self._call, self._worst, action, cost)
+        self._accounts.over(
+            self._attempt,
+            self._call,
+            self._worst,
+            action,
+            cost,
+            held if cost is not None else 0,
+            why,
+        )
         self._call = Call(self._call.attempt, self._call.endpoint, self._call.model, 0)
 
     def _refuse(self, error: GatewayRefusal) -> None:

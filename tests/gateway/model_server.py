@@ -125,6 +125,10 @@ class ModelServer:
         document = WHOLE[dialect](line, said)
         if fault == "no_usage":
             del document["usage"]
+        if fault == "priority":
+            document["service_tier"] = "priority"
+        if fault == "dollars":
+            document["usage"]["cost"] = line.pico / 2 / 10**12
         return web.json_response(document)
 
     async def _stream(

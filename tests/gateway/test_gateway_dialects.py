@@ -340,3 +340,19 @@ async def test_gateway_draining_is_bounded_in_time() -> None:
         assert await door.gateway.settled(attempt, 20)
         assert door.ledger.totals().uncertain >= door.server.bill > 0
         assert door.books.calls[0].outcome == "cancelled"
+
+
+@pytest.mark.parametrize("fault", ["priority", "dollars"])
+async def test_gateway_holds_what_of_a_calls_cost_is_not_certain(fault: str) -> None:
+    """A tier of which no price is known; dollars of the server's own, half of what tokens say."""
+    async with opened("5") as door:
+        attempt, key = door.gateway.begin(7, door.upstream)
+        door.server.faults = [fault]
+        async with openai_client(door.url, key) as client:
+            await client.chat.completions.create(model="scripted", messages=ASK)
+            await client.chat.completions.create(model="scripted", messages=ASK)
+        totals = door.ledger.totals()
+        assert door.ledger.open_reservations == 0 and totals.uncertain > 0
+        assert totals.settled <= door.server.bill <= totals.settled + totals.uncertain
+        assert (totals.settled == door.server.bill) == (fault == "priority")
+        assert sum(account.uncertain for account in attempt.accounts) == totals.uncertain

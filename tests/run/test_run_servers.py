@@ -145,6 +145,36 @@ def test_a_prompt_too_long_is_one_problem_without_answers(orch, tmp_path: Path) 
         assert "5 of 6 problems were answered (1 could not be asked)" in told
 
 
+class Picky(Vllm):
+    """Refuses two optional fields by name, one after the other."""
+
+    def __call__(self, body: dict[str, Any]) -> Reply:
+        said = "Unsupported parameter: '{}' is not supported with this model."
+        for name in ("seed", "max_tokens"):
+            if name in body:
+                self.bodies.append(body)
+                return self.refused(said.format(name), name)
+        return super().__call__(body | {"max_tokens": body["max_completion_tokens"]})
+
+
+def test_an_optional_field_that_is_refused_is_left_out_or_renamed(orch, tmp_path: Path) -> None:
+    picky = Picky()
+    with serving(picky, {"data": [{"id": "m"}]}) as url:
+        ended = orch(*options(url, "--max-concurrent", "1", "--prompt-style", "chat"))
+    assert ended.code == 0, ended.err
+    first, second, third, *rest = picky.bodies
+    assert "seed" in first and "seed" not in second and "max_tokens" in second
+    assert third["max_tokens"] == second["max_tokens"], "asked once more under its other name"
+    assert all("seed" not in body for body in rest)
+    said = " ".join(ended.err.split())
+    assert "refuses seed: draws cannot be repeated" in said
+    assert "refuses max_tokens: it is sent as max_completion_tokens" in said
+    with closing(sqlite3.connect(tmp_path / "runs/r/run.db")) as database:
+        filled = database.execute("SELECT count(*) FROM samples").fetchone()
+        tries = database.execute("SELECT count(*) FROM failures").fetchone()
+    assert filled == (32,) and tries == (0,)
+
+
 def test_greedy_draws_are_asked_one_by_one_and_said_to_be_equal(orch) -> None:
     vllm = Vllm()
     with serving(vllm, vllm.models) as url:
