@@ -336,7 +336,8 @@ def _never(said: Said) -> bool:
 
 
 def _number(text: str) -> int:
-    return int(text.replace(",", ""))
+    digits = text.replace(",", "")
+    return int(digits[:18] if len(digits) > 18 else digits)
 
 
 def _sentence(

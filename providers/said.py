@@ -48,13 +48,20 @@ class Said:
     """How long it asks to wait, where its words do."""
 
 
+MOST_BYTES = 64 * 2**10
+MOST_CHARACTERS = 4000
+"""Of an error so much is looked at: more has no more to say, and each rule reads all of it."""
+
+
 def read_error(body: bytes) -> Said:
     """The message and codes of an error's body."""
     try:
-        parsed, _ = read_json(body)
-    except Unreadable:
-        return Said(_words(body[:20_000].decode("utf-8", "replace")))
-    return said_by(error_in(parsed) or parsed)
+        parsed, _ = read_json(body[:MOST_BYTES])
+    except (Unreadable, RecursionError):
+        said = Said(_words(body[:MOST_CHARACTERS].decode("utf-8", "replace")))
+    else:
+        said = said_by(error_in(parsed) or parsed)
+    return replace(said, message=said.message[:MOST_CHARACTERS])
 
 
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)

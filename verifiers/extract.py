@@ -40,6 +40,8 @@ _OTHER_LANGUAGES = frozenset({
     "racket", "regex", "rs", "rst", "ruby", "rust", "scala", "scheme", "sh", "shell", "sql",
     "swift", "tex", "toml", "ts", "tsx", "typescript", "vb", "xml", "yaml", "yml", "zig", "zsh",
 })  # fmt: skip
+_TYPED = re.compile(r"^>>> (?:async def|def|class|import|from|@)", re.MULTILINE)
+_WRITTEN = re.compile(r"^(?:async def|def|class)\b", re.MULTILINE)
 _MARKDOWN = re.compile(r"markdown|md", re.IGNORECASE)
 _SESSION = re.compile(r"pycon|python-repl|python-console", re.IGNORECASE)
 _THOUGHTS = r"(?:think|thinking|thought|thoughts|reasoning)"
@@ -132,7 +134,7 @@ def extract_code(text: str, language: str = "python", entry: str | None = None) 
     blocks = [block for block in fenced_blocks(text) if block.body.strip()]
     if not blocks:
         blocks = [FencedBlock("", f"{body}\n") for body in _ONE_LINE.findall(text)]
-    if not blocks and language == "python" and re.search(r"^\s*>>> ", text, re.MULTILINE):
+    if not blocks and language == "python" and _TYPED.search(text) and not _WRITTEN.search(text):
         blocks = [FencedBlock("", text[text.index(">>> ") :])]
     if not blocks:
         blocks = [FencedBlock("", chunk) for chunk in chunks_of_code(text, language)]

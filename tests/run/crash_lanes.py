@@ -88,10 +88,10 @@ def tokens_lane(serve: Callable[[], Any], folder: Path) -> Lane:
     flags = {
         "provider": "openai", "base-url": server.url, "model": "orch-tiny", "task": "arithmetic",
         "prices": str(folder / "p.toml"), "n-per-request": "4", "limit": "20",
-        "max-concurrent": "16",
+        "max-concurrent": "4",
     }  # fmt: skip
     return Lane(
-        "tokens", flags, 20, 60, 600, server.billed, server=frozenset(pids),
+        "tokens", flags, 20, 160, 1500, server.billed, server=frozenset(pids),
         settle=lambda: still(lambda: len(server.bill())),
     )  # fmt: skip
 
@@ -118,7 +118,7 @@ def programs_lane(folder: Path) -> Iterator[Lane]:
 
     def reply(body: dict[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
         rng = random.Random(body["seed"])
-        time.sleep(rng.uniform(0.02, 0.2))
+        time.sleep(rng.uniform(0.2, 0.6))
         n = body.get("n", 1)
         texts = [f"{rng.choice(list(PROGRAMS.values()))}\n{body['seed']} {i}" for i in range(n)]
         choices = [
@@ -147,7 +147,7 @@ def programs_lane(folder: Path) -> Iterator[Lane]:
             "n-per-request": "2", "max-concurrent": "8", "max-tokens": "64",
         }  # fmt: skip
         yield Lane(
-            "programs", flags, 6, 20, 120, lambda: sum(p * INPUT + o * OUTPUT for p, o in bill),
+            "programs", flags, 6, 20, 110, lambda: sum(p * INPUT + o * OUTPUT for p, o in bill),
             truth=worth, settle=lambda: still(lambda: len(bill)),
         )  # fmt: skip
 

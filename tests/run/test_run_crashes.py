@@ -77,7 +77,8 @@ class Piece:
     def __init__(self, lane: Lane, folder: Path) -> None:
         self.lane, self.folder, self.run = lane, folder, folder / "runs/r"
         self.samples = 0
-        self.struck_hard = 0
+        self.in_flight = 0
+        """Requests that were under way at kills of the command."""
         self.tally = Counter[str]()
 
     def moment(self, number: int) -> None:
@@ -107,9 +108,17 @@ class Piece:
         ended.seconds = time.monotonic() - began
         print(number, self.lane.name, command, how, ended.code, *hit, flush=True)
         name = "resume" if command == "run" and there else command
+        self.in_flight += self.open_now() if "KILL" in how and command == "run" else 0
         self.tally[f"{self.lane.name}, {name}, {how}: {ended.code}"] += 1
-        self.struck_hard += "KILL" in how or "twice" in how
         self.look(ended, (number, name, how, ended.code, hit, err[-1500:]))
+
+    def open_now(self) -> int:
+        """Reservations that a dead command left open."""
+        if not (self.run / "run.db").exists():
+            return 0
+        ends = "SELECT reservation FROM ledger WHERE kind != 'reserve'"
+        left = f"SELECT 1 FROM ledger WHERE kind = 'reserve' AND reservation NOT IN ({ends})"
+        return len(query(self.run, left))
 
     def await_moment(self, process, rng: random.Random, command: str, before: int) -> None:
         """A time after the start, or some way into what a run buys."""
@@ -120,7 +129,7 @@ class Piece:
         until = time.monotonic() + 15
         while process.poll() is None and time.monotonic() < until and events(run) < wanted:
             time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.1))
+        time.sleep(rng.uniform(0, 0.03))
 
     def look(self, ended: Struck, where: object) -> None:
         """What holds after every moment."""
@@ -224,6 +233,7 @@ def test_signals_at_any_moment_cost_nothing(first, serve, tmp_path):
         totals = books(piece.run)
         print(
             f"{lane.name}: settled {totals.settled:,} <= bill {lane.billed():,} <= "
-            f"{totals.settled + totals.uncertain:,} picodollars, cap {lane.cap}"
+            f"{totals.settled + totals.uncertain:,} picodollars, cap {lane.cap}; "
+            f"{piece.in_flight} requests were under way at kills"
         )
         print("\n".join(f"{count:4} {what}" for what, count in sorted(piece.tally.items())))
