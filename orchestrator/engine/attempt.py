@@ -284,12 +284,12 @@ def _priced(answer: SampleResponse) -> bool:
 
 
 def _doubted(ticket: Ticket, error: Fatal) -> bool:
-    """Whether what would end the run is asked once more, since others were just answered.
+    """Whether what would end the run is asked once more before it does.
 
     A gateway's slip (a redirect, a refused key) must not end a run; an empty account ends it.
     """
     arm = ticket.arm
-    if isinstance(error, NoCredit) or arm.batch or not arm.answers or ticket.doubted is not None:
+    if isinstance(error, NoCredit) or arm.batch or ticket.doubted is not None:
         return False
     ticket.doubted = arm.answers
     return True

@@ -60,7 +60,7 @@ def test_confirm_over_nothing_asks_about_every_plan(orch, serve, prices, tmp_pat
     server = serve()
     always = [*arguments(server, prices), "--confirm-over", "0"]
     refused = orch("run", *always)
-    assert refused.code == 2 and "--yes" in refused.err and "Every plan" in refused.err
+    assert refused.code == 2 and "--yes" in refused.err and "Add --yes" in refused.err
     assert server.bill() == [] and not (tmp_path / "runs").exists()
     assert orch("run", *always, "--yes").code == 0
     held = ["run", "--provider", "local", "--samples", "2", "--limit", "2", "--confirm-over", "0"]
