@@ -61,7 +61,7 @@ Vote = str | bytes | None
 """What an answer votes as: itself, or its digest where it is long; None where there is none."""
 
 
-class Said(NamedTuple):
+class FoundAnswer(NamedTuple):
     """An answer and the text in which a verifier found it."""
 
     answer: str
@@ -155,7 +155,7 @@ class Packer:
             packed[statement] = [self._row(row, columns) for row in group] if columns else group
         return packed
 
-    def _see(self, text: str | Said | None) -> None:
+    def _see(self, text: str | FoundAnswer | None) -> None:
         if isinstance(text, str) and len(text) >= SHORT:
             self._learning.see(text.encode())
 
@@ -163,7 +163,9 @@ class Packer:
         values = list(row)
         for column in columns:
             value = values[column]
-            values[column] = self._said(value) if isinstance(value, Said) else self._packed(value)
+            values[column] = (
+                self._found(value) if isinstance(value, FoundAnswer) else self._packed(value)
+            )
         return tuple(values)
 
     def _packed(self, text: str | None) -> str | bytes | None:
@@ -173,8 +175,8 @@ class Packer:
         packed = self._compressor.compress(content)
         return text if len(packed) >= len(content) else bytes((self._number,)) + packed
 
-    def _said(self, said: Said) -> str | bytes:
-        answer, text = said
+    def _found(self, found: FoundAnswer) -> str | bytes:
+        answer, text = found
         if len(answer) <= SHORT_ANSWER:
             return answer
         if answer == bounded(plain(text)):

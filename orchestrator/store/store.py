@@ -21,7 +21,7 @@ import msgspec
 from budgets.journal import Event
 from orchestrator.errors import StoreError
 from orchestrator.store import migrations, schema
-from orchestrator.store.packing import Packer, Said
+from orchestrator.store.packing import FoundAnswer, Packer
 from orchestrator.store.seal import SealFile, in_order, open_seal, quick_look, read_file
 from orchestrator.store.writer import Writer, locked
 from providers.sample import Choice, SampleResponse
@@ -260,7 +260,7 @@ class RunStore:
         answer = None if verdict.answer is None else storable(verdict.answer)
         row = (
             arm, problem, slot, verifier, verdict.kind, storable(verdict.detail[:2000]),
-            None if answer is None else Said(answer, storable(text)),
+            None if answer is None else FoundAnswer(answer, storable(text)),
             verdict.tier, verdict.wall_s, verdict.cpu_s,
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)
