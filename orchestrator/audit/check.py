@@ -236,9 +236,9 @@ def _verdicts(db: sqlite3.Connection, checked: Checked) -> Iterator[str]:
         yield f"{number:,} verdicts are of no known kind"
     for arm, spec in db.execute("SELECT arm, spec FROM arms").fetchall():
         (open_,) = db.execute(
-            "SELECT count(*) FROM samples s WHERE s.arm = ?1 AND s.kind = 'ok' AND NOT EXISTS"
+            "SELECT count(*) FROM samples s WHERE s.arm = ? AND s.kind = 'ok' AND NOT EXISTS"
             " (SELECT 1 FROM verdicts v WHERE v.arm = s.arm AND v.problem = s.problem"
-            " AND v.slot = s.slot AND v.verifier = ?2)",
+            " AND v.slot = s.slot AND v.verifier = ?)",
             (arm, str(json.loads(spec).get("verifier", ""))),
         ).fetchone()
         if open_:

@@ -76,7 +76,7 @@ def _picked(reader: RunReader, arm: int, verifier: str, last: int) -> dict[int, 
     return found
 
 
-_OF = "FROM verdicts WHERE arm = ?1 AND verifier = ?2 AND problem <= ?3 AND kind != 'infra_error'"
+_OF = "FROM verdicts WHERE arm = ? AND verifier = ? AND problem <= ? AND kind != 'infra_error'"
 _FIRST = (
     "SELECT problem, min(CASE WHEN kind = 'passed' THEN slot END),"
     f" min(CASE WHEN kind != 'passed' THEN slot END), sum(kind != 'passed') {_OF} GROUP BY problem"

@@ -130,10 +130,10 @@ class RunReader:
             ("SELECT problem, count(*) FROM samples WHERE arm = ? AND kind = 'censored'"
              " GROUP BY problem", (censored,)),
             ("SELECT problem, sum(kind != 'infra_error'), sum(kind = 'passed'),"
-             " sum(kind = 'infra_error') FROM verdicts WHERE arm = ?1 AND verifier = ?2"
+             " sum(kind = 'infra_error') FROM verdicts WHERE arm = ? AND verifier = ?"
              " GROUP BY problem", (judged, passed, broken)),
         ):  # fmt: skip
-            values = (arm, verifier) if "?2" in query else (arm,)
+            values = (arm, verifier)[: query.count("?")]
             for problem, *numbers in self._db.execute(query, values):
                 for array, number in zip(arrays, numbers, strict=True):
                     array[problem] = number
@@ -235,19 +235,19 @@ class RunReader:
         """Problem, slot and text of samples without a verdict of `verifier` that counts."""
         for problem, slot, text in self._db.execute(
             "SELECT s.problem, s.slot, s.text FROM samples s LEFT JOIN verdicts v"
-            " ON v.arm = s.arm AND v.problem = s.problem AND v.slot = s.slot AND v.verifier = ?2"
-            " WHERE s.arm = ?1 AND s.kind = 'ok' AND (v.kind IS NULL OR v.kind = 'infra_error')",
-            (arm, verifier),
+            " ON v.arm = s.arm AND v.problem = s.problem AND v.slot = s.slot AND v.verifier = ?"
+            " WHERE s.arm = ? AND s.kind = 'ok' AND (v.kind IS NULL OR v.kind = 'infra_error')",
+            (verifier, arm),
         ):
             yield problem, slot, self.unpack.text(text)
 
     def resolved(self, arm: int, verifier: str) -> Iterator[tuple[int, int, int, bool | None]]:
         """Arm, problem, slot and whether it passed, of judged and (None) censored slots."""
         rows = self._db.execute(
-            "SELECT problem, slot, kind FROM verdicts WHERE arm = ?1 AND verifier = ?2"
+            "SELECT problem, slot, kind FROM verdicts WHERE arm = ? AND verifier = ?"
             " AND kind != 'infra_error' UNION ALL"
-            " SELECT problem, slot, kind FROM samples WHERE arm = ?1 AND kind = 'censored'",
-            (arm, verifier),
+            " SELECT problem, slot, kind FROM samples WHERE arm = ? AND kind = 'censored'",
+            (arm, verifier, arm),
         )
         for problem, slot, kind in rows:
             yield arm, problem, slot, None if kind == "censored" else kind == "passed"

@@ -77,7 +77,7 @@ def stored_samples(
     if wanted.problem:
         first = last = next((n for n, known in ids.items() if known == wanted.problem), -1)
         spread.skip(reader, first)
-    for row in reader.rows(_SAMPLES, (arm.number, verifier, first, last)):
+    for row in reader.rows(_SAMPLES, (verifier, arm.number, first, last)):
         problem, slot, kind, reason, packed, tokens, request, share = row[:8]
         usd = share + spread.next()
         if wanted.verdict and (row[8] or "unjudged") != wanted.verdict:
@@ -102,7 +102,7 @@ _SAMPLES = (
     " r.seed, a.sent_at"
     " FROM samples s JOIN requests r USING (request) LEFT JOIN answers a USING (request)"
     " LEFT JOIN verdicts v ON v.arm = s.arm AND v.problem = s.problem AND v.slot = s.slot"
-    " AND v.verifier = ?2 WHERE s.arm = ?1 AND s.problem BETWEEN ?3 AND ?4"
+    " AND v.verifier = ? WHERE s.arm = ? AND s.problem BETWEEN ? AND ?"
     " ORDER BY s.problem, s.slot"
 )
 

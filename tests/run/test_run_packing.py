@@ -17,7 +17,7 @@ from orchestrator.audit.check import check_run
 from orchestrator.errors import StoreError
 from orchestrator.report.collect import collect_run
 from orchestrator.store import migrations, schema
-from orchestrator.store.packing import SHORT, STAGES, Packer, Said, Unpacker, vote
+from orchestrator.store.packing import SHORT, STAGES, FoundAnswer, Packer, Unpacker, vote
 from orchestrator.store.reader import RunReader
 from orchestrator.store.sampled import Filter, stored_samples
 from orchestrator.store.store import RunStore
@@ -184,7 +184,7 @@ def test_equal_answers_vote_together_however_they_are_stored() -> None:
     answer = "the same " * 20
     row = (0, 0, 0, "rule", "passed", "", None, "", 0.0, 0.0)
     rows = [
-        (*row[:6], Said(answer, text), *row[7:])
+        (*row[:6], FoundAnswer(answer, text), *row[7:])
         for text in (answer, f"so: {answer}", "elsewhere", answer[:100])
     ]
     packed = packer.group({schema.PUT_VERDICT: rows})[schema.PUT_VERDICT]
@@ -198,6 +198,6 @@ def test_a_long_answer_of_exact_takes_no_room() -> None:
     packer = Packer(database())
     text = chain_of_thought(1, random.Random(3), 3000)
     verdict = asyncio.run(ExactAnswer().verify(text, {"answer": "7"}))
-    row = (0, 0, 0, "exact", "failed", "", Said(str(verdict.answer), text), "", 0.0, 0.0)
+    row = (0, 0, 0, "exact", "failed", "", FoundAnswer(str(verdict.answer), text), "", 0.0, 0.0)
     (packed,) = packer.group({schema.PUT_VERDICT: [row]})[schema.PUT_VERDICT]
     assert len(packed[6]) < 16
