@@ -115,7 +115,7 @@ MOST_NOTES = 3
 """Notes of an arm that are told a person who does not ask for all of them."""
 
 DOLLARS = (
-    "As bought: what this run had spent once every problem had k attempts; requests buy several "
+    "As bought: what this run cost until every problem had k attempts; requests buy several "
     "at a time, so small k cost what whole requests do. k afresh: what k new attempts at every "
     "problem would cost."
 )
