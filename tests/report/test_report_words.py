@@ -38,7 +38,7 @@ def test_few_notes_are_told_and_both_prices_explained() -> None:
     text = said()
     assert text.count("note: note number") == MOST_NOTES
     assert "3 more notes: orch report RUN --verbose" in text
-    assert "As bought: what this run had spent" in text and "k afresh: what k new" in text
+    assert "As bought: what this run cost until" in text and "k afresh: what k new" in text
     assert said(verbose=True).count("note: note number") == 6
 
 
