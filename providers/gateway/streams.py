@@ -6,6 +6,7 @@ in which the word `usage` stands as a name is parsed; inside a JSON text its quo
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -32,7 +33,7 @@ class Reader(Protocol):
         ...
 
 
-class _Reader:
+class _Reader(ABC):
     def __init__(self) -> None:
         self._events = Events()
         self.usage: Mapping[str, Any] | None = None
@@ -47,8 +48,9 @@ class _Reader:
         rest = self._events.rest
         return self._seen(rest) if _MARK in rest else rest
 
+    @abstractmethod
     def _seen(self, event: bytes) -> bytes:
-        raise NotImplementedError
+        """What the agent may see of an event that may carry usage."""
 
 
 class ChatReader(_Reader):
