@@ -102,3 +102,19 @@ def test_a_policy_that_could_not_be_reported_is_refused_before_anything_is_bough
     assert ended.code == 2, ended.err
     assert words in ended.err and "Traceback" not in ended.err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("policy", ["until-solved", "best-value"])
+def test_a_forecast_of_a_policy_that_stops_at_a_success_is_refused_with_its_reason(orch, policy):
+    ended = orch(
+        "run", "--provider", "local", "--policy", policy, "--limit", "4", "--samples", "8",
+        "--name", "r",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    reason = f"the policy {policy} stops at a first success"
+    assert f"no forecast: {reason}" in " ".join(
+        orch("report", "r", "--forecast", "100").out.split()
+    )
+    (row,) = orch("report", "r", "--forecast", "100", "--json").json["rows"]
+    assert row["forecast_refused"].startswith(reason) and not row["forecasts"]
+    assert "no forecast" not in orch("report", "r").out
