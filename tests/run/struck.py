@@ -74,8 +74,6 @@ class Struck:
     out: str
     err: str
     how: str
-    seconds: float
-    """From its start until nothing of it was left."""
     hit: list[str] = field(default_factory=list)
     """The command lines of the children that were killed."""
     early: bool = False
