@@ -164,10 +164,6 @@ def _settings(reader: RunReader, arm: ArmRow) -> dict[str, Any]:
     day = datetime.fromtimestamp(created, UTC) if created else None
     price = arm.spec.get("price") or {}
     hour = arm.spec.get("gpu_hour")
-    answered = reader.rows(
-        "SELECT DISTINCT a.model FROM answers a JOIN requests r USING (request) WHERE r.arm = ?",
-        (arm.number,),
-    )
     failures = reader.rows(
         "SELECT f.kind, count(*) FROM failures f JOIN requests r USING (request) WHERE r.arm = ?"
         " GROUP BY 1 ORDER BY 2 DESC",
@@ -178,7 +174,7 @@ def _settings(reader: RunReader, arm: ArmRow) -> dict[str, Any]:
         "seed": json.loads(reader.meta("identity", "{}")).get("seed"),
         "run": reader.directory.name,
         "bought": f"{day:%Y-%m-%d %H:%M} UTC" if day else "",
-        "answered_as": sorted(str(row[0]) for row in answered if row[0]),
+        "answered_as": sorted(filter(None, reader.served_models(arm.number))),
         "failures": {str(kind): int(number) for kind, number in failures},
         "price_source": f"${hour} an hour" if hour else str(price.get("source", "")),
         "budget_usd": arm.spec.get("budget_usd"),

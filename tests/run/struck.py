@@ -80,6 +80,8 @@ class Struck:
     """Whether the interpreter itself was starting: no line of ours had run."""
     bought: bool = False
     """Whether it was a run or a resume."""
+    events: int = -1
+    """How many ledger events there were before it."""
 
 
 def start(folder: Path, words: list[str], **env: str) -> subprocess.Popen[str]:
