@@ -48,7 +48,8 @@ class Book:
         env = {name: text for name, text in os.environ.items() if not name.startswith(mine)}
         return subprocess.Popen(
             [sys.executable, "-m", "orchestrator", "run", *options], cwd=self.folder,
-            env={**env, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "OPENAI_API_KEY": "sk-house-1"},
+            env={**env, "PYTHONPATH": f"{ROOT}:{AGENT.parent}", "NO_COLOR": "1",
+                 "OPENAI_API_KEY": "sk-house-1"},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 

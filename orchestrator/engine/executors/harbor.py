@@ -32,7 +32,7 @@ from orchestrator.engine.executors.harbor_traces import containers, end_marked, 
 from orchestrator.engine.executors.patch import MOST_BYTES, NoGit, difference, tar_of
 from orchestrator.plan.agents import AgentSetting
 from providers.fleet.processes import MARK
-from providers.gateway.environment import keyless
+from providers.gateway.environment import environment, keyless
 
 ON_THIS_MACHINE = frozenset({"terminus-2", "dspy-rlm", "computer-1"})
 """Agents of Harbor's that run beside it and not inside the container."""
@@ -210,6 +210,7 @@ class HarborExecutor:
             "time_s": job.time_s, "trials": str(job.folder.absolute()),
             "workdir": workdir_of(job.source) if job.tree else "", "environment": self._engine,
             "kwargs": dict(setting.harbor_arguments), "mounts": mounts, "programs": programs,
+            "usual": environment(base, job.key, {}),
             # For its setup; the image's own path is known once it runs.
             "env": SETTINGS | (
                 {"PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin"} if programs else {}

@@ -3,7 +3,8 @@
     in    {"op": "run", "id": 1, "task": PATH, "name": ..., "agent": ..., "model": ...,
            "base_url": ..., "key": ..., "time_s": ..., "trials": DIR, "workdir": "/app",
            or "" for a task that collects its own patch.diff,
-           "environment": "podman", "kwargs": {...}, "mounts": [...], "programs": PATH or ""}
+           "environment": "podman", "kwargs": {...}, "mounts": [...], "programs": PATH or "",
+           "env": {...}, "usual": the environment of an agent that takes no base URL}
           {"op": "cancel", "id": 1}
     out   {"ready": VERSION} once Harbor is loaded, then {"beat": N} every few seconds
           {"id": 1, "ended": true, "exception": TYPE or "", "message": ..., "at_work": whether it
@@ -51,7 +52,6 @@ async def run_trial(asked: dict[str, Any]) -> None:
     """One trial from its start to its end."""
     from harbor.models.task.config import ArtifactConfig
     from harbor.models.trial.config import (
-        AgentConfig,
         EnvironmentConfig,
         TaskConfig,
         TrialConfig,
@@ -60,34 +60,26 @@ async def run_trial(asked: dict[str, Any]) -> None:
     from harbor.trial.hooks import TrialEvent
     from harbor.trial.trial import Trial
 
-    config = TrialConfig(
-        task=TaskConfig(path=Path(asked["task"])),
-        trial_name=asked["name"],
-        trials_dir=Path(asked["trials"]),
-        agent=AgentConfig(
-            name=asked["agent"],
-            model_name=asked["model"],
-            base_url=asked["base_url"],
-            model_api_key_name=KEY,
-            override_timeout_sec=asked["time_s"],
-            env={KEY: asked["key"], **asked.get("env", {})},
-            kwargs=asked.get("kwargs", {}),
-        ),
-        environment=EnvironmentConfig(
-            type=asked["environment"],
-            mounts=asked.get("mounts") or None,
-            delete=True,
-            extra_docker_compose=[OVERLAY],
-        ),
-        verifier=VerifierConfig(disable=True),
-        artifacts=[
-            ArtifactConfig(source=place, destination="tree", exclude=[".git"])
-            for place in [asked["workdir"]]
-            if place
-        ],
-    )
     exception, message, at_work = "", "", False
     try:
+        config = TrialConfig(
+            task=TaskConfig(path=Path(asked["task"])),
+            trial_name=asked["name"],
+            trials_dir=Path(asked["trials"]),
+            agent=agent_of(asked),
+            environment=EnvironmentConfig(
+                type=asked["environment"],
+                mounts=asked.get("mounts") or None,
+                delete=True,
+                extra_docker_compose=[OVERLAY],
+            ),
+            verifier=VerifierConfig(disable=True),
+            artifacts=[
+                ArtifactConfig(source=place, destination="tree", exclude=[".git"])
+                for place in [asked["workdir"]]
+                if place
+            ],
+        )
         trial = await Trial.create(config)
         if asked.get("programs"):
             trial.add_hook(TrialEvent.AGENT_START, lambda _: put_before_path(trial, asked))
@@ -105,6 +97,27 @@ async def run_trial(asked: dict[str, Any]) -> None:
     say(id=asked["id"], ended=True, exception=exception, message=message, at_work=at_work,
         tree=str(tree) if tree.is_dir() else "",
         patch=str(patch) if patch.is_file() else "")  # fmt: skip
+
+
+def agent_of(asked: dict[str, Any]) -> Any:
+    """The agent, told where the gateway is: in Harbor's own way, or by the usual variables where
+    it takes no address, as agents of people's own may not."""
+    from harbor.agents.factory import AgentFactory
+    from harbor.models.trial.config import AgentConfig
+
+    given = {
+        "name": asked["agent"],
+        "model_name": asked["model"],
+        "override_timeout_sec": asked["time_s"],
+        "kwargs": asked.get("kwargs", {}),
+    }
+    own = asked.get("env", {})
+    if AgentFactory.get_agent_class_from_config(AgentConfig(**given)).MODEL_CONNECTION is None:
+        # Without an address nothing rests on what the model's name means, which takes seconds to
+        # find out.
+        return AgentConfig(**given, skip_model_parsing=True, env={**asked["usual"], **own})
+    address = {"base_url": asked["base_url"], "model_api_key_name": KEY}
+    return AgentConfig(**given, **address, env={KEY: asked["key"], **own})
 
 
 async def put_before_path(trial: Any, asked: dict[str, Any]) -> None:
