@@ -156,7 +156,7 @@ class Agents:
         assert setting is not None
         attempt, key = self._gateway.begin(
             number, arm.upstream, caps=setting.caps, scopes=ticket.arm.scopes,
-            shared=(account,), note=f"request {ticket.request}",
+            shared=(account,), request=ticket.request,
         )  # fmt: skip
         folder = self._directory / "attempts" / str(number)
         row = AttemptRow(number, ticket.request, time.time(),
