@@ -26,6 +26,7 @@ from orchestrator.report.others import other_verdicts, said_of, said_of_excluded
 from orchestrator.report.paid import Money
 from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
 from orchestrator.report.text import percent
+from orchestrator.store.audits import CHANGED_KEY
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, ProblemRow
 from orchestrator.store.schema import NOTE_KEY
@@ -96,6 +97,7 @@ def _arm(
         points=_points(curve, work, money),
         others=tuple(others),
         audit=audit,
+        changed=tuple(json.loads(reader.meta(f"{CHANGED_KEY}{arm.number}", "[]"))),
         refusals=tuple(reader.refusals(arm.number)),
         notes=(
             *notes,
