@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from budgets.given import read_given
-from budgets.ledger import Ledger
 from orchestrator.analysis.coverage import mean_coverage
 from orchestrator.errors import OrchError
 from orchestrator.plan.names import stored_names
+from orchestrator.store.accounts import read_accounts
 from orchestrator.store.reader import RunReader
 
 ENDINGS = {0: "complete", 1: "slots unfilled", 3: "budget reached", 4: "stopped by a fault",
@@ -92,7 +92,7 @@ def _summary(run: Path) -> dict[str, Any]:
 def _arms(run: Path) -> Iterator[ListedArm]:
     with closing(RunReader(run)) as reader:
         rows = reader.arms()
-        ledger = Ledger.read(reader.events())
+        ledger = read_accounts(reader)
         for row, name in zip(rows, stored_names(rows), strict=True):
             problems = len(reader.problems(row.problem_set))
             counts = reader.slot_counts(row.number, problems, str(row.spec["verifier"]))
