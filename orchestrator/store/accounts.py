@@ -16,8 +16,10 @@ import numpy as np
 
 from budgets.journal import Event
 from budgets.ledger import DamagedJournal, Ledger
+from orchestrator.store import schema
 from orchestrator.store.columns import Numbers, added_up, columns
 from orchestrator.store.reader import RunReader
+from orchestrator.store.store import event_of
 
 _ENDS = "('settle', 'release', 'resolve')"
 _PAYS = "('settle', 'part', 'resolve')"
@@ -73,8 +75,5 @@ def _in_one(paid: list[int], scopes: list[str]) -> Iterator[Event]:
 
 
 def _events(reader: RunReader, which: str, *values: str) -> Iterator[Event]:
-    for kind, reservation, amount, scopes, note in reader.rows(
-        f"SELECT kind, reservation, amount, scopes, note FROM ledger WHERE {which} ORDER BY event",
-        values,
-    ):
-        yield Event(kind, reservation, amount, tuple(scopes.split()), note)
+    query = f"SELECT {schema.EVENT} FROM ledger WHERE {which} ORDER BY event"
+    return map(event_of, reader.rows(query, values))

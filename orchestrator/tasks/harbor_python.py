@@ -1,29 +1,35 @@
-"""Which interpreter has Harbor, and what is missing where none has.
+"""Which interpreter has Harbor, what is missing where none has, and what its registry holds.
 
 Harbor lives in an environment of its own, of Python 3.12 or newer, and is never imported here.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
-
-from orchestrator.engine.executors.base import NoExecutor
 
 PINNED = "0.26"
 INSTALL = (
     f"python3.12 -m venv ~/harbor && ~/harbor/bin/pip install 'harbor=={PINNED}.*' podman-compose"
 )
 """Makes an environment that is found without being named; Docker brings its own compose."""
+REGISTERED = re.compile(r"[\w.-]+(/[\w.-]+)?@[\w.:-]+")
+"""A data set of Harbor's registry, by name and version."""
 _ASK = "import importlib.metadata as m; print(m.version('harbor'))"
 _ASKING_S = 60.0
+_FETCHING_S = 3600.0
 _NAMES = ("python3.14", "python3.13", "python3.12", "python3")
 
 
+class NoHarbor(Exception):
+    """No interpreter has Harbor as pinned, or Harbor refused; one sentence with what to do."""
+
+
 def find_python(given: str) -> str:
-    """An interpreter that has Harbor as pinned: the given one, or else any; raises NoExecutor."""
+    """An interpreter that has Harbor as pinned: the given one, or else any; raises NoHarbor."""
     others = []
     for python in [given] if given else _candidates():
         version = harbor_in(python)
@@ -35,13 +41,13 @@ def find_python(given: str) -> str:
                 f"{python} -m pip install 'harbor=={PINNED}.*'"
             )
     if others:
-        raise NoExecutor(others[0])
+        raise NoHarbor(others[0])
     if given:
-        raise NoExecutor(
+        raise NoHarbor(
             f"--harbor-python {given} {_lacks(given)}; make an environment of Python 3.12 or newer "
             f"that has it: {INSTALL}"
         )
-    raise NoExecutor(
+    raise NoHarbor(
         "No interpreter with Harbor was found; make one of Python 3.12 or newer, or name it by "
         f"--harbor-python: {INSTALL}"
     )
@@ -58,19 +64,25 @@ def harbor_in(python: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def compose_for(engine: str, python: str) -> bool:
-    """Whether an engine has the compose that Harbor starts containers with."""
-    if engine == "podman" and (
-        Path(python).with_name("podman-compose").exists() or shutil.which("podman-compose")
-    ):
-        return True
+def fetch(dataset: str, python: str, place: Path) -> None:
+    """Have Harbor download a data set of its registry below `place`; raises NoHarbor."""
+    command = [python, "-m", "harbor.cli.main", "download", dataset, "--output-dir", str(place)]
     try:
         done = subprocess.run(
-            [engine, "compose", "version"], capture_output=True, check=False, timeout=_ASKING_S
+            command, capture_output=True, text=True, check=False, timeout=_FETCHING_S,
+            env={**os.environ, "HARBOR_TELEMETRY": "0", "NO_COLOR": "1", "COLUMNS": "500"},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise NoHarbor(f"Harbor did not download {dataset} within an hour; try again.") from None
+    if done.returncode:
+        lines = [line.strip(" │") for line in (done.stderr + done.stdout).splitlines()]
+        told = [line for line in lines if "rror" in line] or [line for line in lines if line]
+        why = told[-1].rpartition("Error: ")[2] if told else "no reason was given"
+        raise NoHarbor(
+            f"Harbor could not get {dataset} from its registry: {why[:300].rstrip('.')}. Where the "
+            f"network is missing, run `harbor download {dataset}` on a machine that has it and "
+            "give the folder: harbor:PATH."
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
 
 
 def _lacks(python: str) -> str:
