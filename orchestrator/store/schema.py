@@ -28,6 +28,9 @@ from __future__ import annotations
 SPEED_KEY = "speed "
 """How the keys of `meta` begin under which sessions' speeds stand; the rest sorts by time."""
 
+PILOT_KEY = "pilot"
+"""Under which key of `meta` a pilot keeps what its whole plan wants: attempts of each arm, JSON."""
+
 NOTE_KEY = "note "
 """The same of what sessions said of themselves for reports to come."""
 
