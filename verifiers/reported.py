@@ -1,10 +1,10 @@
 """Attempts that only their own container can judge: Harbor's verifier did, and this reads its word.
 
 The text is what the engine of agents reported, one JSON object: `trial` (its name), `rewards` (by
-name, as the task's tests left them) and, where they left none, `failure` (the exception's type). So
-a stored attempt is judged again without its container, and always alike: nothing is run. How far
-such a reward may be trusted is the task's affair (docs/agents.md): an agent may have worked in the
-container that its tests ran in.
+name, as the task's tests left them), `fresh` (whether the tests ran in a container that no agent
+touched) and, where they left none, `failure` (the exception's type). So a stored attempt is judged
+again without its container, and always alike: nothing is run. A reward from the container that the
+agent worked in is marked as one that it could have forged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from verifiers.verdict import Verdict
+from verifiers.verdict import FORGEABLE, Verdict
 
 RIGHT = 1.0
 _OVER_TIME = "VerifierTimeoutError"
@@ -45,7 +45,8 @@ class ReportedVerifier:
         rewards, failure = report.get("rewards"), str(report.get("failure") or "")
         if rewards:
             told = ", ".join(f"{name} {reward}" for name, reward in sorted(rewards.items()))
-            return Verdict("passed" if is_right(rewards) else "failed", told[:500])
+            tier = "container" if report.get("fresh") is True else "container" + FORGEABLE
+            return Verdict("passed" if is_right(rewards) else "failed", told[:500], tier=tier)
         if failure == _OVER_TIME:
             return Verdict("timeout", "the tests were not done in time")
         if _NO_REWARD.search(failure):

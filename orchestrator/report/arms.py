@@ -27,6 +27,7 @@ from orchestrator.report.paid import Money
 from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
 from orchestrator.report.text import percent
 from orchestrator.store.accounts import read_accounts
+from orchestrator.store.audits import CHANGED_KEY
 from orchestrator.store.columns import bought
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, Bought, ProblemRow
@@ -99,6 +100,7 @@ def _arm(
         points=_points(curve, work, money),
         others=tuple(others),
         audit=audit,
+        changed=tuple(json.loads(reader.meta(f"{CHANGED_KEY}{arm.number}", "[]"))),
         refusals=tuple(reader.refusals(arm.number)),
         notes=(
             *notes,

@@ -133,8 +133,7 @@ class RunReader:
 
         planned, judged, passed, censored, broken = np.zeros((5, problems), np.int64)
         for query, arrays in (
-            # In the table's own order: faster than by an index.
-            ("SELECT problem, max(first_slot + n) FROM requests WHERE +arm = ? GROUP BY problem",
+            ("SELECT problem, max(first_slot + n) FROM requests WHERE arm = ? GROUP BY problem",
              (planned,)),
             ("SELECT problem, count(*) FROM samples WHERE arm = ? AND kind = 'censored'"
              " GROUP BY problem", (censored,)),
@@ -214,7 +213,8 @@ class RunReader:
         rows = self._db.execute(
             "SELECT provider_id, reservation, request FROM answers WHERE provider_id != ''"
         )
-        return {name: (reservation, request) for name, reservation, request in rows}
+        text = self.unpack.text
+        return {text(name): (reservation, request) for name, reservation, request in rows}
 
     def slots_of(self, request: int) -> set[int]:
         """The slots that a request filled."""
@@ -353,8 +353,8 @@ class RunReader:
     def request_times(self, arm: int) -> Iterator[tuple[float, float]]:
         """When each answered request of an arm was sent and recorded (Unix time), in order."""
         yield from self._db.execute(
-            "SELECT a.sent_at, a.recorded_at FROM answers a JOIN requests r USING (request)"
-            " WHERE r.arm = ? ORDER BY a.sent_at",
+            "SELECT a.sent_at, a.sent_at + a.latency_s FROM answers a JOIN requests r"
+            " USING (request) WHERE r.arm = ? ORDER BY a.sent_at",
             (arm,),
         )
 

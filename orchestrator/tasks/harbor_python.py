@@ -19,6 +19,7 @@ INSTALL = (
 REGISTERED = re.compile(r"[\w.-]+(/[\w.-]+)?@[\w.:-]+")
 """A data set of Harbor's registry, by name and version."""
 _ASK = "import importlib.metadata as m; print(m.version('harbor'))"
+_AGENTS = "from harbor.models.agent.name import AgentName; print(*AgentName.values())"
 _ASKING_S = 60.0
 _FETCHING_S = 3600.0
 _NAMES = ("python3.14", "python3.13", "python3.12", "python3")
@@ -62,6 +63,29 @@ def harbor_in(python: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def check_agent(name: str, python: str) -> None:
+    """Raise NoHarbor unless Harbor has an agent of that name.
+
+    MODULE:CLASS names one of a person's own, and acp:NAME one of another registry: those are known
+    when they are run.
+    """
+    if ":" in name:
+        return
+    try:
+        done = subprocess.run(
+            [python, "-c", _AGENTS], capture_output=True, text=True, check=False,
+            timeout=_ASKING_S,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    known = done.stdout.split()
+    if known and name not in known:
+        raise NoHarbor(
+            f"Harbor has no agent named {name}; it has {', '.join(sorted(known))}, and "
+            "harbor:MODULE:CLASS names one of your own on its interpreter's path."
+        )
 
 
 def fetch(dataset: str, python: str, place: Path) -> None:

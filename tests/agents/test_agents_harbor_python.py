@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.tasks.harbor_python import NoHarbor, find_python, harbor_in
+from orchestrator.tasks.harbor_python import NoHarbor, check_agent, find_python, harbor_in
 from tests.agents.book import ROOT
 
 
@@ -49,6 +49,14 @@ def test_another_harbor_and_no_harbor_are_told_apart(tmp_path: Path) -> None:
         find_python(none)
     with pytest.raises(NoHarbor, match="is no program"):
         find_python(str(tmp_path / "nowhere"))
+
+
+def test_an_agent_that_harbor_has_not_is_named_before_anything_is_bought(tmp_path: Path) -> None:
+    python = answering(tmp_path / "env" / "python", "echo mini-swe-agent codex")
+    check_agent("codex", python)
+    check_agent("own_module:Own", python)
+    with pytest.raises(NoHarbor, match="no agent named codx; it has codex, mini-swe-agent"):
+        check_agent("codx", python)
 
 
 def test_doctor_says_what_harbor_lacks(tmp_path: Path) -> None:

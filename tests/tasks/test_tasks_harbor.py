@@ -83,6 +83,12 @@ async def test_what_harbor_reports_is_a_verdict(report: dict[str, object], kind:
     assert verdict.kind == kind
 
 
+async def test_a_reward_that_its_agent_could_have_forged_says_so() -> None:
+    for fresh in (True, False):
+        report = json.dumps({"trial": "t", "rewards": {"reward": 1}, "fresh": fresh})
+        assert (await ReportedVerifier().verify(report, {})).forgeable is not fresh
+
+
 async def test_neither_rule_judges_what_the_other_must(tasks: Path) -> None:
     without_tree(tasks / "ranges")
     reference = load_task(f"harbor:{tasks}").problems()[0].reference

@@ -30,7 +30,7 @@ from orchestrator.engine.executors.container import door_in, find_engine, label_
 from orchestrator.engine.executors.harbor_traces import containers, end_marked, sweep
 from orchestrator.engine.executors.patch import MOST_BYTES, NoGit, difference, tar_of
 from orchestrator.plan.agents import AgentSetting
-from orchestrator.tasks.harbor_python import NoHarbor, find_python
+from orchestrator.tasks.harbor_python import NoHarbor, check_agent, find_python
 from providers.fleet.processes import MARK
 from providers.gateway.environment import environment, keyless
 
@@ -103,6 +103,7 @@ class HarborExecutor:
         self._engine, _ = await asyncio.to_thread(find_engine)
         try:
             self._python = await asyncio.to_thread(find_python, self._setting.harbor_python)
+            await asyncio.to_thread(check_agent, self._setting.harbor, self._python)
         except NoHarbor as error:
             raise NoExecutor(str(error)) from None
         if not await asyncio.to_thread(compose_for, self._engine, self._python):
@@ -279,7 +280,7 @@ class HarborExecutor:
             raise ExecutorFailure(f"Harbor: {exception}: {message}")
         text = ""
         if job.rewarded:
-            report = {"trial": told["trial"], "rewards": told["rewards"]}
+            report = {name: told[name] for name in ("trial", "rewards", "fresh")}
             if told["phase"] == "verifier":
                 report["failure"] = exception
             text = json.dumps(report) if told["rewards"] or report.get("failure") else ""

@@ -9,6 +9,7 @@
     out   {"ready": VERSION} once Harbor is loaded, then {"beat": N} every few seconds
           {"id": 1, "ended": true, "trial": NAME, "exception": TYPE or "", "message": ...,
            "phase": "agent" or "verifier" where it came in one of them, "rewards": {...} or null,
+           "fresh": whether they come from a container that the agent never touched,
            "tree": PATH or "", "patch": PATH or ""}
 
 Nothing of orch is imported here, and Harbor only here. Its retries, costs and scores are not used:
@@ -53,6 +54,7 @@ def say(**words: Any) -> None:
 async def run_trial(asked: dict[str, Any]) -> None:
     """One trial from its start to its end."""
     from harbor.models.task.config import ArtifactConfig
+    from harbor.models.task.verifier_mode import VerifierEnvironmentMode, resolve_task_verifier_mode
     from harbor.models.trial.config import (
         EnvironmentConfig,
         TaskConfig,
@@ -63,7 +65,7 @@ async def run_trial(asked: dict[str, Any]) -> None:
     from harbor.trial.trial import Trial
 
     exception = message = phase = ""
-    rewards = None
+    rewards, fresh = None, False
     try:
         config = TrialConfig(
             task=TaskConfig(path=Path(asked["task"])),
@@ -86,6 +88,8 @@ async def run_trial(asked: dict[str, Any]) -> None:
         trial = await Trial.create(config)
         if asked.get("programs"):
             trial.add_hook(TrialEvent.AGENT_START, lambda _: put_before_path(trial, asked))
+        mode = resolve_task_verifier_mode(trial.task.config)
+        fresh = mode == VerifierEnvironmentMode.SEPARATE
         result = await trial.run()
         if result.exception_info is not None:
             exception = result.exception_info.exception_type
@@ -101,7 +105,7 @@ async def run_trial(asked: dict[str, Any]) -> None:
     left = Path(asked["trials"]) / asked["name"] / "artifacts"
     tree, patch = left / "tree", left / "patch.diff"
     say(id=asked["id"], ended=True, trial=asked["name"], exception=exception, message=message,
-        phase=phase, rewards=rewards, tree=str(tree) if tree.is_dir() else "",
+        phase=phase, rewards=rewards, fresh=fresh, tree=str(tree) if tree.is_dir() else "",
         patch=str(patch) if patch.is_file() else "")  # fmt: skip
 
 
