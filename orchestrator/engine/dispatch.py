@@ -60,9 +60,10 @@ class Dispatch:
 
     async def next(self) -> Ticket | None:
         """The next ticket, its worst case reserved; None where nothing can be asked for now."""
-        self._look_again()
+        if self._short:
+            self._look_again()
         self._in_hand = None
-        ticket = self._due_retry()
+        ticket = self._due_retry() if self._retries else None
         if ticket is not None:
             self._in_hand = ticket.arm.number
             ticket = await self._reserve_again(ticket)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 
 from orchestrator.engine.counters import RunState
+from orchestrator.engine.line import Line
 from orchestrator.engine.second_rule import SecondRule
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.store.store import RunStore
@@ -51,10 +52,12 @@ class Judging:
         self.busy_s = 0.0
         """Time that the workers spent judging, summed over them."""
         self.jobs = jobs
-        self._queue: asyncio.Queue[Item] = asyncio.Queue()
+        self._queue = Line[Item]()
         self._most = max(MOST_WAITING, 8 * jobs)
         self._room = asyncio.Event()
         self._room.set()
+        self._all_judged = asyncio.Event()
+        self._all_judged.set()
         self._workers = [asyncio.create_task(self._work()) for _ in range(jobs)]
         for worker in self._workers:
             worker.add_done_callback(self._worker_ended)
@@ -63,10 +66,17 @@ class Judging:
         """Queue one stored sample, unless nothing more is judged."""
         if self._over:
             return
-        self._queue.put_nowait((arm, problem, slot, text))
+        self._queue.put((arm, problem, slot, text))
         self.pending += 1
-        if self._queue.qsize() >= self._most:
+        if self.pending == 1:
+            self._all_judged.clear()
+        if len(self._queue) >= self._most:
             self._room.clear()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether verification keeps up."""
+        return self._room.is_set()
 
     async def room(self) -> None:
         """Return once verification keeps up."""
@@ -80,7 +90,7 @@ class Judging:
 
         Raises what a worker died of.
         """
-        joined = asyncio.ensure_future(self._queue.join())
+        joined = asyncio.ensure_future(self._all_judged.wait())
         await asyncio.wait([joined, *self._workers], return_when=asyncio.FIRST_COMPLETED)
         if not joined.done():
             joined.cancel()
@@ -117,7 +127,7 @@ class Judging:
     async def _work(self) -> None:
         while True:
             arm, problem, slot, text = await self._queue.get()
-            if self._queue.qsize() < self._most:
+            if len(self._queue) < self._most and not self._room.is_set():
                 self._room.set()
             started = time.monotonic()
             verdict = await judge(arm, problem, text)
@@ -129,9 +139,10 @@ class Judging:
             )
             self._store.when_durable(count)
             self.pending -= 1
+            if not self.pending:
+                self._all_judged.set()
             passed = None if verdict.kind == "infra_error" else verdict.passed
             self._resolved(arm.number, problem, slot, passed)
-            self._queue.task_done()
 
 
 def count_verdict(state: RunState, arm: int, problem: int, kind: str, passed: bool) -> None:

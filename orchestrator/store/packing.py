@@ -140,10 +140,8 @@ class Packer:
 
         What is learnt from it is used for it already, and stored with it.
         """
-        for statement, columns in self._columns.items():
-            for row in rows.get(statement, ()):
-                for column in columns:
-                    self._see(row[column])
+        if self._learning.stage < len(STAGES):
+            self._learn_from(rows)
         packed = dict[str, list[Row]]()
         if learnt := self._learning.learn():
             self._number += 1
@@ -155,18 +153,27 @@ class Packer:
             packed[statement] = [self._row(row, columns) for row in group] if columns else group
         return packed
 
-    def _see(self, text: str | FoundAnswer | None) -> None:
-        if isinstance(text, str) and len(text) >= SHORT:
-            self._learning.see(text.encode())
+    def _learn_from(self, rows: Mapping[str, list[Row]]) -> None:
+        for statement, columns in self._columns.items():
+            for row in rows.get(statement, ()):
+                for column in columns:
+                    text = row[column]
+                    if isinstance(text, str) and len(text) >= SHORT:
+                        self._learning.see(text.encode())
 
     def _row(self, row: Row, columns: tuple[int, ...]) -> Row:
-        values = list(row)
+        changed: list[Any] | None = None
         for column in columns:
-            value = values[column]
-            values[column] = (
-                self._found(value) if isinstance(value, FoundAnswer) else self._packed(value)
-            )
-        return tuple(values)
+            value = row[column]
+            if isinstance(value, FoundAnswer):
+                value = self._found(value)
+            elif value is not None and len(value) >= SHORT:
+                value = self._packed(value)
+            else:
+                continue
+            changed = changed or list(row)
+            changed[column] = value
+        return row if changed is None else tuple(changed)
 
     def _packed(self, text: str | None) -> str | bytes | None:
         if text is None or len(text) < SHORT:
