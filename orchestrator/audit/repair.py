@@ -192,7 +192,7 @@ def _charge(db: sqlite3.Connection, reservation: int, amount: int) -> None:
         kind, amount_, names = row
         db.execute(
             schema.PUT_EVENT,
-            (event + step, time.time(), kind, reservation, amount_, names, note),
+            (event + step, time.time(), kind, reservation, amount_, names, note, 0, None, 0),
         )
 
 

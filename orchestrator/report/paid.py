@@ -153,7 +153,6 @@ def held_for(ledger: Ledger) -> dict[int, int]:
     """Uncertain picodollars by the number of the request that they were reserved for."""
     held: dict[int, int] = {}
     for item in ledger.uncertain():
-        if item.request.startswith("request "):
-            number = int(item.request.removeprefix("request "))
-            held[number] = held.get(number, 0) + item.amount
+        if item.request:
+            held[item.request] = held.get(item.request, 0) + item.amount
     return held

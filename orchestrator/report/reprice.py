@@ -14,17 +14,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from budgets.ledger import Ledger, Uncertain
+from budgets.ledger import Ledger
 from budgets.money import usd
 from budgets.price import Price
 from budgets.price_book import PriceBook, Unpriced
 from budgets.price_file import PriceFileError
+from budgets.totals import Uncertain
 from orchestrator.errors import ConfigError
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, Bought, PlannedRequest
-
-_REQUEST = "request "
-"""How the note of every request's reservation begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +102,8 @@ def reprice(reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing) -> Re
             as_held += item.amount if amount is None else 0
             amount = item.amount if amount is None else amount
             uncertain += amount
-            if item.request.startswith(_REQUEST):
-                request = int(item.request.removeprefix(_REQUEST))
-                held[request] = held.get(request, 0) + amount
+            if item.request:
+                held[item.request] = held.get(item.request, 0) + amount
     # Under way, or left by a dead process: as it was reserved.
     still = ledger.totals(scope).reserved
     notes = [by.sentence(), _source(new)]
@@ -143,12 +140,12 @@ class _Worst:
 
     def of(self, item: Uncertain) -> int | None:
         """By the new price; None where what was held is no worst case by the stored one."""
-        if not item.request.startswith(_REQUEST):
+        if not item.request:
             return None
         if not self._planned:
             self._planned = {planned.request: planned for planned in self._reader.requests()}
             self._bounds = _bounds(self._reader, self._arm)
-        planned = self._planned[int(item.request.removeprefix(_REQUEST))]
+        planned = self._planned[item.request]
         for tokens in (self._exact.get(planned.problem, 0), self._bounds[planned.problem]):
             for write in (False, True):
                 if self._at(self._old, tokens, planned.n, write) == item.amount:

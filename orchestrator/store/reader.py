@@ -15,12 +15,13 @@ from urllib.parse import quote
 from budgets.journal import Event
 from budgets.usage import Usage
 from orchestrator.errors import ConfigError, StoreError
-from orchestrator.store import migrations, schema
+from orchestrator.store import migrations
 from orchestrator.store.directory import RunLock
 from orchestrator.store.packing import UNPACKED, VOTE, Unpacker, Vote, vote
 from orchestrator.store.refusals import Refusal, stored_refusals
 from orchestrator.store.rows import ArmRow, BatchRow, Bought, PlannedRequest, ProblemRow, SlotCounts
-from orchestrator.store.seal import in_order, quick_look, read_file
+from orchestrator.store.seal import quick_look, read_file
+from orchestrator.store.store import stored_events
 
 if TYPE_CHECKING:
     import numpy as np
@@ -368,9 +369,7 @@ class RunReader:
 
     def events(self) -> Iterator[Event]:
         """The ledger's events, in order."""
-        rows = self._db.execute(schema.GET_EVENTS)
-        for kind, reservation, amount, scopes, note in in_order(rows):
-            yield Event(kind, reservation, amount, tuple(scopes.split()), note)
+        return stored_events(self._db)
 
     def settled_over_time(self, scope: str) -> list[tuple[float, int]]:
         """Time and amount of every settlement of one scope that was not nothing, in order."""

@@ -122,8 +122,11 @@ RENAME_VERDICTS = "UPDATE OR REPLACE verdicts SET verifier = ? WHERE arm = ? AND
 PUT_REWARD = insert("rewards", "arm problem slot model reward", "REPLACE")
 PUT_BATCH = insert("batches", "batch arm tag provider_id state at", "REPLACE")
 PUT_BATCHED = insert("batched", "batch place request reservation")
-PUT_EVENT = insert("ledger", "event at kind reservation amount scopes note")
-GET_EVENTS = "SELECT event, kind, reservation, amount, scopes, note FROM ledger ORDER BY event"
+PUT_EVENT = insert("ledger", "event at kind reservation amount scopes note request time accepts")
+GET_EVENTS = (
+    "SELECT event, kind, reservation, amount, scopes, note, request, time, accepts FROM ledger"
+    " ORDER BY event"
+)
 PUT_ATTEMPT = insert(
     "attempts", "attempt request started_at ended_at ending cut reason files", "REPLACE"
 )

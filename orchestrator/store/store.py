@@ -12,7 +12,7 @@ import json
 import sqlite3
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from typing import Any, Literal
 import msgspec
 
 from budgets.journal import Event
+from budgets.stored import time_in, time_text
 from orchestrator.errors import StoreError
 from orchestrator.store import migrations, schema
 from orchestrator.store.packing import SHORT_ANSWER, FoundAnswer, Packer
@@ -78,6 +79,17 @@ def plain_json(value: Any) -> str:
         return _encoder.encode(value).decode()
     except UnicodeEncodeError:
         return json.dumps(value)
+
+
+def stored_events(connection: sqlite3.Connection) -> Iterator[Event]:
+    """The ledger's events in a run's database, in order; raises DamagedJournal."""
+    for kind, reservation, amount, scopes, note, request, time_, accepts in in_order(
+        connection.execute(schema.GET_EVENTS)
+    ):
+        yield Event(
+            kind, reservation, amount, tuple(scopes.split()), note, request, time_in(time_),
+            bool(accepts),
+        )  # fmt: skip
 
 
 class RunStore:
@@ -140,7 +152,8 @@ class RunStore:
     def append(self, event: Event) -> None:
         row = (
             self._next_event, time.time(), event.kind, event.reservation, event.amount,
-            " ".join(event.scopes), event.note,
+            " ".join(event.scopes), event.note, event.request,
+            None if event.time is None else time_text(event.time), int(event.accepts),
         )  # fmt: skip
         self._next_event += 1
         self.writer.append(schema.PUT_EVENT, row)
@@ -149,9 +162,7 @@ class RunStore:
         return self.writer.durable()
 
     def events(self) -> Iterable[Event]:
-        rows = self.connection.execute(schema.GET_EVENTS)
-        for kind, reservation, amount, scopes, note in in_order(rows):
-            yield Event(kind, reservation, amount, tuple(scopes.split()), note)
+        return stored_events(self.connection)
 
     # What a run writes.
 

@@ -5,30 +5,34 @@ that it lacks when it is next opened, under the run's lock. Until those are comm
 database lies beside it, so that a cut at any moment loses nothing: the next opening starts again
 from the database, which changes in one transaction.
 
-To add one: a file `vN.py` beside this one with a docstring and `STEPS`, SQL statements, at the end
-of `VERSIONS`. A new column gets a default or is empty in older rows, and its readers know that.
+To add one: a file `vN.py` beside this one with a docstring and `STEPS`, SQL statements or
+functions of the connection, at the end of `VERSIONS`. A new column gets a default or is empty in
+older rows, and its readers know that. A column that is there keeps what it holds: the seal counts
+it until the run is next written to.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestrator.errors import ConfigError, StoreError
 from orchestrator.store import schema
-from orchestrator.store.migrations import v2, v3, v4, v5, v6, v7, v8
+from orchestrator.store.migrations import v2, v3, v4, v5, v6, v7, v8, v9
 
-VERSIONS: tuple[Sequence[str], ...] = (
-    v2.STEPS, v3.STEPS, v4.STEPS, v5.STEPS, v6.STEPS, v7.STEPS, v8.STEPS,
+MigrationStep = str | Callable[[sqlite3.Connection], None]
+
+VERSIONS: tuple[Sequence[MigrationStep], ...] = (
+    v2.STEPS, v3.STEPS, v4.STEPS, v5.STEPS, v6.STEPS, v7.STEPS, v8.STEPS, v9.STEPS,
 )  # fmt: skip
 NEWEST = 1 + len(VERSIONS)
 
 
 def create(connection: sqlite3.Connection) -> None:
     """Give an empty database the newest schema, in one transaction."""
-    steps = ";".join(statement for steps in VERSIONS for statement in steps)
-    connection.executescript(f"BEGIN; {schema.CREATE} {steps};")
+    connection.executescript(f"BEGIN; {schema.CREATE}")
+    bring_on(connection, 1)
     connection.execute(schema.PUT_META, ("schema", str(NEWEST)))
     connection.execute("COMMIT")
 
@@ -48,6 +52,16 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int:
             "use the orch that wrote it, or a newer one."
         )
     return version
+
+
+def bring_on(connection: sqlite3.Connection, version: int, to: int | None = None) -> None:
+    """Take the steps from one version to another, or the newest, in the caller's transaction."""
+    for steps in VERSIONS[version - 1 : None if to is None else to - 1]:
+        for step in steps:
+            if isinstance(step, str):
+                connection.execute(step)
+            else:
+                step(connection)
 
 
 def migrate(path: Path) -> None:
@@ -76,9 +90,7 @@ def _upgrade(connection: sqlite3.Connection, path: Path, version: int) -> None:
         kept.close()
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("BEGIN IMMEDIATE")
-        for steps in VERSIONS[version - 1 :]:
-            for statement in steps:
-                connection.execute(statement)
+        bring_on(connection, version)
         connection.execute(schema.PUT_META, ("schema", str(NEWEST)))
         connection.execute("COMMIT")
         copy.unlink()
