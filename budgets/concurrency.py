@@ -227,7 +227,8 @@ class Concurrency:
 
     def left(self, sequences: int, sent_at: float, now: float) -> None:
         """A request of so many sequences came back, however it went."""
-        self.fullness.left(sequences, sent_at, now)
+        if self.fullness.load is not None:
+            self.fullness.left(sequences, sent_at, now)
 
     def answered(self, sequences: int, tokens: float, sent_at: float, now: float) -> None:
         """A request came back well, with so many output tokens over all its sequences."""

@@ -46,7 +46,8 @@ class LaneProvider:
         self._filter = KeyFilter(key)
         self._key_variable = key_variable
         self._host = lane.base_url.host or ""
-        self._where = f"{name} ({self._host}:{lane.base_url.port})"
+        self._port = lane.base_url.port
+        self._where = f"{name} ({self._host}:{self._port})"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {str(self._lane.base_url)!r})"
@@ -108,8 +109,7 @@ class LaneProvider:
         return answer
 
     def _asked(self, model: str, path: str = "") -> Asked:
-        port = self._lane.base_url.port
-        return Asked(self.name, self._host, self._key, self._key_variable, model, path, port)
+        return Asked(self.name, self._host, self._key, self._key_variable, model, path, self._port)
 
     def _refusal(self, answer: HttpAnswer, model: str, path: str) -> ProviderError:
         return refusal(answer.status, answer.headers, answer.body, self._asked(model, path))

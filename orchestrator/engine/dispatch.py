@@ -125,11 +125,11 @@ class Dispatch:
 
     def came_back(self, ticket: Ticket, *, answered: bool) -> None:
         """Whoever went ahead to warm a prompt's cache is back: what waited for it goes next."""
-        warmer, problem = ticket.arm.warmer, str(ticket.problem)
-        if answered:
-            warmer.warmed(problem)
-        else:
-            warmer.failed(problem)
+        warmer = ticket.arm.warmer
+        if warmer.enabled and answered:
+            warmer.warmed(str(ticket.problem))
+        elif warmer.enabled:
+            warmer.failed(str(ticket.problem))
         if self._cold:
             waiting, self._cold = self._cold, []
             for draw in reversed(waiting):
@@ -151,6 +151,8 @@ class Dispatch:
             if draw is None:
                 return None
             arm = self._arms[draw.arm]
+            if not arm.warmer.enabled:
+                return draw
             tokens = arm.prompt_bounds[draw.problem]
             if arm.warmer.advice(str(draw.problem), tokens) != "wait":
                 return draw

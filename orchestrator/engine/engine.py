@@ -21,7 +21,7 @@ from orchestrator.engine.batches.handover import Batching
 from orchestrator.engine.batches.running import Running
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.judging import Judging
-from orchestrator.engine.line import Line
+from orchestrator.engine.line import WaitingLine
 from orchestrator.engine.outage import Outages
 from orchestrator.engine.parts import SessionParts
 from orchestrator.engine.ticket import Ticket
@@ -82,7 +82,7 @@ class Engine:
         )  # fmt: skip
         self._batching = Batching(shared, self._attempts, ended=self._worker_ended)
         self._batches = batches
-        self._tickets = Line[Ticket]()
+        self._tickets = WaitingLine[Ticket]()
         self._workers: set[asyncio.Task[None]] = set()
         self._doing: dict[Ticket, asyncio.Task[None]] = {}
         self._let_go = let_go

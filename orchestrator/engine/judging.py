@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 
 from orchestrator.engine.counters import RunState
-from orchestrator.engine.line import Line
+from orchestrator.engine.line import WaitingLine
 from orchestrator.engine.second_rule import SecondRule
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.store.store import RunStore
@@ -52,10 +52,11 @@ class Judging:
         self.busy_s = 0.0
         """Time that the workers spent judging, summed over them."""
         self.jobs = jobs
-        self._queue = Line[Item]()
+        self._queue = WaitingLine[Item]()
         self._most = max(MOST_WAITING, 8 * jobs)
+        self.has_room = True
+        """Whether verification keeps up."""
         self._room = asyncio.Event()
-        self._room.set()
         self._all_judged = asyncio.Event()
         self._all_judged.set()
         self._workers = [asyncio.create_task(self._work()) for _ in range(jobs)]
@@ -70,17 +71,13 @@ class Judging:
         self.pending += 1
         if self.pending == 1:
             self._all_judged.clear()
-        if len(self._queue) >= self._most:
+        if self.has_room and self.pending >= self._most:
+            self.has_room = False
             self._room.clear()
-
-    @property
-    def has_room(self) -> bool:
-        """Whether verification keeps up."""
-        return self._room.is_set()
 
     async def room(self) -> None:
         """Return once verification keeps up."""
-        if not self._room.is_set():
+        if not self.has_room:
             self._state.waiting_for = "verification"
             await self._room.wait()
             self._state.waiting_for = ""
@@ -105,7 +102,7 @@ class Judging:
 
     def leave(self) -> None:
         """Judge nothing more; what is not judged stays to be judged on resume."""
-        self._over = True
+        self._over = self.has_room = True
         self._room.set()
         for worker in self._workers:
             worker.cancel()
@@ -127,22 +124,22 @@ class Judging:
     async def _work(self) -> None:
         while True:
             arm, problem, slot, text = await self._queue.get()
-            if len(self._queue) < self._most and not self._room.is_set():
-                self._room.set()
             started = time.monotonic()
             verdict = await judge(arm, problem, text)
             self.busy_s += time.monotonic() - started
             self._second.look(arm, text, arm.problems[problem].reference, verdict)
             self._store.put_verdict(arm.number, problem, slot, arm.verifier.name, verdict, text)
-            count = partial(
-                count_verdict, self._state, arm.number, problem, verdict.kind, verdict.passed
-            )
+            kind, passed = verdict.kind, verdict.passed
+            count = partial(count_verdict, self._state, arm.number, problem, kind, passed)
             self._store.when_durable(count)
             self.pending -= 1
+            if not self.has_room and self.pending < self._most:
+                self.has_room = True
+                self._room.set()
             if not self.pending:
                 self._all_judged.set()
-            passed = None if verdict.kind == "infra_error" else verdict.passed
-            self._resolved(arm.number, problem, slot, passed)
+            judged = None if kind == "infra_error" else passed
+            self._resolved(arm.number, problem, slot, judged)
 
 
 def count_verdict(state: RunState, arm: int, problem: int, kind: str, passed: bool) -> None:

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Line(Generic[T]):
+class WaitingLine(Generic[T]):
     """Items in the order in which they came; for one event loop."""
 
     def __init__(self) -> None:

@@ -45,7 +45,7 @@ def both_ways(body: bytes, request: SampleRequest) -> bool:
 
 
 def document(n: int, finish: str = "stop", *, chat: bool = True) -> dict[str, Any]:
-    texts = tuple(f"so it is\n{index}" for index in range(n))
+    texts = tuple(f"six sevens, so it is\n{index}" for index in range(n))
     return openai_body(Answer(1, "hostile", texts, finish, 100, 200 * n), chat)
 
 
@@ -64,7 +64,7 @@ def test_the_usual_answer_takes_the_ordinary_way(finish: str, chat: bool) -> Non
     for n in (1, 3):
         body = json.dumps(document(n, finish, chat=chat)).encode()
         assert both_ways(body, SampleRequest("hostile", messages=(), n=n))
-        assert not both_ways(body, SampleRequest("hostile", messages=(), n=n, stop=("it",)))
+        assert not both_ways(body, SampleRequest("hostile", messages=(), n=n, stop=("sevens",)))
 
 
 odd_values = st.sampled_from(
