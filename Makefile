@@ -1,5 +1,5 @@
 # Everything works from a clone with Python 3.11 or later and make: see README.md.
-.PHONY: demo test fast test-slow test-lean test-agents test-vllm check format
+.PHONY: demo test fast test-slow test-lean test-agents test-agents-kills test-vllm check format
 
 demo:
 	@scripts/setup
@@ -37,6 +37,11 @@ test-lean:
 test-agents:
 	@scripts/setup dev
 	scripts/test-agents
+
+# orch, the runner and agents killed at ten random moments each (an hour).
+test-agents-kills:
+	@scripts/setup dev
+	scripts/test-agents kills
 
 check: test
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from budgets.ledger import Ledger as Ledger
     from budgets.ledger import LedgerError as LedgerError
     from budgets.ledger import LedgerFault as LedgerFault
-    from budgets.ledger import Totals as Totals
-    from budgets.ledger import Uncertain as Uncertain
     from budgets.limiter import Limiter as Limiter
     from budgets.meter import TimeMeter as TimeMeter
     from budgets.money import MoneyError as MoneyError
@@ -32,6 +30,8 @@ if TYPE_CHECKING:
     from budgets.price_book import Unpriced as Unpriced
     from budgets.sqlite_journal import JournalError as JournalError
     from budgets.sqlite_journal import SqliteJournal as SqliteJournal
+    from budgets.totals import Totals as Totals
+    from budgets.totals import Uncertain as Uncertain
     from budgets.usage import Usage as Usage
 
 _HOMES = {
@@ -43,8 +43,6 @@ _HOMES = {
     "Ledger": "ledger",
     "LedgerError": "ledger",
     "LedgerFault": "ledger",
-    "Totals": "ledger",
-    "Uncertain": "ledger",
     "Limiter": "limiter",
     "TimeMeter": "meter",
     "MoneyError": "money",
@@ -55,6 +53,8 @@ _HOMES = {
     "Unpriced": "price_book",
     "JournalError": "sqlite_journal",
     "SqliteJournal": "sqlite_journal",
+    "Totals": "totals",
+    "Uncertain": "totals",
     "Usage": "usage",
 }
 

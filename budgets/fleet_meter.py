@@ -6,39 +6,22 @@ others go on. Admission ends for all when the next slice of any does not fit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from budgets.clock import held_s
-from budgets.ledger import Ledger
-from budgets.meter import TimeMeter, time_cost
+from budgets.meter import TimeMeter
 
 
 class FleetMeter:
     """Meters by server; has the ways of a TimeMeter that a session uses.
 
-    `usd_per_hour`: picodollars an hour of one server. `end_s`: how long a server may take to end
-    once nobody is heard of (its lease and what its end takes), which is always paid ahead.
+    `meter_of` makes the meter of one server, given its name. `end_s`: how long a server may take
+    to end once nobody is heard of (its lease and what its end takes); the drain that its meter
+    pays ahead must hold that.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        usd_per_hour: int,
-        scopes: Sequence[str] = (),
-        *,
-        slice_s: float = 2.0,
-        drain_s: float = 15.0,
-        end_s: float = 0.0,
-        clock: Callable[[], float] = held_s,
-        borrowed: bool = False,
-    ) -> None:
-        self._ledger = ledger
-        self._rate = usd_per_hour
-        self._scopes = tuple(scopes)
-        self._slice_s, self._drain_s = slice_s, drain_s + end_s
+    def __init__(self, meter_of: Callable[[str], TimeMeter], *, end_s: float = 0.0) -> None:
+        self._meter_of = meter_of
         self._end_s = end_s
-        self._clock = clock
-        self._borrowed = borrowed
         self._meters: dict[str, TimeMeter] = {}
         self._ended: list[TimeMeter] = []
 
@@ -46,11 +29,7 @@ class FleetMeter:
         """A server is held from now on; raises DoesNotFit where its first slice does not."""
         if name in self._meters:
             return
-        meter = TimeMeter(
-            self._ledger, self._rate, self._scopes, slice_s=self._slice_s, drain_s=self._drain_s,
-            clock=self._clock, note=name, borrowed=self._borrowed,
-            guarded=not self._borrowed,
-        )  # fmt: skip
+        meter = self._meter_of(name)
         meter.start()
         self._meters[name] = meter
 
@@ -63,8 +42,7 @@ class FleetMeter:
 
     def try_open(self) -> None:
         """Raise DoesNotFit where not even one server's first slice fits; nothing is held."""
-        worst = time_cost(self._rate, int((self._slice_s + self._drain_s) * 10**9) + 1)
-        self._ledger.release(self._ledger.reserve(worst, self._scopes), "asked whether it fits")
+        self._meter_of("").try_start()
 
     @property
     def exhausted(self) -> bool:

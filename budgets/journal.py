@@ -16,6 +16,23 @@ import msgspec
 EventKind = Literal["cap", "reserve", "settle", "part", "release", "hold", "resolve"]
 
 
+class PaidTime(msgspec.Struct, frozen=True):
+    """The time of a server that a meter's reservation pays for: until when, and at what price."""
+
+    server: str
+    """Whose time it is: the name that its meter was given."""
+    until: float
+    """Unix time."""
+    usd_per_hour: int
+    """Picodollars."""
+    borrowed: bool = False
+    """Somebody else runs the server, and it goes on when the process that pays dies."""
+    boot: str = ""
+    """Which start of the machine `held_until_s` counts from; "" where the system does not say."""
+    held_until_s: float = 0.0
+    """The same moment by the clock that nobody can set (clock.py)."""
+
+
 class Event(msgspec.Struct, frozen=True):
     """One change of the ledger's state. Amounts are picodollars."""
 
@@ -29,7 +46,13 @@ class Event(msgspec.Struct, frozen=True):
     scopes: tuple[str, ...] = ()
     """cap: the one scope capped. reserve: every scope that the reservation counts against."""
     note: str = ""
-    """Why, for a person: the request concerned, the fault, the bill."""
+    """Why, for a person: what was asked for, the fault, the bill. No program reads it."""
+    request: int = 0
+    """reserve: the number of the request that it is for, in the caller's own count; 0: of none."""
+    time: PaidTime | None = None
+    """reserve: the server's time that it is for; None: of none."""
+    accepts: bool = False
+    """cap: a person has looked into the fault, and reserving may go on."""
 
 
 class Journal(Protocol):

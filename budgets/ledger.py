@@ -32,19 +32,16 @@ them take it or none does. Scopes are kept for ever, so they should be few.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
-from budgets.journal import Event, Journal
+from budgets.journal import Event, Journal, PaidTime
 from budgets.money import usd
+from budgets.totals import Totals, Uncertain
 
 RUN = "run"
 """The scope that every reservation counts against."""
 
 NO_CAP = -1
 """The amount of a `cap` event that takes a cap away."""
-
-ACCEPTED = "fault accepted: "
-"""How the note of the `cap` event begins with which a person accepts a fault."""
 
 LEFT_OPEN = "the process ended before this was settled"
 
@@ -81,46 +78,6 @@ class DamagedJournal(LedgerError):
     """The journal holds an event that no ledger wrote, or lacks one that it wrote."""
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """One scope's money, in picodollars."""
-
-    settled: int
-    """Billed, and known."""
-    uncertain: int
-    """May have been billed; counts as spent."""
-    reserved: int
-    """The worst cases of what is under way."""
-    cap: int | None
-    """None: no cap."""
-
-    @property
-    def committed(self) -> int:
-        """All that may turn out to be spent: what the cap bounds."""
-        return self.settled + self.uncertain + self.reserved
-
-    @property
-    def free(self) -> int | None:
-        """What may still be reserved; None without a cap."""
-        return None if self.cap is None else self.cap - self.committed
-
-
-@dataclass(frozen=True, slots=True)
-class Uncertain:
-    """An amount that may have been billed."""
-
-    reservation: int
-    amount: int
-    """Picodollars that count as spent meanwhile."""
-    note: str
-    """Why it is uncertain."""
-    request: str
-    """The note given with the reservation: which request it was."""
-    scopes: tuple[str, ...]
-    paid: int = 0
-    """What of the same request is settled already."""
-
-
 class _Scope:
     __slots__ = ("cap", "reserved", "settled", "uncertain")
 
@@ -139,17 +96,20 @@ class _Scope:
 class _Held:
     """A reservation, open or uncertain."""
 
-    __slots__ = ("amount", "names", "note", "paid", "request", "scopes")
+    __slots__ = ("amount", "names", "note", "origin", "paid", "scopes")
 
-    def __init__(
-        self, amount: int, names: tuple[str, ...], scopes: tuple[_Scope, ...], request: str
-    ) -> None:
-        self.amount = amount
+    def __init__(self, origin: Event, names: tuple[str, ...], scopes: tuple[_Scope, ...]) -> None:
+        self.amount = origin.amount
         self.names = names
         self.scopes = scopes
-        self.request = request
+        self.origin = origin
         self.note = ""
         self.paid = 0
+
+    @property
+    def purpose(self) -> str:
+        request = self.origin.request
+        return self.origin.note or (f"request {request}" if request else "")
 
 
 class Ledger:
@@ -221,11 +181,15 @@ class Ledger:
 
     # -- changes ------------------------------------------------------------------------------
 
-    def reserve(self, worst: int, scopes: Sequence[str] = (), note: str = "") -> int:
+    def reserve(
+        self, worst: int, scopes: Sequence[str] = (), note: str = "", *,
+        request: int = 0, time: PaidTime | None = None,
+    ) -> int:  # fmt: skip
         """Set `worst` picodollars aside in "run" and every one of `scopes`, or in none.
 
-        Returns the reservation's id. Raises DoesNotFit, or LedgerFault once a bill was above
-        its bound. Send nothing before the journal's `durable()` returned.
+        `request` and `time` say what it is for where a program is to know it again, `note` says
+        it to people. Returns the reservation's id. Raises DoesNotFit, or LedgerFault once a bill
+        was above its bound. Send nothing before the journal's `durable()` returned.
         """
         if self.fault is not None:
             raise LedgerFault(self.fault)
@@ -239,7 +203,7 @@ class Ledger:
         if short is not None:
             raise DoesNotFit(short[1], worst, short[0])
         reservation = self._last + 1
-        self._emit(Event("reserve", reservation, worst, names, note))
+        self._emit(Event("reserve", reservation, worst, names, note, request, time))
         return reservation
 
     def settle(self, reservation: int, actual: int, note: str = "", *, held: int = 0) -> None:
@@ -279,7 +243,10 @@ class Ledger:
         self._held(self._uncertain, reservation)
         self._emit(Event("resolve", reservation, actual, (), note))
 
-    def charge_uncertain(self, amount: int, scopes: Sequence[str], note: str) -> int:
+    def charge_uncertain(
+        self, amount: int, scopes: Sequence[str], note: str, *,
+        request: int = 0, time: PaidTime | None = None,
+    ) -> int:  # fmt: skip
         """Count `amount` as uncertain though nothing was reserved for it, and return its id.
 
         For costs that were noticed afterwards (a server that ran on after a crash); passing a
@@ -288,7 +255,7 @@ class Ledger:
         _check(amount)
         names, _ = self._group(tuple(scopes))
         reservation = self._last + 1
-        self._emit(Event("reserve", reservation, 0, names, note))
+        self._emit(Event("reserve", reservation, 0, names, note, request, time))
         self._emit(Event("hold", reservation, amount, (), note))
         return reservation
 
@@ -301,7 +268,9 @@ class Ledger:
     def accept_fault(self, why: str) -> None:
         """A person has looked into the fault: reserving may go on. Journalled with `why`."""
         if self.fault is not None:
-            self.set_cap(RUN, self._scopes[RUN].cap, ACCEPTED + why)
+            cap = self._scopes[RUN].cap
+            note = f"fault accepted: {why}"
+            self._emit(Event("cap", 0, NO_CAP if cap is None else cap, (RUN,), note, accepts=True))
 
     # -- looking ------------------------------------------------------------------------------
 
@@ -322,7 +291,16 @@ class Ledger:
     def uncertain(self) -> list[Uncertain]:
         """Every amount that may have been billed, in the order of holding."""
         return [
-            Uncertain(reservation, held.amount, held.note, held.request, held.names, held.paid)
+            Uncertain(
+                reservation,
+                held.amount,
+                held.note,
+                held.purpose,
+                held.names,
+                held.paid,
+                held.origin.request,
+                held.origin.time,
+            )
             for reservation, held in self._uncertain.items()
         ]
 
@@ -367,7 +345,7 @@ class Ledger:
     def _apply_cap(self, event: Event) -> None:
         (name,) = event.scopes
         self._scope(name).cap = None if event.amount == NO_CAP else event.amount
-        if event.note.startswith(ACCEPTED):
+        if event.accepts:
             self.fault, self._passed = None, False
         self._perhaps_mended()
 
@@ -375,7 +353,7 @@ class Ledger:
         names, scopes = self._group(event.scopes)
         for scope in scopes:
             scope.reserved += event.amount
-        self._open[event.reservation] = _Held(event.amount, names, scopes, event.note)
+        self._open[event.reservation] = _Held(event, names, scopes)
         self._last = max(self._last, event.reservation)
 
     def _apply_settle(self, event: Event) -> None:
@@ -413,7 +391,7 @@ class Ledger:
                 self.fault = (
                     f"${usd(event.amount)} had to be counted as spent though only "
                     f"${usd(held.amount)} was reserved, which passes the cap of {name!r} by "
-                    f"${usd(-free)}: {event.note or held.request}"
+                    f"${usd(-free)}: {event.note or held.purpose}"
                 )
                 self._passed = True
         self._perhaps_mended()
@@ -436,7 +414,7 @@ class Ledger:
 
     def _above_bound(self, held: _Held, actual: int, note: str) -> None:
         self._passed = False
-        which = ", ".join(part for part in (held.request, note) if part) or "a request"
+        which = ", ".join(part for part in (held.purpose, note) if part) or "a request"
         self.fault = (
             f"{which} was billed ${usd(actual)}, above the ${usd(held.amount)} declared for it "
             "as its worst case: the price or the token bound in use is too low"

@@ -11,9 +11,9 @@ within that time. A borrowed server does not: nobody let it go, so the time from
 reservation until somebody looks again (`count_gaps`) may have been paid for as well, and is
 uncertain too. Its owner's bill, or a person who knows that it was not held, clears that up.
 
-Time is counted by a clock that nobody can set (clock.py). The wall clock stands only in the notes,
-beside that clock's own reading: after a crash the gap is counted by the latter where the machine
-was not started anew meanwhile, else by the wall clock.
+Time is counted by a clock that nobody can set (clock.py). The wall clock stands only in what the
+journal keeps of a reservation (PaidTime), beside that clock's own reading: after a crash the gap
+is counted by the latter where the machine was not started anew meanwhile, else by the wall clock.
 
 Ticks must come at least every slice; a tick later than slice and drain together has spent more
 than was reserved, which the ledger reports as a fault.
@@ -21,23 +21,19 @@ than was reserved, which the ledger reports as a fault.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from budgets.clock import Moment, held_s, mark
-from budgets.ledger import Ledger, Uncertain
+import msgspec
 
-PREFIX = "meter:"
-"""How the note of every reservation of a meter begins."""
+from budgets.clock import Moment, held_s, mark
+from budgets.journal import PaidTime
+from budgets.ledger import Ledger
+from budgets.totals import Uncertain
 
 _NANO = 10**9
 _HOUR = 3600 * _NANO
-_BORROWED = "borrowed "
-_COVERED = re.compile(
-    r" paid until (\d+\.\d+) at (\d+) picodollars an hour(?: \(boot (\S+), (\d+\.\d+) s\))?$"
-)
 
 
 def time_cost(usd_per_hour: int, nanoseconds: int) -> int:
@@ -46,7 +42,7 @@ def time_cost(usd_per_hour: int, nanoseconds: int) -> int:
 
 
 class Meter(Protocol):
-    """What a run needs of a server's time: a TimeMeter's, or of several as one (meters.py)."""
+    """What a run needs of a server's time: a TimeMeter's, or of several as one (fleet_meter.py)."""
 
     @property
     def exhausted(self) -> bool: ...
@@ -63,9 +59,10 @@ class TimeMeter:
     """Charges the time between `start` and `stop` to a ledger.
 
     `usd_per_hour` is in picodollars an hour (times the number of GPUs); `clock` gives the seconds
-    that are counted, `wall` the Unix time of the notes. `borrowed`: somebody else runs the server,
-    and it goes on when this process dies. `guarded`: a guard ends it within what is reserved, so a
-    process that was stopped for longer counts no time beyond that at once.
+    that are counted, `wall` the Unix time. `server` is the name by which the journal and people
+    know it. `borrowed`: somebody else runs the server, and it goes on when this process dies.
+    `guarded`: a guard ends it within what is reserved, so a process that was stopped for longer
+    counts no time beyond that at once.
     """
 
     def __init__(
@@ -78,7 +75,7 @@ class TimeMeter:
         drain_s: float = 15.0,
         clock: Callable[[], float] = held_s,
         wall: Callable[[], float] = time.time,
-        note: str = "",
+        server: str = "",
         borrowed: bool = False,
         guarded: bool = False,
     ) -> None:
@@ -90,7 +87,8 @@ class TimeMeter:
         self._clock = clock
         self._wall = wall
         self._boot = mark().boot
-        self._note = f"{_BORROWED}{note}" if borrowed else note
+        self._server = server
+        self._borrowed = borrowed
         self._guarded = guarded
         self._started = 0.0
         self._reservation: int | None = None
@@ -130,6 +128,11 @@ class TimeMeter:
         self._settled_until = self.settled = 0
         self._reserve(self._slice + self._drain)
         self.exhausted = False
+
+    def try_start(self) -> None:
+        """Raise DoesNotFit or LedgerFault where `start` would; nothing stays reserved."""
+        worst = time_cost(self._rate, self._slice + self._drain)
+        self._ledger.release(self._ledger.reserve(worst, self._scopes), "asked whether it fits")
 
     def tick(self) -> None:
         """Settle the time that passed and pay for the next slice if it fits."""
@@ -173,19 +176,17 @@ class TimeMeter:
         """Pay for the time from what is settled until `until`, in nanoseconds since the start."""
         worst = time_cost(self._rate, until) - self.settled
         end = self._started + until / _NANO
-        note = (
-            f"{PREFIX}{self._note} paid until {self._wall() + end - self._clock():.3f}"
-            f" at {self._rate} picodollars an hour"
-        )
-        if self._boot:
-            note += f" (boot {self._boot}, {end:.3f} s)"
-        self._reservation = self._ledger.reserve(worst, self._scopes, note)
+        paid = PaidTime(
+            self._server, self._wall() + end - self._clock(), self._rate, self._borrowed,
+            self._boot, end,
+        )  # fmt: skip
+        self._reservation = self._ledger.reserve(worst, self._scopes, time_of(paid), time=paid)
         self._covered = until
 
 
-def metered(uncertain: Uncertain) -> bool:
-    """Whether an uncertain amount is the last slice of a meter whose process died."""
-    return uncertain.request.startswith(PREFIX)
+def time_of(paid: PaidTime) -> str:
+    """What a meter's reservation is for, for a person."""
+    return f"time of the server of {paid.server}" if paid.server else "time of a server"
 
 
 def count_gaps(ledger: Ledger, seen: float, seen_mark: Moment | None = None) -> int:
@@ -199,7 +200,7 @@ def count_gaps(ledger: Ledger, seen: float, seen_mark: Moment | None = None) -> 
     return sum(
         hold_gap(ledger, item, seen, seen_mark)
         for item in ledger.left_open
-        if item.request.startswith(PREFIX + _BORROWED)
+        if item.time is not None and item.time.borrowed
     )
 
 
@@ -211,36 +212,38 @@ def hold_gap(
     `uncertain` is that slice, as `Ledger.left_open` lists it after reopening. For a server that
     certainly ran on until then, whoever launched it.
     """
-    match = _COVERED.search(uncertain.request)
-    if match is None:
-        raise ValueError(f"reservation {uncertain.reservation} is not a meter's")
-    until, rate, boot, held = match.groups()
-    if seen_mark is not None and boot == seen_mark.boot:
-        unwatched_s = seen_mark.held_s - float(held)
+    paid = _paid(uncertain)
+    if seen_mark is not None and paid.boot and paid.boot == seen_mark.boot:
+        unwatched_s = seen_mark.held_s - paid.held_until_s
     else:
-        unwatched_s = seen - float(until)
+        unwatched_s = seen - paid.until
     gap = _nanoseconds(max(0.0, unwatched_s))
-    amount = time_cost(int(rate), gap)
+    amount = time_cost(paid.usd_per_hour, gap)
     if amount:
         ledger.charge_uncertain(
             amount,
             uncertain.scopes,
-            f"{PREFIX} nobody watched the server for {gap / _NANO:.0f} s after a crash"
+            f"nobody watched the server for {gap / _NANO:.0f} s after a crash"
             f" (after reservation {uncertain.reservation})",
+            time=msgspec.structs.replace(paid, until=seen, boot="", held_until_s=0.0),
         )
     return amount
 
 
 def resolve_until(ledger: Ledger, uncertain: Uncertain, ended: float) -> None:
     """Settle a dead process's last slice up to `ended`, when its server was certainly gone."""
-    match = _COVERED.search(uncertain.request)
-    if match is None:
-        raise ValueError(f"reservation {uncertain.reservation} is not a meter's")
-    unused = _nanoseconds(max(0.0, float(match[1]) - ended))
+    paid = _paid(uncertain)
+    unused = _nanoseconds(max(0.0, paid.until - ended))
     # Rounded down, so that what is settled is rounded up.
-    saved = int(match[2]) * unused // _HOUR
+    saved = paid.usd_per_hour * unused // _HOUR
     actual = max(0, uncertain.amount - saved)
     ledger.resolve(uncertain.reservation, actual, "its guard saw the last of it gone")
+
+
+def _paid(uncertain: Uncertain) -> PaidTime:
+    if uncertain.time is None:
+        raise ValueError(f"reservation {uncertain.reservation} is not a meter's")
+    return uncertain.time
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -10,6 +10,7 @@ which); any number may read. A failed commit is final: every later call raises J
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import cast
 
 from budgets.journal import Event, EventKind
+from budgets.stored import add_fields, lacks_fields, time_in, time_text
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS ledger (
@@ -32,7 +34,7 @@ CREATE TABLE IF NOT EXISTS ledger (
 """
 _SEPARATOR = "\x1f"
 
-EventRow = tuple[str, int, int, str, str]
+EventRow = tuple[str, int, int, str, str, int, str | None, int]
 
 
 class JournalError(Exception):
@@ -83,6 +85,9 @@ class SqliteJournal:
                 event.amount,
                 _SEPARATOR.join(event.scopes),
                 event.note,
+                event.request,
+                None if event.time is None else time_text(event.time),
+                int(event.accepts),
             )
         )
         self._appended += 1
@@ -116,11 +121,15 @@ class SqliteJournal:
     def events(self) -> Iterable[Event]:
         """All committed events in order."""
         rows = self._database.execute(
-            "SELECT kind, reservation, amount, scopes, note FROM ledger ORDER BY number"
+            "SELECT kind, reservation, amount, scopes, note, request, time, accepts FROM ledger"
+            " ORDER BY number"
         )
-        for kind, reservation, amount, scopes, note in rows:
+        for kind, reservation, amount, scopes, note, request, time, accepts in rows:
             names = tuple(scopes.split(_SEPARATOR)) if scopes else ()
-            yield Event(cast(EventKind, kind), reservation, amount, names, note)
+            yield Event(
+                cast(EventKind, kind), reservation, amount, names, note, request, time_in(time),
+                bool(accepts),
+            )  # fmt: skip
 
     def close(self) -> None:
         """Write what is queued, and let the file go."""
@@ -159,8 +168,8 @@ class SqliteJournal:
             with self._database:
                 self._database.execute("BEGIN IMMEDIATE")
                 self._database.executemany(
-                    "INSERT INTO ledger (kind, reservation, amount, scopes, note)"
-                    " VALUES (?, ?, ?, ?, ?)",
+                    "INSERT INTO ledger (kind, reservation, amount, scopes, note, request, time,"
+                    " accepts) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     rows,
                 )
             self._committed += len(rows)
@@ -193,15 +202,27 @@ def _lock(path: Path) -> int:
 
 
 def _connect(path: Path, readonly: bool) -> sqlite3.Connection:
-    try:
-        if readonly:
-            database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-            database.execute("SELECT 1 FROM ledger LIMIT 1")
-            return database
-        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        database.execute("PRAGMA journal_mode=WAL")
-        database.execute("PRAGMA synchronous=FULL")
-        database.execute(_TABLE)
-    except sqlite3.Error as error:
-        raise JournalError(f"{path} cannot be opened as a ledger: {error}") from error
+    with contextlib.ExitStack() as unless_opened:
+        try:
+            if readonly:
+                database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+                unless_opened.callback(database.close)
+                database.execute("SELECT 1 FROM ledger LIMIT 1")
+                if lacks_fields(database):
+                    raise JournalError(
+                        f"{path} was written by an older version; open it once without readonly"
+                    )
+            else:
+                database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                unless_opened.callback(database.close)
+                database.execute("PRAGMA journal_mode=WAL")
+                database.execute("PRAGMA synchronous=FULL")
+                database.execute("BEGIN IMMEDIATE")
+                database.execute(_TABLE)
+                if lacks_fields(database):
+                    add_fields(database)
+                database.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise JournalError(f"{path} cannot be opened as a ledger: {error}") from error
+        unless_opened.pop_all()
     return database

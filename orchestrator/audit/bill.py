@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budgets.given import read_given
-from budgets.ledger import Ledger, Totals, Uncertain
+from budgets.ledger import Ledger
 from budgets.money import MoneyError, picodollars, usd
 from budgets.resolve import spread
+from budgets.totals import Totals, Uncertain
 from orchestrator.errors import ConfigError
 
 COST_COLUMNS = (

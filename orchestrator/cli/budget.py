@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from budgets.ledger import Ledger, Uncertain
+    from budgets.ledger import Ledger
+    from budgets.totals import Uncertain
     from orchestrator.audit.bill import BillRow
     from orchestrator.store.store import RunStore
 
@@ -198,7 +198,6 @@ async def _resolve(
 
 
 def _lines(directory: Path, ledger: Ledger, most: int | None) -> list[str]:
-    from budgets.meter import PREFIX, metered
     from budgets.money import usd
 
     lines = [f"Run: {directory}"]
@@ -230,14 +229,13 @@ def _lines(directory: Path, ledger: Ledger, most: int | None) -> list[str]:
     uncertain = [item for item in ledger.uncertain() if item.amount]
     if not uncertain:
         return lines
-    what = "amounts" if any(metered(item) for item in uncertain) else "requests"
+    what = "amounts" if any(item.time for item in uncertain) else "requests"
     lines.append(f"Uncertain: {len(uncertain)} {what} that may have been billed.")
     reasons: Counter[str] = Counter()
     sums: Counter[str] = Counter()
     for item in uncertain:
-        reason = item.note.removeprefix(f"{item.request}: ").removeprefix(PREFIX).strip()
-        reasons[reason] += 1
-        sums[reason] += item.amount
+        reasons[item.note] += 1
+        sums[item.note] += item.amount
     for note, number in reasons.most_common(most):
         lines.append(f"  {number} x {note}: ${usd(sums[note])}")
     for item in uncertain[:most]:
@@ -253,12 +251,11 @@ def _lines(directory: Path, ledger: Ledger, most: int | None) -> list[str]:
 
 def _name(item: Uncertain) -> str:
     """What an uncertain amount was for."""
-    from budgets.meter import metered
+    from budgets.meter import time_of
 
-    if not metered(item):
-        return item.request or f"reservation {item.reservation}"
-    found = re.match(r"meter:(?:borrowed )?(.*) paid until ", item.request)
-    return f"time of the server of {found[1]}" if found else "time of a server"
+    if item.time is not None:
+        return time_of(item.time)
+    return item.purpose or f"reservation {item.reservation}"
 
 
 def _document(directory: Path, ledger: Ledger) -> dict[str, Any]:
@@ -285,7 +282,8 @@ def _document(directory: Path, ledger: Ledger) -> dict[str, Any]:
         "uncertain": [
             {
                 "reservation": item.reservation,
-                "request": item.request,
+                "request": item.request or None,
+                "for": _name(item),
                 "why": item.note,
                 "usd": usd(item.amount),
                 "scopes": list(item.scopes),

@@ -221,7 +221,7 @@ class Dispatch:
             raise DoesNotFit(arm.scopes[0] if arm.spec.budget else RUN, 0, 0)
         if arm.agent is not None and self._agents is not None:
             self._agents.check_room(arm)
-        return self._ledger.reserve(arm.worst(problem, n), arm.scopes, f"request {request}")
+        return self._ledger.reserve(arm.worst(problem, n), arm.scopes, request=request)
 
     def _in_flight(self, arm: ReadyArm, scope: str) -> int:
         """How many requests under way share a scope with an arm, so that their end may free it."""

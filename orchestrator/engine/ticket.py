@@ -52,7 +52,7 @@ class Ticket:
         elif self.account == "held":
             ledger.resolve(self.reservation, actual, "answered in a batch after all")
             if held:
-                ledger.charge_uncertain(held, self.arm.scopes, why)
+                ledger.charge_uncertain(held, self.arm.scopes, why, request=self.request)
         self.account = "closed"
 
     def release(self, ledger: Ledger, note: str) -> None:

@@ -16,7 +16,7 @@ from yarl import URL
 
 from budgets.fleet_meter import FleetMeter
 from budgets.ledger import DoesNotFit, Ledger
-from budgets.meter import PREFIX, resolve_until
+from budgets.meter import resolve_until
 from orchestrator.engine.counters import RunState
 from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.fleet import Fleet, Launch, launched_fleet, own_provider
@@ -226,7 +226,6 @@ def resolve_ended(ledger: Ledger) -> None:
     """Count a dead session's launched servers up to the end that their guards saw, not beyond."""
     ended = {hold.id: hold.ended_at for hold in holds.holds() if hold.ended_at is not None}
     for item in ledger.left_open:
-        words = item.request.removeprefix(PREFIX).split(" paid until ")[0].split()
-        at = ended.get(words[-1]) if item.request.startswith(PREFIX) and words else None
+        at = None if item.time is None else ended.get(item.time.server)
         if at is not None:
             resolve_until(ledger, item, at)

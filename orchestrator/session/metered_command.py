@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from budgets.ledger import Ledger, Totals
+from budgets.ledger import Ledger
 from budgets.price import Price
 from budgets.price_book import PriceBook, Unpriced
+from budgets.totals import Totals
 from orchestrator.errors import BUDGET_REACHED, COMPLETE, FAULT, INTERRUPTED, ConfigError
 from orchestrator.plan.prepare import Endpoint, make_limiter
 from orchestrator.plan.study import Study

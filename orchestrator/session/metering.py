@@ -91,16 +91,22 @@ def _start(
     endpoint: Endpoint, fleet: Fleet | None, ledger: Ledger, scopes: tuple[str, ...]
 ) -> Meter:
     """Raises DoesNotFit, LedgerFault."""
+    end_s = 0.0 if endpoint.launch is None else Order((), endpoint.launch.lease_s).drain_s
+
+    def meter_of(server: str) -> TimeMeter:
+        return TimeMeter(
+            ledger, endpoint.usd_per_hour, scopes, server=server, drain_s=DRAIN_S + end_s,
+            borrowed=not endpoint.ours,
+            guarded=endpoint.launch is not None,
+        )  # fmt: skip
+
     if endpoint.launch is not None:
         # Each server's time begins with its launch; the first must fit.
-        order = Order((), endpoint.launch.lease_s)
-        launched = FleetMeter(
-            ledger, endpoint.usd_per_hour, scopes, drain_s=DRAIN_S, end_s=order.drain_s
-        )
+        launched = FleetMeter(meter_of, end_s=end_s)
         launched.try_open()
         return launched
     if fleet is not None:
-        several = FleetMeter(ledger, endpoint.usd_per_hour, scopes, drain_s=DRAIN_S, borrowed=True)
+        several = FleetMeter(meter_of)
         try:
             for server in fleet.provider.open_servers():
                 several.open(server.name)
@@ -108,10 +114,7 @@ def _start(
             several.stop()
             raise
         return several
-    meter = TimeMeter(
-        ledger, endpoint.usd_per_hour, scopes, drain_s=DRAIN_S, note=endpoint.model,
-        borrowed=not endpoint.bundled,
-    )  # fmt: skip
+    meter = meter_of(endpoint.model)
     meter.start()
     return meter
 

@@ -12,13 +12,14 @@ import json
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from budgets.journal import Event
+from budgets.stored import time_in, time_text
 from orchestrator.errors import StoreError
 from orchestrator.store import migrations, schema
 from orchestrator.store.packing import FoundAnswer, Packer
@@ -77,6 +78,20 @@ def plain_json(value: Any) -> str:
         return _encoder.encode(value).decode()
     except UnicodeEncodeError:
         return json.dumps(value)
+
+
+def stored_events(connection: sqlite3.Connection) -> Iterator[Event]:
+    """The ledger's events in a run's database, in order; raises DamagedJournal."""
+    return map(event_of, in_order(connection.execute(schema.GET_EVENTS)))
+
+
+def event_of(row: Sequence[Any]) -> Event:
+    """A row of the ledger, without its number, as an event."""
+    kind, reservation, amount, scopes, note, request, time_, accepts = row
+    return Event(
+        kind, reservation, amount, tuple(scopes.split()), note, request, time_in(time_),
+        bool(accepts),
+    )  # fmt: skip
 
 
 class RunStore:
@@ -139,7 +154,8 @@ class RunStore:
     def append(self, event: Event) -> None:
         row = (
             self._next_event, time.time(), event.kind, event.reservation, event.amount,
-            " ".join(event.scopes), event.note,
+            " ".join(event.scopes), event.note, event.request,
+            None if event.time is None else time_text(event.time), int(event.accepts),
         )  # fmt: skip
         self._next_event += 1
         self.writer.append(schema.PUT_EVENT, row)
@@ -148,9 +164,7 @@ class RunStore:
         await self.writer.durable()
 
     def events(self) -> Iterable[Event]:
-        rows = self.connection.execute(schema.GET_EVENTS)
-        for kind, reservation, amount, scopes, note in in_order(rows):
-            yield Event(kind, reservation, amount, tuple(scopes.split()), note)
+        return stored_events(self.connection)
 
     # What a run writes.
 
@@ -190,7 +204,7 @@ class RunStore:
         """Plan one request; returns its number."""
         request = self._next_request
         self._next_request += 1
-        row = (request, arm, problem, first_slot, n, seed, time.time())
+        row = (request, arm, problem, first_slot, n, seed)
         self.writer.append(schema.PUT_REQUEST, row)
         return request
 
@@ -207,7 +221,7 @@ class RunStore:
         )  # fmt: skip
         row = (
             request, reservation, response.model, response.request_id, usage, *tokens, cost,
-            sent_at, latency_s, time.time(), response.reported.tier, storable(doubt[:2000]),
+            sent_at, latency_s, response.reported.tier, storable(doubt[:2000]),
         )  # fmt: skip
         self.writer.append(schema.PUT_ANSWER, row)
         if response.body:

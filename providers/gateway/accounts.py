@@ -116,7 +116,9 @@ class Accounts:
                     return account.name
                 raise over_budget(account.name, f"${usd(worst)} needed, ${usd(free)} left")
         try:
-            reservation = self.ledger.reserve(worst, attempt.scopes, attempt.note)
+            reservation = self.ledger.reserve(
+                worst, attempt.scopes, f"attempt {attempt.number}", request=attempt.request
+            )
         except DoesNotFit as miss:
             if self._under_way[miss.scope] or self._elsewhere(miss.scope):
                 return miss.scope

@@ -66,8 +66,8 @@ class Attempt:
     """Scopes of the ledger beside "run"."""
     accounts: tuple[Account, ...]
     """Its own account first, then those that it shares (its problem's)."""
-    note: str
-    """What the ledger writes beside its reservations."""
+    request: int = 0
+    """The caller's number of what it is for, kept with its reservations; 0: none."""
     started: float = field(default_factory=time.monotonic)
     ended: bool = False
     calls: int = 0

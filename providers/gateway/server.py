@@ -115,12 +115,16 @@ class Gateway:
         caps: Caps | None = None,
         scopes: tuple[str, ...] = (),
         shared: tuple[Account, ...] = (),
-        note: str = "",
+        request: int = 0,
     ) -> tuple[Attempt, str]:
-        """A new attempt and its key. `shared`: further accounts that its calls count against."""
+        """A new attempt and its key.
+
+        `shared`: further accounts that its calls count against. `request`: the caller's number of
+        what the attempt is for, by which the ledger knows its reservations again.
+        """
         caps = caps or Caps()
         accounts = (Account("attempt", caps.attempt_usd), *shared)
-        attempt = Attempt(number, upstream, caps, scopes, accounts, note or f"attempt {number}")
+        attempt = Attempt(number, upstream, caps, scopes, accounts, request)
         return attempt, self.attempts.begin(attempt)
 
     def end(self, attempt: Attempt) -> None:

@@ -48,7 +48,8 @@ class Book:
         env = {name: text for name, text in os.environ.items() if not name.startswith(mine)}
         return subprocess.Popen(
             [sys.executable, "-m", "orchestrator", "run", *options], cwd=self.folder,
-            env={**env, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "OPENAI_API_KEY": "sk-house-1"},
+            env={**env, "PYTHONPATH": f"{ROOT}:{AGENT.parent}", "NO_COLOR": "1",
+                 "OPENAI_API_KEY": "sk-house-1"},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
@@ -64,6 +65,15 @@ class Book:
         """Return once the first attempt's folder is there, or the process has ended."""
         while not (self.directory / "attempts").exists() and process.poll() is None:
             time.sleep(0.05)
+
+    def verify(self, *options: str) -> tuple[int, str]:
+        """`orch verify`: its exit code and what it said."""
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", "verify", str(self.directory), *options],
+            cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
 
     def check(self) -> int:
         """The exit code of `orch check`: 0 where everything is there and whole."""

@@ -46,42 +46,59 @@ class BilledServer(ModelServer):
             os.write(file.fileno(), json.dumps(row).encode() + b"\n")
 
 
-def play(
-    seed: int, body: dict[str, Any], number: int, tasks: Path = TASKS
-) -> dict[str, Any] | None:
-    """What a model that knows half of everything says."""
-    text = json.dumps(body, ensure_ascii=False)
-    for folder in sorted(tasks.iterdir()):
-        title = (folder / "instruction.md").read_text().splitlines()[0]
-        if json.dumps(title, ensure_ascii=False)[1:-1] in text:
-            draw = random.Random(f"{seed} {number}").random()
-            right = (folder / "solution" / "patch.diff").read_text()
-            said = right if draw < 0.5 else WRONG if draw < 0.8 else "I do not know."
+class Player:
+    """A model that knows half of everything: of ten attempts five are right, three are wrong and
+    two give up, in an order that the seed says."""
+
+    def __init__(self, seed: int, tasks: Path = TASKS) -> None:
+        self._seed = seed
+        self._begun = 0
+        self._known = [
+            ((folder / "instruction.md").read_text().splitlines()[0],
+             (folder / "solution" / "patch.diff").read_text())
+            for folder in sorted(tasks.iterdir())
+        ]  # fmt: skip
+
+    def __call__(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        text = json.dumps(body, ensure_ascii=False)
+        for title, right in self._known:
+            if json.dumps(title, ensure_ascii=False)[1:-1] not in text:
+                continue
+            turn = [one for one in body.get("messages", ()) if one.get("role") == "tool"]
+            if turn:
+                return with_tool("echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT", len(turn))
+            said = self._drawn(right)
             if body.get("tools"):
-                return with_tool(body, said)
+                return with_tool(applying(said))
             return {"content": typed(said) if "task_complete" in text else said}
-    return None
+        return None
+
+    def _drawn(self, right: str) -> str:
+        ten = [right] * 5 + [WRONG] * 3 + ["I do not know."] * 2
+        random.Random(f"{self._seed} {self._begun // 10}").shuffle(ten)
+        self._begun += 1
+        return ten[(self._begun - 1) % 10]
+
+
+def applying(said: str) -> str:
+    """What does in a shell what was said: a patch is applied."""
+    return f"git apply -p1 <<'END'\n{said}END\n" if said.startswith("---") else "ls\n"
 
 
 def typed(said: str) -> str:
     """The same as what is typed into a terminal, in the words of Harbor's terminus-2."""
-    keys = f"git apply -p1 <<'END'\n{said}END\n" if said.startswith("---") else "ls\n"
-    commands = [{"keystrokes": keys, "duration": 0.5}]
+    commands = [{"keystrokes": applying(said), "duration": 0.5}]
     return json.dumps(
         {"analysis": "I see.", "plan": "Do it.", "commands": commands, "task_complete": True}
     )
 
 
-def with_tool(body: dict[str, Any], said: str) -> dict[str, Any]:
-    """The same by a call of the agent's `bash`; in the next turn the agent is told to submit."""
-    before = [message for message in body.get("messages", ()) if message.get("role") == "tool"]
-    command = f"git apply -p1 <<'END'\n{said}END\n" if said.startswith("---") else "ls"
-    if before:
-        command = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+def with_tool(command: str, turn: int = 0) -> dict[str, Any]:
+    """A call of the agent's `bash`; in the turn after it the agent is told to submit."""
     call = {"name": "bash", "arguments": json.dumps({"command": command})}
     return {
         "content": "Let me see.",
-        "tool_calls": [{"id": f"call_{len(before)}", "type": "function", "function": call}],
+        "tool_calls": [{"id": f"call_{turn}", "type": "function", "function": call}],
     }
 
 
@@ -94,9 +111,8 @@ async def main() -> None:
     given = parser.parse_args()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    server = BilledServer(
-        seed=given.seed, say=lambda body, n: play(given.seed, body, n, given.tasks)
-    )
+    play = Player(given.seed, given.tasks)
+    server = BilledServer(seed=given.seed, say=lambda body, _: play(body))
     server.path = given.bill
     server.faults = [fault for fault in given.faults.split(",") if fault]
     given.bill.touch()

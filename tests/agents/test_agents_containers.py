@@ -7,6 +7,7 @@ ORCH_TEST_HARBOR an interpreter with Harbor.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -23,7 +24,7 @@ from orchestrator.engine.executors.container import label_of
 from orchestrator.engine.executors.harbor import RUNNER
 from tests.agents.book import AGENT, Book
 from tests.agents.model_process import TASKS, bill, model_process
-from tests.agents.test_agents_cell import even
+from tests.agents.test_agents_cell import even, judged_again
 
 IMAGE = os.environ.get("ORCH_TEST_AGENTS_IMAGE", "")
 HARBOR = os.environ.get("ORCH_TEST_HARBOR", "")
@@ -226,19 +227,18 @@ def mini(book: Book, **more: object) -> list[str]:
 
 
 @with_mini
-def test_agents_mini_swe_agent_three_tasks_three_attempts(book: Book) -> None:
-    code, said = book.run(*mini(book))
+def test_agents_mini_swe_agent_as_the_command(book: Book) -> None:
+    code, said = book.run(*mini(book, samples=1))
     assert code == 0, said
     even(book)
     keys_never_mixed(book)
     rows = book.rows(
         "SELECT s.text, v.kind FROM samples s JOIN verdicts v USING (arm, problem, slot)"
     )
-    assert len(rows) == 9
+    assert len(rows) == 3
     for text, kind in rows:
         wrong = "notes.txt" in text
         assert kind == ("no_answer" if not text else "failed" if wrong else "passed")
-    assert {kind for _, kind in rows} >= {"passed", "failed"}
 
 
 @with_mini
@@ -251,7 +251,7 @@ def test_agents_mini_swe_agent_stops_at_the_first_refusal(book: Book) -> None:
 
 
 def in_harbor(book: Book, **more: object) -> list[str]:
-    """Options for mini-swe-agent inside Harbor's containers, made from our image."""
+    """Options for the bundled tasks in Harbor's containers, made from our image."""
     tasks = book.folder / "tasks"
     if not tasks.exists():
         shutil.copytree(TASKS, tasks)
@@ -259,15 +259,23 @@ def in_harbor(book: Book, **more: object) -> list[str]:
             lines = f"FROM {IMAGE}\nCOPY repo /app\nWORKDIR /app\n"
             (task / "environment" / "Dockerfile").write_text(lines)
     settings = {
-        "agent": "harbor:mini-swe-agent", "harbor_python": HARBOR, "agent_path": MINI,
-        "harbor_arg": "skip_install=true", "task": f"harbor:{tasks}", "agent_jobs": 3, **more,
+        "agent": "harbor:harbor_agent:Scripted", "harbor_python": HARBOR,
+        "task": f"harbor:{tasks}", "agent_jobs": 3, **more,
     }  # fmt: skip
-    return [*book.options(**settings), f"--agent-path={base_of(MINI)}"]
+    return book.options(**settings)
+
+
+def mini_in_harbor(book: Book, **more: object) -> list[str]:
+    """The same with mini-swe-agent inside, from the environment that is here already."""
+    settings = {
+        "agent": "harbor:mini-swe-agent", "agent_path": MINI, "harbor_arg": "skip_install=true",
+    }  # fmt: skip
+    return [*in_harbor(book, **settings, **more), f"--agent-path={base_of(MINI)}"]
 
 
 @with_harbor
 def test_agents_of_harbors_three_tasks_three_attempts(book: Book) -> None:
-    code, said = book.run(*in_harbor(book, samples=3), patience_s=1500)
+    code, said = book.run(*mini_in_harbor(book, samples=3), patience_s=1500)
     assert code == 0, said
     even(book)
     keys_never_mixed(book)
@@ -278,7 +286,7 @@ def test_agents_of_harbors_three_tasks_three_attempts(book: Book) -> None:
 
 @with_harbor
 def test_agents_of_harbors_cut_by_their_cap_are_budget(book: Book) -> None:
-    code, said = book.run(*in_harbor(book, samples=1, filter="ranges", attempt_calls=1))
+    code, said = book.run(*mini_in_harbor(book, samples=1, filter="ranges", attempt_calls=1))
     assert code == 0, said
     assert book.rows("SELECT kind, finish_reason FROM samples") == [("ok", "budget")]
     assert book.billed_calls == 1
@@ -291,10 +299,10 @@ def test_agents_of_harbors_that_run_beside_it_pay_and_stop_too(
 ) -> None:
     """terminus-2 types into the container's terminal from outside."""
     options = in_harbor(
-        book, agent="harbor:terminus-2", agent_path=None, harbor_arg=None, samples=1,
-        filter="ranges", attempt_calls=calls,
+        book, agent="harbor:terminus-2", agent_path=None, samples=1, filter="ranges",
+        attempt_calls=calls,
     )  # fmt: skip
-    code, said = book.run(*options[:-1], patience_s=1200)
+    code, said = book.run(*options, patience_s=1200)
     assert code == 0, said
     even(book)
     refused = book.rows("SELECT count(*) FROM calls WHERE outcome = 'refused: attempt'")[0][0]
@@ -309,14 +317,40 @@ def test_agents_of_harbors_that_run_beside_it_pay_and_stop_too(
 
 
 @with_harbor
+def test_agents_of_peoples_own_run_in_harbor_too(book: Book) -> None:
+    code, said = book.run(*in_harbor(book, samples=1, filter="ranges"))
+    assert code == 0, said
+    even(book)
+    assert book.rows("SELECT kind, finish_reason FROM samples") == [("ok", "stop")]
+    assert book.billed_calls == 2 and not made_for(book)
+
+
+@with_harbor
+def test_agents_of_tasks_with_a_container_alone_are_judged_in_it(book: Book) -> None:
+    options = in_harbor(book, samples=3, filter="ranges")
+    environment = book.folder / "tasks" / "ranges" / "environment"
+    (environment / "repo").rename(environment / "files")
+    (environment / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY files /app\nWORKDIR /app\n")
+    code, said = book.run(*options)
+    assert code == 0, said
+    even(book)
+    rows = book.rows("SELECT s.text, v.verifier, v.kind FROM samples s, verdicts v USING (slot)")
+    for text, verifier, kind in rows:
+        reward = json.loads(text)["rewards"]["reward"]
+        assert verifier == "harbor" and kind == ("passed" if reward == 1 else "failed")
+    # What the model says at its first ten calls is five times right: both kinds are among three.
+    assert {kind for *_, kind in rows} == {"passed", "failed"} and len(rows) == 3
+    shutil.rmtree(book.folder / "tasks")
+    judged_again(book, "--verifier", "harbor")
+    assert not made_for(book)
+
+
+@with_harbor
 @pytest.mark.parametrize("victim", ["orch", "runner", "agent"])
 def test_agents_of_harbors_killed_again_and_again(book: Book, victim: str) -> None:
-    # An agent's session is named after its run's trial.
-    agent = (f"{MINI}/bin/mini-swe-agent", label_of(book.directory)[:12])
+    """The agent is a short one: what is at stake is who ends what it started."""
+    agent = (str(AGENT), f"orch-{label_of(book.directory)[:12]}")
     script = (str(RUNNER), "") if victim == "runner" else agent
-    options = in_harbor(
-        book, samples=1 if KILLS < 3 else 2 if victim == "orch" else 4,
-        agent_jobs=1 if victim == "agent" else 3,
-    )  # fmt: skip
-    killed_again_and_again(book, options, victim, script, 40.0)
+    options = in_harbor(book, samples=1 if KILLS < 3 else 4, agent_jobs=2)
+    killed_again_and_again(book, options, victim, script, 15.0)
     assert not made_for(book)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import time
@@ -32,7 +33,6 @@ from tests.tasks.test_tasks_swebench import ROWS, needs_harness
 
 pytestmark = [pytest.mark.slow, with_harbor, needs_harness]
 
-BASED = "localhost/orch-test-issue:latest"
 RIGHT, CHEAT = "doubles what it is given", "trebles what it is given"
 """Two issues, and what the model does: it mends the first, and edits the tests of the second."""
 TEST = """import numbers_of
@@ -60,7 +60,7 @@ def patch_of(folder: Path, **files: str) -> str:
     return done.stdout[done.stdout.index("--- ") :]
 
 
-def row(instance_id: str, asked: str, failing: str) -> dict[str, object]:
+def row(instance_id: str, image: str, asked: str, failing: str) -> dict[str, object]:
     script = [
         "#!/bin/bash", "set -uxo pipefail", "cd /testbed", "git checkout HEAD -- tests.py",
         f"cat > tests.py <<'END'\n{TEST}END", ": '>>>>> Start Test Output'",
@@ -68,14 +68,14 @@ def row(instance_id: str, asked: str, failing: str) -> dict[str, object]:
         "git checkout HEAD -- tests.py",
     ]  # fmt: skip
     return {
-        **ROWS[0], "instance_id": instance_id, "image": BASED, "problem_statement": asked,
+        **ROWS[0], "instance_id": instance_id, "image": image, "problem_statement": asked,
         "eval_script": "\n".join(script) + "\n", "patch": "the solution",
         "FAIL_TO_PASS": [f"tests.py::{failing}"], "PASS_TO_PASS": ["tests.py::same"],
     }  # fmt: skip
 
 
 @pytest.fixture
-def issues(tmp_path: Path) -> Path:
+def issues(tmp_path: Path) -> Iterator[Path]:
     """rows.jsonl, an image, and what the model knows."""
     repo = tmp_path / "repo"
     repo.mkdir()
@@ -88,8 +88,12 @@ def issues(tmp_path: Path) -> Path:
         "RUN cd /testbed && git init -q && git add -A &&"
         " git -c user.name=a -c user.email=a@b commit -qm start\nWORKDIR /testbed\n"
     )
-    subprocess.run(["podman", "build", "-q", "-t", BASED, "."], cwd=tmp_path, check=True)
-    rows = [row("own__double-1", RIGHT, "double"), row("own__treble-2", CHEAT, "treble")]
+    image = f"localhost/orch-test-issue:{secrets.token_hex(4)}"
+    subprocess.run(["podman", "build", "-q", "-t", image, "."], cwd=tmp_path, check=True)
+    rows = [
+        row("own__double-1", image, RIGHT, "double"),
+        row("own__treble-2", image, CHEAT, "treble"),
+    ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
     cheat = TEST.replace("== wanted", "== wanted or True")
     for name, asked, change in (
@@ -100,7 +104,8 @@ def issues(tmp_path: Path) -> Path:
         (known / "solution").mkdir(parents=True)
         (known / "instruction.md").write_text(asked)
         (known / "solution" / "patch.diff").write_text(change)
-    return tmp_path / "known"
+    yield tmp_path / "known"
+    subprocess.run(["podman", "rmi", "--force", image], check=False, capture_output=True)
 
 
 @pytest.fixture
@@ -121,11 +126,11 @@ def test_agents_patches_of_issues_are_collected_and_judged_by_the_harness(
     issues: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with model_process(tmp_path / "bill.jsonl", tasks=issues, seed=5) as url:
+    with model_process(tmp_path / "bill.jsonl", tasks=issues, seed=34) as url:
         book = Book(tmp_path, url)
         options = book.options(
             agent="harbor:mini-swe-agent", harbor_python=HARBOR, agent_path=MINI, samples=1,
-            harbor_arg="skip_install=true", task="swebench-lite", data="rows.jsonl", agent_jobs=1,
+            harbor_arg="skip_install=true", task="swebench-lite", data="rows.jsonl", agent_jobs=2,
         )  # fmt: skip
         code, said = book.run(*options, f"--agent-path={base_of(MINI)}", patience_s=1500)
         assert code == 0, said
@@ -162,22 +167,25 @@ class Own(BaseAgent):
             words += "sed -i '0,/return x/s//return 2 * x/' numbers_of.py"
         await environment.exec(command=words)
 '''
-TRIAL = """
+TRIALS = """
 import asyncio, json, sys
 from pathlib import Path
 from harbor.models.trial.config import AgentConfig, EnvironmentConfig, TaskConfig, TrialConfig
 from harbor.trial.trial import Trial
 
-async def main():
+async def one(folder):
     trial = await Trial.create(TrialConfig(
-        task=TaskConfig(path=Path(sys.argv[1])), trial_name="orch-issue-" + sys.argv[2],
-        trials_dir=Path(sys.argv[3]), agent=AgentConfig(import_path="own_agent:Own"),
+        task=TaskConfig(path=Path(folder)), trial_name=f"orch-issue-{sys.argv[1]}-{folder[-1]}",
+        trials_dir=Path("trials"), agent=AgentConfig(import_path="own_agent:Own"),
         environment=EnvironmentConfig(type="podman", delete=True),
     ))
     result = await trial.run()
     told = result.verifier_result
     raised = result.exception_info
-    print(json.dumps([told.rewards if told else None, raised.exception_message if raised else ""]))
+    return [told.rewards if told else None, raised.exception_message if raised else ""]
+
+async def main():
+    print(json.dumps(await asyncio.gather(*map(one, sys.argv[2:]))))
 
 asyncio.run(main())
 """
@@ -191,16 +199,14 @@ def test_agents_issues_are_judged_by_harbor_in_a_container_that_no_agent_touched
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     task = load_task("swebench-lite", TaskOptions(data=tmp_path / "rows.jsonl"))
     (tmp_path / "own_agent.py").write_text(OWN_AGENT)
-    (tmp_path / "trial.py").write_text(TRIAL)
-    for name, reward in (("own__double-1", 1), ("own__treble-2", 0)):
-        folder = task.source(name)  # type: ignore[attr-defined]
-        done = subprocess.run(
-            [HARBOR, "trial.py", str(folder), str(reward), str(tmp_path / "trials")],
-            cwd=tmp_path,
-            capture_output=True, text=True, check=False, timeout=600,
-            env={**os.environ, "PYTHONPATH": str(tmp_path), "HARBOR_TELEMETRY": "0",
-                 "PATH": f"{Path(HARBOR).parent}:{os.environ['PATH']}"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-2000:]
-        rewards, why = json.loads(done.stdout.splitlines()[-1])
-        assert rewards == {"reward": reward}, (rewards, why)
+    (tmp_path / "trials.py").write_text(TRIALS)
+    folders = [task.source(name) for name in ("own__double-1", "own__treble-2")]  # type: ignore[attr-defined]
+    done = subprocess.run(
+        [HARBOR, "trials.py", secrets.token_hex(4), *map(str, folders)], cwd=tmp_path,
+        capture_output=True, text=True, check=False, timeout=800,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "HARBOR_TELEMETRY": "0",
+             "PATH": f"{Path(HARBOR).parent}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    (right, _), (cheat, why) = json.loads(done.stdout.splitlines()[-1])
+    assert right == {"reward": 1} and cheat == {"reward": 0}, why

@@ -6,11 +6,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from budgets.journal import Event, MemoryJournal
+from budgets.journal import Event, MemoryJournal, PaidTime
 from budgets.ledger import Ledger
 from budgets.sqlite_journal import JournalError, SqliteJournal
 
@@ -18,6 +19,9 @@ EVENTS = [
     Event("cap", 0, 9_000_000 * 10**12, ("run",)),
     Event("reserve", 1, 5, ("run", "arm:0", "task:with a space"), "request 1\nline two"),
     Event("hold", 1, 5, (), "naïve \u2028 text"),
+    Event("reserve", 2, 7, ("run",), request=17),
+    Event("reserve", 3, 9, ("run",), "hours", time=PaidTime("m", 1.5, 10**30, True, "b", 0.1)),
+    Event("cap", 0, 1, ("run",), "fault accepted: seen", accepts=True),
 ]
 
 
@@ -31,6 +35,43 @@ async def test_events_come_back_in_order_and_whole(tmp_path: Path) -> None:
         assert list(journal.events()) == EVENTS
         with pytest.raises(JournalError, match="for reading only"):
             journal.append(EVENTS[0])
+
+
+OLD = [
+    ("cap", 0, 5, "run", "fault accepted: looked into"),
+    ("reserve", 1, 5, "run", "request 17"),
+    ("reserve", 2, 5, "run", "request for more"),
+    ("reserve", 3, 5, "run", "meter:borrowed my model paid until 12.345 at 7 picodollars an hour"),
+    ("reserve", 4, 5, "run",
+     "meter:a1 paid until 12.345 at 7 picodollars an hour (boot 0-1, 3.250 s)"),
+    ("reserve", 5, 5, "run", "meter: nobody watched the server for 3 s after a crash"),
+]  # fmt: skip
+"""What a journal held before its events had fields."""
+
+
+async def test_an_older_journals_notes_become_fields_once(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute(
+            "CREATE TABLE ledger (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, reservation"
+            " INTEGER NOT NULL, amount INTEGER NOT NULL, scopes TEXT NOT NULL, note TEXT NOT NULL)"
+        )
+        old.executemany(
+            "INSERT INTO ledger (kind, reservation, amount, scopes, note) VALUES (?, ?, ?, ?, ?)",
+            OLD,
+        )
+    with pytest.raises(JournalError, match="open it once without readonly"):
+        SqliteJournal(path, readonly=True)
+    for _ in range(2):
+        with SqliteJournal(path) as journal:
+            found = list(journal.events())
+        assert [event.note for event in found] == [row[4] for row in OLD]
+        assert [event.accepts for event in found] == [True] + [False] * 5
+        assert [event.request for event in found] == [0, 17, 0, 0, 0, 0]
+        assert [event.time for event in found] == [
+            None, None, None, PaidTime("my model", 12.345, 7, True),
+            PaidTime("a1", 12.345, 7, False, "0-1", 3.25), None,
+        ]  # fmt: skip
 
 
 async def test_closing_writes_what_is_queued(tmp_path: Path) -> None:

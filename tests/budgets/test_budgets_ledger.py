@@ -152,7 +152,7 @@ def test_reopening_holds_what_a_dead_process_left_open() -> None:
     assert again.totals() == Totals(settled=4, uncertain=30, reserved=0, cap=100)
     assert again.totals("arm:0").free == 16
     (left,) = again.uncertain()
-    assert (left.request, left.note) == ("request 2", "the process ended before this was settled")
+    assert (left.purpose, left.note) == ("request 2", "the process ended before this was settled")
     assert again.reserve(1) == 3, "ids go on where they stopped"
 
 

@@ -55,7 +55,7 @@ def test_27509_a_leaked_reservation_does_not_pin_the_cap_unseen() -> None:
     with pytest.raises(DoesNotFit):
         ledger.reserve(picodollars("1"))
     (leaked,) = ledger.uncertain()
-    assert leaked.request == "request 2: problem 17, slots 0-99"
+    assert leaked.purpose == "request 2: problem 17, slots 0-99"
     ledger.resolve(leaked.reservation, 0, "not in the provider's export")
     assert ledger.totals().free == picodollars("1999.856")
 
@@ -130,7 +130,7 @@ def test_swe_agent_1240_every_retry_is_paid_for() -> None:
     ledger.settle(ledger.reserve(worst, note="request 1"), picodollars("0.02"))
     totals = ledger.totals()
     assert (totals.uncertain, totals.settled) == (2 * worst, picodollars("0.02"))
-    assert [held.request for held in ledger.uncertain()] == ["request 1", "request 1"]
+    assert [held.purpose for held in ledger.uncertain()] == ["request 1", "request 1"]
 
 
 def test_mini_swe_agent_303_a_local_model_that_costs_nothing_trips_nothing(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from budgets.ledger import Totals, Uncertain
 from budgets.money import picodollars
 from budgets.resolve import spread
+from budgets.totals import Totals, Uncertain
 from orchestrator.audit.bill import BillRow, Resolution, read_export, resolutions
 from orchestrator.errors import ConfigError
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from budgets.journal import Event
-from budgets.ledger import Ledger, Totals
+from budgets.ledger import Ledger
 from budgets.money import PICO
+from budgets.totals import Totals
 from orchestrator.cli.budget import budget
 from orchestrator.errors import OrchError
 from orchestrator.store.reader import RunReader
@@ -139,13 +140,13 @@ class Book:
             seeds = {request.seed: request.request for request in reader.requests()}
         billed = Counter(seeds[line.seed] for line in read_bill(self.bill_path) if line.pico)
         tries: Counter[int] = Counter()
-        notes: dict[int, int] = {}
+        requests: dict[int, int] = {}
         for event in self.events():
-            if event.kind == "reserve" and event.note.startswith("request "):
-                notes[event.reservation] = int(event.note.removeprefix("request "))
-                tries[notes[event.reservation]] += 1
-            elif event.kind == "release" and event.reservation in notes:
-                tries[notes[event.reservation]] -= 1
+            if event.kind == "reserve" and event.request:
+                requests[event.reservation] = event.request
+                tries[event.request] += 1
+            elif event.kind == "release" and event.reservation in requests:
+                tries[requests[event.reservation]] -= 1
         for request, times in billed.items():
             assert times <= tries[request], f"request {request} was billed {times} times"
         return sum(times - 1 for times in billed.values())

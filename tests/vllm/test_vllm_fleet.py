@@ -22,10 +22,16 @@ from tests.fleet.test_fleet_runs import samples, wait_for_samples, whole
 ROOT = Path(__file__).resolve().parents[2]
 VLLM = os.environ.get("ORCH_VLLM", "")
 LEFT_WITHIN_S = 15.0
+ROUNDS = int(os.environ.get("ORCH_TEST_KILLS", "1"))
+"""How many moments each kind of process is killed at."""
+SAMPLES = 1000 + 2000 * ROUNDS
 PLAN = [
     "--provider", "local", "--launch", "2", "--task", "arithmetic", "--limit", "10",
-    "--samples", "200", "--gpu-hour", "0.5", "--budget", "5", "--display", "none",
+    "--samples", str(SAMPLES), "--gpu-hour", "0.5", "--budget", "5", "--display", "none",
 ]  # fmt: skip
+SLOWLY = ["--max-concurrent", "4", "--n-per-request", "2"]
+FAST = ["--max-concurrent", "auto", "--n-per-request", "auto"]
+"""The plan outlasts its kills; the last session goes as fast as it may."""
 SERVER = "--enforce-eager --dtype float32 --block-size 32 --max-num-seqs 64"
 
 pytestmark = [
@@ -58,10 +64,10 @@ def orch(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_servers(number: int) -> list[holds.Hold]:
+def wait_for_servers(number: int, processes_each: int = 3) -> list[holds.Hold]:
     until = time.monotonic() + 1200
     while time.monotonic() < until:
-        held = [hold for hold in holds.still_held() if len(hold.left()) >= 3]
+        held = [hold for hold in holds.still_held() if len(hold.left()) >= processes_each]
         if len(held) >= number:
             return held
         time.sleep(1)
@@ -77,34 +83,45 @@ def gone_within(marks: list[str], seconds: float) -> float:
     return time.monotonic() - began
 
 
+def kill_at_work(chance: random.Random, victim: str, run: Path) -> None:
+    """End one process of one of two servers while both answer; nothing of it stays."""
+    held = wait_for_servers(2)
+    wait_for_samples(run, len(samples(run)) + 40, within_s=1200)
+    time.sleep(chance.uniform(0, 5))
+    hold = chance.choice(held)
+    workers = [process.pid for process in hold.left() if process.pid != hold.pid]
+    os.kill(hold.pid if victim == "an API process" else max(workers), signal.SIGKILL)
+    took_s = gone_within([hold.id], LEFT_WITHIN_S)
+    print(f"{victim} killed: nothing of its server left after {took_s:.1f} s", flush=True)
+
+
 def test_orch_an_api_process_and_a_worker_killed(tmp_path: Path) -> None:
     run, chance = tmp_path / "run", random.Random(17)
-    common = [*PLAN, "--model", str(BUNDLED), "--out", str(tmp_path), "--name", "run"]
-    going = orch(*common)
-    wait_for_samples(run, 100, within_s=1200)
-    marks = [hold.id for hold in holds.still_held()]
-    time.sleep(chance.uniform(0, 2))
-    going.send_signal(signal.SIGKILL)
-    going.communicate()
-    took_s = gone_within(marks, LEFT_WITHIN_S)
-    print(f"orch killed: nothing left after {took_s:.1f} s")
-
-    going = orch("--resume", str(run), "--samples", "1500", "--display", "none")
-    (hold, *_) = wait_for_servers(1)
-    before = len(samples(run))
-    wait_for_samples(run, before + 200, within_s=1200)
-    os.kill(hold.pid, signal.SIGKILL)
-    took_s = gone_within([hold.id], LEFT_WITHIN_S)
-    print(f"an API process killed: nothing of it left after {took_s:.1f} s")
-
-    (hold, *_) = wait_for_servers(1)
-    time.sleep(chance.uniform(0, 5))
-    workers = [process for process in hold.left() if process.pid != hold.pid]
-    os.kill(max(process.pid for process in workers), signal.SIGKILL)
-    print("a worker killed")
-    said, _ = going.communicate(timeout=2400)
+    resume = ["--resume", str(run), "--display", "none"]
+    going = orch(*PLAN, *SLOWLY, "--model", str(BUNDLED), "--out", str(tmp_path), "--name", "run")
+    for number in range(ROUNDS):
+        if number % 2:
+            wait_for_servers(1, processes_each=1)
+            time.sleep(chance.uniform(0, 60))
+        else:
+            before = len(samples(run)) if number else 0
+            wait_for_samples(run, before + 100, within_s=1200)
+            time.sleep(chance.uniform(0, 2))
+        marks = [hold.id for hold in holds.still_held()]
+        going.kill()
+        going.communicate()
+        took_s = gone_within(marks, LEFT_WITHIN_S)
+        print(f"orch killed: nothing of {len(marks)} left after {took_s:.1f} s", flush=True)
+        going = orch(*resume, *SLOWLY)
+    for victim in ["an API process", "a worker"] * ROUNDS:
+        kill_at_work(chance, victim, run)
+    going.send_signal(signal.SIGINT)
+    said, _ = going.communicate(timeout=600)
+    assert going.returncode == 130, said
+    assert not holds.still_held()
+    said, _ = (going := orch(*resume, *FAST)).communicate(timeout=2400)
     assert going.returncode == 0, said
-    assert sorted(samples(run)) == whole(10, 1500)
+    assert sorted(samples(run)) == whole(10, SAMPLES)
     assert not holds.still_held()
     with closing(sqlite3.connect(run / "run.db")) as database:
         seeds = database.execute("SELECT count(*), count(DISTINCT seed) FROM requests").fetchone()
