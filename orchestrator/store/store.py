@@ -12,7 +12,7 @@ import json
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,13 +82,16 @@ def plain_json(value: Any) -> str:
 
 def stored_events(connection: sqlite3.Connection) -> Iterator[Event]:
     """The ledger's events in a run's database, in order; raises DamagedJournal."""
-    for kind, reservation, amount, scopes, note, request, time_, accepts in in_order(
-        connection.execute(schema.GET_EVENTS)
-    ):
-        yield Event(
-            kind, reservation, amount, tuple(scopes.split()), note, request, time_in(time_),
-            bool(accepts),
-        )  # fmt: skip
+    return map(event_of, in_order(connection.execute(schema.GET_EVENTS)))
+
+
+def event_of(row: Sequence[Any]) -> Event:
+    """A row of the ledger, without its number, as an event."""
+    kind, reservation, amount, scopes, note, request, time_, accepts = row
+    return Event(
+        kind, reservation, amount, tuple(scopes.split()), note, request, time_in(time_),
+        bool(accepts),
+    )  # fmt: skip
 
 
 class RunStore:
@@ -201,7 +204,7 @@ class RunStore:
         """Plan one request; returns its number."""
         request = self._next_request
         self._next_request += 1
-        row = (request, arm, problem, first_slot, n, seed, time.time())
+        row = (request, arm, problem, first_slot, n, seed)
         self.writer.append(schema.PUT_REQUEST, row)
         return request
 
@@ -218,7 +221,7 @@ class RunStore:
         )  # fmt: skip
         row = (
             request, reservation, response.model, response.request_id, usage, *tokens, cost,
-            sent_at, latency_s, time.time(), response.reported.tier, storable(doubt[:2000]),
+            sent_at, latency_s, response.reported.tier, storable(doubt[:2000]),
         )  # fmt: skip
         self.writer.append(schema.PUT_ANSWER, row)
         if response.body:

@@ -19,6 +19,7 @@ from orchestrator.audit.check import check_run
 from orchestrator.errors import ConfigError
 from orchestrator.report.paid import held_for
 from orchestrator.store import migrations, schema
+from orchestrator.store.columns import bought, votes
 from orchestrator.store.directory import RunLock
 from orchestrator.store.migrations import NEWEST
 from orchestrator.store.reader import RunReader
@@ -109,6 +110,28 @@ def test_a_newer_run_is_refused_with_what_to_do(old: Path, orch: Callable[..., A
     assert refused.out == ""
 
 
+SEALED = Path(__file__).with_name("data") / "schema_8"
+"""Written by schema 8, sealed: the bundled model, 5 problems, 20 samples each."""
+
+
+def test_a_sealed_run_of_an_older_schema_stays_whole_and_damage_shows(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for run in (whole, cut):
+        shutil.copytree(SEALED, run)
+    with closing(sqlite3.connect(cut / "run.db")) as connection, connection:
+        connection.execute("DELETE FROM answers WHERE request = 3")
+    for look in range(2):
+        assert check_run(whole).findings == [], look
+        assert [finding.where for finding in check_run(cut).findings] == ["answers"], look
+        for run in (whole, cut):
+            RunLock(run).release()
+    with closing(RunReader(whole)) as reader:
+        assert bought(reader, 0).served == {"orch-tiny": 35}
+        ((model, usage),) = reader.rows("SELECT model, usage FROM answers WHERE request = 1")
+        assert reader.unpack.text(usage).startswith('{"prompt_tokens"')
+    assert model == 1
+
+
 @pytest.mark.parametrize("written", range(1, NEWEST))
 def test_a_run_of_every_older_schema_is_read_and_written_to(old: Path, written: int) -> None:
     with closing(sqlite3.connect(old / "run.db", isolation_level=None)) as connection:
@@ -120,7 +143,7 @@ def test_a_run_of_every_older_schema_is_read_and_written_to(old: Path, written: 
     assert version(old) == str(NEWEST)
     with closing(RunReader(old)) as reader:
         assert [(row[4],) for row in reader.samples(0)] == before
-        assert sum(count for *_, count, _ in reader.votes(0, "exact")) == len(before)
+        assert sum(count for *_, count, _ in votes(reader, 0, "exact")) == len(before)
     asyncio.run(one_more(old))
     assert check_run(old).findings == []
     with closing(RunReader(old)) as reader:
