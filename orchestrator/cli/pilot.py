@@ -20,6 +20,7 @@ from orchestrator.report.compute import busy_s
 from orchestrator.report.text import dollars, percent, span
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
+from orchestrator.store.schema import arm_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def forecast_plan(directory: Path, wanted: Sequence[int]) -> PilotForecast:
             share = sum(left) / filled if filled > 0 else 0.0
             time_s += share * busy_s(reader.request_times(arm.number))
             if arm.spec.get("price") is None:
-                totals = ledger.totals(f"arm:{arm.number}")
+                totals = ledger.totals(arm_scope(arm.number))
                 hours += round(share * (totals.settled + totals.uncertain))
             else:
                 costs += each

@@ -28,7 +28,7 @@ from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
 from orchestrator.report.text import percent
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, ProblemRow
-from orchestrator.store.schema import NOTE_KEY
+from orchestrator.store.schema import NOTE_KEY, arm_scope
 
 LOOKED_AT = 100_000
 """Samples from which it is told whether choices of one request agree."""
@@ -61,7 +61,7 @@ def _arm(
     verifier = str(arm.spec["verifier"])
     problems = reader.problems(arm.problem_set)
     counts = reader.slot_counts(arm.number, len(problems), verifier)
-    totals = ledger.totals(f"arm:{arm.number}")
+    totals = ledger.totals(arm_scope(arm.number))
     # What a dead process left open may have been billed.
     settled, uncertain = totals.settled, totals.uncertain + totals.reserved
     repriced, notes = _repriced(reader, arm, ledger, by, settled + uncertain)

@@ -16,6 +16,7 @@ from orchestrator.analysis.coverage import mean_coverage
 from orchestrator.errors import OrchError
 from orchestrator.plan.names import stored_names
 from orchestrator.store.reader import RunReader
+from orchestrator.store.schema import arm_scope
 
 ENDINGS = {0: "complete", 1: "slots unfilled", 3: "budget reached", 4: "stopped by a fault",
            130: "interrupted"}  # fmt: skip
@@ -101,6 +102,6 @@ def _arms(run: Path) -> Iterator[ListedArm]:
             if row.policy != "uniform":
                 # Attempts that stopped at a success: the share that is solved.
                 k, covered = int(counts.planned.max()), float((counts.passed > 0).mean())
-            money = ledger.totals(f"arm:{row.number}")
+            money = ledger.totals(arm_scope(row.number))
             spent = money.settled + money.uncertain + money.reserved
             yield ListedArm(name, Path(row.task).name, k, covered, spent)

@@ -19,6 +19,7 @@ from orchestrator.analysis.cost import Fresh, usd_as_bought
 from orchestrator.report.reprice import Repriced
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, Bought
+from orchestrator.store.schema import arm_scope
 
 
 class Money:
@@ -37,7 +38,7 @@ class Money:
         self._n_per_request = int(arm.spec["n_per_request"])
         self._paid = Paid(bought, self._price, held, batch=bool(arm.spec.get("batch")))
         # A server paid by the hour has settlements of its own; requests settle for nothing.
-        self._settled = reader.settled_over_time(f"arm:{arm.number}") if price is None else []
+        self._settled = reader.settled_over_time(arm_scope(arm.number)) if price is None else []
 
     def as_bought(self, ks: Sequence[int]) -> list[int]:
         """Committed when the last slot below each k was recorded; everything at the last round."""

@@ -23,6 +23,7 @@ from budgets.totals import Uncertain
 from orchestrator.errors import ConfigError
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, Bought, PlannedRequest
+from orchestrator.store.schema import arm_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def reprice(reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing) -> Re
     except Unpriced as error:
         raise ConfigError(f"{reader.directory} cannot be repriced: {error}.") from None
     old, batch = Price.from_dict(arm.spec["price"]), bool(arm.spec.get("batch"))
-    scope = f"arm:{arm.number}"
+    scope = arm_scope(arm.number)
     kept = reader.settled_without_usage(scope)
     settled = kept + sum(
         item.cost or 0 for item in _bought(reader, arm, new, batch) if item.usage is not None

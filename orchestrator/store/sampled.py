@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from budgets.ledger import Ledger
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
+from orchestrator.store.schema import arm_scope
 
 _SHARE = "coalesce(a.cost / r.n + (s.choice < a.cost % r.n), 0)"  # whole picodollars of one choice
 
@@ -120,7 +121,7 @@ class _Spread:
             (arm.number,),
         )
         self._arm = arm.number
-        settled = Ledger.read(reader.events()).totals(f"arm:{arm.number}").settled
+        settled = Ledger.read(reader.events()).totals(arm_scope(arm.number)).settled
         beyond = max(settled - int(shared), 0)
         self._each, self._left = beyond // max(count, 1), beyond % max(count, 1)
 

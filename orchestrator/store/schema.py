@@ -32,6 +32,11 @@ NOTE_KEY = "note "
 """The same of what sessions said of themselves for reports to come."""
 
 
+def arm_scope(arm: int) -> str:
+    """The ledger's scope of one arm."""
+    return f"arm:{arm}"
+
+
 def insert(table: str, columns: str, otherwise: str = "ROLLBACK") -> str:
     """The statement that stores one row; `columns` are names with spaces between."""
     names = columns.split()
