@@ -114,7 +114,9 @@ PUT_DICTIONARY = insert("dictionaries", "dictionary content")
 PUT_FAILURE = insert("failures", "request reservation at kind sent final message")
 PUT_SERVED = insert("served", "request server at ending")
 PUT_VERDICT = insert(
-    "verdicts", "arm problem slot verifier kind detail answer tier wall_s cpu_s", "REPLACE"
+    "verdicts",
+    "arm problem slot verifier kind detail answer tier wall_s cpu_s forgeable",
+    "REPLACE",
 )
 
 

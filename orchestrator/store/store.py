@@ -272,7 +272,7 @@ class RunStore:
         row = (
             arm, problem, slot, verifier, verdict.kind, storable(verdict.detail[:2000]),
             None if answer is None else FoundAnswer(answer, storable(text)),
-            verdict.tier, verdict.wall_s, verdict.cpu_s,
+            verdict.tier, verdict.wall_s, verdict.cpu_s, int(verdict.forgeable),
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)
 
