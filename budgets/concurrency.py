@@ -4,7 +4,9 @@ A sequence is one choice of one request, since that is what a server has places 
 n = 13 fills thirteen. `auto` starts small and doubles while throughput grows with it; where it
 does not, the server is full, and what is sent beyond that waits in its queue (levels.py decides).
 Throughput is measured in rounds, each of answers to requests that were sent after the last change.
-A server that tells how many sequences run and how many wait (`observe`) is believed over that.
+A server that tells how many sequences run and how many wait (`observe`) is believed over that:
+fullness.py then says whether there is room, and the limit is only as much as timeouts and refusals
+leave.
 
 A failure alone is no congestion. A burst of them (`Bursts`) cuts the limit once; answers to
 requests sent before the cut tell of a state that is over.
@@ -18,6 +20,7 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
+from budgets.fullness import Fullness, ServerLoad
 from budgets.levels import STEP, UNSLOWED, Level, Levels
 
 CUT = 0.7
@@ -37,21 +40,13 @@ GROWTH = "all in use and answered"
 LEAST_ROUND = 16
 """Sequences that a round measures at least."""
 LEAST_ROUND_S = 1.0
-"""Seconds that a round lasts at least, so that what else happens on a machine evens out."""
+"""Seconds that a round lasts at least, so that what else happens on a machine evens out,"""
+LEAST_TOLD_S = 0.2
+"""and where the server tells of its queue, so that nothing is read off the round but timeouts."""
 IN_USE = 0.7
 """A round that had less of its limit in flight proves nothing about it."""
 OF_TIMEOUT = 0.9
 """Growth stops where a queue could make the longest answer so much of the timeout."""
-QUEUE = 0.5
-"""Of what runs, how much may wait in the server's queue: enough that no place is ever empty, since
-requests of many sequences come and go in lumps. Twice as much is cut."""
-LITTLE = 0.1
-"""A queue of so much of what runs is none."""
-TOLD_S = 10.0
-"""For so long a reading of a server's queue is believed."""
-NEWEST = 0.4
-"""The weight of the newest reading of a server's queue."""
-
 _FIXED = re.compile(r"\d+$")
 _RANGE = re.compile(r"(\d+)-(\d+)$")
 
@@ -64,25 +59,6 @@ class Change:
     """Seconds of the limiter's clock."""
     limit: int
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class ServerLoad:
-    """What a server says of itself, over all its clients; counters since it started."""
-
-    running: float
-    """Sequences that it works on."""
-    waiting: float
-    """Sequences in its queue."""
-    preemptions: float = 0.0
-    """Sequences that it began and put back for want of memory."""
-    generated_tokens: float | None = None
-    """None where it does not count them."""
-    kv_usage: float | None = None
-    """Share of its key-value cache in use, 0 to 1."""
-    prefix_queries: float = 0.0
-    prefix_hits: float = 0.0
-    """Prompt tokens looked up in its prefix cache, and found there."""
 
 
 class Bursts:
@@ -157,14 +133,10 @@ class Concurrency:
         """The limit at the last cut: growth is slow only near to it."""
         self._most_step = 2.0
         """Smaller once there was a sign of too much."""
-        self._room = True
-        """Whether the server, if it tells of its queue, has room for more."""
-        self._running = self._waiting = 0.0
-        """As the server told them lately."""
-        self._waited = 0.0
-        """As it told last."""
-        self._told_at = float("-inf")
-        self._preemptions = 0.0
+        self.fullness = Fullness()
+        """By what the server tells of its queue, if it does."""
+        self._told_full = False
+        """Whether it was the last reason for having no room."""
         self._last_cut = float("-inf")
         self._last_full = float("-inf")
         self._area = 0.0
@@ -219,23 +191,49 @@ class Concurrency:
             self._begin(now)
         if requests < self.least:
             return False
-        is_full = requests >= self.most or (sequences > 0 and sequences + n > self._limit)
+        is_full = requests >= self.most or (sequences > 0 and self._no_room(sequences, n, now))
         if is_full:
             self._last_full = now
         return is_full
+
+    def told(self, now: float) -> bool:
+        """Whether the server's own word counts now."""
+        return not self.fixed and self.fullness.known(now)
+
+    @property
+    def why(self) -> str:
+        """What limits where there is no room, in words."""
+        if self._told_full:
+            return self.fullness.why
+        return (
+            f"concurrency ({self.limit}{', as set' if self.fixed else ' sequences, found so far'})"
+        )
+
+    def _no_room(self, sequences: int, n: int, now: float) -> bool:
+        if sequences + n > self._limit:
+            self._told_full = False
+            return True
+        self._told_full = self.told(now) and self.fullness.free(now, sequences, n) < n
+        return self._told_full
 
     def moved(self, sequences: int, now: float) -> None:
         """So many sequences are in flight from now on."""
         self._area += self._in_flight * (now - self._area_at)
         self._area_at = now
+        if sequences > self._in_flight:
+            self.fullness.sent(sequences - self._in_flight)
         self._in_flight = sequences
+
+    def left(self, sequences: int, sent_at: float, now: float) -> None:
+        """A request of so many sequences came back, however it went."""
+        self.fullness.left(sequences, sent_at, now)
 
     def answered(self, sequences: int, tokens: float, sent_at: float, now: float) -> None:
         """A request came back well, with so many output tokens over all its sequences."""
         if self.fixed or sent_at < self._round.since or sent_at < self._last_cut:
             return
         self._round.add(sequences, tokens or sequences, now - sent_at)
-        if now - self._round.since < LEAST_ROUND_S:
+        if now - self._round.since < (LEAST_TOLD_S if self.told(now) else LEAST_ROUND_S):
             return
         whole = self._round.sequences >= max(self._limit, LEAST_ROUND)
         if (whole and self._round.requests > 1) or self._early():
@@ -263,25 +261,11 @@ class Concurrency:
 
     def observe(self, load: ServerLoad, now: float) -> None:
         """The server says how much runs and how much waits."""
-        self._told_at = now
-        self._waited = load.waiting
-        preempted = load.preemptions > self._preemptions > 0
-        self._preemptions = load.preemptions
-        # A reading in the moment of sending tells of a queue that is gone with the next step.
-        self._waiting += NEWEST * (load.waiting - self._waiting)
-        self._running += NEWEST * (load.running - self._running)
-        self._room = self._waiting <= QUEUE * self._running and not preempted
-        if self.fixed or self._waiting <= 2 * QUEUE * self._running + 1 or not load.running:
-            return
-        fits = self._in_flight - self._waiting + QUEUE * self._running
-        if fits < self._limit:
-            self._most_step = min(self._most_step, STEP)
-            self._waiting = QUEUE * self._running
-            self._set(fits, now, "the server's queue")
+        self.fullness.read(load, now, self._in_flight)
 
     def _early(self) -> bool:
         """Whether a few answers show already that the last doubling has slowed nothing down."""
-        if self._before is None or not self._room or self._most_step < 2.0:
+        if self._before is None or self._most_step < 2.0:
             return False
         enough = self._round.sequences >= max(START, self._limit / 2)
         return enough and self._round.speed >= UNSLOWED * self._before.speed
@@ -299,15 +283,12 @@ class Concurrency:
             Level(max(in_flight, 1.0), done.tokens, done.sequence_s)
         )
         ratio = self._levels.next(level, self._step())
-        if now - self._told_at < TOLD_S:
-            waits = max(self._waiting, self._waited)
-            seen = self._told_at > done.since
-            ratio = self._step() if seen and waits <= LITTLE * self._running else 1.0
+        if self.told(now):
+            ratio = self._step()
         if ratio > 1:
             self._before = level
             if done.longest_s > 0:
                 ratio = min(ratio, max(1.0, OF_TIMEOUT * self._timeout_s / done.longest_s))
-            ratio = ratio if self._room else 1.0
         else:
             self._before = None
             self._most_step = min(self._most_step, STEP)

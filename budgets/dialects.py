@@ -33,6 +33,7 @@ PROMPT: tuple[Path, ...] = (
     ("inputTokenCount",),  # Bedrock InvokeModel metrics
     ("prompt_eval_count",),  # Ollama
     ("tokens_evaluated",),  # llama.cpp
+    ("input_token_count",),  # Replicate
     ("billed_units", "input_tokens"),  # Cohere
     ("tokens", "input_tokens"),  # Cohere
 )
@@ -46,6 +47,7 @@ OUTPUT: tuple[Path, ...] = (
     ("eval_count",),
     ("tokens_predicted",),
     ("generated_tokens",),  # TGI
+    ("output_token_count",),
     ("billed_units", "output_tokens"),
     ("tokens", "output_tokens"),
 )

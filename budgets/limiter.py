@@ -23,7 +23,8 @@ from typing import Literal
 import msgspec
 
 from budgets.bucket import Bucket
-from budgets.concurrency import MOST, Bursts, Change, Concurrency, ServerLoad
+from budgets.concurrency import MOST, Bursts, Change, Concurrency
+from budgets.fullness import Fullness, ServerLoad
 from budgets.headers import MINUTE_S, Reading, read_limits
 from budgets.profile import Profile
 from budgets.usage import Usage
@@ -42,6 +43,8 @@ _LEARNING = 0.05
 _MARGIN = 1.2
 _READ_EVERY_S = 0.02
 """Headers of successes are read this often at most: thousands a second say nothing new."""
+_LOOK_AGAIN_S = 0.05
+"""What a server works on shrinks by the second, without anything ringing here."""
 _NO_HEADERS: Mapping[str, str] = {}
 _FOREVER = float("inf")
 
@@ -175,6 +178,11 @@ class Limiter:
         self._changed.set()
 
     @property
+    def fullness(self) -> Fullness:
+        """What the server says of its places and its queue."""
+        return self._concurrency.fullness
+
+    @property
     def fixed(self) -> bool:
         """Whether a person set the concurrency to one number."""
         return self._concurrency.fixed
@@ -205,6 +213,8 @@ class Limiter:
             self._limited_by = why
             if not wait_s:
                 break
+            if self._concurrency.told(now):
+                wait_s = min(wait_s, _LOOK_AGAIN_S)
             await self._sleep(wait_s)
             self.waited_s[why] = self.waited_s.get(why, 0.0) + self._clock() - now
         return self.enter(input_tokens, output_tokens, sequences)
@@ -244,6 +254,7 @@ class Limiter:
         now = self._clock()
         sequences = 1 if permit is None else permit.sequences
         self._move(-1, -sequences)
+        self._concurrency.left(sequences, sent_at, now)
         if outcome == "ok":
             self._well += 1
             if sent_at > self._paused_at:
@@ -311,8 +322,7 @@ class Limiter:
             return pause, self._why_paused
         held = self._concurrency
         if held.full(self.in_flight, self.sequences, permit.sequences, now):
-            kind = ", as set" if held.fixed else " sequences, found so far"
-            return _FOREVER, f"concurrency ({held.limit}{kind})"
+            return _FOREVER, held.why
         longest, why = 0.0, ""
         for bucket, amount in self._amounts(permit):
             wait_s = bucket.wait_s(amount, now)

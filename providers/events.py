@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from providers.parts import content_of
+
 Piece = dict[str, Any]
 _MARKS = ("data:", "event:", "id:", "retry:", ":")
 _LINES = re.compile(r"\r\n|\n|\r")
@@ -113,9 +115,15 @@ def _add(choices: dict[int, Piece], part: Mapping[str, Any], place: int) -> None
     said = part.get("delta") or part.get("message") or {"content": part.get("text")}
     message = choice["message"]
     if isinstance(said, Mapping):
-        for name in ("content", "refusal", "reasoning_content", "reasoning"):
+        for name in ("refusal", "reasoning_content", "reasoning"):
             if isinstance(said.get(name), str):
                 message[name] = (message.get(name) or "") + said[name]
+        text = content_of(said.get("content"), []) or ""
+        # Some send the whole message once more at its end.
+        again = not part.get("delta") and part.get("finish_reason") is not None
+        if not (again and message["content"] and text.startswith(message["content"])):
+            text = message["content"] + text
+        message["content"] = text
     for name in ("finish_reason", "native_finish_reason", "error", "usage", "logprobs"):
         if part.get(name) is not None:
             choice[name] = part[name]

@@ -106,3 +106,11 @@ def word_of(raw: Any) -> str:
     if isinstance(raw, list) and raw:
         return word_of(raw[0])
     return "" if raw is None else str(raw)[:200]
+
+
+def error_of(raw: Any) -> Any:
+    """The error in a reason that says more than a word: SGLang's {"type": "abort", ...}."""
+    if not isinstance(raw, Mapping) or finish_of(word_of(raw)) != "broken":
+        return None
+    code = raw.get("status_code") or raw.get("code")
+    return {"message": raw.get("message"), "code": code} if code else None

@@ -25,7 +25,8 @@ FINISHES = ("finish_reason", "finishReason", "native_finish_reason", "stop_reaso
 USAGES: tuple[tuple[str, ...], ...] = (
     ("usage",), ("usage", "usage"), ("x_groq", "usage"), ("usageMetadata",), ("usage_metadata",),
     ("meta", "usage"), ("metadata", "usage"), ("meta", "billed_units"), ("meta", "tokens"),
-    ("token_usage",), ("tokenUsage",), ("amazon-bedrock-invocationMetrics",),
+    ("token_usage",), ("tokenUsage",), ("meta_info",), ("metrics",),
+    ("amazon-bedrock-invocationMetrics",),
 )  # fmt: skip
 """Where the counts stand, the first that is an object with something in it."""
 AT_THE_TOP = ("prompt_eval_count", "eval_count", "tokens_evaluated", "tokens_predicted",
@@ -74,15 +75,14 @@ def usage_in(document: Written, choices: Sequence[Any] = ()) -> Any:
 
 
 def _of_list(document: list[Any], depth: int) -> dict[str, Any] | None:
-    """A list of one answer; of TGI's texts, one a choice."""
+    """A list of one answer; of TGI's or SGLang's texts, one a choice."""
     if len(document) == 1:
         return answer_in(document[0], depth + 1) if depth < 3 else None
-    if document and all(isinstance(one, Mapping) and isinstance(one.get("generated_text"), str)
-                        for one in document):  # fmt: skip
-        return {"choices": [{"index": place, "text": one["generated_text"],
-                             "finish_reason": _end_of(one)}
-                            for place, one in enumerate(document)], "usage": None}  # fmt: skip
-    return None
+    texts = [_text(one) if isinstance(one, Mapping) else None for one in document]
+    if not texts or not all(texts):
+        return None
+    choices = [{**one[0], "index": place} for place, one in enumerate(texts) if one]
+    return {"choices": choices, "usage": None}
 
 
 def _from_outside(found: dict[str, Any], around: Written) -> dict[str, Any]:
@@ -139,6 +139,8 @@ def _responses(document: Written) -> list[Any] | None:
     output = document.get("output")
     if not isinstance(output, list) or document.get("object") not in ("response", None):
         return None
+    if all(isinstance(one, str) for one in output):
+        return None
     said: list[Any] = []
     for item in output:
         content = item.get("content") if isinstance(item, Mapping) else None
@@ -171,16 +173,20 @@ def _text(document: Written) -> list[Any] | None:
     if end is None and usage_in(document) is None and "generated_text" not in document:
         return None
     for name in TEXTS:
-        if isinstance(document.get(name), str):
-            return [{"index": 0, "finish_reason": end, "text": document[name]}]
+        text = document.get(name)
+        if name == "output" and isinstance(text, list) and text:
+            # Replicate writes its tokens.
+            text = "".join(map(str, text)) if all(isinstance(one, str) for one in text) else None
+        if isinstance(text, str):
+            return [{"index": 0, "finish_reason": end, "text": text}]
     return None
 
 
 def _end_of(document: Written) -> Any:
-    details = document.get("details")
     end = finish_in(document)
-    if end is None and isinstance(details, Mapping):
-        end = finish_in(details)
+    for details in (document.get("details"), document.get("meta_info")):
+        if end is None and isinstance(details, Mapping):
+            end = finish_in(details)
     if end is None and document.get("done") is False:
         return "aborted"
     for name, word in (("stopped_limit", "length"), ("truncated", "length"),

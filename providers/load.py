@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from budgets.concurrency import ServerLoad
+from budgets.fullness import ServerLoad
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,8 @@ def _sorted_out(
     if len(choices) == n == 1 and choices[0].index == 0:
         return (choices[0],), (), ()
     indices = {choice.index for choice in choices}
-    if len(indices) != len(choices) or min(indices) < 0:
+    beyond = max(indices) >= n >= len(choices)
+    if len(indices) != len(choices) or min(indices) < 0 or beyond:
         choices = [
             msgspec.structs.replace(choice, index=place) for place, choice in enumerate(choices)
         ]

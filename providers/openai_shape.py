@@ -14,8 +14,9 @@ import msgspec
 
 from budgets.dialects import whole
 from providers.errors import BadResponse
-from providers.finish import word_of
+from providers.finish import error_of, word_of
 from providers.foreign import TEXTS, WRAPPERS, answer_in, finish_in
+from providers.parts import content_of, refusal_in
 from providers.refusals import Asked
 from providers.said import error_in
 from providers.tolerant import Unreadable, read_cut
@@ -140,44 +141,23 @@ def _choice(raw: Any, odd: list[str]) -> RawChoice:
     if isinstance(message, Mapping):
         made = RawMessage(
             content=content_of(message.get("content"), odd),
-            refusal=_text(message, "refusal", odd),
+            refusal=_text(message, "refusal", odd) or refusal_in(message.get("content")),
             reasoning_content=message.get("reasoning_content") or message.get("reasoning"),
         )
     elif isinstance(message, str):
         made = RawMessage(content=message)
     elif message is not None:
         odd.append("message")
-    native = raw.get("native_finish_reason")
+    native, end = raw.get("native_finish_reason"), finish_in(raw)
     return RawChoice(
         index=whole(raw.get("index")),
         message=made,
         text=text,
-        finish_reason=word_of(finish_in(raw)) or None,
+        finish_reason=word_of(end) or None,
         native_finish_reason=native if isinstance(native, str) else None,
         logprobs=raw.get("logprobs"),
-        error=raw.get("error"),
+        error=raw.get("error") or error_of(end),
     )
-
-
-def content_of(content: Any, odd: list[str]) -> str | None:
-    """The text of a content that is a text, a part, or a list of parts."""
-    if content is None or isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else [content]
-    texts = []
-    for part in parts:
-        if isinstance(part, int | float) and not isinstance(part, bool):
-            part = str(part)
-        if isinstance(part, str):
-            texts.append(part)
-        elif isinstance(part, Mapping) and part.get("type") in (None, "text", "output_text"):
-            text = part.get("text", part.get("content"))
-            texts.append(text if isinstance(text, str) else "")
-            if not isinstance(text, str):
-                odd.append("a part of the content")
-        elif not isinstance(part, Mapping):
-            odd.append("a part of the content")
-    return "".join(texts)
 
 
 def _text(holder: Mapping[str, Any], name: str, odd: list[str]) -> str | None:

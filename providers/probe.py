@@ -12,7 +12,7 @@ from typing import Protocol
 
 from yarl import URL
 
-from budgets.concurrency import ServerLoad
+from budgets.fullness import ServerLoad
 from providers import known
 from providers.errors import ConnectionFailed, ProviderError, TimedOut
 from providers.laned import LaneProvider

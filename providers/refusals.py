@@ -30,6 +30,8 @@ from providers.errors import (
 )
 from providers.keys import Key, scrubbed
 from providers.said import Said, read_error, said_by
+from providers.too_long import WORDS as TOO_LONG
+from providers.too_long import says_too_long
 
 BY_STATUS: Mapping[int, type[ProviderError]] = {
     401: AuthFailed,
@@ -70,6 +72,7 @@ BY_CODE: Mapping[str, type[ProviderError]] = {
     "enforced_spend_limit_reached": NoCredit,
     "linked_organization_spend_limit_reached": NoCredit,
     "linked_organization_billing_unavailable": NoCredit,
+    "setlimitexceeded": NoCredit,  # Volcengine: a limit that a person set
     "ramp_limit_exceeded": RateLimited,
     "invalid_api_key": AuthFailed,
     "api_key_invalid": AuthFailed,  # Gemini, with status 400
@@ -111,6 +114,9 @@ BY_CODE: Mapping[str, type[ProviderError]] = {
     "responsibleaipolicyviolation": InvalidRequest,
     "context_length_exceeded": InvalidRequest,
     "string_above_max_length": InvalidRequest,
+    "not_supported_error": InvalidRequest,  # llama.cpp, with status 501
+    "exceed_context_size_error": InvalidRequest,
+    "tokens_limit_reached": InvalidRequest,  # GitHub
     "invalid_request_error": InvalidRequest,
     "badrequesterror": InvalidRequest,
     # litellm's proxy without a database of keys, to every key but its own.
@@ -124,23 +130,21 @@ WEAK = frozenset({"invalid_request_error", "badrequesterror", "not_found_error",
                   "internalservererror"})  # fmt: skip
 """Codes for a whole family of errors: the message, then the status, may say more."""
 
-_TOO_MANY_TOKENS = r"too many (?:input )?tokens(?! (?:per|in|for)|, please wait)"
-
 BY_WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
-    (re.compile(r"credit balance is too low|(insufficient|not enough) (balance|credit|funds|quota)"
+    (re.compile(r"credit balance is too low|balance is insufficient|account .{0,80}is suspended"
+                r"|(insufficient|not enough) (account )?(balance|credit|funds|quota)"
                 r"|(no|any|out of|all available) credits\b|credit limit|overdue|arrear", re.I),
      NoCredit),
     (re.compile(r"(requires|need) more credits|top up|payment required|prepaid", re.I), NoCredit),
     (re.compile(r"exceeded (your|its|the) ((current|monthly|free) )?(quota|spend|budget)"
-                r"|(reached|exceeded) .{0,40}(usage limits|spending limit)|budget has been exceeded"
+                r"|(reach(ed|ing)|exceeded) .{0,40}(usage limits|spending limit)"
+                r"|budget has been exceeded"
                 r"|free (tier|quota|trial).{0,40}(exhausted|used up|exceeded)", re.I), NoCredit),
     (re.compile(r"request too large|extra usage is required for long context", re.I),
      InvalidRequest),
     (re.compile(r"rate.?limit\w* (reached|exceeded|hit)|too many requests|throttl"
                 r"|requests? (limit )?per (second|minute)", re.I), RateLimited),
-    (re.compile(r"maximum context length|context (length|window|size)|prompt is too long"
-                rf"|{_TOO_MANY_TOKENS}|exceeds? the (available )?context", re.I),
-     InvalidRequest),
+    (TOO_LONG, InvalidRequest),
     (re.compile(r"country|region|territory|user location|not available in your", re.I), Forbidden),
     (re.compile(r"flagged|moderation|content (management )?policy|safety (system|polic)"
                 r"|usage polic", re.I), InvalidRequest),
@@ -169,8 +173,10 @@ RIGHTS = frozenset({400, 401, 403, 451})
 CHAT_ONLY = re.compile(r"chat model|chat/completions|only support\w* chat|messages.{0,20}required",
                        re.I)  # fmt: skip
 
-LASTING = re.compile(r"per[- ]?day|daily|per[- ]?month|monthly|\b[rt]pd\b", re.I)
-PASSING = re.compile(r"per[- ]?(second|minute)|\b[rt]pm\b|\bqps\b", re.I)
+LASTING = re.compile(
+    r"(?:per|by)[- ]?(?:day|month)|/ ?(?:day|month)\b|daily|monthly|\b[rt]pd\b", re.I
+)
+PASSING = re.compile(r"per[- ]?(?:second|min)|/ ?(?:second|minute)\b|\b[rt]pm\b|\bqps\b", re.I)
 """A 429 about a day's or month's limit ends the run, unless it clears within the patience."""
 
 NEVER = re.compile(r"limit:? (\d[\d,]*).{0,40}requested:? (\d[\d,]*)", re.I | re.S)
@@ -253,6 +259,8 @@ def _error(status: int, headers: Mapping[str, str], said: Said, asked: Asked) ->
     wait_s = parse_retry_after(headers)
     wait_s = said.wait_s if wait_s is None else wait_s
     kind = _kind(status, said, wait_s)
+    if said.lasting and status == 429 and not _soon(parse_retry_after(headers)):
+        kind = NoCredit
     sent: Sent = "maybe_billed" if status in GATEWAY_STATUSES else "rejected"
     text = scrubbed(said.message, asked.key)[:2000]
     if status in CUT_BY_GATEWAY:
@@ -262,7 +270,7 @@ def _error(status: int, headers: Mapping[str, str], said: Said, asked: Asked) ->
     error = kind(sentence, sent=sent, status=status, retry_after_s=wait_s)
     if isinstance(error, InvalidRequest):
         error.field = unwanted_field(said)
-        error.too_long = _BEYOND.search(said.message) is not None
+        error.too_long = says_too_long(said.message, said.codes)
     return error
 
 
@@ -291,11 +299,14 @@ def _kind(status: int, said: Said, wait_s: float | None) -> type[ProviderError]:
         kind = (_by_words(said, status) if status < 500 else None) or (
             kind if status not in BY_STATUS and status < 500 else None
         )
+    if kind is None and status == 500 and TOO_LONG.search(said.message):
+        # llama.cpp and others that have no status of their own for it.
+        kind = InvalidRequest
     if kind is None:
         kind = Overloaded if status >= 500 else BY_STATUS.get(status, InvalidRequest)
     if status == 429 and kind is Overloaded:
         kind = RateLimited
-    passes = PASSING.search(said.message) or (wait_s is not None and wait_s <= PATIENCE_S)
+    passes = PASSING.search(said.message) or _soon(wait_s)
     if kind is NoCredit and status == 429 and not certain and passes:
         # The words of a quota, of which the server itself says when it is there again.
         return RateLimited
@@ -304,6 +315,10 @@ def _kind(status: int, said: Said, wait_s: float | None) -> type[ProviderError]:
     if _never(said) or _TOO_LARGE.search(said.message):
         return InvalidRequest
     return NoCredit if LASTING.search(said.message) and not passes else RateLimited
+
+
+def _soon(wait_s: float | None) -> bool:
+    return wait_s is not None and wait_s <= PATIENCE_S
 
 
 _TOO_LARGE = re.compile(r"request too large|extra usage is required for long context", re.I)
@@ -380,19 +395,7 @@ def _not_there(status: int, asked: Asked, said: Said, text: str) -> str:
     return f"does not serve {asked.model!r} ({status}): {text}"
 
 
-_TOO_LONG = re.compile(
-    r"context (length|window|size)|max_tokens|max_model_len|too many tokens", re.I
-)
-
-
-_BEYOND = re.compile(
-    rf"context (length|window|size)|max_model_len|{_TOO_MANY_TOKENS}|prompt is too long"
-    r"|exceeds? the (available )?context|tokens \+ `max_new_tokens",
-    re.I,
-)
-
-
 def _what_to_do(said: Said) -> str:
-    if _TOO_LONG.search(said.message):
+    if says_too_long(said.message, said.codes) or "max_tokens" in said.message:
         return "; a lower `max_tokens` leaves more room for the prompt"
     return ""

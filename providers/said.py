@@ -27,7 +27,7 @@ ANSWERS = ("choices", "content", "candidates", "output", "data", "result", "resp
 WAITS = ("retry_after", "retryAfter", "retry_after_s", "retryDelay", "retry_delay")
 
 _AGAIN_IN = re.compile(
-    r"(?:try again|retry|reset\w*|available) (?:after|in)\s+(?:about )?"
+    r"(?:(?:try again|retry|reset\w*|available) (?:after|in)|\bwait)\s+(?:about |for )?"
     r"((?:\d+(?:\.\d+)?\s?(?:ms|s|m|h|d)(?![a-z]))+|\d+(?:\.\d+)?\s*(?:seconds?|secs?|minutes?|hours?))",
     re.I,
 )
@@ -46,6 +46,8 @@ class Said:
     """The field of the request that it names."""
     wait_s: float | None = None
     """How long it asks to wait, where its words do."""
+    lasting: bool = False
+    """Whether it names a quota of a day, as Gemini does: its wait is then only that of a minute."""
 
 
 MOST_BYTES = 64 * 2**10
@@ -152,6 +154,7 @@ def said_by(error: Any, depth: int = 0) -> Said:
         _status(codes) or _number_in_words(text),
         str(error.get("param") or _place(error) or ""),
         _told_wait(error) if _told_wait(error) is not None else _wait_in(text),
+        _of_a_day(details),
     )
 
 
@@ -199,6 +202,14 @@ _STATUS_WORDS = re.compile(r"^(?:error code: |http |status )?(4\d\d|5\d\d)\b", r
 def _number_in_words(text: str) -> int | None:
     found = _STATUS_WORDS.match(text.strip())
     return int(found[1]) if found else None
+
+
+def _of_a_day(details: Any) -> bool:
+    """Whether one of Google's quotas that are used up is a day's."""
+    found = [violation for detail in (details if isinstance(details, list) else ())
+             if isinstance(detail, Mapping) and isinstance(detail.get("violations"), list)
+             for violation in detail["violations"] if isinstance(violation, Mapping)]  # fmt: skip
+    return any("perday" in str(one.get("quotaId")).lower() for one in found)
 
 
 def _told_wait(error: Mapping[str, Any]) -> float | None:

@@ -41,7 +41,15 @@ class PatchVerifier:
         await works()
 
     async def verify(self, text: str, reference: Mapping[str, Any]) -> Verdict:
-        """Judge a patch; `reference` has `tree` and `tests` ({path: text}) and perhaps `time_s`."""
+        """Judge a patch; `reference` has `tree` and `tests` ({path: text}) and perhaps `time_s`.
+
+        One without a tree cannot be judged here.
+        """
+        if "tree" not in reference:
+            return Verdict(
+                "infra_error",
+                "its work tree was only in its container, so Harbor judged it: --verifier harbor",
+            )
         if not text.strip():
             return Verdict("no_answer", "no change was made")
         errand = Errand(

@@ -9,6 +9,7 @@ their own, so that a report can show both.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from pathlib import Path
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems
 from orchestrator.plan.study import Arm, Study
+from orchestrator.store.audits import CHANGED_KEY
 from orchestrator.store.directory import RunLock
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
@@ -160,6 +162,7 @@ async def judge_again(
                 named = frozenset(getattr(task, "flaky", ()))
                 report.known_flaky = sorted(named.intersection(report.solved))
                 reports.append(report)
+                _keep_changed(reader, store, arm, judge.changed_problems)
             finally:
                 await verifier.aclose()
     finally:
@@ -168,6 +171,14 @@ async def judge_again(
             await store.close()
         lock.release()
     return reports
+
+
+def _keep_changed(reader: RunReader, store: RunStore, arm: ArmRow, changed: set[str]) -> None:
+    """Store of which problems the run's own rule did not always say the same, seen ever."""
+    key = f"{CHANGED_KEY}{arm.number}"
+    before = set(json.loads(reader.meta(key, "[]")))
+    if changed - before:
+        store.put_meta(key, json.dumps(sorted(changed | before)))
 
 
 async def _ready(verifier: Verifier) -> None:
@@ -202,6 +213,9 @@ class _Arm:
             name = beside(name, verifier.version)
         self._report = RejudgedArm(arm.key, verifier.name, name, repeats=times)
         self._pairs: Counter[tuple[str, str]] = Counter()
+        self._same_rule = own == verifier.name and version == verifier.version
+        self.changed_problems: set[str] = set()
+        """Where the run's own rule did not always say the same of a sample."""
 
     async def all(self) -> RejudgedArm:
         problems = self._reader.problems(self._arm.problem_set)
@@ -249,7 +263,10 @@ class _Arm:
             report.flaky += repeated.flaky
             passed = passed or verdict.passed
             for slot in places:
-                self._note(problem, slot, text, verdict, stored.get((problem, slot)))
+                before = stored.get((problem, slot))
+                self._note(problem, slot, text, verdict, before)
+                if self._same_rule and (repeated.flaky or _otherwise(before, verdict)):
+                    self.changed_problems.add(problem_id)
         report.solved[problem_id] = passed
         if any(repeated.flaky for repeated in results):
             report.flaky_problems.append(problem_id)
@@ -272,3 +289,10 @@ class _Arm:
             self._store.put_verdict(
                 self._arm.number, problem, slot, report.stored_as, verdict, text
             )
+
+
+def _otherwise(before: str | None, verdict: Verdict) -> bool:
+    """Whether two verdicts that both count differ on whether a sample passes."""
+    if before in (None, "infra_error") or verdict.kind == "infra_error":
+        return False
+    return (before == "passed") != verdict.passed

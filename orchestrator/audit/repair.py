@@ -21,7 +21,8 @@ from budgets.money import usd
 from orchestrator.audit.check import UNREADABLE, Checked, check_open, check_run, said
 from orchestrator.errors import OrchError, StoreError
 from orchestrator.store import schema, seal
-from orchestrator.store.directory import SEAL, RunLock
+from orchestrator.store.directory import RunLock
+from orchestrator.store.schema import SEAL
 from orchestrator.store.seal import SealFile
 
 PLAN = (
@@ -35,6 +36,7 @@ PLAN = (
     "batched",
     "failures",
     "dictionaries",
+    "repeated",
 )
 """Tables of which a changed or lost row cannot be made up for."""
 

@@ -155,15 +155,12 @@ def look_at_harbor(python: str = "") -> Examined:
     """What `--agent harbor:NAME` would find, and what is missing."""
     from orchestrator.engine.executors.base import NoExecutor
     from orchestrator.engine.executors.container import find_engine
-    from orchestrator.engine.executors.harbor_python import (
-        compose_for,
-        find_python,
-        harbor_in,
-    )
+    from orchestrator.engine.executors.harbor import compose_for
+    from orchestrator.tasks.harbor_python import NoHarbor, find_python, harbor_in
 
     try:
         found = find_python(python)
-    except NoExecutor as missing:
+    except NoHarbor as missing:
         told, _, advice = str(missing).partition("; ")
         return Examined("Harbor", False, told, advice or told)
     detail = f"{harbor_in(found)} at {found}"

@@ -60,6 +60,8 @@ class AgentArm:
     """By problem, the work tree that an agent starts from."""
     sources: Mapping[str, Path]
     """By problem, its task's folder, for executors that take it whole."""
+    rewarded: bool
+    """Whether Harbor's own verifier judges, in the containers that it made."""
     accounts: dict[int, Account]
     """By problem, the money of all attempts at it."""
 
@@ -170,7 +172,7 @@ class Agents:
                 attempt=number, slot=slot, problem=asked(problem),
                 tree=arm.trees.get(problem.id, b""), model=ticket.arm.model, key=key,
                 gateway=self._gateway, url=self._url, time_s=setting.time_s, folder=folder,
-                source=arm.sources.get(problem.id),
+                source=arm.sources.get(problem.id), rewarded=arm.rewarded,
             )  # fmt: skip
             output, failure = await _made(arm.executor, job)
         except asyncio.CancelledError:

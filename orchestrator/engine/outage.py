@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from aiolimiter import AsyncLimiter
 
-from budgets.concurrency import ServerLoad
+from budgets.fullness import ServerLoad
 from budgets.limiter import Limiter
 from orchestrator.errors import RunFault
 from orchestrator.plan.ready import ReadyArm

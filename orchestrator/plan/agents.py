@@ -20,6 +20,7 @@ from budgets.limiter import Limiter
 from budgets.money import MoneyError, picodollars
 from orchestrator.errors import ConfigError
 from orchestrator.plan.study import Arm, Study
+from orchestrator.tasks.base import Task
 from providers import known
 from providers.gateway.attempts import Caps
 
@@ -105,6 +106,20 @@ def setting_of(
         harbor, arm.harbor_python, _arguments(arm.harbor_args),
         "openai" if row is None else row.protocol, bound,
     )  # fmt: skip
+
+
+def rewarded(task: Task) -> bool:
+    """Whether a task's attempts are judged in the containers that they were made in."""
+    return bool(getattr(task, "rewarded", False))
+
+
+def check_judged(setting: AgentSetting | None, task: Task) -> None:
+    """Raise ConfigError where only Harbor could judge and something else makes the attempts."""
+    if rewarded(task) and not (setting and setting.harbor):
+        raise ConfigError(
+            f"The task {task.name} has no environment/repo: its work tree exists only in its "
+            "container image, where Harbor runs and judges; give --agent harbor:NAME."
+        )
 
 
 def _arguments(pairs: list[str]) -> dict[str, object]:

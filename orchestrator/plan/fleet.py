@@ -15,7 +15,7 @@ from pathlib import Path
 
 from yarl import URL
 
-from budgets.concurrency import ServerLoad
+from budgets.fullness import ServerLoad
 from budgets.limiter import Limiter
 from orchestrator.errors import ConfigError
 from orchestrator.plan.addresses import urls_of

@@ -21,7 +21,7 @@ from budgets.price_file import PriceFileError
 from budgets.profile import ProfileError
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems as problem_sets
-from orchestrator.plan.agents import AgentSetting, one_slot_each, setting_of
+from orchestrator.plan.agents import AgentSetting, check_judged, one_slot_each, setting_of
 from orchestrator.plan.asked_more import body_fields, header_fields, with_system
 from orchestrator.plan.fleet import Fleet, Launch, launch_of, open_fleet, servers_of
 from orchestrator.plan.openfiles import connections_allowed
@@ -250,6 +250,7 @@ def _prepare_arm(
     spec = chat_where_needed(spec, spec.model, notes) if agent is None else one_slot_each(spec)
     task = problem_sets.load(spec, study, trust=typed.trust)
     problems = with_system(problem_sets.select(task, spec, study), spec)
+    check_judged(agent, task)
     is_bundled = bundled(spec)
     model = spec.model
     if is_bundled:

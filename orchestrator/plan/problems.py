@@ -30,6 +30,7 @@ def options_of(arm: Arm, study: Study, *, trust: bool = False) -> TaskOptions:
         most_bytes=study.max_file_mb * 2**20,
         own_verifier=is_own(arm.verifier),
         lean_project=Path(arm.lean_project) if arm.lean_project else None,
+        harbor_python=arm.harbor_python,
     )
 
 

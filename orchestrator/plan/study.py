@@ -193,7 +193,10 @@ def whole_paths(document: dict[str, Any], study_file: Path | None) -> None:
         if task.endswith(".jsonl"):
             arm["task"] = whole(task)
         elif task.startswith("harbor:"):
-            arm["task"] = f"harbor:{whole(task.removeprefix('harbor:'))}"
+            place = str(whole(task.removeprefix("harbor:")))
+            # What names a data set of Harbor's registry stays as it is.
+            if Path(place).exists() or "@" not in task:
+                arm["task"] = f"harbor:{place}"
     study = document["study"]
     study.update({key: whole(study[key]) for key in STUDY_PATHS if key in study})
 

@@ -26,6 +26,7 @@ from orchestrator.report.others import other_verdicts, said_of, said_of_excluded
 from orchestrator.report.paid import Money
 from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
 from orchestrator.report.text import percent
+from orchestrator.store.audits import CHANGED_KEY
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, ProblemRow
 from orchestrator.store.schema import NOTE_KEY, arm_scope
@@ -96,6 +97,7 @@ def _arm(
         points=_points(curve, work, money),
         others=tuple(others),
         audit=audit,
+        changed=tuple(json.loads(reader.meta(f"{CHANGED_KEY}{arm.number}", "[]"))),
         refusals=tuple(reader.refusals(arm.number)),
         notes=(
             *notes,
@@ -164,10 +166,6 @@ def _settings(reader: RunReader, arm: ArmRow) -> dict[str, Any]:
     day = datetime.fromtimestamp(created, UTC) if created else None
     price = arm.spec.get("price") or {}
     hour = arm.spec.get("gpu_hour")
-    answered = reader.rows(
-        "SELECT DISTINCT a.model FROM answers a JOIN requests r USING (request) WHERE r.arm = ?",
-        (arm.number,),
-    )
     failures = reader.rows(
         "SELECT f.kind, count(*) FROM failures f JOIN requests r USING (request) WHERE r.arm = ?"
         " GROUP BY 1 ORDER BY 2 DESC",
@@ -178,7 +176,7 @@ def _settings(reader: RunReader, arm: ArmRow) -> dict[str, Any]:
         "seed": json.loads(reader.meta("identity", "{}")).get("seed"),
         "run": reader.directory.name,
         "bought": f"{day:%Y-%m-%d %H:%M} UTC" if day else "",
-        "answered_as": sorted(str(row[0]) for row in answered if row[0]),
+        "answered_as": sorted(filter(None, reader.served_models(arm.number))),
         "failures": {str(kind): int(number) for kind, number in failures},
         "price_source": f"${hour} an hour" if hour else str(price.get("source", "")),
         "budget_usd": arm.spec.get("budget_usd"),

@@ -179,6 +179,8 @@ class ArmReport:
     others: tuple[OtherVerdicts, ...] = ()
     """What other verifiers said of the same samples."""
     audit: Audit | None = None
+    changed: tuple[str, ...] = ()
+    """Problems of which a stored sample, judged again, got another verdict."""
     fits: tuple[FitLine, ...] = ()
     forecasts: tuple[ForecastPoint, ...] = ()
     forecast_refused: str = ""

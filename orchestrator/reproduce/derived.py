@@ -9,7 +9,6 @@ orch do not say which issue is which, so without outcomes by issue only bounds f
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,7 +18,7 @@ from orchestrator.report.compute import shape_for
 from orchestrator.report.data import ArmReport
 from orchestrator.reproduce.published import load_published
 from orchestrator.reproduce.recorded import OutcomesError, RecordedOutcomes
-from orchestrator.tasks.swebench import FLAKY
+from orchestrator.tasks.flaky import named_flaky
 
 TOKENS: dict[tuple[str, str], tuple[int, int]] = {
     ("minif2f", "llama38binstruct"): (1360, 88),
@@ -73,7 +72,7 @@ def flaky_rows(outcomes: RecordedOutcomes | None, ks: Sequence[int]) -> list[Fla
 
     Raises OutcomesError where the outcomes hold none of the flaky issues.
     """
-    flaky = set(tomllib.loads(FLAKY.read_text(encoding="utf-8"))["issues"])
+    flaky = named_flaky()
     if outcomes is None:
         model = load_published().models[0]
         right = sorted(model.right())

@@ -15,7 +15,7 @@ from orchestrator.engine.executors.container import ContainerExecutor
 from orchestrator.engine.executors.harbor import HarborExecutor
 from orchestrator.engine.parts import SessionParts
 from orchestrator.errors import ConfigError, RunFault
-from orchestrator.plan.agents import AgentSetting
+from orchestrator.plan.agents import AgentSetting, rewarded
 from orchestrator.plan.prepare import Prepared, PreparedArm
 from orchestrator.store.attempts import StoreBook, end_cut_off
 from orchestrator.store.reader import RunReader
@@ -67,7 +67,9 @@ async def open_agents(
         stack.push_async_callback(executor.aclose)
         upstream = _upstream(prepared, arm, bundled_url)
         stack.push_async_callback(upstream.aclose)
-        arms[number] = AgentArm(executor, upstream, trees_of(arm), sources_of(arm), {})
+        arms[number] = AgentArm(
+            executor, upstream, trees_of(arm), sources_of(arm), rewarded(arm.task), {}
+        )
     return Agents(
         shared, arms, gateway, f"http://127.0.0.1:{port}", directory, _next_attempt(directory)
     )

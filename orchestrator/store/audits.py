@@ -2,6 +2,8 @@
 
 The second rule's verdicts stand under AUDIT_NAME and the rule's name, on accepted samples alone;
 by which rule an arm was audited last, and when, stands in `meta` under AUDIT_KEY and its number.
+Under CHANGED_KEY stands a JSON list of its problems of which the same rule, judging again, once
+said otherwise.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from orchestrator.store.reader import RunReader
 
 AUDIT_KEY = "audit "
 AUDIT_NAME = "audit:"
+CHANGED_KEY = "changed "
 
 
 def accepted(reader: RunReader, arm: int, verifier: str) -> Iterator[tuple[int, int, str]]:

@@ -20,10 +20,8 @@ from typing import Literal, TextIO
 
 from orchestrator.errors import ConfigError
 from orchestrator.store.migrations import migrate
+from orchestrator.store.schema import SEAL
 from orchestrator.store.whole import BEGUN
-
-SEAL = "run.seal"
-"""The small second file that says how far the database had come (seal.py)."""
 
 LOCK_PATIENCE_S = 3.0
 

@@ -6,7 +6,8 @@ short. A packed value is a blob where the column would hold text: one byte that 
 would not shorten, stays text, and so do all texts of older runs.
 
 An answer that stands in its sample's text is not stored again: its blob says where it stands, and
-has a digest by which equal answers vote together without a look at any text.
+has a digest by which equal answers vote together without a look at any text. What every request
+says again (its model, the words of its usage) stands once (repeated.py).
 
 `Packer` belongs to the thread that writes: nothing here runs on the event loop. Learning takes
 10 to 50 ms, three times in a run's life.
@@ -25,9 +26,14 @@ import zstandard
 
 from orchestrator.errors import StoreError
 from orchestrator.store import schema
+from orchestrator.store.repeated import IDS, Repeated, restored
 from verifiers.exact import bounded, plain
 
-LEVEL = 5
+SEARCH = {
+    "strategy": zstandard.STRATEGY_GREEDY, "search_log": 5, "min_match": 5, "window_log": 19,
+    "hash_log": 17, "chain_log": 17, "target_length": 8,
+}  # fmt: skip
+"""What a dictionary is searched for: as quick as zstd's level 5, as small as its level 6."""
 SHORT = 160
 """Texts of fewer characters stay as they are."""
 WHOLE = -1
@@ -42,11 +48,13 @@ MOST_OF_ONE = 16 << 10
 _DIGEST = 8
 PACKED = {
     schema.PUT_SAMPLE: "text",
-    schema.PUT_ANSWER: "usage",
     schema.PUT_CALL: "usage",
     schema.PUT_VERDICT: "detail answer",
 }
 """By statement, the columns that hold packed values."""
+_MODEL = schema.place(schema.PUT_ANSWER, "model")
+_ID = schema.place(schema.PUT_ANSWER, "provider_id")
+_USAGE = schema.place(schema.PUT_ANSWER, "usage")
 
 VOTE = "CASE typeof(answer) WHEN 'blob' THEN substr(answer, 1, 8) ELSE answer END"
 """What an answer votes as, in SQL."""
@@ -79,8 +87,8 @@ class _Place(msgspec.Struct, array_like=True):
 
 
 def _parameters() -> zstandard.ZstdCompressionParameters:
-    return zstandard.ZstdCompressionParameters.from_level(
-        LEVEL, format=_MAGICLESS, write_dict_id=False, write_checksum=True
+    return zstandard.ZstdCompressionParameters(
+        **SEARCH, format=_MAGICLESS, write_dict_id=False, write_checksum=True
     )
 
 
@@ -129,6 +137,7 @@ class Packer:
         known = rows.fetchall()
         self._number = known[-1][0] if known else 0
         self._compressor = _compressor(_opened(known[-1][1]) if known else b"")
+        self._repeated = Repeated(connection)
         self._learning = _Learning(min(self._number, len(STAGES)))
         self._columns = {
             statement: tuple(schema.place(statement, column) for column in columns.split())
@@ -153,6 +162,11 @@ class Packer:
         for statement, group in rows.items():
             columns = self._columns.get(statement, ())
             packed[statement] = [self._row(row, columns) for row in group] if columns else group
+        if answers := rows.get(schema.PUT_ANSWER):
+            packed[schema.PUT_ANSWER] = list(map(self._answer, answers))
+            if new := self._repeated.new:
+                packed[schema.PUT_REPEATED] = new
+                self._repeated.new = []
         return packed
 
     def _see(self, text: str | FoundAnswer | None) -> None:
@@ -168,6 +182,14 @@ class Packer:
             )
         return tuple(values)
 
+    def _answer(self, row: Row) -> Row:
+        usage = row[_USAGE]
+        if usage is not None:
+            usage = self._repeated.report(usage) or self._packed(usage)
+        model = self._repeated.number(row[_MODEL])
+        identifier = self._repeated.identifier(row[_ID])
+        return (*row[:_MODEL], model, identifier, usage, *row[_USAGE + 1 :])
+
     def _packed(self, text: str | None) -> str | bytes | None:
         if text is None or len(text) < SHORT:
             return text
@@ -180,15 +202,15 @@ class Packer:
         if len(answer) <= SHORT_ANSWER:
             return answer
         if answer == bounded(plain(text)):
-            return _digest(answer) + _encoder.encode(_Place(0, WHOLE))
+            return _digest(answer) + _encoder.encode((0, WHOLE))
         start = max(text.find(answer[:SHORT_ANSWER]), 0)
         length = _alike(answer, text, start)
         rest = self._packed(answer[length:])
-        place = _Place(start, length)
+        place: tuple[object, ...] = (start, length)
         if isinstance(rest, bytes):
-            place.packed = rest
-        else:
-            place.rest = rest or ""
+            place += ("", rest)
+        elif rest:
+            place += (rest,)
         return _digest(answer) + _encoder.encode(place)
 
 
@@ -200,6 +222,7 @@ class Unpacker:
         self._connection = connection
         self._whose = whose
         self._by_number: dict[int, zstandard.ZstdDecompressor] = {}
+        self._repeated: dict[int, str] = {}
 
     def text(self, value: str | bytes) -> str:
         """A text as it was; raises StoreError where it is damaged."""
@@ -207,6 +230,8 @@ class Unpacker:
             return value
         try:
             number = value[0]
+            if number >= IDS[0]:
+                return self._restored(value)
             known = self._by_number.get(number)
             if known is None:
                 known = self._by_number[number] = self._with(number)
@@ -231,6 +256,15 @@ class Unpacker:
         if _digest(answer) != value[:_DIGEST]:
             raise self._damaged(ValueError("an answer is not what it was"))
         return answer
+
+    def _restored(self, value: bytes) -> str:
+        try:
+            return restored(value, self._repeated)
+        except ValueError:
+            # Perhaps of a commit since the last look.
+            rows = self._connection.execute("SELECT number, content FROM repeated").fetchall()
+            self._repeated = dict(rows)
+            return restored(value, self._repeated)
 
     def _with(self, number: int) -> zstandard.ZstdDecompressor:
         if number == 0:

@@ -205,7 +205,8 @@ class RunReader:
         rows = self._db.execute(
             "SELECT provider_id, reservation, request FROM answers WHERE provider_id != ''"
         )
-        return {name: (reservation, request) for name, reservation, request in rows}
+        text = self.unpack.text
+        return {text(name): (reservation, request) for name, reservation, request in rows}
 
     def slots_of(self, request: int) -> set[int]:
         """The slots that a request filled."""
@@ -336,7 +337,7 @@ class RunReader:
     def bought(self, arm: int) -> Iterator[Bought]:
         """Every answered request of an arm, in the order of reservation."""
         rows = self._db.execute(
-            "SELECT r.request, r.problem, r.first_slot, r.n, a.cost, a.recorded_at,"
+            "SELECT r.request, r.problem, r.first_slot, r.n, a.cost, a.sent_at + a.latency_s,"
             " a.input_tokens, a.cached_input_tokens, a.cache_write_5m_tokens,"
             " a.cache_write_1h_tokens, a.output_tokens, a.reasoning_tokens"
             " FROM answers a JOIN requests r USING (request) WHERE r.arm = ?"
@@ -362,8 +363,8 @@ class RunReader:
     def request_times(self, arm: int) -> Iterator[tuple[float, float]]:
         """When each answered request of an arm was sent and recorded (Unix time), in order."""
         yield from self._db.execute(
-            "SELECT a.sent_at, a.recorded_at FROM answers a JOIN requests r USING (request)"
-            " WHERE r.arm = ? ORDER BY a.sent_at",
+            "SELECT a.sent_at, a.sent_at + a.latency_s FROM answers a JOIN requests r"
+            " USING (request) WHERE r.arm = ? ORDER BY a.sent_at",
             (arm,),
         )
 
@@ -413,8 +414,9 @@ class RunReader:
     def served_models(self, arm: int) -> dict[str, int]:
         """By the model that answered, how many requests of an arm it did."""
         rows = self._db.execute(
-            "SELECT a.model, count(*) FROM answers a JOIN requests r USING (request)"
-            " WHERE r.arm = ? GROUP BY a.model ORDER BY 2 DESC", (arm,),
+            "SELECT m.content, count(*) FROM answers a JOIN requests r USING (request)"
+            " JOIN repeated m ON m.number = a.model WHERE r.arm = ? GROUP BY a.model"
+            " ORDER BY 2 DESC", (arm,),
         )  # fmt: skip
         return dict(rows.fetchall())
 

@@ -16,14 +16,19 @@
     calls      agents' calls: attempt, usage raw, cost, outcome
     ledger     the ledger's events, in order
     dictionaries   what long texts are packed with (packing.py)
+    repeated   what many rows say alike: models' names, the words of usage reports (packing.py)
 
 A sample, its answer and its settlement commit in one transaction. `CREATE` is the first schema and
 does not change any more: what came later stands in migrations/, one file a version. Statements
 name their columns, so that a run may have more than one of them knows. Long texts are packed, so
-that `text`, `detail`, `answer` and `usage` may hold blobs: read them through packing.py.
+that `text`, `detail`, `answer`, `usage` and `provider_id` may hold blobs: read them through
+packing.py. `model` of `answers` is a number of `repeated`.
 """
 
 from __future__ import annotations
+
+SEAL = "run.seal"
+"""The small second file that says how far the database had come (seal.py)."""
 
 SPEED_KEY = "speed "
 """How the keys of `meta` begin under which sessions' speeds stand; the rest sorts by time."""
@@ -98,18 +103,19 @@ CREATE INDEX requests_by_slot ON requests (arm, problem, first_slot);
 PUT_META = insert("meta", "key value", "REPLACE")
 PUT_ARM = insert("arms", "arm key provider model task policy samples spec", "REPLACE")
 PUT_PROBLEM = insert("problems", "task problem id digest content")
-PUT_REQUEST = insert("requests", "request arm problem first_slot n seed planned_at")
+PUT_REQUEST = insert("requests", "request arm problem first_slot n seed")
 PUT_ANSWER = insert(
     "answers",
     "request reservation model provider_id usage input_tokens cached_input_tokens "
     "cache_write_5m_tokens cache_write_1h_tokens output_tokens reasoning_tokens cost sent_at "
-    "latency_s recorded_at tier doubt",
+    "latency_s tier doubt",
 )
 SET_COST = "UPDATE answers SET cost = ? WHERE request = ?"
 PUT_SAMPLE = insert(
     "samples", "arm problem slot request choice kind finish_reason text output_tokens finish_raw"
 )
 PUT_BODY = insert("bodies", "request at odd content")
+PUT_REPEATED = insert("repeated", "number content")
 PUT_DICTIONARY = insert("dictionaries", "dictionary content")
 PUT_FAILURE = insert("failures", "request reservation at kind sent final message")
 PUT_SERVED = insert("served", "request server at ending")

@@ -33,7 +33,7 @@ import msgspec
 
 from budgets.ledger import DamagedJournal
 from orchestrator.store import schema
-from orchestrator.store.directory import SEAL
+from orchestrator.store.schema import SEAL
 
 NOT_COUNTED = {"seal"}
 GROUPS = ""
@@ -171,11 +171,10 @@ def open_seal(connection: sqlite3.Connection) -> Seal:
     """
     columns = counted_columns(connection)
     stored = read_seal(connection)
-    grown = connection.execute("SELECT groups FROM seal WHERE seal = 2").fetchone()
     if (
         stored is None
         or {name: one.columns for name, one in stored[0].items()} != columns
-        or grown != (_version(connection),)
+        or older(connection)
     ):
         groups = 0 if stored is None else stored[1].groups
         seal = Seal(
@@ -331,6 +330,12 @@ def schema_differs(connection: sqlite3.Connection) -> bool:
     """Whether those texts are not the ones that were there when they were sealed."""
     row = connection.execute("SELECT groups, head FROM seal WHERE seal = 2").fetchone()
     return bool(row[0] == _version(connection) and row[1] != schema_digest(connection))
+
+
+def older(connection: sqlite3.Connection) -> bool:
+    """Whether the tables have grown since they were last counted anew."""
+    row = connection.execute("SELECT groups FROM seal WHERE seal = 2").fetchone()
+    return bool(row != (_version(connection),))
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -201,7 +201,7 @@ class RunStore:
         """Plan one request; returns its number."""
         request = self._next_request
         self._next_request += 1
-        row = (request, arm, problem, first_slot, n, seed, time.time())
+        row = (request, arm, problem, first_slot, n, seed)
         self.writer.append(schema.PUT_REQUEST, row)
         return request
 
@@ -218,7 +218,7 @@ class RunStore:
         )  # fmt: skip
         row = (
             request, reservation, response.model, response.request_id, usage, *tokens, cost,
-            sent_at, latency_s, time.time(), response.reported.tier, storable(doubt[:2000]),
+            sent_at, latency_s, response.reported.tier, storable(doubt[:2000]),
         )  # fmt: skip
         self.writer.append(schema.PUT_ANSWER, row)
         if response.body:

@@ -55,7 +55,7 @@ def load_task(name_or_path: str, options: TaskOptions | None = None) -> Task:
     if name_or_path.startswith("harbor:"):
         from orchestrator.tasks.harbor import HarborTask
 
-        return HarborTask(Path(name_or_path.removeprefix("harbor:")), options)
+        return HarborTask(name_or_path.removeprefix("harbor:"), options)
     if name_or_path.endswith(".jsonl"):
         from orchestrator.tasks.jsonl import JsonlTask
 

@@ -100,6 +100,8 @@ class TaskOptions:
     """Whether a person's own verifier judges, which is told every field of a problem."""
     lean_project: Path | None = None
     """The Lean project against which proofs are checked."""
+    harbor_python: str = ""
+    """An interpreter that has Harbor, for data sets of its registry; "": found."""
 
 
 class Task(Protocol):

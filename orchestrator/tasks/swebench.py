@@ -14,20 +14,18 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from orchestrator.tasks.base import Problem, SamplingDefaults, TaskError, TaskOptions, chosen
+from orchestrator.tasks.flaky import named_flaky
 from orchestrator.tasks.lines import as_json
 from orchestrator.tasks.records import Source, Table, text
 from verifiers.swebench import NoHarness, SweBenchVerifier, harness_version
 from verifiers.verdict import Verifier
 
 WRITER = Path(__file__).with_name("swebench_writer.py")
-FLAKY = Path(__file__).with_name("swebench_flaky.toml")
-"""Issues of Lite whose tests do not always say the same of one patch."""
 SPECIFIED = ("image", "log_parser", "eval_type", "eval_script")
 """What the harness needs of a row since its version 5, where it fetches nothing."""
 TEXTS = ("instance_id", "repo", "base_commit", "version", *SPECIFIED)
@@ -53,7 +51,7 @@ class SweBenchTask:
         self._problems: list[Problem] | None = None
         self._solutions: dict[str, str] = {}
         self._written = False
-        self.flaky = frozenset(tomllib.loads(FLAKY.read_text(encoding="utf-8"))["issues"])
+        self.flaky = named_flaky()
 
     def problems(self) -> list[Problem]:
         if self._problems is None:

@@ -8,10 +8,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from budgets.concurrency import ServerLoad
+from budgets.fullness import Fullness, ServerLoad
 from budgets.limiter import Limiter, RequestOutcome
 from providers.errors import ConnectionFailed, Overloaded, ProviderError, TimedOut
-from providers.fleet.fullness import Fullness
 from providers.fleet.health import Health
 from providers.fleet.routing import TokenSpeed
 from providers.sample import Provider, SampleRequest, SampleResponse
@@ -70,7 +69,6 @@ class FleetServer:
     clock: Callable[[], float] = time.monotonic
     health: Health = field(default_factory=Health)
     speed: TokenSpeed = field(default_factory=TokenSpeed)
-    fullness: Fullness = field(default_factory=Fullness)
     tally: ServerTally = field(default_factory=ServerTally)
     work: float = 0.0
     leaving: bool = False
@@ -80,6 +78,11 @@ class FleetServer:
     told_at: float = 0.0
     flights: set[Flight] = field(default_factory=set)
     _prompts: OrderedDict[str, None] = field(default_factory=OrderedDict)
+
+    @property
+    def fullness(self) -> Fullness:
+        """How full it is by its own word."""
+        return self.limiter.fullness
 
     def has_seen(self, prompt: str) -> bool:
         return prompt in self._prompts
@@ -106,7 +109,6 @@ class FleetServer:
     def told(self, load: ServerLoad) -> None:
         """The server says how many sequences it works on."""
         now, tally, before = self.clock(), self.tally, self.fullness.load
-        self.fullness.read(load, now, self.limiter.sequences)
         self.limiter.observe(load)
         if before is not None:
             if self.fullness.places and self.flights:
@@ -131,7 +133,6 @@ class FleetServer:
         if not self.flights:
             self.worked_since = flight.sent_at
         self.flights.add(flight)
-        self.fullness.sent(request.n)
         self.work += work
         self.health.taken()
         outcome: RequestOutcome = "other"

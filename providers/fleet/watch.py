@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from budgets.concurrency import ServerLoad
+from budgets.fullness import ServerLoad
 from providers.errors import ProviderError
 from providers.fleet.provider import FleetProvider
 from providers.fleet.server import FleetServer

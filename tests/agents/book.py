@@ -66,6 +66,15 @@ class Book:
         while not (self.directory / "attempts").exists() and process.poll() is None:
             time.sleep(0.05)
 
+    def verify(self, *options: str) -> tuple[int, str]:
+        """`orch verify`: its exit code and what it said."""
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", "verify", str(self.directory), *options],
+            cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
     def check(self) -> int:
         """The exit code of `orch check`: 0 where everything is there and whole."""
         return subprocess.run(

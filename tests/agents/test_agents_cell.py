@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.agents.book import ROOT, Book
-from tests.agents.model_process import model_process
+from tests.agents.model_process import bill, model_process
 from tests.sandbox.container import imitate
 
 
@@ -37,6 +37,18 @@ def even(book: Book) -> None:
     )
 
 
+def judged_again(book: Book, *options: str) -> None:
+    """`orch verify` gives every verdict once more, asks no model and spends nothing."""
+    verdicts = "SELECT arm, problem, slot, kind FROM verdicts ORDER BY arm, problem, slot"
+    before, calls = book.rows(verdicts), len(bill(book.folder / "bill.jsonl"))
+    code, said = book.verify(*options)
+    assert code == 0, said
+    assert "0 differ from the run's verdict; 0 had none" in said, said
+    assert book.rows(verdicts) == before
+    assert len(bill(book.folder / "bill.jsonl")) == calls
+    assert book.ledger().totals().settled == book.bill
+
+
 def test_agents_are_judged_by_what_they_changed_and_pay_for_what_they_asked(book: Book) -> None:
     code, said = book.run(*book.options())
     assert code == 0, said
@@ -55,6 +67,7 @@ def test_agents_are_judged_by_what_they_changed_and_pay_for_what_they_asked(book
     assert {n for (n,) in book.rows("SELECT count(*) FROM calls GROUP BY attempt")} == {2}
     kept = b"".join(p.read_bytes() for p in book.directory.rglob("*") if p.is_file())
     assert b"sk-orch-" not in kept and b"sk-house" not in kept
+    judged_again(book)
 
 
 def test_agents_cut_by_their_own_cap_are_judged_and_by_the_runs_are_censored(book: Book) -> None:

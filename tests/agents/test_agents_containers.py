@@ -7,6 +7,7 @@ ORCH_TEST_HARBOR an interpreter with Harbor.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -23,7 +24,7 @@ from orchestrator.engine.executors.container import label_of
 from orchestrator.engine.executors.harbor import RUNNER
 from tests.agents.book import AGENT, Book
 from tests.agents.model_process import TASKS, bill, model_process
-from tests.agents.test_agents_cell import even
+from tests.agents.test_agents_cell import even, judged_again
 
 IMAGE = os.environ.get("ORCH_TEST_AGENTS_IMAGE", "")
 HARBOR = os.environ.get("ORCH_TEST_HARBOR", "")
@@ -322,6 +323,26 @@ def test_agents_of_peoples_own_run_in_harbor_too(book: Book) -> None:
     even(book)
     assert book.rows("SELECT kind, finish_reason FROM samples") == [("ok", "stop")]
     assert book.billed_calls == 2 and not made_for(book)
+
+
+@with_harbor
+def test_agents_of_tasks_with_a_container_alone_are_judged_in_it(book: Book) -> None:
+    options = in_harbor(book, samples=3, filter="ranges")
+    environment = book.folder / "tasks" / "ranges" / "environment"
+    (environment / "repo").rename(environment / "files")
+    (environment / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY files /app\nWORKDIR /app\n")
+    code, said = book.run(*options)
+    assert code == 0, said
+    even(book)
+    rows = book.rows("SELECT s.text, v.verifier, v.kind FROM samples s, verdicts v USING (slot)")
+    for text, verifier, kind in rows:
+        reward = json.loads(text)["rewards"]["reward"]
+        assert verifier == "harbor" and kind == ("passed" if reward == 1 else "failed")
+    # What the model says at its first ten calls is five times right: both kinds are among three.
+    assert {kind for *_, kind in rows} == {"passed", "failed"} and len(rows) == 3
+    shutil.rmtree(book.folder / "tasks")
+    judged_again(book, "--verifier", "harbor")
+    assert not made_for(book)
 
 
 @with_harbor

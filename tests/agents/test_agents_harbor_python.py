@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.executors.base import NoExecutor
-from orchestrator.engine.executors.harbor_python import find_python, harbor_in
+from orchestrator.tasks.harbor_python import NoHarbor, check_agent, find_python, harbor_in
 from tests.agents.book import ROOT
 
 
@@ -30,7 +29,7 @@ def nothing_else_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_harbor_is_found_where_it_is_named_and_in_the_usual_places(tmp_path: Path) -> None:
     elsewhere = answering(tmp_path / "env" / "python3", "echo 0.26.4")
     assert find_python(elsewhere) == elsewhere
-    with pytest.raises(NoExecutor, match=r"No interpreter .*/pip install 'harbor==0\.26\.\*'"):
+    with pytest.raises(NoHarbor, match=r"No interpreter .*/pip install 'harbor==0\.26\.\*'"):
         find_python("")
     answering(tmp_path / "bin" / "python3", "", status=1)
     tool = answering(tmp_path / "tool" / "python", "echo 0.26.0")
@@ -43,13 +42,21 @@ def test_harbor_is_found_where_it_is_named_and_in_the_usual_places(tmp_path: Pat
 
 def test_another_harbor_and_no_harbor_are_told_apart(tmp_path: Path) -> None:
     old = answering(tmp_path / "env" / "python", "echo 0.25.0")
-    with pytest.raises(NoExecutor, match=r"has Harbor 0\.25\.0, and orch speaks with 0\.26"):
+    with pytest.raises(NoHarbor, match=r"has Harbor 0\.25\.0, and orch speaks with 0\.26"):
         find_python(old)
     none = answering(tmp_path / "none" / "python", "echo no such package >&2", status=1)
-    with pytest.raises(NoExecutor, match="has no Harbor; make an environment"):
+    with pytest.raises(NoHarbor, match="has no Harbor; make an environment"):
         find_python(none)
-    with pytest.raises(NoExecutor, match="is no program"):
+    with pytest.raises(NoHarbor, match="is no program"):
         find_python(str(tmp_path / "nowhere"))
+
+
+def test_an_agent_that_harbor_has_not_is_named_before_anything_is_bought(tmp_path: Path) -> None:
+    python = answering(tmp_path / "env" / "python", "echo mini-swe-agent codex")
+    check_agent("codex", python)
+    check_agent("own_module:Own", python)
+    with pytest.raises(NoHarbor, match="no agent named codx; it has codex, mini-swe-agent"):
+        check_agent("codx", python)
 
 
 def test_doctor_says_what_harbor_lacks(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from budgets.concurrency import ServerLoad
+from budgets.fullness import ServerLoad
 
 
 @dataclass(eq=False)
@@ -32,6 +32,8 @@ class BatchingServer:
     mean_tokens: float = 100.0
     queue_limit: int = 10**9
     """Sequences that may wait; beyond it a request is refused."""
+    stalls_s: float = 0.0
+    """Every tenth second it stands still for so long, as on a machine that is busy otherwise."""
     running: int = 0
     generated: int = 0
     most_waiting: int = 0
@@ -92,6 +94,9 @@ class BatchingServer:
             self._idle.set()
             return
         self.generated += len(self._batch)
+        if self.stalls_s and int(loop.time() / 10) != int((loop.time() - self.step_s) / 10):
+            loop.call_later(self.stalls_s, self._stepped)
+            return
         took = self.step_s + self.per_sequence_s * len(self._batch)
         loop.call_later(took, self._stepped)
 

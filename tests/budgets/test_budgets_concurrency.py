@@ -47,8 +47,8 @@ def send(
 
         async def tell() -> None:
             while True:
-                await asyncio.sleep(1.0)
                 limiter.observe(server.load)
+                await asyncio.sleep(1.0)
 
         telling = asyncio.create_task(tell()) if told else None
         for _ in range(requests):
@@ -96,6 +96,9 @@ SERVERS = {
     "64 places": (dict(places=64), 1, 1800, ("64", "80")),
     "64 places, n = 13": (dict(places=64), 13, 400, ("12", "16", "24")),
     "4 places": (dict(places=4), 1, 400, ("4", "6")),
+    "4 places, n = 13": (dict(places=4), 13, 60, ("1", "2")),
+    "short answers": (dict(places=64, mean_tokens=4.3), 1, 20_000, ("128", "256")),
+    "short answers, n = 13": (dict(places=64, mean_tokens=4.3), 13, 2000, ("16", "24")),
     "slower with each": (dict(places=256, per_sequence_s=0.0003), 4, 1200, ("100",)),
 }
 
@@ -109,22 +112,26 @@ def test_auto_is_about_as_fast_as_the_best_fixed_and_its_queue_is_short(kind: st
     )
     auto = send("auto", BatchingServer(**shape), n=n, requests=requests)  # type: ignore[arg-type]
     assert auto.tokens_per_s >= 0.85 * best
-    assert auto.most_queue < 5
+    assert auto.most_queue < max(5, 6 * n / shape["places"])  # type: ignore[operator]
     told = send("auto", BatchingServer(**shape), n=n, requests=requests, told=True)  # type: ignore[arg-type]
-    assert told.tokens_per_s >= 0.85 * best
-    assert told.most_queue < 2.2
+    assert told.tokens_per_s >= 0.9 * best
+    # A request of more than the places makes a queue by itself.
+    assert told.most_queue < 2 or told.most_queue <= 2 * n / shape["places"]  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("n", [1, 13])
-def test_auto_does_not_wait_its_requests_into_the_timeout(n: int) -> None:
+@pytest.mark.parametrize("told", [False, True])
+def test_auto_does_not_wait_its_requests_into_the_timeout(n: int, told: bool) -> None:
     """The longest answer takes 20 s by itself: three times as much in flight would cut it off."""
-    plan = send("auto", BatchingServer(places=32), n=n, requests=3000 // n, timeout_s=30.0)
+    server = BatchingServer(places=32)
+    plan = send("auto", server, n=n, requests=3000 // n, timeout_s=30.0, told=told)
     assert plan.outcomes == {"ok": 3000 // n}
 
 
-def test_timeouts_where_less_in_flight_is_faster_lower_it() -> None:
+@pytest.mark.parametrize("told", [False, True])
+def test_timeouts_where_less_in_flight_is_faster_lower_it(told: bool) -> None:
     shape = dict(places=1024, per_sequence_s=0.002)
-    auto = send("auto", BatchingServer(**shape), requests=2000, timeout_s=30.0)  # type: ignore[arg-type]
+    auto = send("auto", BatchingServer(**shape), requests=2000, timeout_s=30.0, told=told)  # type: ignore[arg-type]
     fixed = send("128", BatchingServer(**shape), requests=2000, timeout_s=30.0)  # type: ignore[arg-type]
     assert auto.outcomes["timeout"] < 0.3 * fixed.outcomes["timeout"]
 

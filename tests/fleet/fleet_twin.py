@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.fleet_model import Lengths, Shape
 from benchmarks.fleet_sim import VirtualServer
-from budgets.concurrency import ServerLoad
+from budgets.fullness import ServerLoad
 from budgets.limiter import Limiter
 from orchestrator.engine.seeds import request_seed
 from orchestrator.engine.tail import Tail

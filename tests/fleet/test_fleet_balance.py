@@ -12,7 +12,7 @@ import asyncio
 import pytest
 
 from benchmarks.fleet_model import Lengths, Shape
-from providers.fleet.fullness import FIRST
+from budgets.fullness import FIRST
 from tests.budgets.budgets_virtual_time import run_virtual
 from tests.fleet.fleet_twin import Twin
 

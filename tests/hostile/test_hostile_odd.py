@@ -58,7 +58,7 @@ def test_what_can_be_read_is_kept_and_settled_exactly(tmp_path: Path) -> None:
         assert one(book, "SELECT count(*) FROM failures") == 0
         kept = {odd for (odd,) in rows(book, "SELECT odd FROM bodies")}
         assert any("prompt_tokens_details" in odd for odd in kept)
-        assert ("hostile-mini",) in rows(book, "SELECT DISTINCT model FROM answers")
+        assert ("hostile-mini",) in rows(book, "SELECT content FROM repeated")
         raw = {word for (word,) in rows(book, "SELECT DISTINCT finish_raw FROM samples")}
         assert {"stop", "because", "1", ""} <= raw
 

@@ -18,6 +18,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.report.curves import draw_curves
 from orchestrator.report.data import ArmReport, ReportData
 from orchestrator.report.describe import comparisons, contrast_at, with_curve, with_law
+from orchestrator.report.sections.flaky import FLAKY
 from orchestrator.report.tables import COLUMNS, to_csv, to_latex, to_markdown
 from orchestrator.report.write import write_files
 
@@ -133,3 +134,29 @@ def test_an_arm_without_a_law_is_shown_without_one() -> None:
     few = with_law(with_curve(ArmReport("p", "m", "t", n=(50,) * 9, c=(1, *[0] * 8))))
     assert len(few.fits) == 2 and "only 1 of 9 problems" in few.forecast_refused
     assert few.usd_per_solved == 0
+
+
+def test_flaky_issues_stand_beside_coverage_without_them() -> None:
+    names = ("django__django-13315", "sympy__sympy-13177", "django__django-1", "django__django-2")
+    arm = ArmReport(
+        "p", "m", "swebench-lite", problem_ids=names, n=(4,) * 4, c=(4, 0, 1, 0),
+        changed=("django__django-2",),
+    )  # fmt: skip
+    report = ReportData("x", (with_curve(arm),))
+    (told,) = FLAKY.document(report)
+    assert told["named"] == list(names[:2]) and told["changed"] == [names[3]]
+    assert (told["problems"], told["solved"]) == (1, 1)
+    first, last = told["at"][0], told["at"][-1]
+    assert (first["k"], first["coverage"], first["without_flaky"]) == (1, 0.3125, 0.25)
+    assert (last["k"], last["coverage"], last["without_flaky"]) == (4, 0.5, 1.0)
+    console = Console(width=300, record=True, file=io.StringIO())
+    for one in FLAKY.shown(report):
+        console.print(one)
+    text = console.export_text()
+    assert "1 changed a verdict here (django__django-2) and 2 are named so by the paper" in text
+    assert "2 are solved, without those 1 of 1" in text
+    assert "Without flaky tests" in FLAKY.page(report)
+    other = ReportData(
+        "x", (with_curve(ArmReport("p", "m", "t", problem_ids=("a",), n=(1,), c=(1,))),)
+    )
+    assert FLAKY.document(other) == [] and FLAKY.page(other) == ""

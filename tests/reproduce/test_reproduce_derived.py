@@ -12,9 +12,9 @@ from orchestrator.report.describe import with_curve
 from orchestrator.reproduce.derived import flaky_rows, with_operations
 from orchestrator.reproduce.published import load_published
 from orchestrator.reproduce.recorded import OutcomesError, RecordedOutcomes
-from orchestrator.tasks.swebench import FLAKY
+from orchestrator.tasks.flaky import FILE
 
-ISSUES = tomllib.loads(FLAKY.read_text())["issues"]
+ISSUES = tomllib.loads(FILE.read_text())["issues"]
 
 
 def arm(task: str, model: str) -> ArmReport:

@@ -6,6 +6,7 @@ import asyncio
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,9 @@ class House(BatchServer):
         self.room: int | None = None
         """Requests per batch above which OpenAI's queue is full; None: it never is."""
         self.reason = "token_limit_exceeded"
+        self.takes_s = 0.0
+        """How long a batch runs at least, from when it is first looked at."""
+        self._since: dict[str, float] = {}
         self.statuses: list[int] = []
         """Statuses of the next requests that run; 200 once they are used up."""
         self.bill: list[tuple[int, int]] = []
@@ -63,6 +67,15 @@ class House(BatchServer):
     @property
     def billed(self) -> int:
         return sum(prompt * INPUT + output * OUTPUT for prompt, output in self.bill)
+
+    @property
+    def under_way(self) -> int:
+        """Requests of batches that have not ended."""
+        return sum(
+            len(self.requests[name])
+            for name, batch in list(self.batches.items())
+            if "validating" in batch.values() or "in_progress" in batch.values()
+        )
 
     async def models(self, _: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "m"}], "has_more": False})
@@ -109,6 +122,9 @@ class House(BatchServer):
         for name, batch in self.batches.items():
             if not self.open:
                 return
+            since = self._since.setdefault(name, time.monotonic())
+            if time.monotonic() - since < self.takes_s:
+                continue
             if batch.get("status") == "validating":
                 status = "completed" if self.only is None else "expired"
                 self.finish_openai(name, self.answer, only=self.only, status=status)

@@ -1,6 +1,8 @@
 """What the crash matrix runs against: servers of several kinds, each with a bill of its own.
 
-A lane says how its run is asked for, what its server billed, and what its samples should be judged.
+A lane says how its run is asked for, what its server billed, how many requests it has open at this
+moment, and what its samples should be judged. Servers answer slowly, so that signals find money
+under way.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ import random
 import sqlite3
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ from budgets.money import PICO
 from tests.run.batch_house import PRICES as BATCH_PRICES
 from tests.run.batch_house import house
 from tests.run.conftest import PRICES
-from tests.run.serving import serving
+from tests.run.serving import Reply, serving
 from tests.run.struck import below, named
 
 INPUT, OUTPUT = 3_000_000, 15_000_000
@@ -43,6 +46,10 @@ class Lane:
     """About how many ledger events a session brings."""
     billed: Callable[[], int]
     """Picodollars that the server billed so far, which grows while it works for a dead client."""
+    under_way: Callable[[], int]
+    """How many requests the server has taken and not answered; of hours: whether it is held."""
+    wide: int
+    """How many requests are under way at most."""
     slack: int = 0
     """Picodollars by which the bill of this lane is known."""
     server: frozenset[int] = frozenset()
@@ -80,20 +87,55 @@ def still(count: Callable[[], int], still_s: float = 0.6) -> None:
             last, since = count(), time.monotonic()
 
 
-def tokens_lane(serve: Callable[[], Any], folder: Path) -> Lane:
+@dataclass
+class Slow:
+    """A server of ours in front of `answer`, which takes its time and counts who waits."""
+
+    answer: Callable[[dict[str, Any]], Reply]
+    least_s: float
+    most_s: float
+    waiting: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def reply(self, body: dict[str, Any]) -> Reply:
+        with self._lock:
+            self.waiting += 1
+        try:
+            said = self.answer(body)
+            time.sleep(random.Random(body["seed"]).uniform(self.least_s, self.most_s))
+            return said
+        finally:
+            with self._lock:
+                self.waiting -= 1
+
+
+@contextlib.contextmanager
+def tokens_lane(serve: Callable[[], Any], folder: Path) -> Iterator[Lane]:
     """The bundled model's own server, in a process of its own that outlives every run."""
     server = serve()
     (folder / "p.toml").write_text(PRICES)
     pids = [pid for pid in below(os.getpid()) if "providers.tiny" in named(pid)]
-    flags = {
-        "provider": "openai", "base-url": server.url, "model": "orch-tiny", "task": "arithmetic",
-        "prices": str(folder / "p.toml"), "n-per-request": "4", "limit": "20",
-        "max-concurrent": "4",
-    }  # fmt: skip
-    return Lane(
-        "tokens", flags, 20, 160, 1500, server.billed, server=frozenset(pids),
-        settle=lambda: still(lambda: len(server.bill())),
-    )  # fmt: skip
+
+    def passed_on(body: dict[str, Any]) -> Reply:
+        path = "/chat/completions" if "messages" in body else "/completions"
+        asked = urllib.request.Request(
+            server.url.rstrip("/") + path, json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )  # fmt: skip
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            return answer.status, {}, json.load(answer)
+
+    slow = Slow(passed_on, 0.2, 0.8)
+    with serving(slow.reply, {"data": [{"id": "orch-tiny"}]}) as url:
+        flags = {
+            "provider": "openai", "base-url": url + "/v1", "model": "orch-tiny",
+            "task": "arithmetic", "prices": str(folder / "p.toml"), "n-per-request": "4",
+            "limit": "20", "max-concurrent": "16",
+        }  # fmt: skip
+        yield Lane(
+            "tokens", flags, 20, 32, 300, server.billed, lambda: slow.waiting, 16,
+            server=frozenset(pids), settle=lambda: still(lambda: len(server.bill())),
+        )  # fmt: skip
 
 
 PROGRAMS = {
@@ -116,9 +158,8 @@ def programs_lane(folder: Path) -> Iterator[Lane]:
     bill: list[tuple[int, int]] = []
     lock = threading.Lock()
 
-    def reply(body: dict[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
+    def answer(body: dict[str, Any]) -> Reply:
         rng = random.Random(body["seed"])
-        time.sleep(rng.uniform(0.2, 0.6))
         n = body.get("n", 1)
         texts = [f"{rng.choice(list(PROGRAMS.values()))}\n{body['seed']} {i}" for i in range(n)]
         choices = [
@@ -140,7 +181,8 @@ def programs_lane(folder: Path) -> Iterator[Lane]:
             line = {"id": f"p{number}", "prompt": f"Double it ({number}).", "tests": tests}
             file.write(json.dumps(line) + "\n")
     (folder / "p.toml").write_text(PRICES.replace("orch-tiny", "hostile"))
-    with serving(reply) as url:
+    slow = Slow(answer, 0.3, 1.0)
+    with serving(slow.reply) as url:
         flags = {
             "provider": "openai", "base-url": url + "/v1", "model": "hostile",
             "task": str(folder / "t.jsonl"), "prices": str(folder / "p.toml"),
@@ -148,7 +190,7 @@ def programs_lane(folder: Path) -> Iterator[Lane]:
         }  # fmt: skip
         yield Lane(
             "programs", flags, 6, 20, 110, lambda: sum(p * INPUT + o * OUTPUT for p, o in bill),
-            truth=worth, settle=lambda: still(lambda: len(bill)),
+            lambda: slow.waiting, 8, truth=worth, settle=lambda: still(lambda: len(bill)),
         )  # fmt: skip
 
 
@@ -157,13 +199,15 @@ def batch_lane(folder: Path, protocol: str) -> Iterator[Lane]:
     """A batch API: what was handed over runs on, whoever dies."""
     (folder / "p.toml").write_text(BATCH_PRICES)
     with house(protocol) as server:
+        server.takes_s = 1.5
         flags = {
             "provider": protocol, "model": "m", "base-url": f"{server.url}/v1", "api-key-env":
             "SOME_KEY", "task": "arithmetic", "prices": str(folder / "p.toml"), "limit": "5",
             "n-per-request": "4", **({"prompt-style": "chat"} if protocol == "openai" else {}),
         }  # fmt: skip
         yield Lane(
-            f"batch {protocol}", flags, 5, 8, 40, lambda: server.billed, key=server.url,
+            f"batch {protocol}", flags, 5, 8, 40, lambda: server.billed,
+            lambda: server.under_way, 1, key=server.url,
             settle=lambda: still(lambda: len(server.bill)),
         )  # fmt: skip
 
@@ -173,6 +217,7 @@ class Presence:
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.here = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
@@ -180,7 +225,7 @@ class Presence:
     def _look(self) -> None:
         last = None
         while not self._over.wait(0.05):
-            here = any("providers.tiny" in named(pid) for pid in below(os.getpid()))
+            self.here = here = any("providers.tiny" in named(pid) for pid in below(os.getpid()))
             now = time.monotonic()
             if here and last is not None:
                 self.seconds += now - last
@@ -201,8 +246,8 @@ def hours_lane(folder: Path) -> Iterator[Lane]:
     }  # fmt: skip
     try:
         yield Lane(
-            "hours", flags, 20, 200, 60, lambda: round(presence.seconds * PICO), cap="150",
-            slack=2 * PICO, ends=frozenset({0, 3}),
+            "hours", flags, 20, 200, 60, lambda: round(presence.seconds * PICO),
+            lambda: int(presence.here), 1, cap="150", slack=2 * PICO, ends=frozenset({0, 3}),
         )  # fmt: skip
     finally:
         presence.end()

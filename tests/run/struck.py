@@ -74,14 +74,14 @@ class Struck:
     out: str
     err: str
     how: str
-    seconds: float
-    """From its start until nothing of it was left."""
     hit: list[str] = field(default_factory=list)
     """The command lines of the children that were killed."""
     early: bool = False
     """Whether the interpreter itself was starting: no line of ours had run."""
     bought: bool = False
     """Whether it was a run or a resume."""
+    events: int = -1
+    """How many ledger events there were before it."""
 
 
 def start(folder: Path, words: list[str], **env: str) -> subprocess.Popen[str]:

@@ -149,7 +149,7 @@ def flipped(run: Path, rng: random.Random) -> int:
     data = bytearray(path.read_bytes())
     with contextlib.closing(sqlite3.connect(path)) as db:
         texts = [row[0].encode() for row in db.execute("SELECT content FROM problems")]
-        texts += [row[0].encode() for row in db.execute("SELECT usage FROM answers") if row[0]]
+        texts += [row[0].encode() for row in db.execute("SELECT content FROM repeated")]
         texts += [row[0].encode() for row in db.execute("SELECT note FROM ledger") if row[0]]
     while True:
         text = rng.choice(texts)

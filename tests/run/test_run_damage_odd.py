@@ -22,7 +22,7 @@ from keyed import keyed_server
 
 from orchestrator.audit.check import check_run
 from orchestrator.audit.repair import repair_run
-from orchestrator.store.directory import SEAL
+from orchestrator.store.schema import SEAL
 from tests.run.struck import start
 from tests.run.test_run_damage import changing, command
 from tests.run.test_run_money import events

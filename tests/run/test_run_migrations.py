@@ -109,6 +109,28 @@ def test_a_newer_run_is_refused_with_what_to_do(old: Path, orch: Callable[..., A
     assert refused.out == ""
 
 
+SEALED = Path(__file__).with_name("data") / "schema_8"
+"""Written by schema 8, sealed: the bundled model, 5 problems, 20 samples each."""
+
+
+def test_a_sealed_run_of_an_older_schema_stays_whole_and_damage_shows(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for run in (whole, cut):
+        shutil.copytree(SEALED, run)
+    with closing(sqlite3.connect(cut / "run.db")) as connection, connection:
+        connection.execute("DELETE FROM answers WHERE request = 3")
+    for look in range(2):
+        assert check_run(whole).findings == [], look
+        assert [finding.where for finding in check_run(cut).findings] == ["answers"], look
+        for run in (whole, cut):
+            RunLock(run).release()
+    with closing(RunReader(whole)) as reader:
+        assert reader.served_models(0) == {"orch-tiny": 35}
+        ((model, usage),) = reader.rows("SELECT model, usage FROM answers WHERE request = 1")
+        assert reader.unpack.text(usage).startswith('{"prompt_tokens"')
+    assert model == 1
+
+
 @pytest.mark.parametrize("written", range(1, NEWEST))
 def test_a_run_of_every_older_schema_is_read_and_written_to(old: Path, written: int) -> None:
     with closing(sqlite3.connect(old / "run.db", isolation_level=None)) as connection:

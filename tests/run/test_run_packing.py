@@ -137,6 +137,55 @@ async def test_a_database_is_smaller_than_its_texts(kind: str, tmp_path: Path) -
     assert (run / "run.db").stat().st_size < 0.6 * size
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+async def test_also_where_a_request_buys_one_short_text(kind: str, tmp_path: Path) -> None:
+    run = new(tmp_path / kind)
+    size = await make(run, kind, 1000, 1, 4000, 100)
+    assert (run / "run.db").stat().st_size < 0.6 * size
+
+
+REPORTS = [
+    '{"prompt_tokens":114,"completion_tokens":250,"details":{"cached_tokens":0}}',
+    '{"prompt_tokens":7,"completion_tokens":0,"details":{"cached_tokens":0}}',
+    '{"a":0.5,"b":00,"c":"x:12,","d":-3,"e":1e999,"f":123456789012345678901,"g":[5,6]}',
+    '{"a":"\\u0000:7,","b":{}}', "null", "5", '{"x":":5,:6}"}', '{"a": 5, "b": 6}', '{"a":\0:5}',
+]  # fmt: skip
+IDS = [
+    "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT", "msg_01XFDUDYJgAACzvnptvVoYEL", "", "chatcmpl-",
+    "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "gen-1764322000-" + "x" * 40, "cmpl-" + "é" * 20,
+]  # fmt: skip
+
+
+def test_what_is_stored_once_comes_back_to_the_last_character() -> None:
+    connection, draw = database(), random.Random(3)
+    letters = string.ascii_letters + string.digits + "-_"
+    ids = [*IDS, *("cmpl_" + "".join(draw.choices(letters, k=8 + i % 60)) for i in range(600))]
+    reports = [*REPORTS, *(f'{{"id{i}":{i}}}' for i in range(600))]
+    rows = [
+        (number, number, f"model {number % 3}", identifier, report, *(None,) * 7, 0.0, 0.0, "", "")
+        for number, (identifier, report) in enumerate(zip(ids, reports, strict=False))
+    ]
+    packer = Packer(connection)
+    for start in range(0, len(rows), 100):
+        groups = packer.group({schema.PUT_ANSWER: rows[start : start + 100]})
+        for statement, group in groups.items():
+            connection.executemany(statement, group)
+    packer = Packer(connection)  # As a resume does.
+    (again,) = packer.group({schema.PUT_ANSWER: [(-1, *rows[0][1:])]})[schema.PUT_ANSWER]
+    connection.execute(schema.PUT_ANSWER, again)
+    unpack = Unpacker(connection, "r").text
+    stored = connection.execute(
+        "SELECT content, provider_id, usage FROM answers JOIN repeated ON number = model"
+        " ORDER BY request"
+    ).fetchall()
+    found = [(model, unpack(identifier), unpack(usage)) for model, identifier, usage in stored]
+    assert found == [row[2:5] for row in (rows[0], *rows)]
+    assert sum(isinstance(row[1], bytes) for row in stored) > 400
+    (kept,) = connection.execute("SELECT count(*) FROM repeated").fetchone()
+    assert kept < 270
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -48,7 +48,7 @@ def test_of_rows_with_one_key_the_last_stays() -> None:
 
 def test_what_is_no_plain_insert_is_executed_row_by_row() -> None:
     connection = database()
-    answer = (0, "m", "", None, *[None] * 7, 1.0, 1.0, 1.0, "", "")
+    answer = (0, 1, "", None, *[None] * 7, 1.0, 1.0, "", "")
     execute_many(connection, schema.PUT_ANSWER, [(i, *answer) for i in range(100)])
     execute_many(connection, schema.SET_COST, [(2 * i, i) for i in range(100)])
     assert connection.execute("SELECT sum(cost) FROM answers").fetchone() == (9900,)
@@ -68,7 +68,7 @@ async def test_a_group_with_a_row_that_does_not_fit_leaves_nothing(tmp_path: Pat
     path = tmp_path / "run.db"
     connection = connect(path, create=True)
     writer = Writer(connection, asyncio.get_running_loop())
-    rows = [(number, 0, 0, number, 1, 7, 0.5) for number in range(150)]
+    rows = [(number, 0, 0, number, 1, 7) for number in range(150)]
     for row in rows[:100]:
         writer.append(schema.PUT_REQUEST, row)
     await writer.durable()

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from orchestrator.audit.rejudge import judge_again
+from orchestrator.cli.report import report as report_command
 from orchestrator.cli.verify import verify
 from orchestrator.errors import ConfigError
 from orchestrator.plan.study import make_study, read_study
@@ -126,6 +127,13 @@ def test_repeated_verdicts_take_the_majority_and_name_the_flaky(
     assert asked["3"] == 11 and asked["2"] == 22 and asked["1"] == 11
     said = command(run, "--repeat", 11).output
     assert f"Flaky here: {flaky[0]}." in said and "1 of 1 without the flaky ones" in said
+    # A report says so of the run from now on.
+    monkeypatch.undo()
+    told = CliRunner().invoke(report_command, [str(run), "--json"])
+    (section,) = json.loads(told.output)["flaky"]
+    assert (section["changed"], section["named"], section["problems"]) == (flaky, [], 1)
+    shown = CliRunner().invoke(report_command, [str(run)], env={"COLUMNS": "200"}).output
+    assert f"1 changed a verdict here ({flaky[0]})" in shown
 
 
 def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:

@@ -45,6 +45,9 @@ class AgentJob:
     """Where its files go."""
     source: Path | None = None
     """The task's own folder, where it has one."""
+    rewarded: bool = False
+    """Whether only the container that the agent works in can judge it: the output is what its
+    tests said (verifiers/reported.py)."""
 
 
 @dataclass(frozen=True, slots=True)

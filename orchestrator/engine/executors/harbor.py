@@ -27,10 +27,10 @@ from typing import Any
 from orchestrator.engine.executors.base import AgentJob, ExecutorFailure, NoExecutor, Output
 from orchestrator.engine.executors.command import PORT
 from orchestrator.engine.executors.container import door_in, find_engine, label_of
-from orchestrator.engine.executors.harbor_python import compose_for, find_python
 from orchestrator.engine.executors.harbor_traces import containers, end_marked, sweep
 from orchestrator.engine.executors.patch import MOST_BYTES, NoGit, difference, tar_of
 from orchestrator.plan.agents import AgentSetting
+from orchestrator.tasks.harbor_python import NoHarbor, check_agent, find_python
 from providers.fleet.processes import MARK
 from providers.gateway.environment import environment, keyless
 
@@ -41,7 +41,10 @@ SETTINGS = {
     "MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT": "1",
 }
 """What agents are told beside the gateway: dollars are counted here, and so are retries."""
+PHASES = ("agent", "verifier")
+"""Of a trial: those in which what goes wrong is the attempt's own."""
 RUNNER = Path(__file__).with_name("harbor_runner.py")
+_ASKING_S = 60.0
 _LOADING_S = 300.0
 _SILENT_S = 90.0
 _CLEANING_S = 20.0
@@ -56,6 +59,21 @@ def workdir_of(source: Path) -> str:
         return "/app"
     found = re.findall(r"^\s*WORKDIR\s+(\S+)", dockerfile.read_text(encoding="utf-8"), re.M)
     return found[-1] if found else "/app"
+
+
+def compose_for(engine: str, python: str) -> bool:
+    """Whether an engine has the compose that Harbor starts containers with."""
+    if engine == "podman" and (
+        Path(python).with_name("podman-compose").exists() or shutil.which("podman-compose")
+    ):
+        return True
+    try:
+        done = subprocess.run(
+            [engine, "compose", "version"], capture_output=True, check=False, timeout=_ASKING_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 class HarborExecutor:
@@ -83,7 +101,11 @@ class HarborExecutor:
                 "use an agent of your own in the cell, or run orch as root."
             )
         self._engine, _ = await asyncio.to_thread(find_engine)
-        self._python = await asyncio.to_thread(find_python, self._setting.harbor_python)
+        try:
+            self._python = await asyncio.to_thread(find_python, self._setting.harbor_python)
+            await asyncio.to_thread(check_agent, self._setting.harbor, self._python)
+        except NoHarbor as error:
+            raise NoExecutor(str(error)) from None
         if not await asyncio.to_thread(compose_for, self._engine, self._python):
             raise NoExecutor(
                 f"Harbor starts containers by `{self._engine} compose`, which does not work here: "
@@ -208,7 +230,8 @@ class HarborExecutor:
             "agent": setting.harbor, "model": f"{setting.protocol}/{job.model}",
             "base_url": base + ("/v1" if setting.protocol == "openai" else ""), "key": job.key,
             "time_s": job.time_s, "trials": str(job.folder.absolute()),
-            "workdir": workdir_of(job.source) if job.tree else "", "environment": self._engine,
+            "workdir": workdir_of(job.source) if job.tree else "", "verify": job.rewarded,
+            "environment": self._engine,
             "kwargs": dict(setting.harbor_arguments), "mounts": mounts, "programs": programs,
             "usual": environment(base, job.key, {}),
             # For its setup; the image's own path is known once it runs.
@@ -251,11 +274,17 @@ class HarborExecutor:
 
     def _output(self, told: dict[str, Any], job: AgentJob) -> Output:
         exception, message = told["exception"], told["message"]
-        # What an agent meets at work is its own, a refused call too; all else is the engine's.
-        if exception and not told["at_work"]:
+        # What an agent meets at work is its own, a refused call too, and what its work did to the
+        # tests is for the judge; all else is the engine's.
+        if exception and told["phase"] not in PHASES:
             raise ExecutorFailure(f"Harbor: {exception}: {message}")
         text = ""
-        if told["tree"]:
+        if job.rewarded:
+            report = {name: told[name] for name in ("trial", "rewards", "fresh")}
+            if told["phase"] == "verifier":
+                report["failure"] = exception
+            text = json.dumps(report) if told["rewards"] or report.get("failure") else ""
+        elif told["tree"]:
             tree = Path(told["tree"])
             try:
                 left, left_out = tar_of(tree)
@@ -269,4 +298,6 @@ class HarborExecutor:
             text = Path(told["patch"]).read_text(encoding="utf-8", errors="replace")[:MOST_BYTES]
         elif not job.tree and not exception:
             raise ExecutorFailure("Harbor brought back no patch; see the trial's trial.log")
-        return Output(text, int(bool(exception)), exception == "AgentTimeoutError", message[:500])
+        return Output(
+            text, int(told["phase"] == "agent"), exception == "AgentTimeoutError", message[:500]
+        )

@@ -2,16 +2,18 @@
 
     in    {"op": "run", "id": 1, "task": PATH, "name": ..., "agent": ..., "model": ...,
            "base_url": ..., "key": ..., "time_s": ..., "trials": DIR, "workdir": "/app",
-           or "" for a task that collects its own patch.diff,
+           or "" for a task that collects its own patch.diff, "verify": whether Harbor judges,
            "environment": "podman", "kwargs": {...}, "mounts": [...], "programs": PATH or "",
            "env": {...}, "usual": the environment of an agent that takes no base URL}
           {"op": "cancel", "id": 1}
     out   {"ready": VERSION} once Harbor is loaded, then {"beat": N} every few seconds
-          {"id": 1, "ended": true, "exception": TYPE or "", "message": ..., "at_work": whether it
-           came while the agent was at work, "tree": PATH or "", "patch": PATH or ""}
+          {"id": 1, "ended": true, "trial": NAME, "exception": TYPE or "", "message": ...,
+           "phase": "agent" or "verifier" where it came in one of them, "rewards": {...} or null,
+           "fresh": whether they come from a container that the agent never touched,
+           "tree": PATH or "", "patch": PATH or ""}
 
 Nothing of orch is imported here, and Harbor only here. Its retries, costs and scores are not used:
-one line is one trial, the agent's key is the one given, and the verifier is off, since orch judges
+one line is one trial, the agent's key is the one given, and the verifier is off where orch judges
 the work tree that comes back. On SIGTERM and at the end of the input every trial is cancelled,
 through Harbor's own way, which removes its containers.
 """
@@ -31,8 +33,9 @@ from typing import Any
 
 KEY = "ORCH_GATEWAY_KEY"
 OVERLAY = Path(__file__).with_name("harbor_overlay.yaml")
-AGENT_PHASE = "_run_agent_phase"
-"""The function of Harbor's in which agents run: their exceptions have names of every kind."""
+PHASES = {"agent": "_run_agent_phase", "verifier": "_run_verifier"}
+"""The functions of Harbor's in which agents and tests run: their exceptions have names of every
+kind."""
 BEAT_S = 5.0
 STUCK_S = 600.0
 """A loop that does nothing for so long is taken for hung: no beat is sent any more."""
@@ -51,6 +54,7 @@ def say(**words: Any) -> None:
 async def run_trial(asked: dict[str, Any]) -> None:
     """One trial from its start to its end."""
     from harbor.models.task.config import ArtifactConfig
+    from harbor.models.task.verifier_mode import VerifierEnvironmentMode, resolve_task_verifier_mode
     from harbor.models.trial.config import (
         EnvironmentConfig,
         TaskConfig,
@@ -60,7 +64,8 @@ async def run_trial(asked: dict[str, Any]) -> None:
     from harbor.trial.hooks import TrialEvent
     from harbor.trial.trial import Trial
 
-    exception, message, at_work = "", "", False
+    exception = message = phase = ""
+    rewards, fresh = None, False
     try:
         config = TrialConfig(
             task=TaskConfig(path=Path(asked["task"])),
@@ -73,7 +78,7 @@ async def run_trial(asked: dict[str, Any]) -> None:
                 delete=True,
                 extra_docker_compose=[OVERLAY],
             ),
-            verifier=VerifierConfig(disable=True),
+            verifier=VerifierConfig(disable=not asked["verify"]),
             artifacts=[
                 ArtifactConfig(source=place, destination="tree", exclude=[".git"])
                 for place in [asked["workdir"]]
@@ -83,19 +88,24 @@ async def run_trial(asked: dict[str, Any]) -> None:
         trial = await Trial.create(config)
         if asked.get("programs"):
             trial.add_hook(TrialEvent.AGENT_START, lambda _: put_before_path(trial, asked))
+        mode = resolve_task_verifier_mode(trial.task.config)
+        fresh = mode == VerifierEnvironmentMode.SEPARATE
         result = await trial.run()
         if result.exception_info is not None:
             exception = result.exception_info.exception_type
             message = result.exception_info.exception_message[:2000]
-            at_work = AGENT_PHASE in result.exception_info.exception_traceback
+            trace = result.exception_info.exception_traceback
+            phase = next((name for name, where in PHASES.items() if where in trace), "")
+        if result.verifier_result is not None:
+            rewards = result.verifier_result.rewards
     except asyncio.CancelledError:
         exception, message = "Cancelled", "the trial was cancelled"
     except Exception as error:
         exception, message = type(error).__name__, str(error)[:2000]
     left = Path(asked["trials"]) / asked["name"] / "artifacts"
     tree, patch = left / "tree", left / "patch.diff"
-    say(id=asked["id"], ended=True, exception=exception, message=message, at_work=at_work,
-        tree=str(tree) if tree.is_dir() else "",
+    say(id=asked["id"], ended=True, trial=asked["name"], exception=exception, message=message,
+        phase=phase, rewards=rewards, fresh=fresh, tree=str(tree) if tree.is_dir() else "",
         patch=str(patch) if patch.is_file() else "")  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from orchestrator.report.sections.audit import AUDIT
 from orchestrator.report.sections.base import Section
 from orchestrator.report.sections.differences import DIFFERENCES
 from orchestrator.report.sections.equal import EQUAL
+from orchestrator.report.sections.flaky import FLAKY
 from orchestrator.report.sections.provenance import PROVENANCE
 from orchestrator.report.sections.refusals import REFUSALS
 from orchestrator.report.sections.reliability import RELIABILITY
@@ -19,6 +20,7 @@ from orchestrator.report.sections.split import SPLIT
 SECTIONS: tuple[Section, ...] = (
     EQUAL,
     AUDIT,
+    FLAKY,
     DIFFERENCES,
     REFUSALS,
     SPLIT,

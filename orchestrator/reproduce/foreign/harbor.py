@@ -1,9 +1,10 @@
 """A job of Harbor's: one folder a trial, each with its result.json.
 
-A trial is right where its verifier's reward is 1. One that failed for the agent's own reasons (its
-time, its exit code, the length of its context) is wrong where no verifier ran; one that failed for
-any other reason is nobody's attempt and does not count. Dollars are Harbor's own figure, which is
-nothing for models that it does not know: then none are told.
+A trial is right where its verifier's reward is 1 (all of them, where none is named `reward`). One
+that failed for the agent's own reasons (its time, its exit code, the length of its context) is
+wrong where no verifier ran; one that failed for any other reason is nobody's attempt and does not
+count. Dollars are Harbor's own figure, which is nothing for models that it does not know: then none
+are told.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from budgets.money import MoneyError, picodollars
 from orchestrator.reproduce.foreign import OutcomeTally, some
 from orchestrator.reproduce.recorded import OutcomesError, RecordedOutcomes, read_json
 from orchestrator.tasks.harbor import OWN_FAILURES
-
-RIGHT = 1.0
+from verifiers.reported import is_right
 
 
 def read(path: Path) -> list[RecordedOutcomes]:
@@ -72,8 +72,7 @@ def _right(trial: dict[str, Any]) -> bool | None:
     if failed and not OWN_FAILURES.search(failed):
         return None
     if isinstance(rewards, dict) and rewards:
-        reward = rewards.get("reward", next(iter(rewards.values())))
-        return isinstance(reward, int | float) and reward >= RIGHT
+        return is_right(rewards)
     return False if failed else None
 
 

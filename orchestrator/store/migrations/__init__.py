@@ -3,12 +3,12 @@
 A new run gets the first schema (schema.py) and every step after it; an older run gets the steps
 that it lacks when it is next opened, under the run's lock. Until those are committed a copy of the
 database lies beside it, so that a cut at any moment loses nothing: the next opening starts again
-from the database, which changes in one transaction.
+from the database, which changes in one transaction. A run that was whole by its seal is sealed anew
+as it is then; a damaged one keeps the seal that shows it.
 
 To add one: a file `vN.py` beside this one with a docstring and `STEPS`, SQL statements or
 functions of the connection, at the end of `VERSIONS`. A new column gets a default or is empty in
-older rows, and its readers know that. A column that is there keeps what it holds: the seal counts
-it until the run is next written to.
+older rows, and its readers know that.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestrator.errors import ConfigError, StoreError
-from orchestrator.store import schema
-from orchestrator.store.migrations import v2, v3, v4, v5, v6, v7, v8, v9, v10
+from orchestrator.store import schema, seal
+from orchestrator.store.migrations import v2, v3, v4, v5, v6, v7, v8, v9, v10, v11
 
 MigrationStep = str | Callable[[sqlite3.Connection], None]
 
 VERSIONS: tuple[Sequence[MigrationStep], ...] = (
-    v2.STEPS, v3.STEPS, v4.STEPS, v5.STEPS, v6.STEPS, v7.STEPS, v8.STEPS, v9.STEPS,
-    v10.STEPS,
+    v2.STEPS, v3.STEPS, v4.STEPS, v5.STEPS, v6.STEPS, v7.STEPS, v8.STEPS, v9.STEPS, v10.STEPS,
+    v11.STEPS,
 )  # fmt: skip
 NEWEST = 1 + len(VERSIONS)
 
@@ -91,9 +91,15 @@ def _upgrade(connection: sqlite3.Connection, path: Path, version: int) -> None:
         kept.close()
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("BEGIN IMMEDIATE")
+        whole = _whole(connection)
         bring_on(connection, version)
         connection.execute(schema.PUT_META, ("schema", str(NEWEST)))
+        mark = seal.reseal(connection) if whole else None
         connection.execute("COMMIT")
+        if mark is not None:
+            second = seal.SealFile(path.parent)
+            second.write(mark)
+            second.close()
         copy.unlink()
     except (sqlite3.Error, OSError) as error:
         raise StoreError(
@@ -101,3 +107,15 @@ def _upgrade(connection: sqlite3.Connection, path: Path, version: int) -> None:
             f"free the disk and try again. {copy.name} beside it is a copy from before, if it is "
             "there."
         ) from None
+
+
+def _whole(connection: sqlite3.Connection) -> bool:
+    """Whether a database has a seal, and holds what that counted."""
+    stored = seal.read_seal(connection)
+    if stored is None:
+        return False
+    try:
+        columns = {name: one.columns for name, one in stored[0].items()}
+        return seal.recount(connection, columns) == stored[0]
+    except sqlite3.OperationalError:
+        return False  # A table or a column is gone.

@@ -18,8 +18,7 @@ Pure; times are any one clock's.
 from __future__ import annotations
 
 from collections import deque
-
-from budgets.concurrency import ServerLoad
+from dataclasses import dataclass
 
 QUEUE = 0.25
 """Of its places, how many sequences may wait."""
@@ -30,6 +29,8 @@ FASTER = 1.5
 before a reading sees them."""
 STALE_S = 10.0
 """A reading older than that is not believed."""
+AHEAD = 0.5
+"""Of its places, how many are taken for free again before an answer has shown it."""
 LEARN = 0.3
 READINGS = 8
 """Readings by which a server is judged,"""
@@ -45,6 +46,25 @@ LESS_AGAIN = 0.95
 MOST_MARGIN = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class ServerLoad:
+    """What a server says of itself, over all its clients; counters since it started."""
+
+    running: float
+    """Sequences that it works on."""
+    waiting: float
+    """Sequences in its queue."""
+    preemptions: float = 0.0
+    """Sequences that it began and put back for want of memory."""
+    generated_tokens: float | None = None
+    """None where it does not count them."""
+    kv_usage: float | None = None
+    """Share of its key-value cache in use, 0 to 1."""
+    prefix_queries: float = 0.0
+    prefix_hits: float = 0.0
+    """Prompt tokens looked up in its prefix cache, and found there."""
+
+
 class Fullness:
     """One server's places and what it works on, by its own readings."""
 
@@ -55,7 +75,11 @@ class Fullness:
         """Sequences that run at once; 0: more than were ever sent."""
         self._read_at = float("-inf")
         self._sent = 0.0
-        """Sequences sent since the last reading."""
+        """Sequences sent since the last reading,"""
+        self._back = self._written = 0.0
+        """those of the requests that came back since, and how many were written since, at least."""
+        self._between_s = 0.0
+        """Seconds between the last two readings."""
         self._finished = self._finished_before = 0.0
         """Sequences finished a second, now and when more was last tried."""
         self._others = 0.0
@@ -89,7 +113,10 @@ class Fullness:
         self._recent.append(load)
         self._judge(load)
         self._wanted = False
-        self.load, self._read_at, self._sent = load, now, 0.0
+        if self.load is not None:
+            self._between_s = min(now - self._read_at, STALE_S)
+        self.load, self._read_at = load, now
+        self._sent = self._back = self._written = 0.0
 
     def _judge(self, load: ServerLoad) -> None:
         """Find the places, and how many times as much may be sent."""
@@ -121,21 +148,31 @@ class Fullness:
         """A request of so many sequences went to the server."""
         self._sent += sequences
 
+    def left(self, sequences: int, sent_at: float, now: float) -> None:
+        """A request of so many sequences came back."""
+        self._back += sequences
+        # Some were written before the last reading. Where answers take no longer than it is between
+        # two readings, as many were since of the requests that are still in flight.
+        self._written += sequences * min(1.0, self._between_s / max(now - sent_at, 1e-9))
+
     def worked_on(self, now: float, own: int) -> float:
         """Sequences that it runs or queues now, of which at most `own` are this client's."""
         if self.load is None:
             return self._sent
-        at_reading = self.load.running + self.load.waiting
-        paced = max(0.0, at_reading + self._sent - self._finished * (now - self._read_at))
-        # Short answers come and go between two readings.
-        return min(paced, own + self._others)
+        there = self.load.running + self.load.waiting + self._sent
+        gone = max(self._finished * (now - self._read_at), self._written)
+        # A machine may stand still, whatever its pace was: what came back says so.
+        gone = min(gone, self._back + AHEAD * (self.places or self._trial))
+        return min(max(0.0, there - gone), own + self._others)
 
     def free(self, now: float, own: int, asked: int = 1) -> float:
         """Sequences that would find a place soon; negative where too many wait already.
 
-        Of a request of `asked` half must find one, since places would stay empty otherwise.
+        Of a request of `asked` half must find one, or half of the places where it is larger than
+        they are, since places would stay empty otherwise.
         """
+        places = self.places or self._trial
         most = self.places * self._margin if self.places else self._trial
-        free = most - self.worked_on(now, own) + asked / 2
+        free = most - self.worked_on(now, own) + asked - min(asked, places) / 2
         self._wanted = self._wanted or free < asked
         return free

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 
-from budgets.concurrency import ServerLoad
-from providers.fleet.fullness import FIRST, MOST_MARGIN, QUEUE, Fullness
+from budgets.fullness import FIRST, MOST_MARGIN, QUEUE, Fullness, ServerLoad
 
 EVERY_S = 0.5
 PLENTY = 100_000
@@ -20,7 +19,7 @@ def room(fullness: Fullness, now: float) -> float:
 
 def read(fullness: Fullness, number: int, running: float, waiting: float) -> float:
     now = number * EVERY_S
-    fullness.read(ServerLoad(running, waiting), now, int(running + waiting))
+    fullness.read(ServerLoad(running, waiting), now, PLENTY)
     allowed = room(fullness, now)
     # All of it is used, and more is wanted.
     fullness.sent(max(0, int(allowed - running - waiting)))
@@ -67,5 +66,5 @@ def test_nothing_grows_while_nothing_more_is_wanted() -> None:
     fullness = Fullness()
     for number in range(30):
         now = number * EVERY_S
-        fullness.read(ServerLoad(40 * (number % 2), 0), now, 40)
+        fullness.read(ServerLoad(40 * (number % 2), 0), now, PLENTY)
     assert room(fullness, 15.0) <= FIRST * MOST_MARGIN + 1
