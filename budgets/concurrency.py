@@ -74,10 +74,11 @@ class Bursts:
         self.memory = memory
         self.sent = self.failures = 0.0
 
-    def send(self) -> None:
-        """One more was sent."""
-        self.sent += 1 - self.sent / self.memory
-        self.failures -= self.failures / self.memory
+    def send(self, requests: int) -> None:
+        """So many more were sent, each of which makes what was before count a little less."""
+        kept = (1 - 1 / self.memory) ** requests
+        self.sent = self.memory - (self.memory - self.sent) * kept
+        self.failures *= kept
 
     def fail(self) -> bool:
         """One failed; whether failures are a burst now."""
@@ -226,7 +227,8 @@ class Concurrency:
 
     def left(self, sequences: int, sent_at: float, now: float) -> None:
         """A request of so many sequences came back, however it went."""
-        self.fullness.left(sequences, sent_at, now)
+        if self.fullness.load is not None:
+            self.fullness.left(sequences, sent_at, now)
 
     def answered(self, sequences: int, tokens: float, sent_at: float, now: float) -> None:
         """A request came back well, with so many output tokens over all its sequences."""

@@ -106,10 +106,14 @@ class ModelsProbe:
         """Nothing of its own is open."""
 
 
+def own_server(provider: LaneProvider) -> bool:
+    """Whether a provider's server is none of a vendor's own."""
+    row = known.find(provider.name)
+    return row is None or provider.base_url.host not in row.hosts
+
+
 def probe_of(provider: Provider) -> HttpProbe | ModelsProbe:
     """How a provider's server is asked about itself."""
-    if isinstance(provider, LaneProvider):
-        row = known.find(provider.name)
-        if row is None or provider.base_url.host not in row.hosts:
-            return HttpProbe(provider.base_url)
+    if isinstance(provider, LaneProvider) and own_server(provider):
+        return HttpProbe(provider.base_url)
     return ModelsProbe(provider)

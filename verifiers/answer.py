@@ -285,7 +285,7 @@ class ModernAnswer(AnswerVerifier):
     """The rule of today: what is stated, whole, and equal beyond doubt."""
 
     name = "math-verify"
-    version = "4"
+    version = "5"
     built_on = "sympy"
     in_the_cell = ("stated/algebra.py",)
     preload, warm = ("algebra",), ("algebra:warm",)

@@ -106,7 +106,8 @@ def _votes_of_classes(
     pool = np.append(sizes[many], [right_once, wrong_once, rest])
     result = np.zeros(len(ks))
     for position, k in enumerate(ks):
-        drawn = generator.multivariate_hypergeometric(pool, k, size=draws, method="marginals")
+        how: Literal["count", "marginals"] = "count" if k < 8 * len(pool) else "marginals"
+        drawn = generator.multivariate_hypergeometric(pool, k, size=draws, method=how)
         votes, good, bad = drawn[:, :-3], drawn[:, -3], drawn[:, -2]
         most = votes.max(axis=1, initial=0)
         top = (votes == most[:, None]) & (votes > 0)

@@ -142,9 +142,17 @@ def _log(directory: Path, ending: Ending) -> None:
 
 def _print(rows: list[ArmReport]) -> None:
     from rich.console import Console
+    from rich.text import Text
 
+    from orchestrator.report.collect import together
     from orchestrator.report.document import print_arms, print_dollars
+    from orchestrator.report.sections.equal import decision
+    from orchestrator.report.text import visible
 
     console = Console()
-    print_arms(console, rows)
-    print_dollars(console, rows)
+    whole = together(rows)
+    print_arms(console, whole.arms)
+    print_dollars(console, whole.arms)
+    for sentence in decision(whole):
+        console.print()
+        console.print(Text(visible(sentence), style="bold"), soft_wrap=True)

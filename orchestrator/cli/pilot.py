@@ -12,12 +12,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from budgets.ledger import Ledger
 from budgets.quote import CostForecast, forecast
 from orchestrator.analysis.forecast import ForecastRefused, forecast_coverage
 from orchestrator.plan.names import stored_names
 from orchestrator.report.compute import busy_s
 from orchestrator.report.text import dollars, percent, span
+from orchestrator.store.accounts import read_accounts
+from orchestrator.store.columns import bought
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
 from orchestrator.store.schema import arm_scope
@@ -62,7 +63,7 @@ def forecast_plan(directory: Path, wanted: Sequence[int]) -> PilotForecast:
     hours, time_s, said = 0, 0.0, []
     with closing(RunReader(directory)) as reader:
         rows = reader.arms()
-        ledger = Ledger.read(reader.events())
+        ledger = read_accounts(reader)
         for arm, name in zip(rows, stored_names(rows), strict=True):
             problems = len(reader.problems(arm.problem_set))
             each, left = _bought(reader, arm, problems, wanted[arm.number])
@@ -86,10 +87,12 @@ def _bought(
     """Per problem, what each pilot sample cost, and how many are still wanted."""
     each: list[list[int]] = [[] for _ in range(problems)]
     left = [wanted] * problems
-    for item in reader.bought(arm.number):
-        left[item.problem] = max(left[item.problem] - item.n, 0)
-        if item.cost is not None:
-            each[item.problem] += [-(-item.cost // item.n)] * item.n
+    found = bought(reader, arm.number)
+    rows = (found.problem.tolist(), found.n.tolist(), found.cost.tolist())
+    for problem, n, cost in zip(*rows, strict=True):
+        left[problem] = max(left[problem] - n, 0)
+        if cost >= 0:
+            each[problem] += [-(-cost // n)] * n
     return each, left
 
 

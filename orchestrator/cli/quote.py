@@ -21,9 +21,9 @@ from budgets.money import usd
 from budgets.profile import Profile
 from budgets.quote import PlannedProblem, Quote, Speed, quote
 from orchestrator.errors import ConfigError, OrchError
+from orchestrator.plan.lengths import prompt_bound
 from orchestrator.plan.names import arm_names
 from orchestrator.plan.prepare import Prepared, PreparedArm
-from orchestrator.plan.ready import prompt_bound
 from orchestrator.plan.request import requests_per_draw
 from orchestrator.report.compute import busy_s
 from orchestrator.report.text import dollars, span

@@ -325,7 +325,7 @@ async def run_study(study: Study, directory: Path, how: How) -> Last:
     if how.pilot:
         first = await prepare(with_samples(study, how.pilot), how.typed)
         announce(console, first, directory, resume=how.resume)
-        ending = await run_session(first, options)
+        ending = await run_session(first, replace(options, pilot=tuple(whole_plan(study))))
         if ending.exit_code or not agreed(console, study, options, how):
             return ended(options, ending, how)
         options = replace(options, resume=True)
@@ -366,6 +366,15 @@ def with_samples(study: Study, most: int) -> Study:
     return msgspec.structs.replace(study, arms=arms)
 
 
+def whole_plan(study: Study) -> list[int]:
+    """The attempts at each problem that a study wants, arm by arm."""
+    from orchestrator.plan.prepare import BUNDLED_SAMPLES, DEFAULT_SAMPLES, bundled
+
+    return [
+        arm.samples or (BUNDLED_SAMPLES if bundled(arm) else DEFAULT_SAMPLES) for arm in study.arms
+    ]
+
+
 async def close_providers(prepared: Prepared) -> None:
     """Close what was opened to check a plan that is not run."""
     from orchestrator.plan.prepare import close
@@ -391,12 +400,9 @@ def agreed(console: Console, study: Study, options: RunOptions, how: How) -> boo
     from orchestrator.cli.pilot import forecast_plan, go_on
     from orchestrator.cli.quote import ask
     from orchestrator.errors import ConfigError
-    from orchestrator.plan.prepare import BUNDLED_SAMPLES, DEFAULT_SAMPLES, bundled
     from orchestrator.report.text import dollars, visible
 
-    wanted = [
-        arm.samples or (BUNDLED_SAMPLES if bundled(arm) else DEFAULT_SAMPLES) for arm in study.arms
-    ]
+    wanted = whole_plan(study)
     rest = forecast_plan(options.directory, wanted)
     for line in rest.lines():
         console.print(f"Pilot: {visible(line)}", highlight=False, markup=False, soft_wrap=True)

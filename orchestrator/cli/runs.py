@@ -14,6 +14,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def runs(folder: Path, as_json: bool) -> None:
     """Every run in DIR (default: runs): model, task, state, coverage at its largest k, dollars."""
+    import shlex
     import time
 
     from rich import box
@@ -22,6 +23,7 @@ def runs(folder: Path, as_json: bool) -> None:
     from rich.text import Text
 
     from budgets.money import usd
+    from orchestrator.cli.pilot import go_on
     from orchestrator.errors import ConfigError
     from orchestrator.report.listing import listed
     from orchestrator.report.text import age_of, alike, percent, visible
@@ -69,6 +71,11 @@ def runs(folder: Path, as_json: bool) -> None:
     console = Console()
     console.print(table)
     for run in found:
+        if run.pilot and run.state == "pilot":
+            wanted = list(zip((arm.name for arm in run.arms), run.pilot, strict=False))
+            again = shlex.join(["orch", "run", "--resume", str(run.directory)])
+            said = f"{run.directory.name}: {go_on(run.directory, wanted, again)}"
+            console.print(visible(said), markup=False, highlight=False, soft_wrap=True)
         if run.trouble:
             console.print(f"{visible(run.directory.name)}: {visible(run.trouble)}", markup=False,
                           highlight=False, soft_wrap=True)  # fmt: skip

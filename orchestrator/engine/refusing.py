@@ -31,6 +31,9 @@ class Refusing:
         # What may pass by itself says nothing of the plan, and a batch is refused as one.
         if arm.answers or arm.closed or arm.batch or error.retryable:
             return
+        if error.sent == "not_sent" and ticket.problem in arm.too_long:
+            # Known beforehand: the other problems may well fit.
+            return
         kind = type(error).__name__
         problems = self._seen.setdefault((arm.number, pattern_of(f"{kind} {error}")), [])
         problems.append(ticket.problem)

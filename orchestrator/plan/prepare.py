@@ -8,7 +8,7 @@ is the exception: it starts later, when its time meter already runs.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from orchestrator.plan import problems as problem_sets
 from orchestrator.plan.agents import AgentSetting, check_judged, one_slot_each, setting_of
 from orchestrator.plan.asked_more import body_fields, header_fields, with_system
 from orchestrator.plan.fleet import Fleet, Launch, launch_of, open_fleet, servers_of
+from orchestrator.plan.lengths import too_long
 from orchestrator.plan.openfiles import connections_allowed
 from orchestrator.plan.preflight import check_model, say_repeats
 from orchestrator.plan.request import (
@@ -105,6 +106,8 @@ class PreparedArm:
     batches: tuple[BatchLane, BatchClient] | None = None
     """The batch API, and what to close after it."""
     agent: AgentSetting | None = None
+    too_long: dict[int, str] = field(default_factory=dict)
+    """By place of a problem, why its prompt leaves no room for an answer."""
 
     async def aclose(self) -> None:
         """Close whatever was opened to the arm's provider."""
@@ -185,6 +188,7 @@ async def _open(
     say_repeats(arm.base, arm.spec.samples, notes)
     if not source:
         await check_model(arm.provider, arm.spec.provider, arm.base, notes)
+        arm.too_long = await too_long(arm.provider, arm.problems, arm.base, notes)
 
 
 def _settle_keys_and_prices(

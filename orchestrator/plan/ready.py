@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
-from budgets.bounds import prompt_token_bound
 from budgets.limiter import Limiter
 from budgets.meter import Meter
 from budgets.price import Price
 from budgets.price_book import PriceBook
 from orchestrator.plan.agents import AgentSetting, agents_at_once
+from orchestrator.plan.lengths import prompt_bound
 from orchestrator.plan.prepare import Prepared
 from orchestrator.plan.request import requests_per_draw
 from orchestrator.plan.study import Arm
@@ -160,17 +160,10 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                 ),
                 prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
                 prompt_known=[False] * len(arm.problems),
+                too_long=dict(arm.too_long),
                 scopes=(arm_scope(number),),
                 usd_per_hour=arm.endpoint.usd_per_hour,
                 lane=None if arm.batches is None else arm.batches[0],
             )
         )
     return arms
-
-
-def prompt_bound(problem: Problem) -> int:
-    """The most prompt tokens that one request for this problem can be billed for."""
-    if problem.prompt is not None:
-        return prompt_token_bound([problem.prompt])
-    messages = problem.messages or ()
-    return prompt_token_bound([message["content"] for message in messages], len(messages))

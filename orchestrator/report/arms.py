@@ -26,9 +26,11 @@ from orchestrator.report.others import other_verdicts, said_of, said_of_excluded
 from orchestrator.report.paid import Money
 from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
 from orchestrator.report.text import percent
+from orchestrator.store.accounts import read_accounts
 from orchestrator.store.audits import CHANGED_KEY
+from orchestrator.store.columns import bought
 from orchestrator.store.reader import RunReader
-from orchestrator.store.rows import ArmRow, ProblemRow
+from orchestrator.store.rows import ArmRow, Bought, ProblemRow
 from orchestrator.store.schema import NOTE_KEY, arm_scope
 
 LOOKED_AT = 100_000
@@ -48,7 +50,7 @@ def read_arms(
 
     `shapes` of models that orch does not know, by name. `by`: other prices than the run's own.
     """
-    ledger = Ledger.read(reader.events())
+    ledger = read_accounts(reader)
     return [_arm(reader, arm, ledger, shapes or {}, by) for arm in reader.arms()]
 
 
@@ -65,10 +67,11 @@ def _arm(
     totals = ledger.totals(arm_scope(arm.number))
     # What a dead process left open may have been billed.
     settled, uncertain = totals.settled, totals.uncertain + totals.reserved
-    repriced, notes = _repriced(reader, arm, ledger, by, settled + uncertain)
+    bought_of = bought(reader, arm.number)
+    repriced, notes = _repriced(reader, arm, ledger, bought_of, by, settled + uncertain)
     if repriced is not None:
         settled, uncertain = repriced.settled, repriced.uncertain
-    money = Money(reader, arm, ledger, settled + uncertain, repriced)
+    money = Money(reader, arm, ledger, settled + uncertain, bought_of, repriced)
     groups = _groups(problems)
     curve = estimate(reader, arm, counts, verifier, groups)
     others = other_verdicts(reader, arm, verifier, curve.ks, uniform=curve.uniform)
@@ -101,7 +104,7 @@ def _arm(
         refusals=tuple(reader.refusals(arm.number)),
         notes=(
             *notes,
-            *said_of_answers(reader, arm),
+            *said_of_answers(arm, bought_of.served),
             *curve.notes,
             *said_of_requests(reader, arm, verifier),
             *said_of_excluded(arm),
@@ -109,26 +112,30 @@ def _arm(
             *reader.metas(NOTE_KEY),
         ),
         name=str(arm.spec.get("name", "")),
-        settings=_settings(reader, arm),
+        settings=_settings(reader, arm, bought_of.served),
         repriced_on=by.day if by is not None and repriced is not None else "",
     )
 
 
 def _repriced(
-    reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing | None, paid: int
+    reader: RunReader,
+    arm: ArmRow,
+    ledger: Ledger,
+    bought: Bought,
+    by: Repricing | None,
+    paid: int,
 ) -> tuple[Repriced | None, list[str]]:
     """The arm by the prices of another day, where it has prices per token; and notes on that."""
     if by is None:
         return None, []
     if arm.spec.get("price") is None:
         return None, [unrepriced(arm, by)] if paid else []
-    repriced = reprice(reader, arm, ledger, by)
+    repriced = reprice(reader, arm, ledger, bought, by)
     return repriced, repriced.notes
 
 
-def said_of_answers(reader: RunReader, arm: ArmRow) -> list[str]:
+def said_of_answers(arm: ArmRow, served: Mapping[str, int]) -> list[str]:
     """Which models answered, where another name than the one asked for did."""
-    served = reader.served_models(arm.number)
     if set(served) <= {arm.model}:
         return []
     told = ", ".join(f"{model} ({count:,} requests)" for model, count in served.items())
@@ -160,7 +167,7 @@ def said_of_requests(reader: RunReader, arm: ArmRow, verifier: str) -> list[str]
     ]
 
 
-def _settings(reader: RunReader, arm: ArmRow) -> dict[str, Any]:
+def _settings(reader: RunReader, arm: ArmRow, served: Mapping[str, int]) -> dict[str, Any]:
     """How an arm was asked, who answered, when, and what failed."""
     created = float(reader.meta("created", "0") or 0)
     day = datetime.fromtimestamp(created, UTC) if created else None
@@ -176,7 +183,7 @@ def _settings(reader: RunReader, arm: ArmRow) -> dict[str, Any]:
         "seed": json.loads(reader.meta("identity", "{}")).get("seed"),
         "run": reader.directory.name,
         "bought": f"{day:%Y-%m-%d %H:%M} UTC" if day else "",
-        "answered_as": sorted(filter(None, reader.served_models(arm.number))),
+        "answered_as": sorted(model for model in served if model),
         "failures": {str(kind): int(number) for kind, number in failures},
         "price_source": f"${hour} an hour" if hour else str(price.get("source", "")),
         "budget_usd": arm.spec.get("budget_usd"),

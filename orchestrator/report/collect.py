@@ -20,6 +20,7 @@ from orchestrator.report.data import ArmReport, ReportData, SelectionSeries
 from orchestrator.report.describe import comparisons, with_law
 from orchestrator.report.reading import with_reading
 from orchestrator.report.reprice import Repricing
+from orchestrator.store.columns import votes
 from orchestrator.store.packing import Vote
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
@@ -113,9 +114,9 @@ def _majority_alone(
     reader: RunReader, stored: ArmRow, arm: ArmReport
 ) -> tuple[SelectionSeries, ...]:
     """Majority vote, from votes that the database counts: there may be millions of samples."""
-    votes = reader.votes(stored.number, arm.verifier)
+    counted = votes(reader, stored.number, arm.verifier)
     problems, answered = list[Judged](), False
-    for _, group in groupby(votes, key=itemgetter(0)):
+    for _, group in groupby(counted, key=itemgetter(0)):
         rows = list(group)
         classes = np.array([-1 if one[1] is None else at for at, one in enumerate(rows)])
         given = np.array([one[2] for one in rows])

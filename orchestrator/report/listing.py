@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from budgets.given import read_given
-from budgets.ledger import Ledger
 from orchestrator.analysis.coverage import mean_coverage
 from orchestrator.errors import OrchError
 from orchestrator.plan.names import stored_names
+from orchestrator.store.accounts import read_accounts
 from orchestrator.store.reader import RunReader
-from orchestrator.store.schema import arm_scope
+from orchestrator.store.schema import PILOT_KEY, arm_scope
 
 ENDINGS = {0: "complete", 1: "slots unfilled", 3: "budget reached", 4: "stopped by a fault",
            130: "interrupted"}  # fmt: skip
@@ -42,6 +42,8 @@ class ListedRun:
     at: float
     """Unix time of its last change."""
     state: str
+    pilot: tuple[int, ...] = ()
+    """Of a pilot, the attempts at each problem that the whole plan wants, arm by arm."""
     arms: tuple[ListedArm, ...] = ()
     trouble: str = ""
 
@@ -52,18 +54,27 @@ def listed(folder: Path) -> Iterator[ListedRun]:
     ages = {run: max(path.stat().st_mtime for path in run.glob("run.db*")) for run in runs}
     for run in sorted(runs, key=lambda run: -ages[run]):
         try:
-            yield ListedRun(run, ages[run], _state(run), tuple(_arms(run)))
+            yield _listed(run, ages[run])
         except OrchError as error:
             yield ListedRun(run, ages[run], "cannot be read", trouble=str(error))
 
 
-def _state(run: Path) -> str:
+def _listed(run: Path, at: float) -> ListedRun:
+    with closing(RunReader(run)) as reader:
+        pilot = tuple(json.loads(reader.meta(PILOT_KEY, "[]")))
+        return ListedRun(run, at, _state(run, bool(pilot)), pilot, tuple(_arms(reader)))
+
+
+def _state(run: Path, pilot: bool) -> str:
     if _held(run):
         return "going on"
-    summary = _summary(run)
-    if "exit_code" not in summary:
+    code = _summary(run).get("exit_code")
+    if pilot and not code:
+        # A script's pilot ends with the question whether to go on, before any summary.
+        return "pilot"
+    if code is None:
         return "cut off"
-    return ENDINGS.get(summary["exit_code"], f"exit code {summary['exit_code']}")
+    return ("pilot, " if pilot else "") + ENDINGS.get(code, f"exit code {code}")
 
 
 def _held(run: Path) -> bool:
@@ -90,18 +101,17 @@ def _summary(run: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _arms(run: Path) -> Iterator[ListedArm]:
-    with closing(RunReader(run)) as reader:
-        rows = reader.arms()
-        ledger = Ledger.read(reader.events())
-        for row, name in zip(rows, stored_names(rows), strict=True):
-            problems = len(reader.problems(row.problem_set))
-            counts = reader.slot_counts(row.number, problems, str(row.spec["verifier"]))
-            k = int(counts.judged.min()) if problems else 0
-            covered = float(mean_coverage(counts.judged, counts.passed, k)) if k else None
-            if row.policy != "uniform":
-                # Attempts that stopped at a success: the share that is solved.
-                k, covered = int(counts.planned.max()), float((counts.passed > 0).mean())
-            money = ledger.totals(arm_scope(row.number))
-            spent = money.settled + money.uncertain + money.reserved
-            yield ListedArm(name, Path(row.task).name, k, covered, spent)
+def _arms(reader: RunReader) -> Iterator[ListedArm]:
+    rows = reader.arms()
+    ledger = read_accounts(reader)
+    for row, name in zip(rows, stored_names(rows), strict=True):
+        problems = len(reader.problems(row.problem_set))
+        counts = reader.slot_counts(row.number, problems, str(row.spec["verifier"]))
+        k = int(counts.judged.min()) if problems else 0
+        covered = float(mean_coverage(counts.judged, counts.passed, k)) if k else None
+        if row.policy != "uniform":
+            # Attempts that stopped at a success: the share that is solved.
+            k, covered = int(counts.planned.max()), float((counts.passed > 0).mean())
+        money = ledger.totals(arm_scope(row.number))
+        spent = money.settled + money.uncertain + money.reserved
+        yield ListedArm(name, Path(row.task).name, k, covered, spent)

@@ -25,7 +25,7 @@ def other_verdicts(
     reader: RunReader, arm: ArmRow, own: str, ks: list[int], *, uniform: bool
 ) -> list[OtherVerdicts]:
     """Every verifier with verdicts on the arm's samples but its own, by name."""
-    stored = set(reader.verdict_kinds(arm.number)) - {own}
+    stored = reader.verifiers(arm.number) - {own}
     names = sorted(name for name in stored if not name.startswith(AUDIT_NAME))
     if not names:
         return []

@@ -7,32 +7,37 @@ picodollars, means are fractions of them.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from functools import lru_cache
 from itertools import accumulate
+
+import numpy as np
 
 from budgets.ledger import Ledger
 from budgets.price import Price
 from budgets.usage import Usage
 from orchestrator.analysis.cost import Fresh, usd_as_bought
 from orchestrator.report.reprice import Repriced
+from orchestrator.store.columns import Integers, added_up
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, Bought
 from orchestrator.store.schema import arm_scope
+
+OUTPUT = Usage.__struct_fields__.index("output_tokens")
 
 
 class Money:
     """What the attempts of one arm cost."""
 
     def __init__(
-        self, reader: RunReader, arm: ArmRow, ledger: Ledger, total: int,
+        self, reader: RunReader, arm: ArmRow, ledger: Ledger, total: int, bought: Bought,
         repriced: Repriced | None = None,
     ) -> None:  # fmt: skip
+        """`bought`: the arm's answered requests, in the order of their reservation."""
         self._total = total
         price = arm.spec.get("price")
         self._price = None if price is None else Price.from_dict(price)
-        bought, held = reader.bought(arm.number), held_for(ledger)
+        held = held_for(ledger)
         if repriced is not None:
             bought, held, self._price = repriced.bought, repriced.held, repriced.price
         self._n_per_request = int(arm.spec["n_per_request"])
@@ -66,87 +71,88 @@ class Paid:
 
     def __init__(
         self,
-        bought: Iterable[Bought],
+        bought: Bought,
         price: Price | None,
         held: Mapping[int, int],
         *,
         batch: bool = False,
     ) -> None:
         """`held`: picodollars that are uncertain, by request. `batch`: at the batch price."""
-        costs: dict[int, int] = {}
-        latest: dict[int, float] = {}
-        means = _Means(price, batch)
-        problems: set[int] = set()
-        self.samples = 0
-        for item in bought:
-            first = item.first_slot
-            costs[first] = costs.get(first, 0) + (item.cost or 0) + held.get(item.request, 0)
-            latest[first] = max(latest.get(first, 0.0), item.recorded_at)
-            self.samples += item.n
-            problems.add(item.problem)
-            means.add(item)
-        self.problems = len(problems)
-        """Problems with an answered request."""
-        self.firsts = sorted(costs)
+        self._bought, self._price, self._batch = bought, price, batch
+        firsts, rounds = np.unique(bought.first_slot, return_inverse=True)
+        uncertain = np.array([held.get(one, 0) for one in bought.request.tolist()], np.int64)
+        self.firsts: list[int] = firsts.tolist()
         """The first slots of the rounds, and with each what its requests cost: `costs`."""
-        self.costs = [costs[first] for first in self.firsts]
-        self._latest = list(accumulate((latest[first] for first in self.firsts), max))
-        self.means = means.totals
+        self.costs = [
+            settled + open_
+            for settled, open_ in zip(
+                added_up(rounds, np.maximum(bought.cost, 0), len(firsts)),
+                added_up(rounds, uncertain, len(firsts)),
+                strict=True,
+            )
+        ]
+        latest = np.zeros(len(firsts))
+        np.maximum.at(latest, rounds, bought.recorded_at)
+        self._latest: list[float] = np.maximum.accumulate(latest).tolist()
+        self.samples = int(bought.n.sum())
+        self.problems = len(np.unique(bought.problem))
+        """Problems with an answered request."""
 
     def latest_below(self, k: int) -> float:
         """Unix time by which every request whose first slot lies below k was recorded; 0: none."""
         below = bisect_right(self.firsts, k - 1)
         return self._latest[below - 1] if below else 0.0
 
-
-class _Means:
-    """Mean cost of a problem's first prompt, of its later ones, and of a sample's output."""
-
-    def __init__(self, price: Price | None, batch: bool) -> None:
-        self._price = price
-        self._first: dict[int, int] = {}
-        self._later: dict[int, list[int]] = {}
-        self._outputs: dict[int, list[int]] = {}
-        if price is not None:
-            # Most requests of a run use the same numbers of tokens.
-            self._cost = lru_cache(4096)(lambda usage: price.cost(usage, batch=batch))
-
-    def add(self, item: Bought) -> None:
-        """One answered request; they come in the order of their reservation."""
-        if item.usage is None or self._price is None:
-            return
-        whole = self._cost(item.usage)
-        part = min(whole, self._cost(Usage(output_tokens=item.usage.output_tokens)))
-        if item.problem not in self._first:
-            self._first[item.problem] = whole - part
-        else:
-            later = self._later.setdefault(item.problem, [0, 0])
-            later[0] += whole - part
-            later[1] += 1
-        output = self._outputs.setdefault(item.problem, [0, 0])
-        output[0] += part
-        output[1] += item.n
-
-    def totals(self) -> tuple[Fraction, Fraction, Fraction]:
+    def means(self) -> tuple[Fraction, Fraction, Fraction]:
         """First prompts, later prompts, outputs: each a mean per problem, summed over problems.
 
         A problem that was asked once is taken to be asked again at the share of its first prompt
         at which the others were.
         """
-        first = sum(self._first.values())
-        later, asked_again = _summed(self._later), sum(map(self._first.__getitem__, self._later))
+        known = self._bought.counted
+        if self._price is None or not known.any():
+            return Fraction(0), Fraction(0), Fraction(0)
+        problems, of = np.unique(self._bought.problem[known], return_inverse=True)
+        whole, part = _priced(self._bought.tokens[known], self._price, batch=self._batch)
+        prompt, number = whole - part, len(problems)
+        leading = np.zeros(len(of), np.bool_)
+        leading[np.unique(of, return_index=True)[1]] = True
+        firsts = added_up(of[leading], prompt[leading], number)
+        laters = added_up(of[~leading], prompt[~leading], number)
+        asked = np.bincount(of[~leading], minlength=number).tolist()
+        first = sum(firsts)
+        later = _summed(laters, asked)
+        asked_again = sum(one for one, times in zip(firsts, asked, strict=True) if times)
         if asked_again:
             later = later * first / asked_again
-        elif not self._later:
+        elif not any(asked):
             later = Fraction(first)
-        return Fraction(first), later, _summed(self._outputs)
+        choices = added_up(of, self._bought.n[known], number)
+        return Fraction(first), later, _summed(added_up(of, part, number), choices)
 
 
-def _summed(means: Mapping[int, Sequence[int]]) -> Fraction:
+def _priced(tokens: Integers, price: Price, *, batch: bool) -> tuple[Integers, Integers]:
+    """Of requests by their tokens, [R, 6]: the picodollars of each, and those of its output."""
+    outputs = {
+        one: price.cost(Usage(output_tokens=one), batch=batch)
+        for one in np.unique(tokens[:, OUTPUT]).tolist()
+    }
+    costs = dict[tuple[int, ...], int]()
+    rows = list(map(tuple, tokens.tolist()))
+    for row in rows:
+        if row not in costs:
+            costs[row] = price.cost(Usage(*row), batch=batch)
+    whole = np.array([costs[row] for row in rows], np.int64)
+    part = np.array([outputs[row[OUTPUT]] for row in rows], np.int64)
+    return whole, np.minimum(whole, part)
+
+
+def _summed(totals: Sequence[int], counts: Sequence[int]) -> Fraction:
     """The sum of total/count; those of equal counts together, since few counts differ."""
     by_count: dict[int, int] = {}
-    for total, count in means.values():
-        by_count[count] = by_count.get(count, 0) + total
+    for total, count in zip(totals, counts, strict=True):
+        if count:
+            by_count[count] = by_count.get(count, 0) + total
     return sum((Fraction(total, count) for count, total in by_count.items()), Fraction(0))
 
 

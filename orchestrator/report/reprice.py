@@ -9,10 +9,11 @@ and what a person cleared up by the provider's bill.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+import numpy as np
 
 from budgets.ledger import Ledger
 from budgets.money import usd
@@ -65,8 +66,8 @@ def repricing(on: str | None, file: Path | None) -> Repricing:
 class Repriced:
     """One arm's money by other prices, in picodollars."""
 
-    bought: Iterator[Bought]
-    """With the new cost of each answer that has usage; to be read once."""
+    bought: Bought
+    """With the new cost of each answer that has usage."""
     held: dict[int, int]
     """Uncertain money by request."""
     settled: int
@@ -83,7 +84,9 @@ def unrepriced(arm: ArmRow, repriced: Repricing) -> str:
     )
 
 
-def reprice(reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing) -> Repriced:
+def reprice(
+    reader: RunReader, arm: ArmRow, ledger: Ledger, bought: Bought, by: Repricing
+) -> Repriced:
     """One arm, which was priced per token, by other prices; raises ConfigError if unpriced."""
     try:
         new = by.book.find(arm.model, arm.provider, by.on)
@@ -92,9 +95,8 @@ def reprice(reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing) -> Re
     old, batch = Price.from_dict(arm.spec["price"]), bool(arm.spec.get("batch"))
     scope = arm_scope(arm.number)
     kept = reader.settled_without_usage(scope)
-    settled = kept + sum(
-        item.cost or 0 for item in _bought(reader, arm, new, batch) if item.usage is not None
-    )
+    bought = _bought(bought, new, batch)
+    settled = kept + sum(bought.cost[bought.counted].tolist())
     worst = _Worst(reader, arm, old, new, batch)
     uncertain, held, as_held = 0, dict[int, int](), 0
     for item in ledger.uncertain():
@@ -112,17 +114,17 @@ def reprice(reader: RunReader, arm: ArmRow, ledger: Ledger, by: Repricing) -> Re
         notes.append(
             f"${usd(kept + as_held + still)} of it has no usage to reprice and is counted as it was"
         )
-    bought = _bought(reader, arm, new, batch)
     return Repriced(bought, held, settled, uncertain + still, new, notes)
 
 
-def _bought(reader: RunReader, arm: ArmRow, price: Price, batch: bool) -> Iterator[Bought]:
-    for item in reader.bought(arm.number):
-        if item.usage is None:
-            yield item
-        else:
-            at = None if batch else datetime.fromtimestamp(item.recorded_at, UTC)
-            yield replace(item, cost=price.cost(item.usage, at=at, batch=batch))
+def _bought(bought: Bought, price: Price, batch: bool) -> Bought:
+    costs = bought.cost.copy()
+    for at in np.flatnonzero(bought.counted).tolist():
+        usage = bought.usage(at)
+        assert usage is not None
+        when = None if batch else datetime.fromtimestamp(float(bought.recorded_at[at]), UTC)
+        costs[at] = price.cost(usage, at=when, batch=batch)
+    return replace(bought, cost=costs)
 
 
 def _source(price: Price) -> str:

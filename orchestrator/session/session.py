@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import time
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ from orchestrator.session.speed import keep_found, session_document
 from orchestrator.session.stamps import set_aside_other_versions
 from orchestrator.session.watch import RunWatch
 from orchestrator.store.reader import RunReader
-from orchestrator.store.schema import arm_scope
+from orchestrator.store.schema import PILOT_KEY, arm_scope
 from orchestrator.store.store import RunStore
 from verifiers.sandbox.limits import default_jobs
 
@@ -56,6 +57,8 @@ class RunOptions:
     resume: bool
     display: Display
     console: Console
+    pilot: tuple[int, ...] = ()
+    """Of a pilot, the attempts at each problem that the whole plan wants, arm by arm."""
 
     def say(self, text: str) -> None:
         """One line for the person who watches."""
@@ -125,6 +128,7 @@ async def _session(
         arm.meter = meters.running.get(spec.endpoint)
         state.arms.append(arm_counts(names[arm.number], arm.spec.samples, len(arm.problems)))
     schedule, rest = plan(prepared, options.directory, options.resume, store, ledger, arms, state)
+    store.put_meta(PILOT_KEY, json.dumps(options.pilot))
     await store.durable()
     shared = SessionParts(arms, schedule, store, ledger, state, Control(state))
     agents = await open_agents(prepared, shared, options.directory, stack, servers.bundled_url)

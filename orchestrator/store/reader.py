@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from budgets.journal import Event
-from budgets.usage import Usage
 from orchestrator.errors import ConfigError, StoreError
 from orchestrator.store import migrations
 from orchestrator.store.directory import RunLock
-from orchestrator.store.packing import UNPACKED, VOTE, Unpacker, Vote, vote
+from orchestrator.store.packing import UNPACKED, Unpacker, Vote, vote
 from orchestrator.store.refusals import Refusal, stored_refusals
-from orchestrator.store.rows import ArmRow, BatchRow, Bought, PlannedRequest, ProblemRow, SlotCounts
+from orchestrator.store.rows import ArmRow, BatchRow, PlannedRequest, ProblemRow, SlotCounts
 from orchestrator.store.seal import quick_look, read_file
 from orchestrator.store.store import stored_events
 
@@ -77,6 +76,14 @@ class RunReader:
         """What a query of a sibling gives (audits.py, sampled.py, attempts.py)."""
         yield from self._db.execute(query, values)
 
+    def chunks(
+        self, query: str, values: tuple[Any, ...], rows: int
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """The same, so many rows at a time."""
+        cursor = self._db.execute(query, values)
+        while found := cursor.fetchmany(rows):
+            yield found
+
     def meta(self, key: str, default: str = "") -> str:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return default if row is None else str(row[0])
@@ -98,7 +105,7 @@ class RunReader:
     def judge_by(self, verifier: str) -> None:
         """Give arms as if `verifier`, whose verdicts are stored, were their own; ConfigError."""
         for arm in self.arms():
-            known = self.verdict_kinds(arm.number)
+            known = self.verifiers(arm.number)
             if verifier not in known:
                 raise ConfigError(
                     f"The arm {arm.key} has no verdicts of {verifier!r}; it has those of "
@@ -130,9 +137,10 @@ class RunReader:
              (planned,)),
             ("SELECT problem, count(*) FROM samples WHERE arm = ? AND kind = 'censored'"
              " GROUP BY problem", (censored,)),
-            ("SELECT problem, sum(kind != 'infra_error'), sum(kind = 'passed'),"
-             " sum(kind = 'infra_error') FROM verdicts WHERE arm = ? AND verifier = ?"
-             " GROUP BY problem", (judged, passed, broken)),
+            ("SELECT problem, count(*) FILTER (WHERE kind != 'infra_error'),"
+             " count(*) FILTER (WHERE kind = 'passed'),"
+             " count(*) FILTER (WHERE kind = 'infra_error') FROM verdicts"
+             " WHERE arm = ? AND verifier = ? GROUP BY problem", (judged, passed, broken)),
         ):  # fmt: skip
             values = (arm, verifier)[: query.count("?")]
             for problem, *numbers in self._db.execute(query, values):
@@ -150,8 +158,8 @@ class RunReader:
         """
         found: set[tuple[int, int]] = set()
         for problem, first, n in self._db.execute(
-            "SELECT problem, first_slot, n FROM requests r WHERE arm = ? AND EXISTS"
-            " (SELECT 1 FROM failures f WHERE f.request = r.request AND f.final)",
+            "SELECT problem, first_slot, n FROM requests WHERE arm = ? AND request IN"
+            " (SELECT request FROM failures WHERE final)",
             (arm,),
         ).fetchall():
             found.update((problem, slot) for slot in range(first, first + n))
@@ -289,16 +297,6 @@ class RunReader:
         ):
             yield problem, slot, kind, vote(answer)
 
-    def votes(self, arm: int, verifier: str) -> Iterator[tuple[int, Vote, int, int]]:
-        """Problem, what an answer votes as, how many judged samples gave it, how many of them
-        passed; by problem, and there in the order in which answers came up."""
-        yield from self._db.execute(
-            f"SELECT problem, {VOTE}, count(*), sum(kind = 'passed') FROM verdicts"
-            " WHERE arm = ? AND verifier = ? AND kind != 'infra_error'"
-            " GROUP BY 1, 2 ORDER BY problem, min(slot)",
-            (arm, verifier),
-        )
-
     def judged_requests(self, arm: int, verifier: str, most: int) -> Iterator[tuple[int, int, int]]:
         """Of each request its problem, how many judged samples it has, and how many passed.
 
@@ -325,6 +323,11 @@ class RunReader:
             found.setdefault(model, {})[problem, slot] = reward
         return found
 
+    def verifiers(self, arm: int) -> set[str]:
+        """The verifiers of which an arm has verdicts."""
+        rows = self._db.execute("SELECT DISTINCT verifier FROM verdicts WHERE arm = ?", (arm,))
+        return {row[0] for row in rows}
+
     def verdict_kinds(self, arm: int) -> dict[str, dict[str, int]]:
         """Per verifier, how many verdicts of each kind."""
         found: dict[str, dict[str, int]] = {}
@@ -333,19 +336,6 @@ class RunReader:
         ):
             found.setdefault(verifier, {})[kind] = number
         return found
-
-    def bought(self, arm: int) -> Iterator[Bought]:
-        """Every answered request of an arm, in the order of reservation."""
-        rows = self._db.execute(
-            "SELECT r.request, r.problem, r.first_slot, r.n, a.cost, a.sent_at + a.latency_s,"
-            " a.input_tokens, a.cached_input_tokens, a.cache_write_5m_tokens,"
-            " a.cache_write_1h_tokens, a.output_tokens, a.reasoning_tokens"
-            " FROM answers a JOIN requests r USING (request) WHERE r.arm = ?"
-            " ORDER BY a.reservation",
-            (arm,),
-        )
-        for row in rows:
-            yield Bought(*(*row[:6], None if row[6] is None else Usage(*row[6:])))
 
     def tokens_per_problem(self, arm: int) -> list[tuple[float, float, float]]:
         """Of each problem with a sample of known tokens: those of its prompt, and the mean and
@@ -410,15 +400,6 @@ class RunReader:
     def refusals(self, arm: int) -> list[Refusal]:
         """What servers refused or broke off of one arm, the commonest first."""
         return stored_refusals(self._db, arm)
-
-    def served_models(self, arm: int) -> dict[str, int]:
-        """By the model that answered, how many requests of an arm it did."""
-        rows = self._db.execute(
-            "SELECT m.content, count(*) FROM answers a JOIN requests r USING (request)"
-            " JOIN repeated m ON m.number = a.model WHERE r.arm = ? GROUP BY a.model"
-            " ORDER BY 2 DESC", (arm,),
-        )  # fmt: skip
-        return dict(rows.fetchall())
 
 
 def _quoted(path: Path) -> str:

@@ -91,13 +91,23 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """An answered request."""
+    """Answered requests; arrays of length R."""
 
-    request: int
-    problem: int
-    first_slot: int
-    n: int
-    cost: int | None
-    """Picodollars settled; None where the cost is uncertain."""
-    recorded_at: float
-    usage: Usage | None
+    request: Counts
+    problem: Counts
+    first_slot: Counts
+    n: Counts
+    cost: Counts
+    """Picodollars settled; -1 where the cost is uncertain."""
+    recorded_at: npt.NDArray[np.float64]
+    """Unix time."""
+    counted: npt.NDArray[np.bool_]
+    """Whether the usage is known."""
+    tokens: Counts
+    """By billing kind, in the order of Usage: [R, 6]; zeros where it is not known."""
+    served: dict[str, int]
+    """By the model that answered, how many requests it did; the commonest first."""
+
+    def usage(self, at: int) -> Usage | None:
+        """What one request used; None where it is not known."""
+        return Usage(*self.tokens[at].tolist()) if self.counted[at] else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from budgets.ledger import Ledger
+from orchestrator.store.accounts import read_accounts
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
 from orchestrator.store.schema import arm_scope
@@ -121,7 +121,7 @@ class _Spread:
             (arm.number,),
         )
         self._arm = arm.number
-        settled = Ledger.read(reader.events()).totals(arm_scope(arm.number)).settled
+        settled = read_accounts(reader).totals(arm_scope(arm.number)).settled
         beyond = max(settled - int(shared), 0)
         self._each, self._left = beyond // max(count, 1), beyond % max(count, 1)
 

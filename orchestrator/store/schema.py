@@ -33,6 +33,9 @@ SEAL = "run.seal"
 SPEED_KEY = "speed "
 """How the keys of `meta` begin under which sessions' speeds stand; the rest sorts by time."""
 
+PILOT_KEY = "pilot"
+"""Under which key of `meta` a pilot keeps what its whole plan wants: attempts of each arm, JSON."""
+
 NOTE_KEY = "note "
 """The same of what sessions said of themselves for reports to come."""
 
@@ -136,10 +139,8 @@ PUT_REWARD = insert("rewards", "arm problem slot model reward", "REPLACE")
 PUT_BATCH = insert("batches", "batch arm tag provider_id state at", "REPLACE")
 PUT_BATCHED = insert("batched", "batch place request reservation")
 PUT_EVENT = insert("ledger", "event at kind reservation amount scopes note request time accepts")
-GET_EVENTS = (
-    "SELECT event, kind, reservation, amount, scopes, note, request, time, accepts FROM ledger"
-    " ORDER BY event"
-)
+EVENT = "kind, reservation, amount, scopes, note, request, time, accepts"
+GET_EVENTS = f"SELECT event, {EVENT} FROM ledger ORDER BY event"
 PUT_ATTEMPT = insert(
     "attempts", "attempt request started_at ended_at ending cut reason files", "REPLACE"
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from budgets.concurrency import Bursts
 from budgets.levels import Level, Levels, gain
 from budgets.limiter import Limiter, RequestOutcome
 from budgets.usage import Usage
@@ -186,3 +187,14 @@ def test_gain_is_the_power_of_what_is_in_flight() -> None:
     knee = levels.next(levels.see(level(64, 6)))
     assert knee == pytest.approx(1.25), "it still paid, a little"
     assert levels.next(levels.see(level(80, 4.8))) == pytest.approx(0.8), "it did not: back"
+
+
+def test_requests_counted_together_weigh_as_much_as_one_by_one() -> None:
+    together, single = Bursts(0.2), Bursts(0.2)
+    for sent, fails in ((7, 1), (200, 3), (0, 2), (31, 9), (1, 1)):
+        together.send(sent)
+        for _ in range(sent):
+            single.send(1)
+        assert [together.fail() for _ in range(fails)] == [single.fail() for _ in range(fails)]
+        assert together.sent == pytest.approx(single.sent)
+        assert together.failures == pytest.approx(single.failures)

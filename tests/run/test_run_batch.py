@@ -15,7 +15,7 @@ import pytest
 from budgets.ledger import Ledger
 from budgets.money import picodollars, usd
 from budgets.price_book import PriceBook
-from orchestrator.plan.ready import prompt_bound
+from orchestrator.plan.lengths import prompt_bound
 from orchestrator.store.reader import RunReader
 from orchestrator.tasks.arithmetic import ArithmeticTask
 from orchestrator.tasks.base import TaskOptions

@@ -19,6 +19,7 @@ from orchestrator.audit.check import check_run
 from orchestrator.errors import ConfigError
 from orchestrator.report.paid import held_for
 from orchestrator.store import migrations, schema
+from orchestrator.store.columns import bought, votes
 from orchestrator.store.directory import RunLock
 from orchestrator.store.migrations import NEWEST
 from orchestrator.store.reader import RunReader
@@ -125,7 +126,7 @@ def test_a_sealed_run_of_an_older_schema_stays_whole_and_damage_shows(tmp_path: 
         for run in (whole, cut):
             RunLock(run).release()
     with closing(RunReader(whole)) as reader:
-        assert reader.served_models(0) == {"orch-tiny": 35}
+        assert bought(reader, 0).served == {"orch-tiny": 35}
         ((model, usage),) = reader.rows("SELECT model, usage FROM answers WHERE request = 1")
         assert reader.unpack.text(usage).startswith('{"prompt_tokens"')
     assert model == 1
@@ -142,7 +143,7 @@ def test_a_run_of_every_older_schema_is_read_and_written_to(old: Path, written: 
     assert version(old) == str(NEWEST)
     with closing(RunReader(old)) as reader:
         assert [(row[4],) for row in reader.samples(0)] == before
-        assert sum(count for *_, count, _ in reader.votes(0, "exact")) == len(before)
+        assert sum(count for *_, count, _ in votes(reader, 0, "exact")) == len(before)
     asyncio.run(one_more(old))
     assert check_run(old).findings == []
     with closing(RunReader(old)) as reader:

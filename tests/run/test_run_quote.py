@@ -52,7 +52,12 @@ def test_a_script_that_does_not_agree_stops_after_the_pilot(orch, serve, prices,
     ended = orch("run", *arguments(server, prices), "--pilot", "4")
     assert ended.code == 2 and "--yes" in ended.err
     assert len(server.bill()) == 20
+    # A list of runs knows a pilot from a run that was cut off, and how it goes on.
+    listed = orch("runs")
+    assert listed.code == 0 and "pilot" in listed.out and "cut off" not in listed.out
+    assert "go on with: orch run --resume runs/r --samples 24 --yes" in listed.out
     assert orch("run", "--resume", "r", "--samples", "24", "--yes").code == 0
+    assert orch("runs", "--json").json[0]["state"] == "complete"
     assert books(tmp_path / "runs/r").settled == server.billed()
 
 

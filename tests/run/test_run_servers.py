@@ -145,6 +145,55 @@ def test_a_prompt_too_long_is_one_problem_without_answers(orch, tmp_path: Path) 
         assert "5 of 6 problems were answered (1 could not be asked)" in told
 
 
+class Counting(Vllm):
+    """Counts the tokens of prompts, as vLLM does beside its API."""
+
+    context = 200
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: list[str] = []
+
+    def __call__(self, body: dict[str, Any]) -> Reply:
+        if "max_tokens" in body:
+            return super().__call__(body)
+        asked = body.get("prompt") or "".join(one["content"] for one in body["messages"])
+        self.counted.append(asked)
+        tokens = list(range(len(asked) // 2))
+        return 200, {}, {"count": len(tokens), "max_model_len": self.context, "tokens": tokens}
+
+
+@pytest.mark.parametrize("style", ["chat", "completion"])
+def test_prompts_that_do_not_fit_are_known_before_anything_is_bought(
+    orch, tmp_path: Path, style: str
+) -> None:
+    task = tmp_path / "mine.jsonl"
+    prompts = {"short": "2 + 2 =", "tight": "3 + 3 =" + " " * 250, "long": "much too long " * 40}
+    rows = [{"id": name, "prompt": text, "answer": "4"} for name, text in prompts.items()]
+    rows += [{"id": f"long{number}", "prompt": "too long " * 60, "answer": "4"} for number in "345"]
+    # The long ones are asked first: they must not be taken for the whole plan.
+    task.write_text("".join(json.dumps(row) + "\n" for row in reversed(rows)))
+    server = Counting()
+    plan = ("--task", task, "--limit", "6", "--samples", "10", f"--prompt-style={style}",
+            "--max-tokens", "100")  # fmt: skip
+    with serving(server, server.models) as url:
+        ended = orch(*options(url, *plan))
+    assert ended.code == 1, ended.err
+    # What is certain to fit is not asked about; a chat template may have a hundred tokens.
+    assert len(server.counted) == (5 if style == "completion" else 6)
+    asked = [body.get("prompt") or body["messages"][0]["content"] for body in server.bodies]
+    assert not any("too long" in text for text in asked)
+    said = " ".join((ended.err + ended.out).split())
+    assert "Problem long does not fit: its prompt has 280 tokens, and m takes 200 in all" in said
+    assert "1 prompts leave less than --max-tokens 100 of m's context" in said
+    assert "2 of 6 problems were answered (4 could not be asked)" in said
+    with serving(server, server.models) as url:
+        rest = task.read_text().splitlines(keepends=True)[:3]
+        task.write_text("".join(rest))
+        ended = orch(*options(url, *plan, "--limit", "3", "--name", "none"))
+    assert ended.code == 2 and "No prompt of the 3 problems fits" in ended.err
+
+
 class Picky(Vllm):
     """Refuses two optional fields by name, one after the other."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -205,7 +206,7 @@ class Sandbox(Cells):
                 candidate_cell = await self._cell(seat, self._for_source(source))
                 test_cell = await self._cell(seat, judge)
                 outcomes = await converse(test_cell, check, longer, candidate_cell, serve, limits)
-            if attempt or all(outcome.status != "fault" for outcome in outcomes):
+            if attempt or not any(map(_by_others, outcomes)):
                 break
         return outcomes
 
@@ -295,7 +296,7 @@ class Sandbox(Cells):
         self, flavour: Flavour, job: bytes, handles: Sequence[int], limits: Limits,
         written: Sequence[int] = (),
     ) -> Outcome:  # fmt: skip
-        """Run a job in a cell of this flavour; a cell that dies is replaced, once."""
+        """Run a job in a cell of this flavour; what others ended is run once more."""
         if limits != self.limits and _sizes(limits) != _sizes(self.limits):
             flavour = replace(flavour, limits=limits)
         outcome = Outcome("fault")
@@ -303,9 +304,28 @@ class Sandbox(Cells):
             for _ in range(2):
                 cell = await self._cell(seat, flavour)
                 outcome = await cell.run(job, handles, limits, written)
-                if outcome.status != "fault":
+                if not _by_others(outcome):
                     break
+                _rewind(handles, written or handles[1:2])
         return outcome
+
+
+def _by_others(outcome: Outcome) -> bool:
+    """Whether something outside may have ended a sample, or its cell.
+
+    A SIGKILL that the cell did not send comes from the kernel, short of memory, or from a person;
+    or else from the sample itself, which then does it again.
+    """
+    killed = outcome.status == "crashed" and outcome.signal == signal.SIGKILL
+    return killed or outcome.status == "fault"
+
+
+def _rewind(handles: Sequence[int], written: Sequence[int]) -> None:
+    """Files of a run as they were before it: it may have read and written some of them."""
+    for handle in handles:
+        os.lseek(handle, 0, os.SEEK_SET)
+    for handle in written:
+        os.ftruncate(handle, 0)
 
 
 def _sizes(limits: Limits) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from verifiers.stated.clauses import NotStated, taken_back
+from verifiers.stated.clauses import NotStated, refuse_second_thoughts
 
 _BRACES = re.compile(r"\\[{}]|\\(?:boxed|fbox|framebox)\s*\{|[{}]|\\(?:boxed|fbox)(?![A-Za-z{])\s*")
 _WITHOUT_BRACES = re.compile(r"[^$\n]{1,200}")
@@ -30,7 +30,9 @@ _BEFORE = re.compile(
     r"(?:(?P<word>[A-Za-z]{2,}\s+[-–—]+)"
     r"|(?P<wrong>[-+*/^_<>≠±√−×÷|]|\\(?:pm|mp|cdot|times|div|ne|neq|lt|gt|le|leq|ge|geq|leqslant|geqslant"
     r"|sqrt|frac|not|log|ln|sin|cos|tan|pi|sim)"
-    r"|(?:\b(?:not|never|than|neither|nor|unless|wrong\w*|incorrect\w*|either)|n't|instead of)"
+    r"|(?:\b(?:not|cannot|never|than|neither|nor|unless|wrong\w*|incorrect\w*|either|minus"
+    r"|negative|twice|half\s+of|opposite\s+of|at\s+(?:most|least))"
+    r"|n't|instead of)"
     r"\s*(?:equal(?:\s+to)?|be|is)?))$",
     re.IGNORECASE,
 )
@@ -40,9 +42,16 @@ _TOUCHES_BEFORE = re.compile(
 _TAG = re.compile(r"<(?:final_?)?answer>[\s$]*$", re.IGNORECASE)
 _CLOSING_TAG = re.compile(r"\s*</[A-Za-z_]+>")
 _AFTER = re.compile(
-    r"(?:[\^_!*/+<>≠±×÷√]|-\s?(?=[\d\\(a-zA-Z])|\\(?:pm|mp|cdot|times|div|ne|neq|le|leq|ge|geq|lt|gt|frac|sqrt"
+    r"(?:[\^_*/+<>≠±×÷√]|!(?!\*\*)(?=\S|\s*[-=*/+^<>\\])|-\s?(?=[\d\\(a-zA-Z])|\\(?:pm|mp|cdot|times|div|ne|neq|le|leq|ge|geq|lt|gt|frac|sqrt"
     r"|pi|log|ln|sin|cos|tan)(?![A-Za-z])"
     r"|,?\s*(?:\\text\s*\{\s*)?(?:or|if|unless|provided)\b"
+    r"|\?|[:.]\d|(?:squared|cubed|factorial)\b|(?:\w+th|halve|third|quarter)s\b"
+    r"|,?\s*(?:when|whenever)\s[\s$\\(]*[a-z][\s$\\)]+(?:is|=\s*\d*[a-z])\b"
+    r"|(?:\\text\s*\{\s*)?of\b[\s}$]*(?:\d|[b-z]\b)"
+    r"|(?:plus|minus|times|mod|divided\s+by|multiplied\s+by)\s+[$\\(\dx]"
+    r"|(?:is|was)\s[^.\n]{0,30}?\b(?:guess|attempt|mistake|error|trap)\b"
+    r"|(?:is|was|would\s+be|looks|seems)\s+(?:clearly\s+)?(?:wrong|incorrect|false|impossible|not)\b"
+    r"|(?:is|was)n['’]t\b|can(?:not|['’]t)\s+be\b"
     r"|,?\s*(?:\\text\s*\{\s*)?(?:and|to|out of|by)\b[\s$}]*(?=[-\d\\])|,\s*[$\s]*[-\d])",
     re.IGNORECASE,
 )
@@ -52,6 +61,7 @@ _SCALED = re.compile(
     r"(\\?%|percent|hundred|thousand|million|billion|trillion|dozen)(?![A-Za-z])",
     re.IGNORECASE,
 )
+_OF = re.compile(r"[\s$}\\,;]*(?:text\s*\{\s*)?of\b")
 _MOST = 50
 
 
@@ -97,6 +107,8 @@ def _refuse_what_stands_after(text: str, end: int) -> str:
     after = text[end : end + 120]
     scaled = _SCALED.match(after)
     if scaled is not None:
+        if _OF.match(after, scaled.end()):
+            raise NotStated("a share of something in a box")
         return f" {scaled[1]}"
     if _DEGREES.match(after):
         return "^\\circ"
@@ -105,8 +117,7 @@ def _refuse_what_stands_after(text: str, end: int) -> str:
     beside = re.sub(r"^(?:[ \t$}]|\\[)\],;:! ]|\*\*)*", "", after)
     if _AFTER.match(beside) and not _CLOSING_TAG.match(beside):
         raise NotStated(f"a box before {beside.split(None, 1)[0][:20]!r}")
-    if taken_back(after):
-        raise NotStated("a box that is taken back at once")
+    refuse_second_thoughts(after)
     return ""
 
 

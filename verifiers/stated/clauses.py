@@ -18,29 +18,45 @@ _COMMENT = re.compile(
 )
 _SEPARATORS = " \t,;(*"
 _HOPE = re.compile(r"I hope (?:it|this) is correct", re.IGNORECASE)
-_END = re.compile(r"[.!?](?=\s|$|\*|\")|。")
+_END = re.compile(r"(?:[.?]|!(?!\s*[-=*/+^<>\\]))(?=\s|$|\*|\")|。|(?<=[\d)$])\.(?=[A-Z][a-z]+\s)")
 _HALF_OF_DAY = re.compile(r"\b([ap])\.\s?m\.", re.IGNORECASE)
 _ABBREVIATED = re.compile(r"\b(Rs|sq|cu)\.(?=\s)")
 _ASIDE = re.compile(r"(?<!option)(?<!choice)\s+\([A-Za-z][^()\d$\\]*\)$", re.IGNORECASE)
 _CHANGES = re.compile(
-    r"\b(?:not|negative|million|billion|thousand|hundred|dozen|percent|or|and|approx\w*|about|half|"
-    r"mod\w*|base|minus)\b",
+    r"\b(?:not|negative|(?:hundred|thousand|million|billion|trillion|dozen)s?|per\s?cent\w*|per|or|and|approx\w*"
+    r"|about|half|mod\w*|base|minus|wrong|incorrect|false|squared|cubed|factorial|root|times|below|more|less"
+    r"|fewer|max\w*|min|minimum|loss|owed|debt|repeating|recurring|guess\w*|estimate\w*|un(?:sure|certain)"
+    r"|maybe|perhaps|possibly|probably|likely|if|when|unless|either|wait|no)\b",
     re.IGNORECASE,
+)
+_DENIAL = re.compile(
+    r"\s*[,;]?\s*which\s+(?:is|was|seems|looks|would\s+be|can(?:not|['’]t)\s+be)\s+(?:\w+ly\s+)?"
+    r"(?:wrong|incorrect|false|impossible|not\s+(?:right|correct|possible|allowed|valid|the\s+answer))",
+    re.IGNORECASE,
+)
+_DASH = re.compile(r"\s*(?:--+|[—–])\s*")
+_NOT_SURE = re.compile(
+    r"not\s+(?:sure|certain|quite|really|exactly|right|correct)\b|i\s+(?:guess|think)\b",
+    re.IGNORECASE,
+)
+_SECOND_THOUGHTS = (
+    r"wait\b|no(?:pe)?\b[,.!]|no\s+wait|not\s+quite|hold\s+on|actually\b|hmm+\b|oops\b|sorry\b"
+    r"|correction\b|on\s+second\s+thoughts?|i\s+(?:made|was\s+wrong|take\s+that\s+back|mean\b)"
+    r"|let\s+me\s+(?:re-?think|re-?consider|re-?do|try\s+again|start\s+over|correct)"
+    r"|just\s+kidding|scratch\s+that|never\s+mind|or\b"
 )
 _NEXT_TAKES_BACK = re.compile(
-    r"\s*(?:wait|no\b[,.]|actually|but|however|hmm|oops|sorry|correction|or\b|alternatively|unless|if\b"
-    r"|just kidding|scratch that)",
-    re.IGNORECASE,
+    rf"\s*(?:{_SECOND_THOUGHTS}|but|however|alternatively|unless|if\b)", re.IGNORECASE
 )
 _TAKES_BACK = re.compile(
-    r"[\s$.*)\]\\}]*(?:wait\b|no[,.]|actually\b|hmm+\b|oops\b|sorry\b|correction\b|or\b"
-    r"|just kidding|scratch that"
+    rf"[\s$.*)\]\\}}]*(?:(?:(?:but|oh|ah|uh|um+)\b,?\s+)?(?:{_SECOND_THOUGHTS})"
     r"|(?:but\s+)?(?:this|that|it|which)(?:['’]s|\s+(?:is|was|looks|seems))\s+"
     r"(?:clearly\s+)?(?:wrong|incorrect|false|not\s+(?:right|correct)|impossible)(?=\s*(?:[.,;!\n]|$))"
     r"|(?:but\s+)?(?:this|that|it|which)\s+(?:does\s+not|doesn['’]t|can['’]t|cannot)\s+"
     r"(?:look|seem|sound|be)\s+(?:right|correct))",
     re.IGNORECASE,
 )
+_CALLED_OUT = re.compile(r"(?<=\w)(\*\*|__)!+(?=\s|$)")
 _BOLD = re.compile(r"(?<=\S)(?:\*\*|__)(?=[\s.,;:!?)]|$)|(?:(?<=\s)|^)(?:\*\*|__)(?=\S)")
 _VALUE = re.compile(
     r"[\d$\\+\-−–(\[{|<>=≈√±.∞∅½⅓⅔¼¾€£\"'`*]|[A-Za-z](?![A-Za-z])|(?:negative|minus|sqrt|pi|option|choice|no"
@@ -62,14 +78,15 @@ def looks_like_a_value(text: str) -> bool:
     return found is not None and not (found[0] in ("a", "A", "I") and text[1:2] == " ")
 
 
-def taken_back(after: str) -> bool:
-    """Whether what follows an answer takes it back at once."""
-    return _TAKES_BACK.match(after) is not None
+def refuse_second_thoughts(after: str) -> None:
+    """Raises NotStated where what follows an answer takes it back at once."""
+    if _TAKES_BACK.match(after):
+        raise NotStated("an answer that is taken back at once")
 
 
 def without_bold(line: str) -> str:
     """A line of prose without its marks of emphasis; 2**3 stays as it is."""
-    return _BOLD.sub("", line)
+    return _BOLD.sub("", _CALLED_OUT.sub(r"\1.", line))
 
 
 def first_clause(line: str) -> str:
@@ -98,9 +115,18 @@ def clause(line: str) -> str:
             # A run of separators is looked at once, from its start.
             begins = place and not character.isalnum() and line[place - 1] not in _SEPARATORS
             if begins and _COMMENT.match(line, place):
+                _refuse_denial(line, place)
                 return _bare(line[:place])
         place += 1
     return _bare(line)
+
+
+def _refuse_denial(line: str, place: int) -> None:
+    """A comment that takes back what it comments on."""
+    dash = _DASH.match(line, place)
+    after = line[dash.end() :] if dash is not None else ""
+    if _DENIAL.match(line, place) or _NEXT_TAKES_BACK.match(after) or _NOT_SURE.match(after):
+        raise NotStated("an answer that is taken back at once")
 
 
 def _closed(line: str, place: int) -> str:
@@ -112,6 +138,7 @@ def _closed(line: str, place: int) -> str:
         raise NotStated("a factorial, or a number that is called out")
     if _NEXT_TAKES_BACK.match(after.lstrip('*" ')):
         raise NotStated("an answer that is taken back at once")
+    refuse_second_thoughts(after)
     return _bare(before)
 
 

@@ -331,8 +331,6 @@ def _other(gold: Answer, found: Answer, same: Settles) -> bool | None:
     if isinstance(gold, Matrix):
         return _matrix(gold, found, same)
     assert isinstance(gold, Ratio)
-    if isinstance(found, Clock) and not found.half:
-        found = Ratio((number(found.hour), number(found.minute)))
     if isinstance(found, Ratio) and len(found.parts) == len(gold.parts):
         (a, *rest), (b, *others) = gold.parts, found.parts
         pairs = zip(rest, others, strict=True)

@@ -20,10 +20,17 @@ import json
 import re
 
 from verifiers.stated.boxes import boxed
-from verifiers.stated.clauses import NotStated, first_clause, looks_like_a_value, without_bold
+from verifiers.stated.clauses import (
+    NotStated,
+    first_clause,
+    looks_like_a_value,
+    refuse_second_thoughts,
+    without_bold,
+)
 from verifiers.stated.cut import solution
+from verifiers.stated.equal import equal, same_numbers
 from verifiers.stated.forms import Clock, Named, OptionLetter, Ratio, Several, Value
-from verifiers.stated.sentence import ANSWER, MOST, agreed, rest_of_line, said
+from verifiers.stated.sentence import ANSWER, MOST, agreed, rest_of_line, rest_of_text, said
 from verifiers.stated.special import LONGEST
 from verifiers.stated.tokens import NotWhole
 from verifiers.stated.whole import read
@@ -67,7 +74,9 @@ def _after_hashes(text: str) -> str | None:
     lines = [(place, line) for place, line in lines if line]
     values = [(place, line) for place, line in lines if looks_like_a_value(line)]
     if values:
-        return agreed(text, [(place, first_clause(line)) for place, line in values], "####")
+        answer = agreed(text, [(place, first_clause(line)) for place, line in values], "####")
+        refuse_second_thoughts(rest_of_text(text, values[-1][0]))
+        return answer
     for place, line in lines[-1:]:
         # Words are a heading where anything follows.
         _, _, after = text[place:].partition("\n")
@@ -86,6 +95,7 @@ def _tagged(text: str) -> str | None:
     closing = re.search(f"</{starts[-1][1]}>", inside, re.IGNORECASE)
     if closing is None:
         raise NotStated("an <answer> that is not closed")
+    refuse_second_thoughts(inside[closing.end() :])
     return inside[: closing.start()].strip()
 
 
@@ -110,6 +120,21 @@ def _bare(text: str) -> str | None:
         answer = read(found)
     except NotWhole:
         return None
+    if isinstance(answer, Named) and _another_value_of(previous, answer):
+        raise NotStated("several values of one unknown, none of which is said to be the answer")
     if isinstance(answer, OptionLetter):
         return found if not before.strip() else None
     return found if isinstance(answer, Value | Several | Named | Ratio | Clock) else None
+
+
+def _another_value_of(line: str, last: Named) -> bool:
+    """Whether a line gives the same unknown another value."""
+    try:
+        before = read(line) if 0 < len(line) <= LONGEST else None
+    except NotWhole:
+        return False
+    return (
+        isinstance(before, Named)
+        and before.name == last.name
+        and equal(before, last, same_numbers) is False
+    )

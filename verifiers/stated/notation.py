@@ -40,7 +40,7 @@ _SPACING = re.compile(
     r"scriptstyle|limits|nolimits|strut|hfill|centering|large|Large|huge|Huge|normalsize|small)"
     r"(?![A-Za-z])|\\[hv]space\*?\{[^{}]*\}|\\[hv]?phantom\{[^{}]*\}"
     # Elsewhere it says "about".
-    r"|(?<=[\w}$])~"
+    r"|(?<=[\w}$])~|(?<=\{)~(?=[A-Za-z])"
 )
 _STYLE = re.compile(r"\\(?:text)?color\s*\{[^{}]*\}|\\(?:bf|bfseries|it|sf|tt|bold)(?![A-Za-z])")
 _RUPEES = re.compile(r"\bRs\.?\s*(?=\d)")

@@ -102,7 +102,7 @@ def _told(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    if len(text) > 10 * LONGEST:
+    if len(text) > 10 * LONGEST or text.count("$$") % 2:
         return text.strip()
     plain = unwrapped(plain_notation(text)).replace("\\!", "")
     for gone in ("\\$", "$", "\\,", "\\;", "\\ "):

@@ -39,7 +39,7 @@ async def stated_in(text: str) -> str:
 class StatedAnswer:
     """Passes an output whose stated answer is the reference's `answer`."""
 
-    version = "2"
+    version = "3"
     deterministic = True
 
     def __init__(self, form: AnswerForm = "any") -> None:

@@ -15,7 +15,7 @@ from verifiers.stated.clauses import (
     NotStated,
     first_clause,
     looks_like_a_value,
-    taken_back,
+    refuse_second_thoughts,
     without_bold,
 )
 from verifiers.stated.equal import equal, same_numbers
@@ -39,7 +39,7 @@ _VERB = re.compile(
     r"|only|indeed|exactly|clearly|found\s+to\s+be|the\s+number)\b"
     r"|(?:would|will|should|must|has\s+to|can\s+only)\s+be\b|comes\s+(?:out\s+)?to(?:\s+be)?\b"
     r"|turns\s+out\s+to\s+be\b|equals?\b|is\b|are\b|was\b|becomes\b|of(?=\s+[-$\\(\d*]))"
-    r"|=>|[:=：是为]|\.(?=\s*\S))"
+    r"|=>|[:=：是为]|(?<=\s)[-–](?=\s)|—|\.(?=\s*\S))"
     r"(?:\s*(?:\*\*|__|[:=：]|,(?=\s)))*[ \t]*",
     re.IGNORECASE,
 )
@@ -51,7 +51,9 @@ _HANDED = re.compile(
     re.IGNORECASE,
 )
 _SUPPOSED = re.compile(
-    r"\b(?:if|suppos\w*|assum\w*|whether|unless|doubt\w*|wrong|incorrect|might|perhaps|maybe|guess\w*"
+    r"\b(?:common|easy|typical|usual)\s+(?:mistake|error|misconception|trap)\b|\btempt\w*"
+    r"|\bto\s+(?:think|believe|say|assume|conclude)\b"
+    r"|\b(?:if|suppos\w*|assum\w*|whether|unless|doubt\w*|wrong|incorrect|might|perhaps|maybe|guess\w*"
     r"|previous|student'?s?|another|other|expected|initial|candidate|would-be|possible|impossible"
     r"|claim\w*|reject\w*|discard\w*|exclud\w*|(?:some|people|others|they)\s+(?:might\s+|may\s+)?(?:say|think|believe)s?)\b"
     r"|\b(?!problem|question|exercise|it|that|here|let|what)\w+['’]s\s+(?:final\s+)?$",
@@ -65,6 +67,11 @@ _TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 _SHOWN = re.compile(r"\s*(?:\$\$([^$]+)\$\$|\\\[((?:(?!\\\]).)+)\\\])", re.DOTALL)
+# As pandoc tells a formula from two sums of dollars.
+_FORMULA = re.compile(r"(?<![\\$])\$(?=[^\s$])[^$\n]{1,400}(?<=\S)\$(?!\d)")
+_CUT_FORMULA = re.compile(r"\$\s*[-+]?[\d.,]+\s*")
+"""A number behind a dollar sign, and the end: dollars, or a formula that was to go on."""
+_GOES_ON = re.compile(r",\s*\n\s*(?:(?:and|or)\s+)?[-$\\(\d]")
 _NEXT_LINE = re.compile(r"[*\s]*")
 _CLOSING_TAG = re.compile(r"</\w+>")
 _REVERSED = re.compile(
@@ -99,8 +106,7 @@ def said(text: str) -> str | None:
             words.append(found)
     if values:
         answer = agreed(text, final or values, "answer is")
-        if taken_back(rest_of_text(text, values[-1][0])):
-            raise NotStated("an answer that is taken back at once")
+        refuse_second_thoughts(rest_of_text(text, values[-1][0]))
         return answer
     if denied and not words:
         raise NotStated("an answer that is denied")
@@ -143,7 +149,7 @@ def _statement(text: str, mark: re.Match[str]) -> str | None:
         place = heading.end()
     else:
         place = verb.end()
-        must_read = re.search(r"of\s*$", verb[0], re.IGNORECASE) is not None
+        must_read = re.search(r"(?:of|[-–—])\s*$", verb[0], re.IGNORECASE) is not None
     if short and (verb is None or verb[0].strip()[:1] not in ":=."):
         return None
     if not short and verb is not None and verb[0].strip() == ".":
@@ -158,7 +164,16 @@ def _statement(text: str, mark: re.Match[str]) -> str | None:
     shown = _SHOWN.match(text, place, place + LONGEST)
     if shown is not None:
         return (shown[1] or shown[2]).strip()
+    if _CUT_FORMULA.fullmatch(text, place) and (
+        _FORMULA.search(text[:place])
+        or re.match(r"final answer:", sentence.strip("* "), re.IGNORECASE)
+    ):
+        raise NotStated("a formula that the end of the text cut off")
     line = _CLOSING_TAG.split(rest_of_line(text, place), maxsplit=1)[0]
+    if _GOES_ON.match(text, place + len(line.rstrip()) - 1):
+        raise NotStated("a list that goes on in the next line")
+    if before[-1:] in ("*", "_") and before[-2:] not in ("**", "__"):
+        line = line.rstrip().removesuffix(before[-1])
     found = first_clause(without_bold(line)) or None
     return None if must_read and found is not None and not _reads(found) else found
 

@@ -17,7 +17,7 @@ LONGEST = 1_000
 """Longer answers are not read."""
 _LONE_LETTER = re.compile(r"(?:(?:option|choice)\s+)?\(?([A-J])\)?|\(([a-j])\)", re.IGNORECASE)
 _LETTER_AND_TEXT = re.compile(
-    r"(?:(?:option|choice)\s+)?(?:\(([A-J])\)\s*[:.]?|([A-J])\s*[:.)])\s*(.+)", re.DOTALL
+    r"(?:(?:option|choice)\s+)?(?:\(\s*([A-J])\s*\)\s*[:.]?|([A-J])\s*[:.)])\s*(.+)", re.DOTALL
 )
 _OTHER_OPTION = re.compile(r"\(?\b[A-J]\b\s*[:.)]|\b(?:or|and|not|nor|but)\s+\(?[A-J]\b")
 _NO_TEXT = re.compile(r"(?:or|and|not|nor|but|if|when|unless)\b|[+*/^=<>,;&|-]|.*\bor\b")
@@ -142,6 +142,8 @@ def as_words(flat: str) -> Words | None:
 
 def integer(text: str) -> str | None:
     """The digits of an answer that is an integer of any length and nothing else, or None."""
+    if text.count("$$") % 2 or ".." in text:
+        return None
     bare = text.replace("\\$", "").strip().strip("$").strip().removesuffix(".").strip()
     if not bare.isascii() or not _INTEGER.fullmatch(bare):
         return None

@@ -14,7 +14,7 @@ from verifiers.stated.tokens import NotWhole, Token
 
 MAGNITUDES = {
     "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
-    "dozen": 12, "lakh": 10**5, "crore": 10**7,
+    "dozen": 12, "tens": 10, "lakh": 10**5, "crore": 10**7,
 }  # fmt: skip
 CURRENCIES = {
     "\\$": "dollar", "€": "euro", "£": "sterling", "¥": "yen", "₹": "rupee", "¢": "cent",
@@ -67,7 +67,32 @@ _NO_UNIT = {
     "does", "do", "grand", "mil", "mill", "millionth", "millionths", "billionth", "billionths",
     "trillionth", "trillionths", "no", "none", "never", "true", "false", "approx", "digits",
     *MAGNITUDES,
+    # Larger or smaller than they look,
+    "quadrillion", "quintillion", "sextillion", "septillion", "octillion", "nonillion", "decillion",
+    "googol", "zillion", "gazillion", "myriad", "myriads", "mega", "giga", "tera", "peta", "deci",
+    "centi", "milli", "micro", "nano", "pico", "fold", "percentile", "percentiles",
+    "doubled", "tripled", "quadrupled", "halved", "inverted", "negated", "raised", "added",
+    "subtracted", "reciprocal", "inverse", "opposite", "complement", "repeating", "recurring",
+    "repeated", "radicand", "infinite", "backwards", "backward",
+    # a bound,
+    "inclusive", "exclusive", "onward", "onwards", "upward", "upwards", "downward", "downwards",
+    "beyond", "maximum", "minimum", "tops",
+    # or a doubt.
+    "sometimes", "often", "seldom", "guess", "guessed", "estimate", "estimated", "unsure",
+    "unknown", "unclear", "otherwise", "instead", "wait", "oops", "hmm", "sorry", "help",
 }  # fmt: skip
+_NUMBER_WORD = re.compile(
+    r"one|two|three|four|five|ten|eleven|twelve|(?:six|seven|eight?|nine)(?:teen)?|(?:thir|four|fif)teen"
+    r"|(?:twen|thir|for|fif|six|seven|eigh|nine)t(?:y|ieths?)"
+    r"|(?:eleven|twelf|(?:thir|four|fif|six|seven|eigh|nine)teen)ths?"
+)
+_NO_ADVERBS = {
+    "family", "butterfly", "dragonfly", "jelly", "lily", "assembly", "monopoly", "anomaly",
+    "supply", "reply", "rally", "daily", "weekly", "monthly", "yearly", "hourly", "exactly",
+    "precisely", "fully", "equally", "scaffold", "household",
+}  # fmt: skip
+_HOW = re.compile(r".{3,}(?:ly|fold)")
+"""Adverbs (probably, hopefully) and tenfold: they say of the number how it is meant."""
 _ORDINAL = {"st", "nd", "rd", "th"}
 _ATTACHED = re.compile(r"\b([^\W\d_]{1,4})([23])(?!\w)")
 _POWERED = re.compile(r"square|sq|cubic|cu")
@@ -94,10 +119,16 @@ def starts_unit(token: Token) -> bool:
         return False
     word = token.text
     return (
-        (len(word) > 3 and word.lower() not in _NO_UNIT)
+        (len(word) > 3 and not _changes(word.lower()))
         or (word in _SHORT_WORDS and word != "a")
         or word in _ORDINAL
     )
+
+
+def _changes(word: str) -> bool:
+    """Whether a word in small letters may say that the number before it is another."""
+    how = _HOW.fullmatch(word) is not None and word not in _NO_ADVERBS
+    return how or word in _NO_UNIT or _NUMBER_WORD.fullmatch(word) is not None
 
 
 def starts_compound(tokens: Sequence[Token], place: int) -> bool:
@@ -157,7 +188,7 @@ def _unit(words: list[str]) -> str | None:
             pass
         elif word in ("/",):
             found.append("/")
-        elif not word[0].isalpha() or word.lower() in _NO_UNIT:
+        elif not word[0].isalpha() or _changes(word.lower()):
             return None
         elif word == "per":
             found.append("/")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import accumulate
 
 from verifiers.stated.expression import DEEPEST, parse
@@ -49,6 +50,8 @@ _NESTING = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 _RELATIONS = {"=": "=", "<": "<", ">": ">", "le": "<=", "ge": ">=", "ne": "!=", "approx": "~",
               "in": "in"}  # fmt: skip
 _BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "\\{": ("\\}",)}
+_FORMULAS = (("\\(", "\\)"), ("\\[", "\\]"))
+_OWED = re.compile(r"(?:\\?\$)?\(\s*(?:\\?\$|[€£¥₹])\s*[\d,.]+\s*\)|\\\$\s*\([\d,.\s]+\)")
 _TURNED = re.compile(r"\s*([\[\]])([^\[\](){}]+[,;][^\[\](){}]+)([\[\]])\s*")
 _SYSTEM = re.compile(
     r"(?:\\\{)?\s*\\begin\s*\{(cases|aligned|gathered|align\*?)\}(.*)\\end\s*\{\1\}\.?", re.DOTALL
@@ -67,6 +70,11 @@ def read(text: str) -> Answer:
     text = unwrapped(plain_notation(text))
     if not text:
         raise NotWhole("an empty answer")
+    unclosed = any(text.count(opened) > text.count(closed) for opened, closed in _FORMULAS)
+    if unclosed or text.count("$$") % 2:
+        raise NotWhole("a formula that is not closed")
+    if _OWED.fullmatch(text):
+        raise NotWhole("an amount in brackets, as a loss is written")
     flat = bare_words(text)
     found = special(text, flat)
     if found is not None:
@@ -207,9 +215,9 @@ def _equality(name: str | None, sides: list[list[Token]], signs: list[str]) -> A
     if "~" in signs[:-1]:
         raise NotWhole("what follows an approximation")
     if name is not None:
-        # x = y = 5 says of both that they are 5.
-        others = [side for side in sides[1:-1] if _name_of(side) is None]
-        right = [_bracketed(side) or quantity(side) for side in (*others, sides[-1])]
+        if any(_name_of(side) is not None for side in sides[1:-1]):
+            raise NotWhole("one value of several unknowns")
+        right = [_bracketed(side) or quantity(side) for side in sides[1:]]
         answer = _approximate(right) if about else right[-1]
         if any(isinstance(one, Value) and name in symbols(one.tree) for one in right):
             raise NotWhole(f"{name} in terms of itself")
@@ -256,9 +264,18 @@ def _approximate(values: list[Answer]) -> Answer:
     known = [value(one.tree) for one in exact if isinstance(one, Value)]
     if len(known) != len(exact) or near is None:
         raise NotWhole("an approximation of no number")
-    if any(one is not None and abs(one - near) > abs(one) / 20 for one in known):
+    # Decimals are right to one of their last place.
+    off = _last_place(near)
+    if any(one is not None and abs(one - near) > (off or abs(one) / 20) for one in known):
         raise NotWhole("an approximation that is none")
     return About(exact[0] if len(exact) == 1 else Same(tuple(exact)), rounded)
+
+
+def _last_place(decimals: Fraction) -> Fraction | None:
+    """What one more in the last place adds; None for an integer, or what is no decimal."""
+    places = (Fraction(1, 10**n) for n in range(30) if (decimals * 10**n).denominator == 1)
+    first = next(places, None)
+    return None if first == 1 else first
 
 
 def _name_of(tokens: list[Token]) -> str | None:

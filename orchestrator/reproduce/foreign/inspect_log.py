@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from orchestrator.reproduce.foreign import OutcomeTally, some
+from budgets.given import open_given
+from orchestrator.reproduce.foreign import MOST_STREAMED_BYTES, OutcomeTally, some
 from orchestrator.reproduce.recorded import OutcomesError, RecordedOutcomes
 
 RIGHT, WRONG = ("C", 1, 1.0, True), ("I", "P", "N", 0, 0.0, False)
@@ -27,6 +28,7 @@ def read(path: Path, scorer: str = "") -> list[RecordedOutcomes]:
             f"{sys.executable} -m pip install inspect_ai"
         ) from None
     try:
+        open_given(path, MOST_STREAMED_BYTES).close()
         log = read_eval_log(str(path))
     except (OSError, ValueError) as error:
         raise OutcomesError(f"{path} cannot be read: {error}.") from None
