@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from budgets.money import PICO
-from budgets.usage import Usage, token_count
+from budgets.usage import MOST_TOKENS, Usage, token_count
 
 Path = tuple[str, ...]
 
@@ -181,11 +181,13 @@ def read_usage(raw: object, answer: Mapping[str, Any] | None = None, *, said: in
                headers: Mapping[str, str] | None = None) -> Reported:  # fmt: skip
     """What the usage object `raw` of `answer` says; `said`: how many of its choices have text."""
     unread: list[str] = []
-    tier = _tier(answer or {}, raw)
+    plain = raw if type(raw) is dict and _is_plain(raw) else None
+    # What is plain holds no word for a tier.
+    tier = "" if plain is not None and not answer else _tier(answer or {}, raw)
     pico = _header_cost(headers)
     usual = not answer or (answer.get("cost") is None and not _thinks_beside(answer))
-    if type(raw) is dict and usual and not tier and pico is None and _is_plain(raw):
-        return _plain(raw, said)
+    if plain is not None and usual and not tier and pico is None:
+        return _plain(plain, said)
     if not isinstance(raw, Mapping):
         unread += ["usage"] if raw is not None else []
         return Reported(pico=pico, tier=tier, unread=tuple(unread))
@@ -348,7 +350,7 @@ def _at(raw: Mapping[str, Any], path: Path) -> tuple[bool, Any]:
 def whole(value: object) -> int | None:
     """A count however it is written: 12, 12.0 or "12"; None for what is none."""
     if type(value) is int:
-        return token_count(value)
+        return value if 0 <= value <= MOST_TOKENS else None
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
         value = int(value)
     if isinstance(value, float) and value.is_integer():

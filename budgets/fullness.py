@@ -57,7 +57,7 @@ class ServerLoad:
     preemptions: float = 0.0
     """Sequences that it began and put back for want of memory."""
     generated_tokens: float | None = None
-    """None where it does not count them."""
+    """A count that moves while it works; None where it tells none."""
     kv_usage: float | None = None
     """Share of its key-value cache in use, 0 to 1."""
     prefix_queries: float = 0.0

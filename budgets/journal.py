@@ -8,7 +8,7 @@ A person's own program uses SqliteJournal; a run's database implements the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Literal, Protocol
 
 import msgspec
@@ -62,8 +62,8 @@ class Journal(Protocol):
         """Queue `event`; it commits together with all queued without an await in between."""
         ...
 
-    async def durable(self) -> None:
-        """Return once everything appended before this call is on disk."""
+    def durable(self) -> Awaitable[None]:
+        """Over once everything appended before this call is on disk."""
         ...
 
     def events(self) -> Iterable[Event]:

@@ -197,8 +197,10 @@ class Ledger:
         names, group = self._group(tuple(scopes))
         short: tuple[int, str] | None = None
         for name, scope in zip(names, group, strict=True):
-            free = scope.free()
-            if free is not None and worst > free and (short is None or free < short[0]):
+            if scope.cap is None:
+                continue
+            free = scope.cap - scope.settled - scope.uncertain - scope.reserved
+            if worst > free and (short is None or free < short[0]):
                 short = (free, name)
         if short is not None:
             raise DoesNotFit(short[1], worst, short[0])
@@ -214,7 +216,7 @@ class Ledger:
         _check(actual)
         _check(held)
         worst = self._held(self._open, reservation).amount
-        held = min(held, worst - actual)
+        held = min(held, worst - actual) if held else 0
         if held <= 0:
             self._emit(Event("settle", reservation, actual, (), note))
             return
@@ -361,7 +363,8 @@ class Ledger:
         for scope in held.scopes:
             scope.reserved -= held.amount
             scope.settled += event.amount
-        self._perhaps_mended()
+        if self._passed:
+            self._perhaps_mended()
         if event.amount > held.amount:
             self._above_bound(held, event.amount, event.note)
 

@@ -25,7 +25,7 @@ import msgspec
 from budgets.bucket import Bucket
 from budgets.concurrency import MOST, Bursts, Change, Concurrency
 from budgets.fullness import Fullness, ServerLoad
-from budgets.headers import MINUTE_S, Reading, read_limits
+from budgets.headers import MINUTE_S, Reading, queued_s, read_limits
 from budgets.profile import Profile
 from budgets.usage import Usage
 
@@ -106,6 +106,8 @@ class Limiter:
                 self._ceilings[kind] = _FOREVER if learn_above else limit
         self._concurrency = Concurrency.parse(concurrency, max_concurrent, timeout_s=timeout_s)
         self._bursts = {kind: Bursts(share) for kind, share in BURST.items()}
+        self._sent = 0
+        """Requests since a failure was last looked at."""
         self._output_counts = output_counts
         self._cached_input_counts = cached_input_counts
         self._used_share = 1.0
@@ -209,15 +211,15 @@ class Limiter:
         """
         while True:
             now = self._clock()
-            wait_s, why = self.room(input_tokens, output_tokens, sequences)
+            permit = self._permit(input_tokens, output_tokens, sequences)
+            wait_s, why = self._wait(permit, now)
             self._limited_by = why
             if not wait_s:
-                break
+                return self._enter(permit, now)
             if self._concurrency.told(now):
                 wait_s = min(wait_s, _LOOK_AGAIN_S)
             await self._sleep(wait_s)
             self.waited_s[why] = self.waited_s.get(why, 0.0) + self._clock() - now
-        return self.enter(input_tokens, output_tokens, sequences)
 
     def room(self, input_tokens: int, output_tokens: int, sequences: int = 1) -> tuple[float, str]:
         """How long a request of this size must wait now (0: it may go), and what for.
@@ -229,12 +231,13 @@ class Limiter:
 
     def enter(self, input_tokens: int, output_tokens: int, sequences: int = 1) -> Permit:
         """Count a request as in flight from now on, whether there is room for it or not."""
-        permit = self._permit(input_tokens, output_tokens, sequences)
-        self._move(1, sequences)
-        for bursts in self._bursts.values():
-            bursts.send()
-        for bucket, amount in self._amounts(permit):
-            bucket.take(amount)
+        return self._enter(self._permit(input_tokens, output_tokens, sequences), self._clock())
+
+    def _enter(self, permit: Permit, now: float) -> Permit:
+        self._move(1, permit.sequences, now)
+        self._sent += 1
+        for kind, bucket in self._buckets.items():
+            bucket.take(_amount(kind, permit))
         return permit
 
     def done(
@@ -253,16 +256,18 @@ class Limiter:
         """
         now = self._clock()
         sequences = 1 if permit is None else permit.sequences
-        self._move(-1, -sequences)
+        self._move(-1, -sequences, now)
         self._concurrency.left(sequences, sent_at, now)
         if outcome == "ok":
             self._well += 1
             if sent_at > self._paused_at:
                 self._pauses = 0
             tokens = 0 if usage is None else usage.output_tokens
-            self._concurrency.answered(sequences, tokens, sent_at, now)
-        burst = self._burst(outcome, sent_at, now)
-        if usage is not None and permit is not None:
+            waited_s = queued_s(headers) if headers else None
+            self._concurrency.answered(sequences, tokens, sent_at, now, waited_s)
+        burst = outcome != "ok" and self._burst(outcome, sent_at, now)
+        counted = self._buckets or self._output_counts == "used"
+        if counted and usage is not None and permit is not None:
             self._correct(permit, usage)
         if headers and (now - self._read_at > _READ_EVERY_S or outcome != "ok"):
             self._read_at = now
@@ -272,16 +277,19 @@ class Limiter:
             self._pause(now, sent_at, retry_after_s)
         self._changed.set()
 
-    def _move(self, requests: int, sequences: int) -> None:
+    def _move(self, requests: int, sequences: int, now: float) -> None:
         self.in_flight += requests
         self.sequences += sequences
-        self._concurrency.moved(self.sequences, self._clock())
+        self._concurrency.moved(self.sequences, now)
 
     def _burst(self, outcome: RequestOutcome, sent_at: float, now: float) -> bool:
         """Whether a failure may be meant for all; one of many cuts the concurrency."""
         if sent_at < self._cut_at:
             # An echo of what was answered by a cut.
             return True
+        for burst in self._bursts.values():
+            burst.send(self._sent)
+        self._sent = 0
         bursts = self._bursts.get(outcome)
         many = bursts is not None and bursts.fail()
         # Where a sequence is as fast as with less in flight, a timeout is a long answer, no queue.
@@ -305,9 +313,6 @@ class Limiter:
         asked = float(output_tokens)
         return Permit(float(input_tokens), asked * share, asked, sequences)
 
-    def _amounts(self, permit: Permit) -> list[tuple[Bucket, float]]:
-        return [(bucket, _amount(kind, permit)) for kind, bucket in self._buckets.items()]
-
     def _wait(self, permit: Permit, now: float) -> tuple[float, str]:
         """How long a request of this size must wait now, and what for."""
         if self._shut:
@@ -324,8 +329,8 @@ class Limiter:
         if held.full(self.in_flight, self.sequences, permit.sequences, now):
             return _FOREVER, held.why
         longest, why = 0.0, ""
-        for bucket, amount in self._amounts(permit):
-            wait_s = bucket.wait_s(amount, now)
+        for kind, bucket in self._buckets.items():
+            wait_s = bucket.wait_s(_amount(kind, permit), now)
             if wait_s > longest:
                 longest = wait_s
                 why = f"{bucket.name.replace('-', ' ')} per minute ({bucket.limit:g})"

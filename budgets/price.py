@@ -176,9 +176,9 @@ class Price:
         `at` is when the request was billed (with a time zone); without it the dearest time of
         day is taken. Which tier applies follows from the prompt's length.
         """
-        prompt = usage.prompt_tokens
         if len(self.bands) == 1:
             return self.bands[0].chosen(batch).cost(usage)
+        prompt = usage.prompt_tokens
         if at is not None:
             minute = _minute_of_day(at)
             return self._at(minute, prompt, _weekday(at)).chosen(batch).cost(usage)

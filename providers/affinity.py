@@ -22,7 +22,8 @@ class CacheWarmer:
     """Who goes first. One instance per model and provider; prompts are named by any string."""
 
     def __init__(self, *, enabled: bool = True, min_tokens: int = MIN_CACHED_TOKENS) -> None:
-        self._enabled = enabled
+        self.enabled = enabled
+        """False: nobody waits, and nothing need be asked or reported."""
         self._min_tokens = min_tokens
         self._cold: set[str] = set()
         self._warm: set[str] = set()
@@ -32,7 +33,7 @@ class CacheWarmer:
 
         `go_first`: send it, and report `warmed` or `failed`; until then others are told `wait`.
         """
-        if not self._enabled or prompt_tokens < self._min_tokens or prompt in self._warm:
+        if not self.enabled or prompt_tokens < self._min_tokens or prompt in self._warm:
             return "go"
         if prompt in self._cold:
             return "wait"

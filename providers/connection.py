@@ -199,7 +199,8 @@ class Connection(asyncio.BufferedProtocol):
             return
         if not self._in_body:
             self._head_bytes += len(data)
-        self._heard_at = self._loop.time()
+        if self._watch is not None:
+            self._heard_at = self._loop.time()
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:

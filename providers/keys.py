@@ -177,6 +177,8 @@ class KeyFilter:
 
     def clean_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         """The headers without the key."""
+        if not self._signs:
+            return headers
         said = "\n".join(headers.values()).encode("latin-1", "replace")
         if self.clean(said) is said:
             return headers

@@ -7,7 +7,7 @@ is the provider's. The key stands in `secret_headers` only: it is added where th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -61,16 +61,16 @@ class FastLane:
             **secret_headers,
         }
 
-    async def ask(
+    def ask(
         self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
-    ) -> HttpAnswer:
+    ) -> Coroutine[Any, Any, HttpAnswer]:
         """Send JSON to base_url + path; raises ConnectionFailed, TimedOut or BadResponse."""
         route = self._routes.get((method, path))
         if route is None:
             url = URL(f"{self.base_url}{path}")
             route = Route.to(method, url, self._headers, self._proxy)
             self._routes[method, path] = route
-        return await self._transport.send(
+        return self._transport.send(
             route,
             None if body is None else _encoder.encode(body),
             sending=sending,

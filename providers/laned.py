@@ -46,7 +46,8 @@ class LaneProvider:
         self._filter = KeyFilter(key)
         self._key_variable = key_variable
         self._host = lane.base_url.host or ""
-        self._where = f"{name} ({self._host}:{lane.base_url.port})"
+        self._port = lane.base_url.port
+        self._where = f"{name} ({self._host}:{self._port})"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {str(self._lane.base_url)!r})"
@@ -108,35 +109,27 @@ class LaneProvider:
         return answer
 
     def _asked(self, model: str, path: str = "") -> Asked:
-        port = self._lane.base_url.port
-        return Asked(self.name, self._host, self._key, self._key_variable, model, path, port)
+        return Asked(self.name, self._host, self._key, self._key_variable, model, path, self._port)
 
     def _refusal(self, answer: HttpAnswer, model: str, path: str) -> ProviderError:
         return refusal(answer.status, answer.headers, answer.body, self._asked(model, path))
 
-    async def _whole(
-        self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
-    ) -> HttpAnswer:
-        """The lane's answer, also where it broke off and what came of it can be read.
-
-        An error's status stands before its body; whether a 2xx is whole its own reader sees.
-        """
-        try:
-            return await self._lane.ask(method, path, body, sending)
-        except BadResponse as error:
-            if error.cut is None or (error.cut.status < 300 and not error.cut.body):
-                raise
-            return error.cut
-
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
     ) -> HttpAnswer:
-        """The lane's answer, without the key wherever the server echoes it."""
+        """The lane's answer, without the key wherever the server echoes it.
+
+        Also where it broke off and what came of it can be read: an error's status stands before
+        its body, and whether a 2xx is whole its own reader sees.
+        """
         try:
-            answer = await self._whole(method, path, body, sending)
+            answer = await self._lane.ask(method, path, body, sending)
         except ProviderError as error:
-            self._filter.clean_error(error)
-            raise
+            cut = error.cut if isinstance(error, BadResponse) else None
+            if cut is None or (cut.status < 300 and not cut.body):
+                self._filter.clean_error(error)
+                raise
+            answer = cut
         clean, headers = self._filter.clean(answer.body), self._filter.clean_headers(answer.headers)
         if clean is answer.body and headers is answer.headers:
             return answer

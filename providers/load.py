@@ -1,6 +1,7 @@
 """What a server says of itself under /metrics: names as data, one row an engine.
 
 The text is Prometheus's: one sample a line, with labels that are summed over (an engine a label).
+The names are those of vLLM 0.32 and SGLang 0.5.23, read in their sources.
 """
 
 from __future__ import annotations
@@ -37,10 +38,20 @@ ENGINES = (
     Names(
         "sglang:num_running_reqs",
         "sglang:num_queue_reqs",
-        "sglang:num_retracted_reqs",
-        "sglang:generation_tokens_total",
+        "sglang:num_retracted_requests_total",
+        # Its generation_tokens_total moves only when a request ends.
+        "sglang:realtime_tokens_total",
         "sglang:token_usage",
+        "sglang:prompt_tokens_total",
+        "sglang:cached_tokens_total",
     ),
+    Names("tgi_batch_current_size", "tgi_queue_size"),
+    Names(
+        "llamacpp:requests_processing",
+        "llamacpp:requests_deferred",
+        generated_tokens="llamacpp:tokens_predicted_total",
+    ),
+    Names("lmdeploy:num_requests_running", "lmdeploy:num_requests_waiting"),
 )
 
 _SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{[^}]*\})? (\S+)", re.MULTILINE)

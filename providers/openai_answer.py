@@ -16,10 +16,11 @@ from providers.finish import REFUSED, finish_of
 from providers.openai_shape import RawAnswer, RawChoice, decode
 from providers.refusals import Asked, refusal_inside, status_of
 from providers.said import means_error
-from providers.sample import Choice, SampleRequest, SampleResponse
+from providers.sample import Choice, FinishReason, SampleRequest, SampleResponse
 from providers.stops import cut_at_stops
 
-KEPT_HEADERS = ("x-ratelimit-", "anthropic-ratelimit-", "retry-after", "x-litellm-response-cost")
+KEPT_HEADERS = ("x-ratelimit-", "anthropic-ratelimit-", "retry-after", "x-litellm-response-cost",
+                "x-queue-time")  # fmt: skip
 
 
 def read_response(
@@ -29,6 +30,9 @@ def read_response(
     answer, odd = decode(body, asked)
     if answer.error is not None or not answer.choices:
         _raise_inside(body, answer, request, headers, asked)
+    ordinary = _ordinary(answer, request)
+    if ordinary is not None:
+        return _response(answer, body, request, headers, odd, ordinary)
     choices = [_choice(choice) for choice in answer.choices or ()]
     if all(choice.refused for choice in choices) and not _billed(answer, headers):
         # Each was refused before a word was written: the answer is a refusal as a whole.
@@ -45,8 +49,8 @@ def _response(
     answer: RawAnswer, body: bytes, request: SampleRequest, headers: Mapping[str, str], odd: str,
     kept: tuple[Choice, ...] = (), surplus: tuple[Choice, ...] = (), missing: tuple[int, ...] = (),
 ) -> SampleResponse:  # fmt: skip
-    spoken = sum(1 for choice in (*kept, *surplus) if choice.text)
-    reported = _reported(answer, headers, spoken)
+    spoken = [choice for choice in (*kept, *surplus) if choice.text]
+    reported = _reported(answer, headers, len(spoken))
     usage = reported.usage
     if usage is not None and len(kept) == 1 and not surplus:
         kept = (msgspec.structs.replace(kept[0], output_tokens=usage.output_tokens),)
@@ -72,14 +76,11 @@ MOST_ID = 512
 
 
 def _reported(answer: RawAnswer, headers: Mapping[str, str], spoken: int = 0) -> Reported:
-    beside = None
-    if answer.service_tier is not None or answer.cost is not None or _gemini(answer.model):
-        beside = {"service_tier": answer.service_tier, "cost": answer.cost, "model": answer.model}
+    beside, model = None, answer.model
+    gemini = model is not None and "gemini" in model
+    if answer.service_tier is not None or answer.cost is not None or gemini:
+        beside = {"service_tier": answer.service_tier, "cost": answer.cost, "model": model}
     return read_usage(answer.usage, beside, said=spoken, headers=headers)
-
-
-def _gemini(model: str | None) -> bool:
-    return model is not None and "gemini" in model
 
 
 def _raise_inside(
@@ -105,6 +106,40 @@ def _raise_inside(
 def _billed(answer: RawAnswer, headers: Mapping[str, str]) -> bool:
     reported = _reported(answer, headers)
     return bool(reported.usage and reported.usage.output_tokens) or bool(reported.pico)
+
+
+USUAL_ENDS: Mapping[str | None, FinishReason] = {"stop": "stop", "length": "length"}
+
+
+def _ordinary(answer: RawAnswer, request: SampleRequest) -> tuple[Choice, ...] | None:
+    """The choices of an answer about which nothing is to be decided; None for any other.
+
+    All that were asked for are there, each in its place, with a text and one of the two usual words
+    for its end. So none is refused, broken, lost, surplus or to be cut: `_choice`,
+    `_with_the_lost` and `_sorted_out` would give the same, which a test holds them to.
+    """
+    raws = answer.choices
+    if raws is None or len(raws) != request.n or request.stop or answer.error is not None:
+        return None
+    choices = []
+    for place, raw in enumerate(raws):
+        meaning, text, message = USUAL_ENDS.get(raw.finish_reason), raw.said, raw.message
+        if meaning is None or not text or raw.index != place:
+            return None
+        if raw.error is not None or raw.native_finish_reason:
+            return None
+        thought = message is not None and bool(message.reasoning_content or message.reasoning)
+        choices.append(
+            Choice(
+                index=place,
+                text=text,
+                finish_reason=meaning,
+                logprobs=raw.logprobs,
+                finish_raw=meaning,
+                thought=thought,
+            )
+        )
+    return tuple(choices)
 
 
 def _choice(choice: RawChoice) -> Choice:

@@ -80,7 +80,7 @@ def _usual(answer: RawAnswer) -> bool:
     """Whether nothing of an answer can stand anywhere else."""
     if not answer.choices or answer.error is not None or type(answer.usage) is not dict:
         return False
-    return all(one.finish_reason and one.said is not None for one in answer.choices)
+    return not [one for one in answer.choices if not one.finish_reason or one.said is None]
 
 
 def _picked(body: bytes, asked: Asked) -> tuple[RawAnswer, str]:

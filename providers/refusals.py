@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from budgets.headers import parse_retry_after
 from budgets.limiter import PATIENCE_S
@@ -197,8 +198,7 @@ _UNWANTED = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """Who was asked for what: enough to tell a person what to do."""
 
     provider: str

@@ -19,6 +19,7 @@ import ssl
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from aiolimiter import AsyncLimiter
@@ -154,15 +155,16 @@ class Transport:
         sending = Sending() if sending is None else sending
         sending.sent = "not_sent"
         limits = timeouts or self.timeouts
-        connection = self._take_idle(route.address)
+        now = asyncio.get_running_loop().time()
+        connection = self._take_idle(route.address, now)
         if connection is None:
             # A place among those that connect is waited for: no server is slow meanwhile.
             async with self._connecting:
                 await self._opening.acquire()
-                deadline = _deadline(limits)
+                deadline = _deadline(limits, asyncio.get_running_loop().time())
                 connection = await self._connect(route.address, limits, deadline)
         else:
-            deadline = _deadline(limits)
+            deadline = _deadline(limits, now)
         sending.sent = "maybe_billed"
         return await connection.exchange(route.request(body), limits, deadline, listener)
 
@@ -180,13 +182,13 @@ class Transport:
 
     # Idle connections: the one that was used last goes first, so that the others can grow old.
 
-    def _take_idle(self, address: Address) -> Connection | None:
+    def _take_idle(self, address: Address, now: float) -> Connection | None:
         idle = self._idle.get(address)
         while idle:
             connection, _ = idle.popitem()
             if not connection.usable:
                 continue
-            age = asyncio.get_running_loop().time() - connection.idle_since
+            age = now - connection.idle_since
             if age < PEEK_AFTER_S or (age < self._keep_alive_s and not _readable(connection)):
                 return connection
             connection.abort()
@@ -235,8 +237,8 @@ class Transport:
         connection = Connection(
             where,
             self._room,
-            lambda idle: self._put_idle(address, idle),
-            lambda lost: self._lost(address, lost),
+            partial(self._put_idle, address),
+            partial(self._lost, address),
         )
         target = (address.host, address.port)
         if address.proxy is not None:
@@ -294,11 +296,9 @@ class Transport:
             known.insert(0, ip)
 
 
-def _deadline(limits: Timeouts) -> float | None:
-    """When a request that starts now must be over, in the loop's time."""
-    if limits.total_s is None:
-        return None
-    return asyncio.get_running_loop().time() + limits.total_s
+def _deadline(limits: Timeouts, now: float) -> float | None:
+    """When a request that starts `now` must be over, in the loop's time."""
+    return None if limits.total_s is None else now + limits.total_s
 
 
 def _readable(connection: Connection) -> bool:

@@ -8,10 +8,12 @@ never judged, and keeps its slot as censored, unless it was refused before anyth
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 from budgets.charge import Charge, charge
 from budgets.dialects import NOTHING, Reported
 from budgets.price import Price
+from budgets.usage import Usage
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.judging import Judging
 from orchestrator.engine.parts import SessionParts
@@ -44,32 +46,33 @@ class Answers:
         arm.answers += 1
         self._dispatch.came_back(ticket, answered=True)
         self.record(ticket, response, sent_at, latency_s)
-        mine = [choice for choice in response.choices if choice.index < ticket.n]
-        kept = [choice for choice in mine if choice.finish_reason != "broken"]
+        kept, broken = list[Choice](), list[Choice]()
+        for choice in response.choices:
+            if choice.index < ticket.n:
+                (broken if choice.finish_reason == "broken" else kept).append(choice)
+        texts, wordless = list[str](), False
         for choice in kept:
-            slot = ticket.first_slot + choice.index
+            slot, text = ticket.first_slot + choice.index, choice.text
             self._store.put_sample(arm.number, ticket.problem, slot, ticket.request, choice)
-        broken = [choice for choice in mine if choice.finish_reason == "broken"]
-        cut = [choice for choice in broken if not choice.refused]
+            self._judging.put(arm, ticket.problem, slot, text)
+            texts.append(text)
+            wordless = wordless or (choice.finish_reason == "length" and not text.strip())
         if broken:
-            self._broken(ticket, broken, cut)
-        self._store.when_durable(lambda: self._count(ticket, response, len(kept)))
-        self._state.repeats.see(arm.number, ticket.problem, [choice.text for choice in kept])
+            self._broken(ticket, broken)
+        self._store.when_durable(partial(self._count, arm.number, response.usage, len(kept)))
+        self._state.repeats.see(arm.number, ticket.problem, texts)
         if response.surplus:
             self._state.note(
                 f"{arm.provider.name} returned more choices than were asked for: they are paid "
                 "for and not used."
             )
-        if len(mine) < ticket.n:
-            self._missing(ticket, {choice.index for choice in mine})
-        if any(not choice.text.strip() and choice.finish_reason == "length" for choice in kept):
+        if len(kept) + len(broken) < ticket.n:
+            self._missing(ticket, {choice.index for choice in (*kept, *broken)})
+        if wordless:
             self._state.note(
                 f"{arm.model} spent all of its tokens before it wrote a word (on thinking, "
                 "probably): a higher --max-tokens leaves room for the answer."
             )
-        for choice in kept:
-            slot = ticket.first_slot + choice.index
-            self._judging.put(arm, ticket.problem, slot, choice.text)
 
     def record(
         self, ticket: Ticket, response: SampleResponse, sent_at: float, latency_s: float
@@ -104,7 +107,7 @@ class Answers:
 
         self._store.when_durable(count)
 
-    def _broken(self, ticket: Ticket, broken: list[Choice], cut: list[Choice]) -> None:
+    def _broken(self, ticket: Ticket, broken: list[Choice]) -> None:
         """What a server broke off: a failure of its own, never a wrong answer."""
         for choice in broken:
             said = f"finish reason {choice.finish_raw!r}" + (
@@ -114,8 +117,9 @@ class Answers:
             self._store.put_failure(
                 ticket.request, ticket.reservation, "Broken", "maybe_billed", said, final=False
             )
-        for choice in cut:
-            self.censor(ticket, [choice.index], "broken", choice.finish_raw, choice.text)
+        for choice in broken:
+            if not choice.refused:
+                self.censor(ticket, [choice.index], "broken", choice.finish_raw, choice.text)
         # Refused before a word was written: another draw looks at no output.
         for choice in reversed(broken):
             if choice.refused:
@@ -134,8 +138,9 @@ class Answers:
         said = response.reported if response.reported is not NOTHING else Reported(usage)
         bound = self._ledger.worst_of(ticket.reservation)
         # When within its day a batch ran is not known: its dearest time counts.
-        at = None if arm.batch else datetime.now(UTC)
-        booked = charge(price, said, bound, at=at, batch=arm.batch, doubt=doubt)
+        batch = arm.batch
+        at = None if batch else datetime.now(UTC)
+        booked = charge(price, said, bound, at=at, batch=batch, doubt=doubt)
         if booked.held:
             self._state.note(
                 "Of some answers not all of the cost is certain, and the difference is held as "
@@ -147,7 +152,7 @@ class Answers:
         ticket.settle(self._ledger, booked.settled, booked.held, booked.why)
         self._schedule.paid(arm.number, ticket.problem, ticket.n, booked.settled)
         most = said.most or usage
-        if most is not None and most.prompt_tokens and not arm.prompt_known[ticket.problem]:
+        if not arm.prompt_known[ticket.problem] and most is not None and most.prompt_tokens:
             arm.prompt_known[ticket.problem] = True
             arm.prompt_bounds[ticket.problem] = most.prompt_tokens
         if self._ledger.fault is not None:
@@ -179,11 +184,11 @@ class Answers:
         )
         return asked, f"answered by {answered}, of which no price is known"
 
-    def _count(self, ticket: Ticket, response: SampleResponse, filled: int) -> None:
-        self._state.arms[ticket.arm.number].filled += filled
-        if response.usage is not None:
-            self._state.input_tokens += response.usage.prompt_tokens
-            self._state.output_tokens += response.usage.output_tokens
+    def _count(self, arm: int, usage: Usage | None, filled: int) -> None:
+        self._state.arms[arm].filled += filled
+        if usage is not None:
+            self._state.input_tokens += usage.prompt_tokens
+            self._state.output_tokens += usage.output_tokens
 
     def _missing(self, ticket: Ticket, came: set[int]) -> None:
         """A server that ignores n: ask for the missing slots, from now on as many as it gives."""

@@ -115,7 +115,8 @@ class Attempts:
             self._served(ticket, request, type(error).__name__)
             self._failed(ticket, error, sent_at)
         else:
-            self._served(ticket, request, "answered")
+            if request.sending.server:
+                self._served(ticket, request, "answered")
             self._answered(ticket, response, sent_at)
 
     def _served(self, ticket: Ticket, request: SampleRequest, ending: str) -> None:

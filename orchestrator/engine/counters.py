@@ -119,7 +119,8 @@ class RunState:
 
     def back(self, arm: int, requests: int = 1) -> None:
         """Requests of an arm are over, in whatever way."""
-        self.sent(arm, -requests)
+        self.in_flight -= requests
+        self.arms[arm].in_flight -= requests
 
     def failed(self, arm: int, kind: str, said: str) -> None:
         """A try of an arm failed, in its server's own words."""

@@ -60,9 +60,10 @@ class Dispatch:
 
     async def next(self) -> Ticket | None:
         """The next ticket, its worst case reserved; None where nothing can be asked for now."""
-        self._look_again()
+        if self._short:
+            self._look_again()
         self._in_hand = None
-        ticket = self._due_retry()
+        ticket = self._due_retry() if self._retries else None
         if ticket is not None:
             self._in_hand = ticket.arm.number
             ticket = await self._reserve_again(ticket)
@@ -124,11 +125,11 @@ class Dispatch:
 
     def came_back(self, ticket: Ticket, *, answered: bool) -> None:
         """Whoever went ahead to warm a prompt's cache is back: what waited for it goes next."""
-        warmer, problem = ticket.arm.warmer, str(ticket.problem)
-        if answered:
-            warmer.warmed(problem)
-        else:
-            warmer.failed(problem)
+        warmer = ticket.arm.warmer
+        if warmer.enabled and answered:
+            warmer.warmed(str(ticket.problem))
+        elif warmer.enabled:
+            warmer.failed(str(ticket.problem))
         if self._cold:
             waiting, self._cold = self._cold, []
             for draw in reversed(waiting):
@@ -150,6 +151,8 @@ class Dispatch:
             if draw is None:
                 return None
             arm = self._arms[draw.arm]
+            if not arm.warmer.enabled:
+                return draw
             tokens = arm.prompt_bounds[draw.problem]
             if arm.warmer.advice(str(draw.problem), tokens) != "wait":
                 return draw

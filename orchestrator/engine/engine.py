@@ -21,6 +21,7 @@ from orchestrator.engine.batches.handover import Batching
 from orchestrator.engine.batches.running import Running
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.judging import Judging
+from orchestrator.engine.line import WaitingLine
 from orchestrator.engine.outage import Outages
 from orchestrator.engine.parts import SessionParts
 from orchestrator.engine.ticket import Ticket
@@ -81,7 +82,7 @@ class Engine:
         )  # fmt: skip
         self._batching = Batching(shared, self._attempts, ended=self._worker_ended)
         self._batches = batches
-        self._tickets: asyncio.Queue[Ticket] = asyncio.Queue()
+        self._tickets = WaitingLine[Ticket]()
         self._workers: set[asyncio.Task[None]] = set()
         self._doing: dict[Ticket, asyncio.Task[None]] = {}
         self._let_go = let_go
@@ -129,8 +130,7 @@ class Engine:
         self.stop()
         for worker in self._workers:
             worker.cancel()
-        while not self._tickets.empty():
-            ticket = self._tickets.get_nowait()
+        for ticket in self._tickets.drain():
             ticket.release(self._ledger, "never sent")
             self._state.back(ticket.arm.number)
         self._batching.cancel()
@@ -138,7 +138,8 @@ class Engine:
     async def _feed(self) -> None:
         """Hand tickets to workers until nothing is left to ask."""
         while not self.control.stopping:
-            await self.judging.room()
+            if not self.judging.has_room:
+                await self.judging.room()
             ticket = await self._dispatch.next()
             if ticket is not None and ticket.arm.batch:
                 self._batching.add(ticket)
@@ -183,8 +184,8 @@ class Engine:
         finally:
             self._admitting = False
         self._state.sent(arm.number)
-        self._tickets.put_nowait(ticket)
-        if self._idle < self._tickets.qsize():
+        self._tickets.put(ticket)
+        if self._idle < len(self._tickets):
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._worker_ended)
@@ -213,19 +214,19 @@ class Engine:
             self._idle -= 1
             self._doing[ticket] = worker
             try:
-                await self._make(ticket)
+                if ticket.arm.agent is None or self.agents is None:
+                    await self._attempts.attempt(ticket)
+                else:
+                    await self._by_agent(ticket, self.agents)
             finally:
                 del self._doing[ticket]
                 self._state.back(ticket.arm.number)
                 self.control.changed.set()
 
-    async def _make(self, ticket: Ticket) -> None:
-        if ticket.arm.agent is None or self.agents is None:
-            await self._attempts.attempt(ticket)
-            return
+    async def _by_agent(self, ticket: Ticket, agents: Agents) -> None:
         started = time.monotonic()
         try:
-            if await self.agents.attempt(ticket):
+            if await agents.attempt(ticket):
                 self._dispatch.retry_at(time.monotonic() + REDRAW_AFTER_S, ticket)
         finally:
             ticket.arm.limiter.done(outcome="ok", sent_at=started, permit=ticket.permit)
@@ -278,13 +279,12 @@ class Engine:
         numbers = {arm.number for arm in arms}
         for arm in arms:
             self.close_arm(arm)
-        waiting = [self._tickets.get_nowait() for _ in range(self._tickets.qsize())]
-        for ticket in waiting:
+        for ticket in self._tickets.drain():
             if ticket.arm.number in numbers:
                 ticket.release(self._ledger, "never sent")
                 self._state.back(ticket.arm.number)
             else:
-                self._tickets.put_nowait(ticket)
+                self._tickets.put(ticket)
         for ticket, worker in self._doing.items():
             if ticket.arm.number in numbers:
                 worker.cancel()

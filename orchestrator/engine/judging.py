@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 
 from orchestrator.engine.counters import RunState
+from orchestrator.engine.line import WaitingLine
 from orchestrator.engine.second_rule import SecondRule
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.store.store import RunStore
@@ -51,10 +52,13 @@ class Judging:
         self.busy_s = 0.0
         """Time that the workers spent judging, summed over them."""
         self.jobs = jobs
-        self._queue: asyncio.Queue[Item] = asyncio.Queue()
+        self._queue = WaitingLine[Item]()
         self._most = max(MOST_WAITING, 8 * jobs)
+        self.has_room = True
+        """Whether verification keeps up."""
         self._room = asyncio.Event()
-        self._room.set()
+        self._all_judged = asyncio.Event()
+        self._all_judged.set()
         self._workers = [asyncio.create_task(self._work()) for _ in range(jobs)]
         for worker in self._workers:
             worker.add_done_callback(self._worker_ended)
@@ -63,14 +67,17 @@ class Judging:
         """Queue one stored sample, unless nothing more is judged."""
         if self._over:
             return
-        self._queue.put_nowait((arm, problem, slot, text))
+        self._queue.put((arm, problem, slot, text))
         self.pending += 1
-        if self._queue.qsize() >= self._most:
+        if self.pending == 1:
+            self._all_judged.clear()
+        if self.has_room and self.pending >= self._most:
+            self.has_room = False
             self._room.clear()
 
     async def room(self) -> None:
         """Return once verification keeps up."""
-        if not self._room.is_set():
+        if not self.has_room:
             self._state.waiting_for = "verification"
             await self._room.wait()
             self._state.waiting_for = ""
@@ -80,7 +87,7 @@ class Judging:
 
         Raises what a worker died of.
         """
-        joined = asyncio.ensure_future(self._queue.join())
+        joined = asyncio.ensure_future(self._all_judged.wait())
         await asyncio.wait([joined, *self._workers], return_when=asyncio.FIRST_COMPLETED)
         if not joined.done():
             joined.cancel()
@@ -95,7 +102,7 @@ class Judging:
 
     def leave(self) -> None:
         """Judge nothing more; what is not judged stays to be judged on resume."""
-        self._over = True
+        self._over = self.has_room = True
         self._room.set()
         for worker in self._workers:
             worker.cancel()
@@ -117,21 +124,22 @@ class Judging:
     async def _work(self) -> None:
         while True:
             arm, problem, slot, text = await self._queue.get()
-            if self._queue.qsize() < self._most:
-                self._room.set()
             started = time.monotonic()
             verdict = await judge(arm, problem, text)
             self.busy_s += time.monotonic() - started
             self._second.look(arm, text, arm.problems[problem].reference, verdict)
             self._store.put_verdict(arm.number, problem, slot, arm.verifier.name, verdict, text)
-            count = partial(
-                count_verdict, self._state, arm.number, problem, verdict.kind, verdict.passed
-            )
+            kind, passed = verdict.kind, verdict.passed
+            count = partial(count_verdict, self._state, arm.number, problem, kind, passed)
             self._store.when_durable(count)
             self.pending -= 1
-            passed = None if verdict.kind == "infra_error" else verdict.passed
-            self._resolved(arm.number, problem, slot, passed)
-            self._queue.task_done()
+            if not self.has_room and self.pending < self._most:
+                self.has_room = True
+                self._room.set()
+            if not self.pending:
+                self._all_judged.set()
+            judged = None if kind == "infra_error" else passed
+            self._resolved(arm.number, problem, slot, judged)
 
 
 def count_verdict(state: RunState, arm: int, problem: int, kind: str, passed: bool) -> None:

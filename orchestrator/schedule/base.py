@@ -9,7 +9,7 @@ a cap that cuts the run cuts all arms alike.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,14 +92,15 @@ class Schedule:
             if draw.arm not in self._waiting:
                 del self._returned[index]
                 return draw
-        for arm in sorted(
-            self._open - self._waiting, key=lambda number: self._policies[number].progress
-        ):
+        able: Iterable[int] = self._open - self._waiting if self._waiting else self._open
+        if len(self._open) > 1:
+            able = sorted(able, key=lambda number: self._policies[number].progress)
+        for arm in able:
             found = self._policies[arm].next()
             if found is not None:
                 return found
             if self._policies[arm].done:
-                self._open.discard(arm)
+                self._open = self._open - {arm}
         return None
 
     def left(self, arm: int) -> int | None:

@@ -149,10 +149,8 @@ class Packer:
 
         What is learnt from it is used for it already, and stored with it.
         """
-        for statement, columns in self._columns.items():
-            for row in rows.get(statement, ()):
-                for column in columns:
-                    self._see(row[column])
+        if self._learning.stage < len(STAGES):
+            self._learn_from(rows)
         packed = dict[str, list[Row]]()
         if learnt := self._learning.learn():
             self._number += 1
@@ -169,18 +167,27 @@ class Packer:
                 self._repeated.new = []
         return packed
 
-    def _see(self, text: str | FoundAnswer | None) -> None:
-        if isinstance(text, str) and len(text) >= SHORT:
-            self._learning.see(text.encode())
+    def _learn_from(self, rows: Mapping[str, list[Row]]) -> None:
+        for statement, columns in self._columns.items():
+            for row in rows.get(statement, ()):
+                for column in columns:
+                    text = row[column]
+                    if isinstance(text, str) and len(text) >= SHORT:
+                        self._learning.see(text.encode())
 
     def _row(self, row: Row, columns: tuple[int, ...]) -> Row:
-        values = list(row)
+        changed: list[Any] | None = None
         for column in columns:
-            value = values[column]
-            values[column] = (
-                self._found(value) if isinstance(value, FoundAnswer) else self._packed(value)
-            )
-        return tuple(values)
+            value = row[column]
+            if isinstance(value, FoundAnswer):
+                value = self._found(value)
+            elif value is not None and len(value) >= SHORT:
+                value = self._packed(value)
+            else:
+                continue
+            changed = changed or list(row)
+            changed[column] = value
+        return row if changed is None else tuple(changed)
 
     def _answer(self, row: Row) -> Row:
         usage = row[_USAGE]

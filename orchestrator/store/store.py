@@ -12,7 +12,8 @@ import json
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from budgets.journal import Event
 from budgets.stored import time_in, time_text
 from orchestrator.errors import StoreError
 from orchestrator.store import migrations, schema
-from orchestrator.store.packing import FoundAnswer, Packer
+from orchestrator.store.packing import SHORT_ANSWER, FoundAnswer, Packer
 from orchestrator.store.seal import SealFile, in_order, open_seal, quick_look, read_file
 from orchestrator.store.writer import Writer, locked
 from providers.sample import Choice, SampleResponse
@@ -126,15 +127,15 @@ class RunStore:
         row = self.connection.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()
         return int(row[0])
 
-    @property
+    @cached_property
     def writer(self) -> Writer:
-        if self._writer is None:
-            self._writer = Writer(
-                self.connection,
-                asyncio.get_running_loop(),
-                (self._seal, self._second),
-                self._packer,
-            )
+        """Begun when it is first asked for, on the loop that runs then."""
+        self._writer = Writer(
+            self.connection,
+            asyncio.get_running_loop(),
+            (self._seal, self._second),
+            self._packer,
+        )
         return self._writer
 
     @property
@@ -160,8 +161,8 @@ class RunStore:
         self._next_event += 1
         self.writer.append(schema.PUT_EVENT, row)
 
-    async def durable(self) -> None:
-        await self.writer.durable()
+    def durable(self) -> Awaitable[None]:
+        return self.writer.durable()
 
     def events(self) -> Iterable[Event]:
         return stored_events(self.connection)
@@ -221,7 +222,8 @@ class RunStore:
         )  # fmt: skip
         row = (
             request, reservation, response.model, response.request_id, usage, *tokens, cost,
-            sent_at, latency_s, response.reported.tier, storable(doubt[:2000]),
+            sent_at, latency_s, response.reported.tier,
+            storable(doubt[:2000]) if doubt else "",
         )  # fmt: skip
         self.writer.append(schema.PUT_ANSWER, row)
         if response.body:
@@ -271,10 +273,14 @@ class RunStore:
         self, arm: int, problem: int, slot: int, verifier: str, verdict: Verdict, text: str = ""
     ) -> None:
         """`text`: the sample that was judged, in which most answers stand."""
-        answer = None if verdict.answer is None else storable(verdict.answer)
+        answer: str | FoundAnswer | None = None
+        if verdict.answer is not None:
+            answer = storable(verdict.answer)
+            if len(answer) > SHORT_ANSWER:
+                answer = FoundAnswer(answer, storable(text))
+        detail = storable(verdict.detail[:2000]) if verdict.detail else ""
         row = (
-            arm, problem, slot, verifier, verdict.kind, storable(verdict.detail[:2000]),
-            None if answer is None else FoundAnswer(answer, storable(text)),
+            arm, problem, slot, verifier, verdict.kind, detail, answer,
             verdict.tier, verdict.wall_s, verdict.cpu_s,
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)

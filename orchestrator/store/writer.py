@@ -13,7 +13,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import chain
 from queue import SimpleQueue
 from typing import Any, Literal
@@ -83,15 +83,15 @@ class Writer:
         """Soon, bring what the write-ahead log holds into the database itself."""
         self._groups.put("checkpoint")
 
-    async def durable(self) -> None:
-        """Return once all that was appended so far is on disk; raises StoreError."""
+    def durable(self) -> Awaitable[None]:
+        """Over once all that was appended so far is on disk; raises StoreError."""
         if self.fault is not None:
             raise self.fault
         waiter = self._loop.create_future()
         self._waiters.append(waiter)
         if not self._scheduled:
             self._schedule()
-        await waiter
+        return waiter
 
     async def close(self) -> None:
         """Commit what is queued and end the thread."""

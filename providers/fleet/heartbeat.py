@@ -86,10 +86,10 @@ class Guarded:
         """Return the guard's exit code once all of the command has ended."""
         code = await self.process.wait()
         _beats.close(self._lifeline)
-        if processes.marked(self.order.id):
+        if holds.left_of(self.order.id):
             # Somebody killed the guard: its work is done here.
             await asyncio.to_thread(
-                processes.end, lambda: processes.marked(self.order.id), self.order.grace_s
+                processes.end, lambda: holds.left_of(self.order.id), self.order.grace_s
             )
         return code
 

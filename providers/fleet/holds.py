@@ -56,7 +56,7 @@ class Hold:
         """What of it runs, whether its guard is there or not."""
         if self.boot != processes.boot_id():
             return []
-        return processes.marked(self.id)
+        return processes.marked(self.id, self.pid)
 
     def write(self) -> None:
         """Replace its file."""
@@ -111,6 +111,12 @@ def _read() -> Iterator[Hold]:
                 path.unlink()
             continue
         yield hold
+
+
+def left_of(identifier: str) -> list[processes.Process]:
+    """What runs of one hold; also where its file is gone, as far as its mark tells."""
+    found = next((hold for hold in holds() if hold.id == identifier), None)
+    return processes.marked(identifier) if found is None else found.left()
 
 
 def still_held() -> list[Hold]:

@@ -2,7 +2,9 @@
 
 A family is whoever descends from a process, shares its session, or carries its mark in the
 environment: what was left alone by a killed parent, or took a session of its own, is found by the
-mark. A process is named by pid and start time, so that a pid given out anew is never signalled.
+mark. One that writes a title over its environment, as vLLM's engines do, has no mark to be read: it
+is known by its session. A process is named by pid and start time, so that a pid given out anew is
+never signalled.
 """
 
 from __future__ import annotations
@@ -65,8 +67,12 @@ def boot_id() -> str:
         return ""
 
 
-def marked(mark: str) -> list[Process]:
-    """Every process that carries `mark`, as far as this user may look."""
+def marked(mark: str, session: int = 0) -> list[Process]:
+    """Every process that carries `mark`, as far as this user may look.
+
+    `session`: the one that the marked command began; whoever is in it and has no environment that
+    could be read belongs to it too.
+    """
     wanted = f"{MARK}={mark}".encode()
     found = []
     for process in everyone().values():
@@ -74,7 +80,8 @@ def marked(mark: str) -> list[Process]:
             environment = (PROC / str(process.pid) / "environ").read_bytes()
         except OSError:
             continue
-        if wanted in environment.split(b"\0"):
+        wiped = b"=" not in environment
+        if wanted in environment.split(b"\0") or (session and wiped and process.session == session):
             found.append(process)
     return found
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.fleet import holds, processes
+from providers.fleet import holds
 from providers.fleet.guard import LEASE_RAN_OUT, Order, new_id
 from providers.fleet.heartbeat import start_guard
 
@@ -22,9 +22,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 STUBBORN = """
 import os, signal, subprocess, sys, time
-# A worker that heeds no TERM, and one in a session of its own: both outlive a killed parent.
-code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-subprocess.Popen([sys.executable, "-c", code])
+# A worker that heeds no TERM and writes over its environment, as vLLM's titles do, and one in a
+# session of its own: both outlive a killed parent.
+code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+title = (
+    "import ctypes; at = open('/proc/self/stat').read().rpartition(')')[2].split()[47:49]; "
+    "ctypes.memset(int(at[0]), 0, int(at[1]) - int(at[0])); print('titled', flush=True); "
+)
+worker = subprocess.Popen(
+    [sys.executable, "-c", code + title + "time.sleep(600)"], stdout=subprocess.PIPE
+)
+worker.stdout.readline()
+code += "time.sleep(600)"
 subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
 print("up", flush=True)
 time.sleep(600)
@@ -68,7 +77,7 @@ def test_told_to_end_it_ends_every_descendant_and_says_when() -> None:
     with held() as (process, mark):
         process.send_signal(signal.SIGTERM)
         process.wait(20)
-        assert not processes.marked(mark)
+        assert not holds.left_of(mark)
     (one,) = holds.holds()
     assert one.ended_at is not None and "SIGTERM" in one.why
 
@@ -78,7 +87,7 @@ def test_the_server_killed_alone_leaves_nothing() -> None:
         (one,) = holds.holds()
         os.kill(one.pid, signal.SIGKILL)
         assert process.wait(20) == 128 + signal.SIGKILL
-        assert not processes.marked(mark)
+        assert not holds.left_of(mark)
 
 
 def test_a_heartbeat_file_that_stays_as_it_is_ends_it(tmp_path: Path) -> None:
@@ -89,14 +98,14 @@ def test_a_heartbeat_file_that_stays_as_it_is_ends_it(tmp_path: Path) -> None:
             time.sleep(0.5)
         assert process.poll() is None, "it was touched for two leases"
         assert process.wait(20) == LEASE_RAN_OUT
-        assert not processes.marked(mark)
+        assert not holds.left_of(mark)
 
 
 def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     starter = [sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])"]
     with held(by=starter) as (process, mark):
         process.kill()
-        wait_until(lambda: not processes.marked(mark))
+        wait_until(lambda: not holds.left_of(mark))
         wait_until(lambda: holds.holds()[0].ended_at)
 
 
@@ -104,7 +113,7 @@ def test_it_ends_when_its_parent_is_stopped_for_the_lease() -> None:
     starter = [sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])"]
     with held("--lease", "1", by=starter) as (process, mark):
         process.send_signal(signal.SIGSTOP)
-        wait_until(lambda: not processes.marked(mark))
+        wait_until(lambda: not holds.left_of(mark))
 
 
 def test_a_killed_guard_leaves_what_the_book_finds() -> None:
@@ -112,7 +121,7 @@ def test_a_killed_guard_leaves_what_the_book_finds() -> None:
         process.kill()
         process.wait()
         # The command heeds TERM, which the kernel sends it; its two workers do not.
-        wait_until(lambda: len(processes.marked(mark)) == 2)
+        wait_until(lambda: len(holds.left_of(mark)) == 2)
         (one,) = holds.still_held()
         assert not one.guarded
         listed = subprocess.run(
@@ -125,7 +134,7 @@ def test_a_killed_guard_leaves_what_the_book_finds() -> None:
             cwd=ROOT, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0 and "ended" in done.stdout
-        assert not processes.marked(mark)
+        assert not holds.left_of(mark)
         assert not holds.still_held()
 
 
@@ -156,7 +165,7 @@ async def test_it_lives_as_long_as_its_starter_is_well(tmp_path: Path, way: str)
     order = Order(SERVER, lease_s=2.0, grace_s=0.5, id=new_id(), run=str(tmp_path))
     with (tmp_path / "log").open("wb") as log:
         guarded = await start_guard(order, os.environ, log)
-    await asyncio.to_thread(wait_until, lambda: len(processes.marked(order.id)) == 3)
+    await asyncio.to_thread(wait_until, lambda: len(holds.left_of(order.id)) == 3)
     busy_for(3.0)  # The event loop has no time for more than the lease.
     assert guarded.running
     if way == "kill":
@@ -164,6 +173,6 @@ async def test_it_lives_as_long_as_its_starter_is_well(tmp_path: Path, way: str)
         await guarded.wait()
     else:
         await guarded.stop()
-    assert not processes.marked(order.id)
+    assert not holds.left_of(order.id)
     if way != "kill":
         assert guarded.ended_at is not None

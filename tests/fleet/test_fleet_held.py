@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -12,7 +14,29 @@ from pathlib import Path
 
 from providers.fleet import holds
 from providers.fleet.offer import find_offer
-from tests.fleet.test_fleet_runs import PLAN, ROOT, asked, orch, samples, whole
+from tests.fleet.test_fleet_runs import ORCH, PLAN, ROOT, asked, orch, samples, whole
+
+QUESTION = b"Use them instead of launching more?"
+
+
+def on_a_terminal(answer: str, *arguments: str) -> tuple[int, str]:
+    """orch on a terminal of its own, where its question gets an answer; what the screen showed."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*ORCH, *arguments], cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    shown, answered = b"", False
+    # A terminal whose last writer is gone reads as an error.
+    with contextlib.suppress(OSError):
+        while piece := os.read(ours, 4096):
+            shown += piece
+            if not answered and QUESTION in shown:
+                answered = True
+                os.write(ours, f"{answer}\n".encode())
+    os.close(ours)
+    return process.wait(120), shown.decode(errors="replace")
 
 
 def test_runs_find_a_held_fleet_and_it_ends_with_its_holder(tmp_path: Path) -> None:
@@ -40,7 +64,14 @@ def test_runs_find_a_held_fleet_and_it_ends_with_its_holder(tmp_path: Path) -> N
         assert done.returncode == 0, done.stderr
         held = find_offer("orch-tiny")
         assert held is not None
-        assert set(asked(tmp_path / "other")) <= {f"{url.host}:{url.port}" for url in held.urls}
+        hosts = {f"{url.host}:{url.port}" for url in held.urls}
+        assert set(asked(tmp_path / "other")) <= hosts
+        for answer, uses in (("y", True), ("n", False)):
+            launching[-1] = f"answered-{answer}"
+            code, said = on_a_terminal(answer, *launching)
+            assert code == 0, said
+            assert said.count(QUESTION.decode()) == 1
+            assert (set(asked(tmp_path / launching[-1])) <= hosts) is uses
         again = orch("serve", "--launch", "1")
         assert again.returncode == 2 and "holds orch-tiny already" in again.stderr
         holder.send_signal(signal.SIGINT)

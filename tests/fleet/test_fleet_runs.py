@@ -18,7 +18,7 @@ import pytest
 from budgets.ledger import Ledger
 from orchestrator.errors import ConfigError
 from orchestrator.store.reader import RunReader
-from providers.fleet import holds, processes
+from providers.fleet import holds
 from tests.run.keyed import keyed_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -189,7 +189,7 @@ def test_launched_servers_end_with_a_killed_orch_and_the_resume_completes(tmp_pa
     going.send_signal(signal.SIGKILL)
     going.communicate()
     until = time.monotonic() + 15
-    while any(processes.marked(mark) for mark in marks):
+    while any(holds.left_of(mark) for mark in marks):
         assert time.monotonic() < until, "something is left running"
         time.sleep(0.1)
     done = orch("run", "--resume", str(run), "--display", "none")
@@ -242,7 +242,7 @@ def test_a_stopped_orch_bills_no_longer_than_its_lease(tmp_path: Path) -> None:
     marks = [hold.id for hold in holds.still_held()]
     going.send_signal(signal.SIGSTOP)
     until = time.monotonic() + 5 + 8 + 5
-    while any(processes.marked(mark) for mark in marks):
+    while any(holds.left_of(mark) for mark in marks):
         assert time.monotonic() < until, "they bill on"
         time.sleep(0.2)
     # Longer than all that was reserved ahead.

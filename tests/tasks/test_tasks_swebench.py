@@ -84,30 +84,54 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 OFFICIAL = """
 import json, sys
-from dataclasses import asdict
+from swebench.harness.run_evaluation import GIT_APPLY_CMDS
 from swebench.harness.utils import make_test_spec
-for line in sys.stdin:
-    spec = make_test_spec(json.loads(line))
-    print(json.dumps({**asdict(spec), "eval_script": spec.eval_script}))
+from swebench.types import TestSpec
+
+def said(spec):
+    names = [name for name in dir(spec) if not name.startswith("_")]
+    return {name: value for name in names if not callable(value := getattr(spec, name))}
+
+for line, path in zip(sys.stdin, sys.argv[1:]):
+    ours = TestSpec(**json.loads(open(path).read()))
+    print(json.dumps([said(make_test_spec(json.loads(line))), said(ours), GIT_APPLY_CMDS]))
 """
+PACKAGE = "import swebench; print(swebench.__path__[0])"
 
 
 @needs_harness
 def test_a_task_says_what_the_harness_says(folders: list[Path]) -> None:
+    """Every field of the official specification, stored or worked out, and what judges by it."""
+    specs = [str(folder / "tests" / "spec.json") for folder in folders]
     told = subprocess.run(
-        [sys.executable, "-c", OFFICIAL], input="".join(json.dumps(one) + "\n" for one in ROWS),
+        [sys.executable, "-c", OFFICIAL, *specs],
+        input="".join(json.dumps(one) + "\n" for one in ROWS),
         capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
+    package = Path(subprocess.run(
+        [sys.executable, "-c", PACKAGE], capture_output=True, text=True, check=True
+    ).stdout.strip())  # fmt: skip
     for folder, line, published in zip(folders, told.stdout.splitlines(), ROWS, strict=True):
-        official = json.loads(line)
-        script = official.pop("eval_script")
-        assert json.loads((folder / "tests" / "spec.json").read_text()) == official
-        assert (folder / "tests" / "eval.sh").read_text() == script
+        official, ours, ways = json.loads(line)
+        assert ours == official and len(official) >= 11
+        assert (folder / "tests" / "eval.sh").read_text() == official["eval_script"]
+        for name in ("FAIL_TO_PASS", "PASS_TO_PASS"):
+            listed = published[name]
+            assert official[name] == (json.loads(listed) if isinstance(listed, str) else listed)
+        script = (folder / "tests" / "test.sh").read_text()
+        assert [way for way in ways if f"'{way}'" not in script] == []
+        copy = folder / "tests" / "harness" / "swebench"
+        same = [path for path in copy.rglob("*.py") if path.name not in ("__init__.py", "utils.py")]
+        assert len(same) > 10
+        for path in same:
+            assert path.read_bytes() == (package / path.relative_to(copy)).read_bytes()
         dockerfile = (folder / "environment" / "Dockerfile").read_text()
         assert dockerfile.startswith(f"FROM {official['image']}\nWORKDIR /testbed\n")
         settings = tomllib.loads((folder / "task.toml").read_text())
         assert settings["verifier"]["environment_mode"] == "separate"
-        assert settings["metadata"]["base_commit"] == published["base_commit"]
+        assert settings["metadata"] == {
+            name: published[name] for name in ("instance_id", "repo", "base_commit", "version")
+        }
         assert "the solution" not in "".join(
             path.read_text() for path in folder.rglob("*") if path.is_file()
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.fleet import holds, processes
+from providers.fleet import holds
 from providers.tiny.weights import BUNDLED
 from tests.fleet.test_fleet_runs import samples, wait_for_samples, whole
 
@@ -77,7 +77,7 @@ def wait_for_servers(number: int, processes_each: int = 3) -> list[holds.Hold]:
 def gone_within(marks: list[str], seconds: float) -> float:
     """How long it took until nothing of these holds was left."""
     began = time.monotonic()
-    while any(processes.marked(mark) for mark in marks):
+    while any(holds.left_of(mark) for mark in marks):
         assert time.monotonic() - began < seconds, "something is left running"
         time.sleep(0.1)
     return time.monotonic() - began
