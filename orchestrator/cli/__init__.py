@@ -103,9 +103,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except Exception as error:
-        from orchestrator.cli.escaped import told
+        from orchestrator.cli.escaped import told, unusable
 
-        code = say_fault(told(error))
+        code = say_fault(unusable(error) or told(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 

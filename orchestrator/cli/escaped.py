@@ -12,10 +12,11 @@ import sqlite3
 import tempfile
 import time
 import traceback
+from errno import ELOOP, ENAMETOOLONG
 from pathlib import Path
 
 from budgets.ledger import DamagedJournal
-from orchestrator.errors import RunFault
+from orchestrator.errors import ConfigError, RunFault
 
 
 def told(error: BaseException, logs: Path | None = None) -> RunFault:
@@ -31,6 +32,15 @@ def told(error: BaseException, logs: Path | None = None) -> RunFault:
     kept = keep(error, logs)
     where = f"the traceback is in {kept}" if kept else "its traceback could not be kept"
     return RunFault(f"{said}; {where}. A run keeps what it bought and can be resumed.")
+
+
+def unusable(error: BaseException) -> ConfigError | None:
+    """What to say where a name that a person gave can be no file's, wherever that was noticed."""
+    if not isinstance(error, OSError) or error.errno not in (ENAMETOOLONG, ELOOP):
+        return None
+    name = str(error.filename)
+    shown = name if len(name) <= 60 else f"{name[:40]}... ({len(name):,} characters)"
+    return ConfigError(f"{shown} cannot be the name of a file: {error.strerror}.")
 
 
 def keep(error: BaseException, logs: Path | None = None) -> Path | None:

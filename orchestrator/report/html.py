@@ -116,7 +116,7 @@ def _card(arm: ArmReport, number: int) -> str:
     if arm.paid and arm.usd_per_solved is not None:
         rows.append(("per solved problem", dollars(arm.usd_per_solved)))
     if arm.gpu_hours is not None:
-        rows.append(("GPU-hours", f"{arm.gpu_hours:,.2f}"))
+        rows.append(("GPU-hours", f"{arm.gpu_hours:{',.2f' if arm.gpu_hours >= 1 else '.3g'}}"))
     if arm.censored or arm.infra_errors:
         rows.append(("cut off / failed for us", f"{arm.censored:,} / {arm.infra_errors:,}"))
     rows += [("policy", arm.policy), ("estimator", arm.estimated_by)]

@@ -206,7 +206,7 @@ def batch_lane(folder: Path, protocol: str) -> Iterator[Lane]:
             "n-per-request": "4", **({"prompt-style": "chat"} if protocol == "openai" else {}),
         }  # fmt: skip
         yield Lane(
-            f"batch {protocol}", flags, 5, 8, 40, lambda: server.billed,
+            f"batch {protocol}", flags, 5, 8, 10, lambda: server.billed,
             lambda: server.under_way, 1, key=server.url,
             settle=lambda: still(lambda: len(server.bill)),
         )  # fmt: skip

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from budgets.given import open_given
 from orchestrator.reproduce.recorded import OutcomesError, RecordedOutcomes
+from orchestrator.tasks.base import MOST_TASK_BYTES
 
 
 @dataclass(slots=True)
@@ -43,25 +45,31 @@ class OutcomeTally:
         )  # fmt: skip
 
 
+MOST_STREAMED_BYTES = 2**50
+
+
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Where each object of a JSONL file stands, and the object; raises OutcomesError."""
     try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
+        # Read line by line: however large the file is, little of it is held.
+        with open_given(path, MOST_STREAMED_BYTES) as lines:
+            number = 0
+            while line := lines.readline(MOST_TASK_BYTES):
+                number += 1
                 where = f"{path}, line {number}"
                 if not line.strip():
                     continue
                 try:
-                    row = json.loads(line)
-                except ValueError:
+                    row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                except UnicodeDecodeError:
+                    raise OutcomesError(f"{where} is not UTF-8 text.") from None
+                except (ValueError, RecursionError):
                     raise OutcomesError(f"{where} is not JSON; give one object a line.") from None
                 if not isinstance(row, dict):
                     raise OutcomesError(f"{where} holds no object; give one object a line.")
                 yield where, row
     except OSError as error:
         raise OutcomesError(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise OutcomesError(f"{path} is not UTF-8 text.") from None
 
 
 def text_of(where: str, row: dict[str, Any], *names: str) -> str:
