@@ -3,7 +3,7 @@
     python -m benchmarks.report_interrupts FOLDER [SECONDS,...]
 
 FOLDER is one that `benchmarks.report_million` made. Each command is struck so many seconds after
-its start (default 5). Printed: the seconds until it had ended, its exit code, what it said last, and
+its start (default 5). Printed: the seconds until it had ended, its exit code, its last words, and
 every file in FOLDER but the runs.
 """
 
