@@ -45,6 +45,9 @@ LEAST_TOLD_S = 0.2
 """and where the server tells of its queue, so that nothing is read off the round but timeouts."""
 IN_USE = 0.7
 """A round that had less of its limit in flight proves nothing about it."""
+IN_QUEUE = 0.2
+"""Growth stops where a sequence waits for so much of its time in the server's queue, as headers
+say; twice as much goes back a step."""
 OF_TIMEOUT = 0.9
 """Growth stops where a queue could make the longest answer so much of the timeout."""
 _FIXED = re.compile(r"\d+$")
@@ -93,13 +96,15 @@ class Bursts:
 class _Round:
     """Answers to requests sent after one moment."""
 
-    __slots__ = ("area", "longest_s", "requests", "sequence_s", "sequences", "since", "tokens")
+    __slots__ = (
+        "area", "longest_s", "queued_s", "requests", "sequence_s", "sequences", "since", "tokens",
+    )  # fmt: skip
 
     def __init__(self, now: float, area: float) -> None:
         self.since = now
         self.area = area
         self.requests = self.sequences = 0
-        self.tokens = self.sequence_s = self.longest_s = 0.0
+        self.tokens = self.sequence_s = self.longest_s = self.queued_s = 0.0
 
     def add(self, sequences: int, tokens: float, latency_s: float) -> None:
         self.requests += 1
@@ -112,6 +117,11 @@ class _Round:
     def speed(self) -> float:
         """Tokens a second of one sequence."""
         return self.tokens / max(self.sequence_s, 1e-9)
+
+    @property
+    def queued(self) -> float:
+        """The share of its time that a sequence waited in the server's queue, as headers say."""
+        return self.queued_s / max(self.sequence_s, 1e-9)
 
 
 class Concurrency:
@@ -230,11 +240,22 @@ class Concurrency:
         if self.fullness.load is not None:
             self.fullness.left(sequences, sent_at, now)
 
-    def answered(self, sequences: int, tokens: float, sent_at: float, now: float) -> None:
-        """A request came back well, with so many output tokens over all its sequences."""
+    def answered(
+        self,
+        sequences: int,
+        tokens: float,
+        sent_at: float,
+        now: float,
+        queued_s: float | None = None,
+    ) -> None:
+        """A request came back well, with so many output tokens over all its sequences.
+
+        `queued_s`: how long it waited in the server's queue, where its headers say so.
+        """
         if self.fixed or sent_at < self._round.since or sent_at < self._last_cut:
             return
         self._round.add(sequences, tokens or sequences, now - sent_at)
+        self._round.queued_s += sequences * (queued_s or 0.0)
         if now - self._round.since < (LEAST_TOLD_S if self.told(now) else LEAST_ROUND_S):
             return
         whole = self._round.sequences >= max(self._limit, LEAST_ROUND)
@@ -267,7 +288,7 @@ class Concurrency:
 
     def _early(self) -> bool:
         """Whether a few answers show already that the last doubling has slowed nothing down."""
-        if self._before is None or self._most_step < 2.0:
+        if self._before is None or self._most_step < 2.0 or self._round.queued > IN_QUEUE:
             return False
         enough = self._round.sequences >= max(START, self._limit / 2)
         return enough and self._round.speed >= UNSLOWED * self._before.speed
@@ -287,6 +308,8 @@ class Concurrency:
         ratio = self._levels.next(level, self._step())
         if self.told(now):
             ratio = self._step()
+        if done.queued > IN_QUEUE:
+            ratio = min(ratio, 1.0 if done.queued < 2 * IN_QUEUE else 1 / STEP)
         if ratio > 1:
             self._before = level
             if done.longest_s > 0:

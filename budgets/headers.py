@@ -3,8 +3,8 @@
 Understood: `x-ratelimit-{limit,remaining,reset}-{requests,tokens,...}` (OpenAI, Azure, Groq, ...;
 resets such as `6m0s`, `120ms`, `59.7`), `anthropic-ratelimit-{requests,tokens,input-tokens,
 output-tokens}-{limit,remaining,reset}` (resets as RFC 3339 moments), `retry-after` (seconds or an
-HTTP date, or `30s` as some write) and `retry-after-ms`. Names are lower case. A header that cannot
-be read is as if it were not there: a provider's slip must not stop a run.
+HTTP date, or `30s` as some write) and `retry-after-ms`, `x-queue-time` (TGI). Names are lower case.
+A header that cannot be read is as if it were not there: a provider's slip must not stop a run.
 """
 
 from __future__ import annotations
@@ -107,6 +107,17 @@ def parse_retry_after(headers: Mapping[str, str], now: datetime | None = None) -
         _wait(headers.get("retry-after", "").strip(), now) if millis is None else millis / 1000
     )
     return seconds if seconds is not None and seconds <= LONGEST_WAIT_S else None
+
+
+QUEUED: Mapping[str, float] = {"x-queue-time": 0.001}
+"""Headers in which a server says how long a request waited in its queue, and their unit in seconds:
+TGI."""
+
+
+def queued_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a request waited in its server's queue; None where it does not say."""
+    told = [(_number(headers.get(name)), unit) for name, unit in QUEUED.items()]
+    return next((value * unit for value, unit in told if value is not None), None)
 
 
 def _wait(text: str, now: datetime | None) -> float | None:

@@ -25,7 +25,7 @@ import msgspec
 from budgets.bucket import Bucket
 from budgets.concurrency import MOST, Bursts, Change, Concurrency
 from budgets.fullness import Fullness, ServerLoad
-from budgets.headers import MINUTE_S, Reading, read_limits
+from budgets.headers import MINUTE_S, Reading, queued_s, read_limits
 from budgets.profile import Profile
 from budgets.usage import Usage
 
@@ -263,7 +263,8 @@ class Limiter:
             if sent_at > self._paused_at:
                 self._pauses = 0
             tokens = 0 if usage is None else usage.output_tokens
-            self._concurrency.answered(sequences, tokens, sent_at, now)
+            waited_s = queued_s(headers) if headers else None
+            self._concurrency.answered(sequences, tokens, sent_at, now, waited_s)
         burst = outcome != "ok" and self._burst(outcome, sent_at, now)
         counted = self._buckets or self._output_counts == "used"
         if counted and usage is not None and permit is not None:

@@ -45,6 +45,13 @@ ENGINES = (
         "sglang:prompt_tokens_total",
         "sglang:cached_tokens_total",
     ),
+    Names("tgi_batch_current_size", "tgi_queue_size"),
+    Names(
+        "llamacpp:requests_processing",
+        "llamacpp:requests_deferred",
+        generated_tokens="llamacpp:tokens_predicted_total",
+    ),
+    Names("lmdeploy:num_requests_running", "lmdeploy:num_requests_waiting"),
 )
 
 _SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{[^}]*\})? (\S+)", re.MULTILINE)

@@ -19,7 +19,8 @@ from providers.said import means_error
 from providers.sample import Choice, FinishReason, SampleRequest, SampleResponse
 from providers.stops import cut_at_stops
 
-KEPT_HEADERS = ("x-ratelimit-", "anthropic-ratelimit-", "retry-after", "x-litellm-response-cost")
+KEPT_HEADERS = ("x-ratelimit-", "anthropic-ratelimit-", "retry-after", "x-litellm-response-cost",
+                "x-queue-time")  # fmt: skip
 
 
 def read_response(

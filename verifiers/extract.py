@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import builtins
+import html
 import keyword
 import re
 from collections.abc import Sequence
@@ -40,7 +41,8 @@ _OTHER_LANGUAGES = frozenset({
     "racket", "regex", "rs", "rst", "ruby", "rust", "scala", "scheme", "sh", "shell", "sql",
     "swift", "tex", "toml", "ts", "tsx", "typescript", "vb", "xml", "yaml", "yml", "zig", "zsh",
 })  # fmt: skip
-_TYPED = re.compile(r"^>>> (?:async def|def|class|import|from|@)", re.MULTILINE)
+_TYPED = re.compile(r"^>>> (?:async def|def|class|import|from|@|\w+ =)", re.MULTILINE)
+_TYPED_IN_A_NOTEBOOK = re.compile(r"^In \[\d+\]: ", re.MULTILINE)
 _WRITTEN = re.compile(r"^(?:async def|def|class)\b", re.MULTILINE)
 _MARKDOWN = re.compile(r"markdown|md", re.IGNORECASE)
 _SESSION = re.compile(r"pycon|python-repl|python-console", re.IGNORECASE)
@@ -48,10 +50,12 @@ _THOUGHTS = r"(?:think|thinking|thought|thoughts|reasoning)"
 _THOUGHT = re.compile(rf"^.*</{_THOUGHTS}>", re.DOTALL | re.IGNORECASE)
 _OPEN_THOUGHT = re.compile(rf"<{_THOUGHTS}>.*", re.DOTALL | re.IGNORECASE)
 _END = re.compile(
-    r"<[|｜](?:end(?!_header)|eot|im_end|eom|return|file_sep|begin)[^\n|｜>]*[|｜]>|<(?:eos|end_of_turn)>"
+    r"<[|｜](?:end(?!_header)|eot|im_end|eom|return|file_sep|repo_name|filename|fim|begin)[^\n|｜>]*[|｜]>|<(?:eos|end_of_turn)>"
     r"|</s>[ \t]*$|^\s*\[DONE\]\s*$",
     re.MULTILINE | re.IGNORECASE,
 )
+_TURN = re.compile(r"^(?:\#+ ?)?(?:human|user|instruction):(?=\s)", re.MULTILINE | re.IGNORECASE)
+_HTML = re.compile(r"<pre\b[^<>]*>\s*(?:<code\b[^<>]*>)?\n?(.*?)(?:</code>\s*)?</pre>", re.DOTALL)
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _FENCE = re.compile(r"^([ \t>]*)(`{3,}|~{3,})[ \t]*([^\n`]*?)[ \t]*$")
 _LATE_FENCE = re.compile(r"^[^\n`]*[^\s`>][^\n`]*?(`{3,})[ \t]*([\w+#.-]*)[ \t]*$")
@@ -80,7 +84,16 @@ def answer_only(text: str) -> str:
     text = answering(_COLOUR.sub("", text.removeprefix("\ufeff")))
     text = _OPEN_THOUGHT.sub("", _THOUGHT.sub("", text))
     end = _END.search(text)
-    return text[: end.start()] if end else text
+    return _first_turn(text[: end.start()] if end else text)
+
+
+def _first_turn(text: str) -> str:
+    """Up to where, after a block, the model goes on with another turn of the conversation."""
+    for turn in _TURN.finditer(text):
+        before = text[: turn.start()].count("```")
+        if before and before % 2 == 0:
+            return text[: turn.start()]
+    return text
 
 
 def fenced_blocks(text: str) -> list[FencedBlock]:
@@ -134,6 +147,10 @@ def extract_code(text: str, language: str = "python", entry: str | None = None) 
     blocks = [block for block in fenced_blocks(text) if block.body.strip()]
     if not blocks:
         blocks = [FencedBlock("", f"{body}\n") for body in _ONE_LINE.findall(text)]
+    if not blocks:
+        blocks = [FencedBlock("", f"{html.unescape(body)}\n") for body in _HTML.findall(text)]
+    if not blocks and language == "python" and _TYPED_IN_A_NOTEBOOK.match(text):
+        blocks = [FencedBlock("", text)]
     if not blocks and language == "python" and _TYPED.search(text) and not _WRITTEN.search(text):
         blocks = [FencedBlock("", text[text.index(">>> ") :])]
     if not blocks:

@@ -13,17 +13,35 @@ import textwrap
 from verifiers.extract_lines import Lexer, is_prose
 
 _TYPED = re.compile(r"^\s*(?:>>>|\.\.\.)(?: |$)")
+_NOTEBOOK = re.compile(r"^In \[\d+\]:", re.MULTILINE)
+_NOTEBOOK_GOES_ON = re.compile(r"^[ \t]+\.\.\.:", re.MULTILINE)
+_RAISED = re.compile(r"\s*(?:Traceback \(most recent call last\)|File \"<stdin>\")")
+_UNFINISHED = re.compile(r"(?:async\s+def|def|class|if|for|while|with)\b[^:]*")
 _BEGINS = re.compile(r"(?:async\s+def|def|class|import|from|for|while|if|try|with|print|\w+\s*=|@)")
 
 
 def typed(code: str) -> str:
     """The code of an interpreter's session, without its prompts and answers."""
+    if _NOTEBOOK.match(code.lstrip()):
+        code = _NOTEBOOK_GOES_ON.sub("...", _NOTEBOOK.sub(">>>", code))
     lines = code.split("\n")
     first = next((line for line in lines if line.strip()), "")
     if not first.lstrip().startswith(">>>"):
         return code
-    kept = [_TYPED.sub("", line) for line in lines if _TYPED.match(line)]
-    return "\n".join(kept) + "\n"
+    inputs: list[list[str]] = []
+    answered = True
+    for line in lines:
+        if _TYPED.match(line):
+            if answered or line.lstrip().startswith(">>>"):
+                inputs.append([])
+            inputs[-1].append(_TYPED.sub("", line))
+            answered = False
+        elif not answered:
+            answered = True
+            if _RAISED.match(line):
+                # What was typed and refused is no part of the program.
+                inputs.pop()
+    return "\n".join(line for typed_in in inputs for line in typed_in) + "\n"
 
 
 def at_the_margin(code: str, entry: str | None) -> str:
@@ -53,4 +71,5 @@ def without_torn_end(code: str) -> str:
         begins = number
     last = next((line for line in reversed(lines) if line.strip()), "")
     torn = lexer.in_long_string or lexer.depth > 0 or last.rstrip().endswith((":", "\\", "="))
+    torn = torn or (last == lines[begins] and _UNFINISHED.fullmatch(last) is not None)
     return "\n".join(lines[:begins]) + "\n" if torn and begins else code

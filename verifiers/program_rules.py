@@ -26,6 +26,7 @@ from verifiers.extract_repair import without_torn_end
 
 FENCE = "```"
 RULES = ("block", "paper", "completion")
+_RETURNS = re.compile(r"^(?:return|yield)\b", re.MULTILINE)
 _FUTURE = re.compile(r"^from __future__ import [^\n]*\n?", re.MULTILINE)
 
 
@@ -71,7 +72,8 @@ def _last_block(text: str, how: Mapping[str, Any]) -> FoundProgram | None:
     fenced = bool(fenced_blocks(answer_only(text)))
     if not before:
         return FoundProgram(found, fenced)
-    if found[:1] in (" ", "\t") and not _defines(found, entry):
+    lost = _RETURNS.search(found) is not None
+    if (found[:1] in (" ", "\t") or lost) and not _defines(found, entry):
         return FoundProgram(before + _indented(before, found), fenced)
     return FoundProgram(_after(before, found), fenced)
 

@@ -96,7 +96,7 @@ def lm_eval(file: Path, to: Path | None, metric: str) -> None:
 @_into
 @click.option("--metric", default="", help="The score that tells right (C) from wrong (I).")
 def inspect(file: Path, to: Path | None, metric: str) -> None:
-    """A log of inspect_ai (.eval), read by inspect_ai where it is installed."""
+    """A log of inspect_ai (.eval or .json), read by inspect_ai where it is installed."""
     from orchestrator.reproduce.foreign.inspect_log import read
 
     _keep(read(file, metric), to or _place(file))

@@ -17,7 +17,7 @@ from orchestrator.analysis.forecast import ForecastRefused, forecast_coverage
 from orchestrator.plan.names import stored_names
 from orchestrator.report.compute import busy_s
 from orchestrator.report.text import dollars, percent, span
-from orchestrator.store.accounts import read_accounts
+from orchestrator.store.accounts import money_of_arms, read_accounts
 from orchestrator.store.columns import bought
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
@@ -62,7 +62,7 @@ def forecast_plan(directory: Path, wanted: Sequence[int]) -> PilotForecast:
     hours, time_s, said = 0, 0.0, []
     with closing(RunReader(directory)) as reader:
         rows = reader.arms()
-        ledger = read_accounts(reader)
+        paid = money_of_arms(reader, read_accounts(reader))
         for arm, name in zip(rows, stored_names(rows), strict=True):
             problems = len(reader.problems(arm.problem_set))
             each, left = _bought(reader, arm, problems, wanted[arm.number])
@@ -70,7 +70,7 @@ def forecast_plan(directory: Path, wanted: Sequence[int]) -> PilotForecast:
             share = sum(left) / filled if filled > 0 else 0.0
             time_s += share * busy_s(reader.request_times(arm.number))
             if arm.spec.get("price") is None:
-                totals = ledger.totals(f"arm:{arm.number}")
+                totals = paid[arm.number]
                 hours += round(share * (totals.settled + totals.uncertain))
             else:
                 costs += each

@@ -77,6 +77,7 @@ def chosen(run: str, out: Path, arm: str, which: Filter) -> Iterator[StoredSampl
     """The samples of a run that the filter lets through; raises ConfigError."""
     from orchestrator.errors import ConfigError
     from orchestrator.plan.names import stored_names
+    from orchestrator.store.accounts import money_of_arms, read_accounts
     from orchestrator.store.reader import RunReader, find_run
     from orchestrator.store.sampled import stored_samples
 
@@ -93,5 +94,7 @@ def chosen(run: str, out: Path, arm: str, which: Filter) -> Iterator[StoredSampl
         if which.problem and which.problem not in ids:
             some = ", ".join(sorted(ids)[:5])
             raise ConfigError(f"There is no problem {which.problem!r}; there are {some}, ...")
+        paid = money_of_arms(reader, read_accounts(reader))
         for place in places:
-            yield from stored_samples(reader, rows[place], names[place], which)
+            settled = paid[rows[place].number].settled
+            yield from stored_samples(reader, rows[place], names[place], which, settled)

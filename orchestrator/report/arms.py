@@ -26,7 +26,7 @@ from orchestrator.report.others import other_verdicts, said_of, said_of_excluded
 from orchestrator.report.paid import Money
 from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
 from orchestrator.report.text import percent
-from orchestrator.store.accounts import read_accounts
+from orchestrator.store.accounts import ArmMoney, money_of_arms, read_accounts
 from orchestrator.store.audits import CHANGED_KEY
 from orchestrator.store.columns import bought
 from orchestrator.store.reader import RunReader
@@ -51,27 +51,28 @@ def read_arms(
     `shapes` of models that orch does not know, by name. `by`: other prices than the run's own.
     """
     ledger = read_accounts(reader)
-    return [_arm(reader, arm, ledger, shapes or {}, by) for arm in reader.arms()]
+    paid = money_of_arms(reader, ledger)
+    return [_arm(reader, arm, ledger, paid[arm.number], shapes or {}, by) for arm in reader.arms()]
 
 
 def _arm(
     reader: RunReader,
     arm: ArmRow,
     ledger: Ledger,
+    paid: ArmMoney,
     shapes: Mapping[str, ModelShape],
     by: Repricing | None,
 ) -> ArmReport:
     verifier = str(arm.spec["verifier"])
     problems = reader.problems(arm.problem_set)
     counts = reader.slot_counts(arm.number, len(problems), verifier)
-    totals = ledger.totals(f"arm:{arm.number}")
     # What a dead process left open may have been billed.
-    settled, uncertain = totals.settled, totals.uncertain + totals.reserved
+    settled, uncertain = paid.settled, paid.uncertain + paid.reserved
     bought_of = bought(reader, arm.number)
     repriced, notes = _repriced(reader, arm, ledger, bought_of, by, settled + uncertain)
     if repriced is not None:
         settled, uncertain = repriced.settled, repriced.uncertain
-    money = Money(reader, arm, ledger, settled + uncertain, bought_of, repriced)
+    money = Money(reader, arm, ledger, settled + uncertain, bought_of, paid, repriced)
     groups = _groups(problems)
     curve = estimate(reader, arm, counts, verifier, groups)
     others = other_verdicts(reader, arm, verifier, curve.ks, uniform=curve.uniform)

@@ -14,7 +14,7 @@ from budgets.given import read_given
 from orchestrator.analysis.coverage import mean_coverage
 from orchestrator.errors import OrchError
 from orchestrator.plan.names import stored_names
-from orchestrator.store.accounts import read_accounts
+from orchestrator.store.accounts import money_of_arms, read_accounts
 from orchestrator.store.reader import RunReader
 from orchestrator.store.schema import PILOT_KEY
 
@@ -103,7 +103,7 @@ def _summary(run: Path) -> dict[str, Any]:
 
 def _arms(reader: RunReader) -> Iterator[ListedArm]:
     rows = reader.arms()
-    ledger = read_accounts(reader)
+    paid = money_of_arms(reader, read_accounts(reader))
     for row, name in zip(rows, stored_names(rows), strict=True):
         problems = len(reader.problems(row.problem_set))
         counts = reader.slot_counts(row.number, problems, str(row.spec["verifier"]))
@@ -112,6 +112,6 @@ def _arms(reader: RunReader) -> Iterator[ListedArm]:
         if row.policy != "uniform":
             # Attempts that stopped at a success: the share that is solved.
             k, covered = int(counts.planned.max()), float((counts.passed > 0).mean())
-        money = ledger.totals(f"arm:{row.number}")
+        money = paid[row.number]
         spent = money.settled + money.uncertain + money.reserved
         yield ListedArm(name, Path(row.task).name, k, covered, spent)

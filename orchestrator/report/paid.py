@@ -18,9 +18,11 @@ from budgets.price import Price
 from budgets.usage import Usage
 from orchestrator.analysis.cost import Fresh, usd_as_bought
 from orchestrator.report.reprice import Repriced
+from orchestrator.store.accounts import ArmMoney
 from orchestrator.store.columns import Integers, added_up
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, Bought
+from orchestrator.store.schema import arm_scope
 
 OUTPUT = Usage.__struct_fields__.index("output_tokens")
 
@@ -30,7 +32,7 @@ class Money:
 
     def __init__(
         self, reader: RunReader, arm: ArmRow, ledger: Ledger, total: int, bought: Bought,
-        repriced: Repriced | None = None,
+        paid: ArmMoney, repriced: Repriced | None = None,
     ) -> None:  # fmt: skip
         """`bought`: the arm's answered requests, in the order of their reservation."""
         self._total = total
@@ -42,7 +44,7 @@ class Money:
         self._n_per_request = int(arm.spec["n_per_request"])
         self._paid = Paid(bought, self._price, held, batch=bool(arm.spec.get("batch")))
         # A server paid by the hour has settlements of its own; requests settle for nothing.
-        self._settled = reader.settled_over_time(f"arm:{arm.number}") if price is None else []
+        self._settled = _over_time(reader, arm.number, paid) if price is None else []
 
     def as_bought(self, ks: Sequence[int]) -> list[int]:
         """Committed when the last slot below each k was recorded; everything at the last round."""
@@ -128,6 +130,15 @@ class Paid:
             later = Fraction(first)
         choices = added_up(of, self._bought.n[known], number)
         return Fraction(first), later, _summed(added_up(of, part, number), choices)
+
+
+def _over_time(reader: RunReader, arm: int, paid: ArmMoney) -> list[tuple[float, int]]:
+    """When an arm's server was paid, and how much of it is the arm's."""
+    found = reader.settled_over_time(arm_scope(arm))
+    if paid.server:
+        whole = reader.settled_over_time(paid.server)
+        found += [(at, int(amount * paid.share)) for at, amount in whole]
+    return sorted(found)
 
 
 def _priced(tokens: Integers, price: Price, *, batch: bool) -> tuple[Integers, Integers]:

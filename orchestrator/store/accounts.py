@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import chain
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import accumulate, chain
 
 import numpy as np
 
@@ -20,6 +22,9 @@ from orchestrator.store import schema
 from orchestrator.store.columns import Numbers, added_up, columns
 from orchestrator.store.reader import RunReader
 from orchestrator.store.store import event_of
+
+SERVER = "server:"
+"""How the scope of a server that several arms use begins; the number of the first follows."""
 
 _ENDS = "('settle', 'release', 'resolve')"
 _PAYS = "('settle', 'part', 'resolve')"
@@ -62,6 +67,58 @@ def read_accounts(reader: RunReader) -> Ledger:
                     json.dumps(alone.tolist())) if len(alone) else (),
         )
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ArmMoney:
+    """One arm's money in picodollars: its own, and its part of a server that several arms used."""
+
+    settled: int = 0
+    uncertain: int = 0
+    reserved: int = 0
+    server: str = ""
+    """The scope of that server; "": none."""
+    share: Fraction = Fraction(0)
+    """The arm's part of it."""
+
+
+def money_of_arms(reader: RunReader, ledger: Ledger) -> dict[int, ArmMoney]:
+    """By arm. A server that several arms used is split by how long their requests held it."""
+    arms = reader.arms()
+    found = {}
+    for arm in arms:
+        own = ledger.totals(schema.arm_scope(arm.number))
+        found[arm.number] = ArmMoney(own.settled, own.uncertain, own.reserved)
+    servers = [scope for scope in ledger.scopes() if scope.startswith(SERVER)]
+    held = _held(reader) if servers else {}
+    for scope in servers:
+        first = next((arm for arm in arms if scope == f"{SERVER}{arm.number}"), None)
+        users = [arm for arm in arms if first and arm.endpoint == first.endpoint]
+        # Where nothing was answered all are alike.
+        weights = [held.get(arm.number, 0) for arm in users]
+        weights = weights if any(weights) else [1] * len(users)
+        whole, ends = ledger.totals(scope), [0, *accumulate(weights)]
+        for arm, begin, end in zip(users, ends, ends[1:], strict=False):
+            parts = [
+                amount * end // ends[-1] - amount * begin // ends[-1]
+                for amount in (whole.settled, whole.uncertain, whole.reserved)
+            ]
+            alone = found[arm.number]
+            found[arm.number] = ArmMoney(
+                alone.settled + parts[0], alone.uncertain + parts[1], alone.reserved + parts[2],
+                scope, Fraction(end - begin, ends[-1]),
+            )  # fmt: skip
+    return found
+
+
+def _held(reader: RunReader) -> dict[int, int]:
+    """By arm, the microseconds for which its choices held their servers, added up."""
+    return dict(
+        reader.rows(
+            "SELECT r.arm, CAST(1e6 * sum(a.latency_s * r.n) AS INTEGER)"
+            " FROM requests r CROSS JOIN answers a USING (request) GROUP BY r.arm"
+        )
+    )
 
 
 def _in_one(paid: list[int], scopes: list[str]) -> Iterator[Event]:

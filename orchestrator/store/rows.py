@@ -34,6 +34,12 @@ class ArmRow:
         """Under which name its problems are stored: the task's, unless arms of one task differ."""
         return str(self.spec.get("problem_set", self.task))
 
+    @property
+    def endpoint(self) -> str:
+        """What arms have alike that use one server which is paid by the hour."""
+        told = ("base_url", "launch", "gpu_hour")
+        return repr((self.provider, self.model, [self.spec.get(name) for name in told]))
+
 
 @dataclass(frozen=True, slots=True)
 class ProblemRow:

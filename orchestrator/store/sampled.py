@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator.store.accounts import read_accounts
+from orchestrator.store.accounts import money_of_arms, read_accounts
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
 
@@ -65,13 +65,15 @@ class StoredSample:
 
 
 def stored_samples(
-    reader: RunReader, arm: ArmRow, name: str, wanted: Filter | None = None
-) -> Iterator[StoredSample]:
-    """The samples of one arm by problem and number; `name` is what the arm is called."""
+    reader: RunReader, arm: ArmRow, name: str, wanted: Filter | None = None,
+    settled: int | None = None,
+) -> Iterator[StoredSample]:  # fmt: skip
+    """The samples of one arm by problem and number; `name` is what the arm is called, `settled`
+    what was (read here where it is not given)."""
     wanted = wanted or Filter()
     verifier = str(arm.spec["verifier"])
     ids = {problem.number: problem.id for problem in reader.problems(arm.problem_set)}
-    spread = _Spread(reader, arm)
+    spread = _Spread(reader, arm, settled)
     unpack, found = reader.unpack, 0
     first, last = 0, max(ids, default=0)
     if wanted.problem:
@@ -113,14 +115,26 @@ class _Spread:
     _each: int
     _left: int
 
-    def __init__(self, reader: RunReader, arm: ArmRow) -> None:
-        ((count, shared),) = reader.rows(
-            f"SELECT count(*), coalesce(sum({_SHARE}), 0) FROM samples s JOIN requests r"
-            " USING (request) LEFT JOIN answers a USING (request) WHERE s.arm = ?",
+    def __init__(self, reader: RunReader, arm: ArmRow, settled: int | None) -> None:
+        self._arm = arm.number
+        ((count,),) = reader.rows("SELECT count(*) FROM samples WHERE arm = ?", (arm.number,))
+        ((censored,),) = reader.rows(
+            "SELECT count(*) FROM samples WHERE arm = ? AND kind = 'censored'", (arm.number,)
+        )
+        ((planned, shared),) = reader.rows(
+            "SELECT coalesce(sum(r.n), 0), coalesce(sum(a.cost), 0) FROM requests r"
+            " CROSS JOIN answers a USING (request) WHERE r.arm = ?",
             (arm.number,),
         )
-        self._arm = arm.number
-        settled = read_accounts(reader).totals(f"arm:{arm.number}").settled
+        if censored or planned != count:
+            # Some choices of what was answered may not be there: those that are, one by one.
+            ((shared,),) = reader.rows(
+                f"SELECT coalesce(sum({_SHARE}), 0) FROM samples s JOIN requests r"
+                " USING (request) LEFT JOIN answers a USING (request) WHERE s.arm = ?",
+                (arm.number,),
+            )
+        if settled is None:
+            settled = money_of_arms(reader, read_accounts(reader))[arm.number].settled
         beyond = max(settled - int(shared), 0)
         self._each, self._left = beyond // max(count, 1), beyond % max(count, 1)
 

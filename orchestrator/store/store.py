@@ -287,7 +287,7 @@ class RunStore:
         detail = storable(verdict.detail[:2000]) if verdict.detail else ""
         row = (
             arm, problem, slot, verifier, verdict.kind, detail, answer,
-            verdict.tier, verdict.wall_s, verdict.cpu_s,
+            verdict.tier, verdict.wall_s, verdict.cpu_s, int(verdict.forgeable),
         )  # fmt: skip
         self.writer.append(schema.PUT_VERDICT, row)
 

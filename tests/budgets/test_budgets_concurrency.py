@@ -8,7 +8,7 @@ import pytest
 
 from budgets.concurrency import Bursts
 from budgets.levels import Level, Levels, gain
-from budgets.limiter import Limiter, RequestOutcome
+from budgets.limiter import Limiter, Permit, RequestOutcome
 from budgets.usage import Usage
 from tests.budgets.budgets_batching_server import BatchingServer
 from tests.budgets.budgets_virtual_time import run_virtual
@@ -167,6 +167,29 @@ def test_a_burst_of_refusals_cuts_and_growth_begins_again() -> None:
         return limits
 
     assert run_virtual(main()) == [100, 70, 70]
+
+
+def test_growth_stops_at_a_queue_that_headers_tell_of() -> None:
+    """Before throughput shows it: beyond ten in flight a part of the second is a wait."""
+
+    async def main(*, tells: bool) -> int:
+        loop = asyncio.get_running_loop()
+        limiter = Limiter(concurrency="auto", clock=loop.time)
+
+        def answered(sent_at: float, permit: Permit, wait_s: float) -> None:
+            headers = {"x-queue-time": f"{1000 * wait_s:.0f}"}
+            usage = Usage(input_tokens=1, output_tokens=20)
+            limiter.done(outcome="ok", sent_at=sent_at, headers=headers, usage=usage, permit=permit)
+
+        for _ in range(600):
+            permit = await limiter.admit(1, 20)
+            wait_s = min(0.9, max(0.0, 0.05 * (limiter.in_flight - 10)))
+            loop.call_later(1.0, answered, loop.time(), permit, wait_s if tells else 0.0)
+        await asyncio.sleep(60)
+        return limiter.concurrency
+
+    assert 8 <= run_virtual(main(tells=True)) <= 40
+    assert run_virtual(main(tells=False)) > 64
 
 
 def test_a_limit_found_before_is_where_it_starts() -> None:

@@ -331,6 +331,7 @@ CUT: dict[str, Shape] = {
     "colons_missing": Shape(body(lambda b: b.replace(b":", b"", 3))),
     "wire_cut_in_text": Shape(wire(lambda b: sent()(b)[: -len(b) + b.index(b" so") + 2])),
     "gzip_cut_in_text": Shape(packed(lambda b: gzip.compress(b)[:60], "gzip")),
+    "coded_br": Shape(packed(lambda b: b"\x0b\x02\x80" + zlib.compress(b) + b"\x03", "br")),
     "events_lost": Shape(streamed(lose=True, end=b"")),
     "events_cut": Shape(streamed(lose=True, end=b'data: {"choices": [{"del')),
     "anthropics_cut": Shape(other(lambda t, u, m: _anthropic_events(t, u, m, ends=False))),

@@ -23,13 +23,16 @@ from verifiers.sandbox import Limits
 HERE = Path(__file__).resolve().parent
 FILES = {
     name: [json.loads(line) for line in (HERE / name).read_text("utf-8").split("\n") if line]
-    for name in ("judged.jsonl", "texts.jsonl")
+    for name in ("judged.jsonl", "texts.jsonl", "judged_more.jsonl")
 }
 LINES = [line for lines in FILES.values() for line in lines]
 SCHEMA = json.loads((HERE.parents[1] / "verifiers/judge.schema.json").read_text())
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "name",
+    ["judged.jsonl", "texts.jsonl", pytest.param("judged_more.jsonl", marks=pytest.mark.slow)],
+)
 def test_every_verdict_is_the_right_one(name: str) -> None:
     command = [sys.executable, "-m", "orchestrator.cli.judge", str(HERE / name)]
     done = subprocess.run(
@@ -143,7 +146,7 @@ async def test_a_reference_decides_where_a_test_is_judged_and_a_task_may_forbid_
         across = await verifier.judge(code, tests)
         assert across.kind == "failed" and not across.forgeable
         inside = await verifier.judge(code, {**tests, "reference": code})
-        assert inside.passed and inside.forgeable and inside.tier.endswith(", forgeable")
+        assert inside.passed and inside.forgeable
         plain = await verifier.judge(cheat, {**tests, "reference": "def f(x): return x\n"})
         assert plain.kind == "failed" and not plain.forgeable  # the candidate does not decide
         forbidden = await verifier.judge(code, {**tests, "reference": code, "forgeable": False})

@@ -100,12 +100,16 @@ def _whole(job: child.CellJob, claims: int, rest: list[int], plan: Confinement) 
         test.run(module, entry, candidate)
 
     said = testing.said_of(run)
-    sys.setprofile(None)
+    seen.rest()
     if said["end"] == "passed":
         if kept.changed() or sys.gettrace() is not None:
             said = {"end": "failed", "detail": "the program changed what the test uses"}
+        elif seen.failed:
+            said = {"end": "failed", "detail": seen.failed}
         elif not seen.called:
             said = {"end": "nothing", "detail": f"the test never called {entry}"}
+    elif not seen.called and said.get("detail", "").startswith("SystemExit"):
+        said = {"end": "nothing", "detail": f"the test ended before it called {entry}"}
     child.write_all(claims, json.dumps({**said, "word": word}).encode() + b"\n")
     streams.flush()
     os._exit(0)
@@ -125,10 +129,32 @@ class _Seen:
         code = getattr(vars(solution).get(entry.split(".")[0]), "__code__", None)
         # What is no function of the source's own text (a class, a partial) is called unseen.
         self.called = code is None or code.co_filename != child.FILE
+        self.failed = ""
 
     def watch(self) -> None:
+        import threading
+
+        self._hook, threading.excepthook = threading.excepthook, self._raised
         if not self.called:
             sys.setprofile(self._look)
+            threading.setprofile(self._look)
+
+    def rest(self) -> None:
+        """Look no more, and leave all as it was found."""
+        import threading
+
+        sys.setprofile(None)
+        threading.setprofile(None)
+        if threading.excepthook == self._raised:
+            threading.excepthook = self._hook
+
+    def _raised(self, raised: Any) -> None:
+        """A thread of the test's that failed fails the test, though nobody would hear of it."""
+        trace = raised.exc_traceback
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == testing.FILE:
+                self.failed = f"{raised.exc_type.__name__} in a thread of the test"
+            trace = trace.tb_next
 
     def _look(self, frame: FrameType, event: str, argument: Any) -> None:
         if event == "call" and frame.f_code.co_filename == child.FILE:

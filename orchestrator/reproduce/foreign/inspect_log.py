@@ -6,10 +6,12 @@ Each sample of each epoch is an attempt. Its verdict is the named score, else th
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from budgets.given import open_given
+from budgets.money import picodollars
 from orchestrator.reproduce.foreign import MOST_STREAMED_BYTES, OutcomeTally, some
 from orchestrator.reproduce.recorded import OutcomesError, RecordedOutcomes
 
@@ -36,8 +38,17 @@ def read(path: Path, scorer: str = "") -> list[RecordedOutcomes]:
     for sample in log.samples or ():
         where = f"{path}, sample {sample.id}, epoch {sample.epoch}"
         judged = None if sample.error is not None else _right(where, sample.scores or {}, scorer)
-        tally.add(str(sample.id), judged)
-    return some({0: tally}, path, "its samples have no scores.")
+        tally.add(str(sample.id), judged, _spent(sample.model_usage or {}))
+    why = f" ({log.error.message.splitlines()[0][:200]})" if log.error else ""
+    return some({0: tally}, path, f"its status is {log.status}{why}, and its samples lack scores.")
+
+
+def _spent(usage: dict[str, Any]) -> int | None:
+    """The sample's picodollars, where inspect_ai knew the prices of all models that it used."""
+    costs = [getattr(one, "total_cost", None) for one in usage.values()]
+    if not costs or None in costs:
+        return None
+    return sum(picodollars(str(Decimal(str(cost)))) for cost in costs)
 
 
 def _right(where: str, scores: dict[str, Any], scorer: str) -> bool | None:

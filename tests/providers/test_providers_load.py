@@ -1,0 +1,25 @@
+"""What engines say of their load under /metrics, in the words of each."""
+
+import pytest
+
+from providers.load import read_load
+
+PAGES = {
+    "vLLM": 'vllm:num_requests_running{engine="0"} 3.0\nvllm:num_requests_running{engine="1"} 1\n'
+    'vllm:num_requests_waiting{engine="0"} 7\n',
+    "SGLang": "sglang:num_running_reqs 4\nsglang:num_queue_reqs 7\nsglang:token_usage 0.5\n",
+    "TGI": "# TYPE tgi_queue_size gauge\ntgi_queue_size 7\ntgi_batch_current_size 4\n",
+    "llama.cpp": "llamacpp:requests_processing 4\nllamacpp:requests_deferred 7\n",
+    "LMDeploy": 'lmdeploy:num_requests_running{model="m"} 4\nlmdeploy:num_requests_waiting 7\n',
+}
+
+
+@pytest.mark.parametrize("engine", PAGES)
+def test_what_runs_and_waits_is_read(engine: str) -> None:
+    load = read_load(PAGES[engine])
+    assert load is not None and (load.running, load.waiting) == (4, 7)
+
+
+def test_other_pages_tell_nothing() -> None:
+    assert read_load("process_cpu_seconds_total 3\n") is None
+    assert read_load("tgi_queue_size 7\n") is None
