@@ -18,7 +18,7 @@ from verifiers import boundary, compare
 from verifiers.sandbox.box import Sandbox
 from verifiers.sandbox.limits import SHARED, CallOutcome, Limits, Outcome
 from verifiers.sandbox.native import Executable
-from verifiers.verdict import FORGEABLE, Verdict, VerdictKind
+from verifiers.verdict import Verdict, VerdictKind
 
 _TOGETHER = 50
 _AUDIT_PERCENT = 3
@@ -164,7 +164,7 @@ class ProgramJudging:
             modules=boundary.imports(tests["source"]),
             limits=self.limits,
         )
-        tally = _Tally(self.sandbox.tier + FORGEABLE)
+        tally = _Tally(self.sandbox.tier, forgeable=True)
         tally.add([outcome])
         if outcome.status in ("ok", "error") and not outcome.claims:
             # Only the program could end the process before the test had said anything.
@@ -183,8 +183,9 @@ _Run = Callable[[Sequence[int]], Awaitable[list[_Judged]]]
 class _Tally:
     """Times of all runs behind one verdict."""
 
-    def __init__(self, tier: str) -> None:
-        self.tier, self.wall_s, self.cpu_s, self.scratch = tier, 0.0, 0.0, True
+    def __init__(self, tier: str, *, forgeable: bool = False) -> None:
+        self.tier, self.forgeable = tier, forgeable
+        self.wall_s, self.cpu_s, self.scratch = 0.0, 0.0, True
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
@@ -196,8 +197,9 @@ class _Tally:
         if not self.scratch:
             detail += " (no writable directory in this tier)"
         return Verdict(
-            kind, detail, tier=self.tier, wall_s=round(self.wall_s, 6), cpu_s=round(self.cpu_s, 6)
-        )
+            kind, detail, tier=self.tier, wall_s=round(self.wall_s, 6),
+            cpu_s=round(self.cpu_s, 6), forgeable=self.forgeable,
+        )  # fmt: skip
 
 
 _MUTABLE = r"(?:[\[{]|[\w.]+\()"

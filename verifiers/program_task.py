@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from verifiers.program import ProgramVerifier
@@ -117,5 +118,5 @@ async def judge_text(
     verdict = await judge.judge(found.source, tests, how.get("language", "python"), limits)
     if any(name in verdict.detail for name in _NO_PROGRAM) and verdict.kind == "crashed":
         kind: Literal["failed", "no_answer"] = "failed" if found.fenced else "no_answer"
-        return Verdict(kind, verdict.detail, None, verdict.tier, verdict.wall_s, verdict.cpu_s)
+        return replace(verdict, kind=kind, answer=None)
     return verdict

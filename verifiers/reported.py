@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from verifiers.verdict import FORGEABLE, Verdict
+from verifiers.verdict import Verdict
 
 RIGHT = 1.0
 _OVER_TIME = "VerifierTimeoutError"
@@ -45,8 +45,10 @@ class ReportedVerifier:
         rewards, failure = report.get("rewards"), str(report.get("failure") or "")
         if rewards:
             told = ", ".join(f"{name} {reward}" for name, reward in sorted(rewards.items()))
-            tier = "container" if report.get("fresh") is True else "container" + FORGEABLE
-            return Verdict("passed" if is_right(rewards) else "failed", told[:500], tier=tier)
+            return Verdict(
+                "passed" if is_right(rewards) else "failed", told[:500], tier="container",
+                forgeable=report.get("fresh") is not True,
+            )  # fmt: skip
         if failure == _OVER_TIME:
             return Verdict("timeout", "the tests were not done in time")
         if _NO_REWARD.search(failure):

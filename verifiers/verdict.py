@@ -15,10 +15,6 @@ VerdictKind = Literal[
 ]
 
 
-FORGEABLE = ", forgeable"
-"""Ends the tier of a verdict on a program that ran in one process with its test."""
-
-
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One judgement of one text by one verifier."""
@@ -29,18 +25,16 @@ class Verdict:
     answer: str | None = None
     """The final answer found in the text, in canonical form; equal answers vote together."""
     tier: str = ""
-    """The sandbox tier that judged, where one did; with FORGEABLE where that is true of it."""
+    """The sandbox tier that judged, where one did."""
     wall_s: float = 0.0
     cpu_s: float = 0.0
+    forgeable: bool = False
+    """Whether what was judged could have forged this verdict, had it set out to: a program that
+    ran in one process with its test."""
 
     @property
     def passed(self) -> bool:
         return self.kind == "passed"
-
-    @property
-    def forgeable(self) -> bool:
-        """Whether what was judged could have forged this verdict, had it set out to."""
-        return self.tier.endswith(FORGEABLE)
 
 
 class Verifier(Protocol):

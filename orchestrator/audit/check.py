@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 from budgets.journal import EventKind
@@ -27,6 +27,10 @@ UNREADABLE = (sqlite3.Error, ValueError, TypeError, OverflowError, KeyError, Rec
 """What reading damaged rows raises: SQLite's own errors, and those of text that is none."""
 
 
+Harm = Literal["lost", "changed", "other"]
+"""What a seal shows of a table. lost: rows are missing. changed: a row is not what it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is not as it should be."""
@@ -35,6 +39,7 @@ class Finding:
     """The table, or the file."""
     what: str
     """A sentence's rest for a person."""
+    harm: Harm = "other"
 
 
 @dataclass(slots=True)
@@ -47,9 +52,9 @@ class Checked:
     notes: list[str] = field(default_factory=list)
     """What is no damage and worth knowing."""
 
-    def at(self, where: str) -> list[str]:
+    def at(self, where: str) -> list[Finding]:
         """What is wrong with one table."""
-        return [finding.what for finding in self.findings if finding.where == where]
+        return [finding for finding in self.findings if finding.where == where]
 
 
 def check_run(directory: Path) -> Checked:
@@ -84,8 +89,7 @@ def check_open(
                 checked.findings.append(Finding(where, what))
         except UNREADABLE as error:
             checked.findings.append(Finding(where, f"cannot be read: {said(error)}"))
-    for where, what in seal_findings(db, before, checked):
-        checked.findings.append(Finding(where, what))
+    checked.findings += seal_findings(db, before, checked)
     db.rollback()
 
 
@@ -96,16 +100,16 @@ def said(error: BaseException) -> str:
 
 def seal_findings(
     db: sqlite3.Connection, before: seal.ChainMark | None, checked: Checked
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[Finding]:
     """Table by table, what differs from what the seal counted."""
     try:
         stored = seal.read_seal(db)
         wrong = seal.quick_look(db, before)
     except UNREADABLE as error:
-        yield "seal", f"cannot be read: {said(error)}"
+        yield Finding("seal", f"cannot be read: {said(error)}")
         return
     if wrong:
-        yield "seal", wrong
+        yield Finding("seal", wrong)
     if stored is None:
         if not wrong:
             checked.notes.append("written before runs were sealed, so changed rows do not show")
@@ -113,27 +117,30 @@ def seal_findings(
     if before is None:
         checked.notes.append(f"{SEAL} is missing or cannot be read, so lost commits do not show")
     if seal.schema_differs(db):
-        yield "schema", "the description of a table or an index is not what it was"
+        yield Finding("schema", "the description of a table or an index is not what it was")
     if min(seal.reserved_ever(db), 2**63 - 1) != stored[1].reserved:
-        yield "seal", "the sum of all reservations is not what was counted"
+        yield Finding("seal", "the sum of all reservations is not what was counted")
     grown = seal.older(db)
     for table, sums in stored[0].items():
         present = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
         kept = tuple(name for name in sums.columns if name in present)
         if not kept or (kept != sums.columns and not grown):
-            yield table, "has lost columns"
+            yield Finding(table, "has lost columns")
             continue
         try:
             now = seal.recount(db, {table: kept})[table]
         except UNREADABLE as error:
-            yield table, f"cannot be read: {said(error)}"
+            yield Finding(table, f"cannot be read: {said(error)}")
             continue
         checked.rows += now.rows
         if now.rows != sums.rows:
-            verb = "missing" if now.rows < sums.rows else "too many"
-            yield table, f"{abs(sums.rows - now.rows):,} of {sums.rows:,} rows are {verb}"
+            what = f"{abs(sums.rows - now.rows):,} of {sums.rows:,} rows are "
+            if now.rows < sums.rows:
+                yield Finding(table, f"{what}missing", "lost")
+            else:
+                yield Finding(table, f"{what}too many")
         elif now.total != sums.total and kept == sums.columns and not (grown and table == "meta"):
-            yield table, f"a row is not what it was, of {sums.rows:,}"
+            yield Finding(table, f"a row is not what it was, of {sums.rows:,}", "changed")
 
 
 def _integrity(db: sqlite3.Connection, _: Checked) -> Iterator[str]:

@@ -98,11 +98,11 @@ def _mend(
         checked = Checked()
         check_open(db, directory, before, checked)
         if broken := checked.at("run.db"):
-            result.left.append(f"run.db: {broken[0]}")
+            result.left.append(f"run.db: {broken[0].what}")
             return
     db.execute("BEGIN IMMEDIATE")
     for table in PLAN:
-        result.left += [f"{table}: {what}" for what in checked.at(table)]
+        result.left += [f"{table}: {found.what}" for found in checked.at(table)]
     _samples(checked, result)
     _ledger(db, checked, before, result)
     if not result.left:
@@ -120,11 +120,11 @@ def _mend(
 
 
 def _samples(checked: Checked, result: Repaired) -> None:
-    for what in checked.at("samples"):
-        if what.endswith("are missing"):
-            result.done.append(f"samples: {what}; their slots are bought again at a resume")
+    for found in checked.at("samples"):
+        if found.harm == "lost":
+            result.done.append(f"samples: {found.what}; their slots are bought again at a resume")
         else:
-            result.left.append(f"samples: {what}")
+            result.left.append(f"samples: {found.what}")
 
 
 def _verdicts(db: sqlite3.Connection, checked: Checked, result: Repaired) -> None:
@@ -137,9 +137,9 @@ def _ledger(
     db: sqlite3.Connection, checked: Checked, before: seal.ChainMark | None, result: Repaired
 ) -> None:
     lost = checked.at("ledger")
-    changed = [what for what in lost if what.startswith("a row is not what it was")]
+    changed = [found for found in lost if found.harm == "changed"]
     if changed:
-        result.left.append(f"ledger: {changed[0]}")
+        result.left.append(f"ledger: {changed[0].what}")
         return
     missing = 0 if before is None else before.reserved - seal.reserved_ever(db)
     if not lost and missing <= 0:
@@ -188,7 +188,7 @@ def _charge(db: sqlite3.Connection, reservation: int, amount: int) -> None:
         "SELECT r.arm FROM answers a JOIN requests r USING (request) WHERE a.reservation = ?",
         (reservation,),
     ).fetchone()
-    scopes = RUN if arm is None else f"{RUN} arm:{arm[0]}"
+    scopes = RUN if arm is None else f"{RUN} {schema.arm_scope(arm[0])}"
     note = "repair: no longer accounted for after damage to the run database"
     for step, row in enumerate((("reserve", 0, scopes), ("hold", amount, "")), start=1):
         kind, amount_, names = row

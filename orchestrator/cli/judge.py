@@ -190,7 +190,7 @@ def _write(record: dict[str, Any]) -> None:
 async def _judge_line(number: int, line: bytes, judge: Judge) -> dict[str, Any]:
     from verifiers.answer import MissingPackage
     from verifiers.program import BadTests
-    from verifiers.verdict import FORGEABLE, Verdict
+    from verifiers.verdict import Verdict
 
     name: Any = None
     kind: str | None = None
@@ -206,7 +206,7 @@ async def _judge_line(number: int, line: bytes, judge: Judge) -> dict[str, Any]:
         "id": _shown(name),
         "verdict": kind or verdict.kind,
         "detail": verdict.detail,
-        "tier": verdict.tier.removesuffix(FORGEABLE),
+        "tier": verdict.tier,
         "wall_s": verdict.wall_s,
         "cpu_s": verdict.cpu_s,
     }

@@ -126,7 +126,7 @@ class Agents:
             if totals.cap is None:
                 continue
             promised = sum(self._promised(number) for number in self._arms
-                           if scope == RUN or scope == f"arm:{number}")  # fmt: skip
+                           if scope == RUN or scope in self._ready[number].scopes)  # fmt: skip
             room = totals.cap - totals.committed - promised
             if room < wanted:
                 raise DoesNotFit(scope, wanted, room)
@@ -261,7 +261,7 @@ class Agents:
         if scope == RUN:
             self._control.budget_reached = True
             self._control.stop()
-        elif scope.startswith("arm:"):
+        elif scope in arm.scopes:
             self._control.budget_reached = True
             arm.closed = True
             self._schedule.close_arm(arm.number)

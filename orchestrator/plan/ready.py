@@ -16,6 +16,7 @@ from orchestrator.plan.lengths import prompt_bound
 from orchestrator.plan.prepare import Prepared
 from orchestrator.plan.request import requests_per_draw
 from orchestrator.plan.study import Arm
+from orchestrator.store.schema import arm_scope
 from orchestrator.tasks.base import Problem
 from providers.affinity import CacheWarmer
 from providers.batch.base import BatchLane
@@ -160,7 +161,7 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                 prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
                 prompt_known=[False] * len(arm.problems),
                 too_long=dict(arm.too_long),
-                scopes=(f"arm:{number}",),
+                scopes=(arm_scope(number),),
                 usd_per_hour=arm.endpoint.usd_per_hour,
                 lane=None if arm.batches is None else arm.batches[0],
             )

@@ -15,10 +15,15 @@ import numpy as np
 from orchestrator.analysis.coverage import coverage_curve
 from orchestrator.report.data import Audit, Suspect
 from orchestrator.report.text import percent
-from orchestrator.store.audits import AUDIT_KEY, AUDIT_NAME, accepted_tiers, text_of
+from orchestrator.store.audits import (
+    AUDIT_KEY,
+    AUDIT_NAME,
+    accepted_slots,
+    any_forgeable,
+    text_of,
+)
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, SlotCounts
-from verifiers.verdict import FORGEABLE
 
 SHOWN = 10
 _TAIL = 160
@@ -36,16 +41,16 @@ def audit_of(
             (problem, slot): kind
             for problem, slot, kind, _ in reader.verdicts(arm.number, f"{AUDIT_NAME}{rule}")
         }
-    elif next(accepted_tiers(reader, arm.number, own, FORGEABLE), None) is None:
+    elif not any_forgeable(reader, arm.number, own):
         return None
     doubts: dict[int, dict[int, str]] = defaultdict(dict)
     accepted: dict[int, list[int]] = defaultdict(list)
     waiting = 0
-    for problem, slot, tier in accepted_tiers(reader, arm.number, own):
+    for problem, slot, forgeable in accepted_slots(reader, arm.number, own):
         accepted[problem].append(slot)
         kind = second.get((problem, slot))
         waiting += bool(rule) and kind is None
-        if tier.endswith(FORGEABLE):
+        if forgeable:
             doubts[problem][slot] = "it could have forged its verdict"
         if kind not in (None, "passed", "infra_error"):
             doubts[problem][slot] = f"{rule} does not accept it"

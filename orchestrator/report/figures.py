@@ -95,7 +95,7 @@ def _forecasts(axes: Axes, arms: Sequence[ArmReport]) -> None:
 
 def _dollars(figure: Figure, arms: Sequence[ArmReport]) -> bool:
     axes = _axes(figure, "dollars for the whole problem set (k afresh)", "coverage, %",
-                 "Coverage against dollars", BANDS)  # fmt: skip
+                 "Coverage against dollars", BANDS, dollars=True)  # fmt: skip
     drawn = False
     for number, arm in enumerate(arms):
         if all(point.at_k for point in arm.points):
@@ -241,7 +241,7 @@ def _frontier(figure: Figure, arms: Sequence[ArmReport]) -> bool:
         return False
     axes = _axes(figure, "dollars for the whole problem set", "coverage, %",
                  "What a budget can cover",
-                 "the frontier: no arm covers as much for less")  # fmt: skip
+                 "the frontier: no arm covers as much for less", dollars=True)  # fmt: skip
     best = frontier(points)
     axes.plot(
         [point.cost / PICO for point in best], [100 * point.coverage for point in best],
@@ -271,7 +271,7 @@ _FIGURES: dict[str, Callable[[Figure, Sequence[ArmReport]], bool]] = {
 
 def _axes(
     figure: Figure, across: str, up: str, title: str, said: str,
-    place: tuple[int, int, int] = (1, 1, 1),
+    place: tuple[int, int, int] = (1, 1, 1), *, dollars: bool = False,
 ) -> Axes:  # fmt: skip
     """Axes with a title, and under it in grey how to read what is drawn."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -282,15 +282,15 @@ def _axes(
                   fontsize=8, color="#555555")  # fmt: skip
     axes.set_xscale("log")
     # Names may hold dollar signs, so mathematical text is off and powers are written out.
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value, across)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value, dollars)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     return axes
 
 
-def _tick(value: float, across: str) -> str:
-    if across.startswith("dollars"):
+def _tick(value: float, dollars: bool) -> str:
+    if dollars:
         return f"${value:,.0f}" if value >= 1 else f"${value:.{max(2, -floor(log10(value)))}f}"
     return f"{value:,.0f}" if value < 1e7 else f"1e{round(log10(value))}"
 

@@ -22,6 +22,7 @@ from orchestrator.store.accounts import ArmMoney
 from orchestrator.store.columns import Integers, added_up
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, Bought
+from orchestrator.store.schema import arm_scope
 
 OUTPUT = Usage.__struct_fields__.index("output_tokens")
 
@@ -133,7 +134,7 @@ class Paid:
 
 def _over_time(reader: RunReader, arm: int, paid: ArmMoney) -> list[tuple[float, int]]:
     """When an arm's server was paid, and how much of it is the arm's."""
-    found = reader.settled_over_time(f"arm:{arm}")
+    found = reader.settled_over_time(arm_scope(arm))
     if paid.server:
         whole = reader.settled_over_time(paid.server)
         found += [(at, int(amount * paid.share)) for at, amount in whole]

@@ -24,6 +24,7 @@ from budgets.totals import Uncertain
 from orchestrator.errors import ConfigError
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, Bought, PlannedRequest
+from orchestrator.store.schema import arm_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def reprice(
     except Unpriced as error:
         raise ConfigError(f"{reader.directory} cannot be repriced: {error}.") from None
     old, batch = Price.from_dict(arm.spec["price"]), bool(arm.spec.get("batch"))
-    scope = f"arm:{arm.number}"
+    scope = arm_scope(arm.number)
     kept = reader.settled_without_usage(scope)
     bought = _bought(bought, new, batch)
     settled = kept + sum(bought.cost[bought.counted].tolist())

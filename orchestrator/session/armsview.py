@@ -18,6 +18,7 @@ from rich.text import Text
 from budgets.ledger import Ledger
 from orchestrator.engine.counters import ArmCounts, RunState
 from orchestrator.report.text import alike, percent, visible
+from orchestrator.store.schema import arm_scope
 
 BARS = "▁▂▃▄▅▆▇█"
 STEPS = 12
@@ -95,7 +96,7 @@ class ArmsView:
         return row
 
     def _spent(self, number: int) -> int:
-        money = self._ledger.totals(f"arm:{number}")
+        money = self._ledger.totals(arm_scope(number))
         return money.settled + money.uncertain
 
 

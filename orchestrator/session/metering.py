@@ -23,6 +23,7 @@ from orchestrator.errors import OrchError, RunFault
 from orchestrator.plan.fleet import Fleet
 from orchestrator.plan.prepare import Endpoint, Prepared
 from orchestrator.store.accounts import SERVER
+from orchestrator.store.schema import arm_scope
 from providers.fleet.guard import Order
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ def start_meters(prepared: Prepared, ledger: Ledger) -> Meters:
         if not endpoint.usd_per_hour:
             continue
         users = [i for i, arm in enumerate(prepared.arms) if arm.endpoint == endpoint]
-        scopes = (f"arm:{users[0]}",) if len(users) == 1 else (f"{SERVER}{users[0]}",)
+        scopes = (arm_scope(users[0]),) if len(users) == 1 else (f"{SERVER}{users[0]}",)
         fleet = next(arm.fleet for arm in prepared.arms if arm.endpoint == endpoint)
         try:
             meter = _start(endpoint, fleet, ledger, scopes)

@@ -44,7 +44,7 @@ from orchestrator.session.speed import keep_found, session_document
 from orchestrator.session.stamps import set_aside_other_versions
 from orchestrator.session.watch import RunWatch
 from orchestrator.store.reader import RunReader
-from orchestrator.store.schema import PILOT_KEY
+from orchestrator.store.schema import PILOT_KEY, arm_scope
 from orchestrator.store.store import RunStore
 from verifiers.sandbox.limits import default_jobs
 
@@ -211,7 +211,7 @@ async def _drive(
 def _caps(prepared: Prepared) -> dict[str, int | None]:
     caps: dict[str, int | None] = {"run": prepared.cap}
     for number, arm in enumerate(prepared.arms):
-        caps[f"arm:{number}"] = (
+        caps[arm_scope(number)] = (
             amount(arm.spec.budget, "an arm's budget") if arm.spec.budget else None
         )
     return caps

@@ -87,7 +87,7 @@ def money_of_arms(reader: RunReader, ledger: Ledger) -> dict[int, ArmMoney]:
     arms = reader.arms()
     found = {}
     for arm in arms:
-        own = ledger.totals(f"arm:{arm.number}")
+        own = ledger.totals(schema.arm_scope(arm.number))
         found[arm.number] = ArmMoney(own.settled, own.uncertain, own.reserved)
     servers = [scope for scope in ledger.scopes() if scope.startswith(SERVER)]
     held = _held(reader) if servers else {}

@@ -28,15 +28,24 @@ def accepted(reader: RunReader, arm: int, verifier: str) -> Iterator[tuple[int, 
         yield problem, slot, reader.unpack.text(text)
 
 
-def accepted_tiers(
-    reader: RunReader, arm: int, verifier: str, ending: str = ""
-) -> Iterator[tuple[int, int, str]]:
-    """Problem, slot and tier of what a verifier accepted in a tier that ends so."""
-    yield from reader.rows(
-        "SELECT problem, slot, tier FROM verdicts WHERE arm = ? AND verifier = ?"
-        " AND kind = 'passed' AND tier LIKE '%' || ? ORDER BY problem, slot",
-        (arm, verifier, ending),
+def accepted_slots(reader: RunReader, arm: int, verifier: str) -> Iterator[tuple[int, int, bool]]:
+    """Problem and slot of what a verifier accepted, and whether it could have forged that."""
+    for problem, slot, forgeable in reader.rows(
+        "SELECT problem, slot, forgeable FROM verdicts WHERE arm = ? AND verifier = ?"
+        " AND kind = 'passed' ORDER BY problem, slot",
+        (arm, verifier),
+    ):
+        yield problem, slot, bool(forgeable)
+
+
+def any_forgeable(reader: RunReader, arm: int, verifier: str) -> bool:
+    """Whether a verifier accepted anything that could have forged that."""
+    rows = reader.rows(
+        "SELECT 1 FROM verdicts WHERE arm = ? AND verifier = ? AND kind = 'passed' AND forgeable"
+        " LIMIT 1",
+        (arm, verifier),
     )
+    return next(rows, None) is not None
 
 
 def text_of(reader: RunReader, arm: int, problem: int, slot: int) -> str:

@@ -26,7 +26,7 @@ import zstandard
 
 from orchestrator.errors import StoreError
 from orchestrator.store import schema
-from orchestrator.store.repeated import IDS, Repeated, restored
+from orchestrator.store.repeated import IDS, RepeatedWords, restored
 from verifiers.exact import bounded, plain
 
 SEARCH = {
@@ -137,7 +137,7 @@ class Packer:
         known = rows.fetchall()
         self._number = known[-1][0] if known else 0
         self._compressor = _compressor(_opened(known[-1][1]) if known else b"")
-        self._repeated = Repeated(connection)
+        self._repeated = RepeatedWords(connection)
         self._learning = _Learning(min(self._number, len(STAGES)))
         self._columns = {
             statement: tuple(schema.place(statement, column) for column in columns.split())

@@ -8,7 +8,7 @@ soon has used up its rows: what comes then is packed as any other text (packing.
 Of an answer's id ("chatcmpl-" and 29 letters and digits) the beginning is such a row, and what
 follows takes six bits a character.
 
-`Repeated` belongs to the thread that writes.
+`RepeatedWords` belongs to the thread that writes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _decoder = msgspec.msgpack.Decoder(list[int | str])
 _FIRST = bytes((MARK,))
 
 
-class Repeated:
+class RepeatedWords:
     """The rows of `repeated`, and those that the commit under way adds."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

@@ -40,6 +40,11 @@ NOTE_KEY = "note "
 """The same of what sessions said of themselves for reports to come."""
 
 
+def arm_scope(arm: int) -> str:
+    """The ledger's scope of one arm."""
+    return f"arm:{arm}"
+
+
 def insert(table: str, columns: str, otherwise: str = "ROLLBACK") -> str:
     """The statement that stores one row; `columns` are names with spaces between."""
     names = columns.split()
@@ -118,7 +123,9 @@ PUT_DICTIONARY = insert("dictionaries", "dictionary content")
 PUT_FAILURE = insert("failures", "request reservation at kind sent final message")
 PUT_SERVED = insert("served", "request server at ending")
 PUT_VERDICT = insert(
-    "verdicts", "arm problem slot verifier kind detail answer tier wall_s cpu_s", "REPLACE"
+    "verdicts",
+    "arm problem slot verifier kind detail answer tier wall_s cpu_s forgeable",
+    "REPLACE",
 )
 
 

@@ -14,6 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from functools import cache
 from itertools import chain
 from queue import SimpleQueue
 from typing import Any, Literal
@@ -27,7 +28,7 @@ QueuedRows = dict[str, list[tuple[Any, ...]]]
 LOCK_PATIENCE_S = 120.0
 """How long another program's lock on the database is waited for before the run stops."""
 
-AT_ONCE = (64, 8)
+AT_ONCE = (64, 8, 2)
 """Rows of one statement, most first. Every statement hands the interpreter's lock to the event
 loop and waits to get it back, which a row alone is not worth."""
 
@@ -211,16 +212,27 @@ def locked(error: sqlite3.Error) -> bool:
 def execute_many(
     connection: sqlite3.Connection, statement: str, rows: list[tuple[Any, ...]]
 ) -> None:
-    """Execute a statement for every row, an INSERT OR ROLLBACK for many rows at a time.
+    """Execute a statement for every row, an INSERT for many rows at a time.
 
-    Of the other statements SQLite would keep what undoes many rows, in memory.
+    Of any but an INSERT OR ROLLBACK SQLite keeps what undoes it, in memory: of few rows at a time.
     """
-    start, _, values = statement.partition(" VALUES ")
+    sizes: tuple[int, ...] = ()
+    if statement.startswith("INSERT OR ROLLBACK "):
+        sizes = AT_ONCE
+    elif statement.startswith("INSERT OR REPLACE "):
+        sizes = AT_ONCE[1:]
     done = 0
-    for size in AT_ONCE if start.startswith("INSERT OR ROLLBACK ") else ():
+    for size in sizes:
         while len(rows) - done >= size:
-            wide = f"{start} VALUES {', '.join([values] * size)}"
-            connection.execute(wide, list(chain.from_iterable(rows[done : done + size])))
+            some = chain.from_iterable(rows[done : done + size])
+            connection.execute(_wide(statement, size), list(some))
             done += size
     if done < len(rows):
         connection.executemany(statement, rows[done:])
+
+
+@cache
+def _wide(statement: str, rows: int) -> str:
+    """An INSERT of one row made one of so many."""
+    start, _, values = statement.partition(" VALUES ")
+    return f"{start} VALUES {', '.join([values] * rows)}"

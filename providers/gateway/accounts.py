@@ -103,7 +103,7 @@ class Accounts:
     def _try(self, attempt: Attempt, worst: int) -> int | str:
         """The reservation, or the name of the cap that may still be freed."""
         if attempt.ended:
-            raise over_budget("key", "the attempt has ended")
+            raise key_ended()
         caps = attempt.caps
         if caps.call_usd is not None and worst > caps.call_usd:
             raise over_budget("call", f"the call may cost ${usd(worst)}")
@@ -122,10 +122,11 @@ class Accounts:
         except DoesNotFit as miss:
             if self._under_way[miss.scope] or self._elsewhere(miss.scope):
                 return miss.scope
-            raise over_budget(miss.scope, f"${usd(worst)} needed, ${usd(miss.free)} left") from None
+            why = f"${usd(worst)} needed, ${usd(miss.free)} left"
+            raise over_budget(miss.scope, why, "the budget") from None
         except LedgerFault as fault:
             self._fault(str(fault))
-            raise over_budget("run", str(fault)) from None
+            raise over_budget("run", str(fault), "the budget") from None
         for account in attempt.accounts:
             account.reserved += worst
         for scope in ("run", *attempt.scopes):
@@ -180,11 +181,20 @@ class Accounts:
         self._changed.set()
 
 
-def over_budget(scope: str, why: str) -> OverBudget:
-    """The refusal of a call for which a cap has no room."""
-    name = {"run": "the budget", "key": "this key"}.get(scope, f"the cap of this {scope}")
-    if scope.startswith("arm:"):
-        name = "the budget of this arm"
-    end = "is no longer good" if scope == "key" else "is used up"
-    return OverBudget(f"{name[0].upper()}{name[1:]} {end} ({why}); no further call is answered.",
-                      scope=scope)  # fmt: skip
+def over_budget(scope: str, why: str, name: str = "") -> OverBudget:
+    """The refusal of a call for which a cap has no room.
+
+    `name`: what to call it to the agent; "": the cap of what is called `scope`.
+    """
+    said = name or f"the cap of this {scope}"
+    return OverBudget(
+        f"{said[0].upper()}{said[1:]} is used up ({why}); no further call is answered.", scope=scope
+    )
+
+
+def key_ended() -> OverBudget:
+    """The refusal of a call whose attempt is over."""
+    return OverBudget(
+        "This key is no longer good (the attempt has ended); no further call is answered.",
+        scope="key",
+    )

@@ -25,7 +25,7 @@ from budgets.limiter import CannotClear, Permit
 from budgets.outcomes import LIMITER_OUTCOMES, Action, outcome_action, what_happened
 from budgets.price import Price
 from providers.errors import BadResponse, Fatal, ProviderError, RateLimited, Sent, UnknownModel
-from providers.gateway.accounts import Accounts, Call, over_budget
+from providers.gateway.accounts import Accounts, Call, key_ended
 from providers.gateway.attempts import Attempt
 from providers.gateway.dialects import CHAT, COMPLETIONS, ApiPath
 from providers.gateway.errors import GatewayRefusal, OverBudget, error_body
@@ -198,7 +198,7 @@ class Exchange:
         self._call.sent_at = time.time()
         try:
             if self._attempt.ended:
-                raise over_budget("key", "the attempt has ended")
+                raise key_ended()
             await upstream.transport.send(
                 upstream.route(self._endpoint, self._headers),
                 self._body if self._endpoint.method == "POST" else None,

@@ -20,7 +20,7 @@ from verifiers.exact import ExactAnswer
 from verifiers.rules import RuleOptions
 from verifiers.second import second_opinion
 from verifiers.stated import StatedAnswer
-from verifiers.verdict import FORGEABLE, Verdict
+from verifiers.verdict import Verdict
 
 TEXTS = {
     "42": ["\\boxed{42}", "\\boxed{41}", "The answer is 42.", "\\boxed{7}"],
@@ -112,10 +112,7 @@ def test_planted_wrong_accepts_are_found_and_what_rests_on_them_is_told(
 def test_forgeable_verdicts_are_in_doubt_without_any_audit(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     with sqlite3.connect(run / "run.db") as connection:
-        connection.execute(
-            "UPDATE verdicts SET tier = ? WHERE problem = 2 AND slot = 1",
-            (f"namespaces{FORGEABLE}",),
-        )
+        connection.execute("UPDATE verdicts SET forgeable = 1 WHERE problem = 2 AND slot = 1")
     connection.close()
     audit = load(run).arms[0].audit
     assert audit is not None and (audit.rule, audit.doubted, audit.fragile) == ("", 1, 1)

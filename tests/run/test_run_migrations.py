@@ -165,8 +165,10 @@ def test_what_an_old_runs_notes_say_stands_in_fields(old: Path) -> None:
                 "INSERT INTO ledger (event, at, kind, reservation, amount, scopes, note)"
                 " VALUES (?, 1.0, ?, ?, 40, 'run arm:0', ?)", (number, kind, reservation, note),
             )  # fmt: skip
+        connection.execute("UPDATE verdicts SET tier = 'namespaces, forgeable' WHERE slot = 0")
     RunLock(old).release()
     with closing(RunReader(old)) as reader:
+        assert set(reader.rows("SELECT slot FROM verdicts WHERE forgeable")) == {(0,)}
         ledger = Ledger.open(MemoryJournal(reader.events()), {})
     assert held_for(ledger) == {3: 40}
     assert count_gaps(ledger, 60.0) == 10, "ten seconds beyond what was paid for"

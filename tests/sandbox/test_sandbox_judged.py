@@ -146,7 +146,7 @@ async def test_a_reference_decides_where_a_test_is_judged_and_a_task_may_forbid_
         across = await verifier.judge(code, tests)
         assert across.kind == "failed" and not across.forgeable
         inside = await verifier.judge(code, {**tests, "reference": code})
-        assert inside.passed and inside.forgeable and inside.tier.endswith(", forgeable")
+        assert inside.passed and inside.forgeable
         plain = await verifier.judge(cheat, {**tests, "reference": "def f(x): return x\n"})
         assert plain.kind == "failed" and not plain.forgeable  # the candidate does not decide
         forbidden = await verifier.judge(code, {**tests, "reference": code, "forgeable": False})

@@ -121,8 +121,8 @@ def _table(equal: Equal) -> tuple[list[str], list[list[str]]]:
 
 def _shown(report: ReportData) -> Iterator[RenderableType]:
     for equal in at_equal_cost(report.arms):
-        for said in (_sentence(equal, equal.decision), *_overtaken(equal)):
-            yield Text(visible(said), style="bold" if said.startswith("For ") else "")
+        yield Text(visible(_sentence(equal, equal.decision)), style="bold")
+        yield from (Text(visible(said)) for said in _overtaken(equal))
         head, rows = _table(equal)
         table = Table(
             title=Text(f"At equal {equal.unit}, {visible(equal.task)}, {equal.problems} problems"),

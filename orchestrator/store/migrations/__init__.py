@@ -19,12 +19,13 @@ from pathlib import Path
 
 from orchestrator.errors import ConfigError, StoreError
 from orchestrator.store import schema, seal
-from orchestrator.store.migrations import v2, v3, v4, v5, v6, v7, v8, v9, v10
+from orchestrator.store.migrations import v2, v3, v4, v5, v6, v7, v8, v9, v10, v11
 
 MigrationStep = str | Callable[[sqlite3.Connection], None]
 
 VERSIONS: tuple[Sequence[MigrationStep], ...] = (
     v2.STEPS, v3.STEPS, v4.STEPS, v5.STEPS, v6.STEPS, v7.STEPS, v8.STEPS, v9.STEPS, v10.STEPS,
+    v11.STEPS,
 )  # fmt: skip
 NEWEST = 1 + len(VERSIONS)
 
