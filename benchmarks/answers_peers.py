@@ -6,9 +6,10 @@ is listed.
 The source distribution of math-verify is fetched from the package index. Its tests are parsed,
 never run: every parametrized case with a gold, a prediction and whether they should be equal is
 taken. NeMo-Skills is no package of the index: `--nemo` names its tests/test_math_equal.py, whose
-pairs are asked in both directions, each as the content of a box. A prediction without a statement of its own is put into the sentence "The answer is ...".
-Where they disagree, the kind says who is right (REASONS): most often math-verify takes a
-number out of prose, rounds, or overlooks what it cannot read, which is what this rule must not do.
+pairs are asked in both directions, each as the content of a box. A prediction
+without a statement of its own is put into the sentence "The answer is ...". Where they disagree,
+the kind says who is right (REASONS): most often math-verify takes a number out of prose, rounds, or
+overlooks what it cannot read, which is what this rule must not do.
 """
 
 from __future__ import annotations
