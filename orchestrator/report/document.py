@@ -128,8 +128,8 @@ def print_arms(console: Console, arms: Sequence[ArmReport], *, verbose: bool = F
     """
     for row in arms:
         console.print()
-        if reached := _reached(row):
-            console.print(Text(visible(reached), style="bold"))
+        if said := reached(row):
+            console.print(Text(visible(said), style="bold"))
         priced = any(point.as_bought or point.at_k for point in row.points)
         shown = alike(
             amount for point in row.points for amount in (point.as_bought or 0, point.at_k or 0)
@@ -166,7 +166,7 @@ def print_dollars(console: Console, arms: Sequence[ArmReport]) -> None:
         console.print(Text(DOLLARS, style="dim"))
 
 
-def _reached(row: ArmReport) -> str:
+def reached(row: ArmReport) -> str:
     """What an arm reached, in a sentence; empty without coverage."""
     if not row.points:
         return ""

@@ -16,6 +16,7 @@ from typing import Any
 
 from budgets.money import PICO
 from orchestrator.report.data import ArmReport, CoveragePoint, ReportData
+from orchestrator.report.document import reached
 from orchestrator.report.markup import one_line, page_list
 from orchestrator.report.reading_page import page_reading
 from orchestrator.report.sections import SECTIONS
@@ -37,14 +38,19 @@ def to_html(report: ReportData) -> str:
         policy=policy,
         title=title,
         style=style,
-        lead=escape(_lead(report)),
-        cards="\n".join(_card(arm, number) for number, arm in enumerate(report.arms)),
+        lead=_kept(escape(_lead(report))),
+        cards="\n".join(_kept(_card(arm, number)) for number, arm in enumerate(report.arms)),
         sections="".join(section.page(report) for section in SECTIONS),
         reading=page_reading(report),
         notes=page_list("What to keep in mind", _notes(report)),
         data=_json(_data(report)),
         script=script,
     )
+
+
+def _kept(markup: str) -> str:
+    """No line ends between a figure and its percent sign."""
+    return markup.replace(" %", "\u00a0%")
 
 
 def _data(report: ReportData) -> dict[str, Any]:
@@ -94,6 +100,8 @@ def _lead(report: ReportData) -> str:
     covered = [arm for arm in report.arms if arm.points]
     if not covered:
         return "No coverage yet."
+    if len(covered) == 1:
+        return one_line(reached(covered[0]))
     best = max(covered, key=lambda arm: arm.points[-1].mean)
     point = best.points[-1]
     said = (

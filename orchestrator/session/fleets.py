@@ -226,6 +226,7 @@ def resolve_ended(ledger: Ledger) -> None:
     """Count a dead session's launched servers up to the end that their guards saw, not beyond."""
     ended = {hold.id: hold.ended_at for hold in holds.holds() if hold.ended_at is not None}
     for item in ledger.left_open:
-        at = None if item.time is None else ended.get(item.time.server)
+        # A meter is named by its model and its hold.
+        at = None if item.time is None else ended.get(item.time.server.rpartition(" ")[2])
         if at is not None:
             resolve_until(ledger, item, at)

@@ -53,9 +53,13 @@ class Book:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
-    def run(self, *options: str, patience_s: float = 280.0) -> tuple[int, str]:
+    def run(self, *options: str, patience_s: float = 800.0) -> tuple[int, str]:
         process = self.start(*options)
-        said, _ = process.communicate(timeout=patience_s)
+        try:
+            said, _ = process.communicate(timeout=patience_s)
+        finally:
+            # One that is not done in time must not go on beside the next test.
+            process.kill()
         return process.returncode, said
 
     def resume(self, *more: str) -> tuple[int, str]:
