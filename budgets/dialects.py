@@ -13,7 +13,7 @@ tell, the total does; where neither does, both readings are kept and the dearer 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -421,7 +421,7 @@ def _pico(value: object, unit: Decimal) -> int | None:
     try:
         # A float as it was written: the shortest digits that mean it.
         amount = Decimal(str(value)) * unit * PICO
-    except InvalidOperation:
+    except ArithmeticError:
         return None
     if not amount.is_finite() or not 0 <= amount < Decimal(10) ** 17:
         return None

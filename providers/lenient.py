@@ -15,15 +15,17 @@ from typing import Any, NamedTuple
 DEEPEST = 200
 _SKIP = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/)*", re.S)
 _STRING = {
-    '"': re.compile(r'"(?:[^"\\]+|\\.)*"', re.S),
-    "'": re.compile(r"'(?:[^'\\]+|\\.)*'", re.S),
+    # Possessive: a string that is never closed would be tried in every split of its characters.
+    '"': re.compile(r'"(?:[^"\\]++|\\.)*+"', re.S),
+    "'": re.compile(r"'(?:[^'\\]++|\\.)*+'", re.S),
 }
 _BARE = re.compile(r"[^\s,:\[\]{}\"']+")
 _WORDS: dict[str, Any] = {
     "true": True, "True": True, "false": False, "False": False, "null": None, "None": None,
     "NaN": None, "undefined": None,
 }  # fmt: skip
-_ODD_ESCAPE = re.compile(r'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')
+_ESCAPE = re.compile(r'(\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))|\\')
+"""An escape of JSON, or a backslash that is none."""
 _MISSING: Any = object()
 
 
@@ -171,7 +173,7 @@ def _plain(text: str, at: int) -> tuple[Any, int, bool]:
 
 
 def _unescaped(inside: str, mark: str = '"') -> str:
-    inside = _ODD_ESCAPE.sub("" if mark == "'" else r"\\\\", inside)
+    inside = _ESCAPE.sub(lambda found: found[1] or ("" if mark == "'" else r"\\"), inside)
     if mark == "'":
         inside = inside.replace('"', '\\"')
     try:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from orchestrator.report.listing import ListedRun
 
 
 @click.command()
@@ -22,7 +27,6 @@ def runs(folder: Path, as_json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from budgets.money import usd
     from orchestrator.cli.pilot import go_on
     from orchestrator.errors import ConfigError
     from orchestrator.report.listing import listed
@@ -32,19 +36,7 @@ def runs(folder: Path, as_json: bool) -> None:
         raise ConfigError(f"There is no directory {folder}; give the one that holds the runs.")
     found = list(listed(folder))
     if as_json:
-        document = [
-            {
-                "run": str(run.directory), "state": run.state, "changed_at": run.at,
-                "trouble": run.trouble or None,
-                "arms": [
-                    {"name": arm.name, "task": arm.task, "k": arm.k, "coverage": arm.coverage,
-                     "usd": usd(arm.spent)}
-                    for arm in run.arms
-                ],
-            }
-            for run in found
-        ]  # fmt: skip
-        click.echo(json.dumps(document, indent=2))
+        click.echo(json.dumps(_document(found), indent=2))
         return
     if not found:
         click.echo(
@@ -79,3 +71,20 @@ def runs(folder: Path, as_json: bool) -> None:
         if run.trouble:
             console.print(f"{visible(run.directory.name)}: {visible(run.trouble)}", markup=False,
                           highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def _document(found: Sequence[ListedRun]) -> list[dict[str, Any]]:
+    from budgets.money import usd
+
+    return [
+        {
+            "run": str(run.directory), "state": run.state, "changed_at": run.at,
+            "trouble": run.trouble or None,
+            "arms": [
+                {"name": arm.name, "task": arm.task, "k": arm.k, "coverage": arm.coverage,
+                 "usd": usd(arm.spent)}
+                for arm in run.arms
+            ],
+        }
+        for run in found
+    ]  # fmt: skip

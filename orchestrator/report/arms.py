@@ -56,13 +56,9 @@ def read_arms(
 
 
 def _arm(
-    reader: RunReader,
-    arm: ArmRow,
-    ledger: Ledger,
-    paid: ArmMoney,
-    shapes: Mapping[str, ModelShape],
-    by: Repricing | None,
-) -> ArmReport:
+    reader: RunReader, arm: ArmRow, ledger: Ledger, paid: ArmMoney,
+    shapes: Mapping[str, ModelShape], by: Repricing | None,
+) -> ArmReport:  # fmt: skip
     verifier = str(arm.spec["verifier"])
     problems = reader.problems(arm.problem_set)
     counts = reader.slot_counts(arm.number, len(problems), verifier)

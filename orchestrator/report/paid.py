@@ -19,7 +19,7 @@ from budgets.usage import Usage
 from orchestrator.analysis.cost import Fresh, usd_as_bought
 from orchestrator.report.reprice import Repriced
 from orchestrator.store.accounts import ArmMoney
-from orchestrator.store.columns import Integers, added_up
+from orchestrator.store.columns import Int64s, added_up
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow, Bought
 from orchestrator.store.schema import arm_scope
@@ -141,7 +141,7 @@ def _over_time(reader: RunReader, arm: int, paid: ArmMoney) -> list[tuple[float,
     return sorted(found)
 
 
-def _priced(tokens: Integers, price: Price, *, batch: bool) -> tuple[Integers, Integers]:
+def _priced(tokens: Int64s, price: Price, *, batch: bool) -> tuple[Int64s, Int64s]:
     """Of requests by their tokens, [R, 6]: the picodollars of each, and those of its output."""
     outputs = {
         one: price.cost(Usage(output_tokens=one), batch=batch)

@@ -17,7 +17,7 @@ from orchestrator.store.packing import Vote, vote
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import Bought
 
-Integers = npt.NDArray[np.int64]
+Int64s = npt.NDArray[np.int64]
 _CHUNK = 50_000
 """Rows that are Python objects at a time."""
 
@@ -50,7 +50,7 @@ def columns(
     ]
 
 
-def added_up(groups: npt.NDArray[Any], amounts: Integers, number: int) -> list[int]:
+def added_up(groups: npt.NDArray[Any], amounts: Int64s, number: int) -> list[int]:
     """The exact sum of the amounts of each group, 0 to `number` - 1."""
     # Halves of 32 bits: their sums stay below what an int64 holds.
     high, low = np.zeros(number, np.int64), np.zeros(number, np.int64)

@@ -31,6 +31,7 @@ from zlib import crc32
 
 import msgspec
 
+from budgets.given import read_given
 from budgets.ledger import DamagedJournal
 from orchestrator.store import schema
 from orchestrator.store.schema import SEAL
@@ -151,7 +152,9 @@ class SealFile:
     """The second file, open for writing in place."""
 
     def __init__(self, directory: Path) -> None:
-        self._handle = os.open(directory / SEAL, os.O_WRONLY | os.O_CREAT, 0o644)
+        # Without O_NONBLOCK a pipe in its place would be waited for.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK
+        self._handle = os.open(directory / SEAL, flags, 0o644)
 
     def write(self, mark: ChainMark) -> None:
         """Say how far the chain has come. In one piece, so that no crash leaves half of it."""
@@ -226,8 +229,7 @@ def read_seal(connection: sqlite3.Connection) -> tuple[dict[str, Sums], ChainMar
 def read_file(directory: Path) -> ChainMark | None:
     """What the second file says; None where there is none, or what is there cannot be read."""
     try:
-        with (directory / SEAL).open("rb") as file:
-            said = msgspec.json.decode(file.read(WIDTH + 1))
+        said = msgspec.json.decode(read_given(directory / SEAL, WIDTH + 1))
         return ChainMark(said["groups"], bytes.fromhex(said["head"]), int(said["reserved"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -119,7 +119,13 @@ class RunStore:
         self._next_request = self._highest("requests", "request") + 1
         self._next_batch = self._highest("batches", "batch") + 1
         self._packer = Packer(self.connection)
-        self._second = SealFile(path.parent)
+        try:
+            self._second = SealFile(path.parent)
+        except OSError as error:
+            self.connection.close()
+            raise StoreError(
+                f"{path.parent / schema.SEAL} cannot be written: {error.strerror}."
+            ) from None
         self._second.write(self._seal.mark)
         self._writer: Writer | None = None
 

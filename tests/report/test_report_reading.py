@@ -71,7 +71,7 @@ def read(run: Path) -> ReportData:
 
 def test_the_first_passed_the_first_failed_and_the_commonest_wrong_one_are_chosen(run: Path):
     found = {problem.id: problem for problem in read(run).arms[0].reading}
-    with sqlite3.connect(run / "run.db") as db:
+    with closing(sqlite3.connect(run / "run.db")) as db, db:
         stored = db.execute(
             "SELECT p.id, v.slot, v.kind, v.answer FROM verdicts v JOIN problems p"
             " USING (problem) ORDER BY v.problem, v.slot"

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -67,7 +68,7 @@ def operations_by_hand(run: Path, shape: ModelShape, k: int) -> float:
 
     lengths: dict[int, list[int]] = defaultdict(list)
     prompts: dict[int, int] = {}
-    with sqlite3.connect(run / "run.db") as db:
+    with closing(sqlite3.connect(run / "run.db")) as db, db:
         for problem, prompt, tokens in db.execute(
             "SELECT s.problem, a.input_tokens + a.cached_input_tokens, s.output_tokens"
             " FROM samples s JOIN answers a USING (request)"
@@ -85,7 +86,7 @@ def operations_by_hand(run: Path, shape: ModelShape, k: int) -> float:
 def test_operations_are_those_of_the_stored_tokens(house: Path) -> None:
     (row,) = report("a", cwd=house)["rows"]
     shape = shape_of(CONFIG)
-    with sqlite3.connect(house / "runs/a/run.db") as db:
+    with closing(sqlite3.connect(house / "runs/a/run.db")) as db, db:
         known = db.execute("SELECT count(*) FROM samples WHERE output_tokens IS NULL").fetchone()
     assert known == (0,)
     for point in row["coverage"]:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def test_dollars_are_exact_to_the_ledgers_unit(printed: dict[str, Any]) -> None:
     for model, bill in bills.items():
         assert picodollars(row(printed, model)["spent_usd"]) == bill
         assert picodollars(row(printed, model)["uncertain_usd"]) == 0
-    with sqlite3.connect(printed["folder"] / "table/run/run.db") as db:
+    with closing(sqlite3.connect(printed["folder"] / "table/run/run.db")) as db, db:
         (settled,) = db.execute("SELECT sum(amount) FROM ledger WHERE kind = 'settle'").fetchone()
         (attempts,) = db.execute("SELECT count(*) FROM answers").fetchone()
     assert settled == sum(bills.values())
@@ -127,12 +128,12 @@ def test_the_document_says_what_is_compared_and_how_sure_it_is(printed: dict[str
 
 
 def test_the_same_seed_replays_the_same_attempts(printed: dict[str, Any], tmp_path: Path) -> None:
-    with sqlite3.connect(printed["folder"] / "table/run/run.db") as db:
+    with closing(sqlite3.connect(printed["folder"] / "table/run/run.db")) as db, db:
         first = db.execute(
             "SELECT arm, problem, slot, text FROM samples ORDER BY 1, 2, 3"
         ).fetchall()
     reproduce_cost_table(tmp_path / "again", attempts=5, seed=0)
-    with sqlite3.connect(tmp_path / "again/run/run.db") as db:
+    with closing(sqlite3.connect(tmp_path / "again/run/run.db")) as db, db:
         again = db.execute(
             "SELECT arm, problem, slot, text FROM samples ORDER BY 1, 2, 3"
         ).fetchall()
@@ -258,6 +259,6 @@ def meddled(run: Path, folder: Path, change: str) -> Path:
     """A copy of a run in whose store a statement of SQL was carried out."""
     copied = folder / "run"
     shutil.copytree(run, copied)
-    with sqlite3.connect(copied / "run.db") as db:
+    with closing(sqlite3.connect(copied / "run.db")) as db, db:
         db.execute(change)
     return copied

@@ -49,13 +49,13 @@ def run(bought: Path, tmp_path: Path) -> Path:
 
 
 def rewards(run: Path) -> dict[tuple[int, int], float | None]:
-    with sqlite3.connect(run / "run.db") as db:
+    with closing(sqlite3.connect(run / "run.db")) as db, db:
         return {(p, s): r for p, s, r in db.execute("SELECT problem, slot, reward FROM rewards")}
 
 
 def samples(run: Path) -> list[tuple[int, int, str, str, bool, str | None]]:
     """Problem, slot, prompt, text, right, answer."""
-    with sqlite3.connect(run / "run.db") as db:
+    with closing(sqlite3.connect(run / "run.db")) as db, db:
         prompts = {
             number: content["prompt"]
             or "".join(message["content"] for message in content["messages"])
@@ -144,7 +144,7 @@ def test_what_is_scored_is_not_asked_again(run: Path) -> None:
 
 
 def test_a_sample_that_cannot_be_read_ranks_last(run: Path) -> None:
-    with sqlite3.connect(run / "run.db") as db:
+    with closing(sqlite3.connect(run / "run.db")) as db, db:
         db.execute("UPDATE samples SET text = ? WHERE problem = 3 AND slot < 2", ("1" * 900,))
     model = RewardModel(context=800)
     with serving(model):
@@ -224,7 +224,7 @@ def test_scores_missing_for_some_samples_are_told(run: Path) -> None:
     model = RewardModel()
     with serving(model):
         orch("verify", run, "--reward-model", model.url, cwd=run.parent)
-    with sqlite3.connect(run / "run.db") as db:
+    with closing(sqlite3.connect(run / "run.db")) as db, db:
         db.execute("DELETE FROM rewards WHERE problem = 0")
     (row,) = json.loads(orch("report", run, "--json", cwd=run.parent).stdout)["rows"]
     assert [one["method"] for one in row["selection"]] == ["majority"]

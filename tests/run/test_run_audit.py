@@ -6,6 +6,7 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def make_run(folder: Path, problems: Mapping[str, list[str]] = TEXTS) -> Path:
 
 
 def audited(run: Path) -> dict[tuple[int, int], str]:
-    with sqlite3.connect(run / "run.db") as connection:
+    with closing(sqlite3.connect(run / "run.db")) as connection, connection:
         rows = connection.execute(
             "SELECT problem, slot, kind FROM verdicts WHERE verifier LIKE 'audit:%'"
         ).fetchall()
@@ -102,7 +103,7 @@ def test_planted_wrong_accepts_are_found_and_what_rests_on_them_is_told(
     assert orch("report", run, "--html", page).code == 0
     assert "Accepted samples to look at first" in page.read_text()
     assert load(run).arms[0].points[-1].mean == 1.0  # the run's own verdicts are untouched
-    with sqlite3.connect(run / "run.db") as connection:
+    with closing(sqlite3.connect(run / "run.db")) as connection, connection:
         connection.execute("UPDATE verdicts SET kind = 'passed' WHERE problem = 3 AND slot = 0")
     connection.close()
     shown = re.sub(r"\s+", " ", orch("report", run).out)
@@ -111,7 +112,7 @@ def test_planted_wrong_accepts_are_found_and_what_rests_on_them_is_told(
 
 def test_forgeable_verdicts_are_in_doubt_without_any_audit(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    with sqlite3.connect(run / "run.db") as connection:
+    with closing(sqlite3.connect(run / "run.db")) as connection, connection:
         connection.execute("UPDATE verdicts SET forgeable = 1 WHERE problem = 2 AND slot = 1")
     connection.close()
     audit = load(run).arms[0].audit

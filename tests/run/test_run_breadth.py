@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def asked(server, prices: Path, **more: object) -> list[object]:
 
 
 def depths(run: Path) -> list[int]:
-    with sqlite3.connect(run / "run.db") as db:
+    with closing(sqlite3.connect(run / "run.db")) as db, db:
         return sorted(n for (n,) in db.execute("SELECT count(*) FROM samples GROUP BY problem"))
 
 

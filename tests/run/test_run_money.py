@@ -7,6 +7,7 @@ import random
 import signal
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,12 @@ def books(run: Path):
 
 
 def slots(run: Path) -> list[tuple[int, int]]:
-    with sqlite3.connect(run / "run.db") as db:
+    with closing(sqlite3.connect(run / "run.db")) as db, db:
         return db.execute("SELECT problem, slot FROM samples ORDER BY 1, 2").fetchall()
 
 
 def seeds(run: Path) -> list[int]:
-    with sqlite3.connect(run / "run.db") as db:
+    with closing(sqlite3.connect(run / "run.db")) as db, db:
         return [row[0] for row in db.execute("SELECT seed FROM requests")]
 
 

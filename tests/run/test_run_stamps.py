@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_another_version_judges_anew_and_keeps_the_old_verdicts(
         given = (*asked(url, task(tmp_path)), "--verifier", "stated")
         assert orch("run", *given, KEY="k").code == 0
         database = tmp_path / "runs" / "r" / "run.db"
-        with sqlite3.connect(database) as connection:
+        with closing(sqlite3.connect(database)) as connection, connection:
             # As a laxer version left it.
             connection.execute("UPDATE verdicts SET kind = 'passed'")
             spec = json.loads(connection.execute("SELECT spec FROM arms").fetchone()[0])
@@ -87,7 +88,7 @@ def test_another_version_judges_anew_and_keeps_the_old_verdicts(
         assert f"stated is version {now} now, and this run was judged by version 0" in re.sub(
             r"\s+", " ", again.err
         )
-        with sqlite3.connect(database) as connection:
+        with closing(sqlite3.connect(database)) as connection, connection:
             counts = dict(
                 connection.execute(
                     "SELECT verifier || ' ' || (kind = 'passed'), count(*) FROM verdicts GROUP BY 1"
@@ -108,7 +109,7 @@ def test_judging_with_another_version_fills_no_gap_of_the_run(
         given = (*asked(url, task(tmp_path)), "--verifier", "stated")
         assert orch("run", *given, KEY="k").code == 0
     database = tmp_path / "runs" / "r" / "run.db"
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         spec = json.loads(connection.execute("SELECT spec FROM arms").fetchone()[0])
         now, spec["verifier_version"] = spec["verifier_version"], "0"
         connection.execute("UPDATE arms SET spec = ?", (json.dumps(spec),))
@@ -116,7 +117,7 @@ def test_judging_with_another_version_fills_no_gap_of_the_run(
     connection.close()
     (report,) = orch("verify", "runs/r", "--json").json
     assert report["stored_as"] == f"stated@{now}" and report["samples"] == 24
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         rows = connection.execute("SELECT verifier, count(*) FROM verdicts GROUP BY 1").fetchall()
     connection.close()
     assert dict(rows) == {"stated": 21, f"stated@{now}": 24}

@@ -23,11 +23,13 @@ from orchestrator.cli.environment import load_dotenv
 from orchestrator.cli.run import build_study
 from orchestrator.errors import ConfigError
 from orchestrator.report.compute import read_shape
+from orchestrator.reproduce.foreign import harbor, human_eval, jsonl, lm_eval, swebench
 from orchestrator.reproduce.recorded import OutcomesError, read_counts, read_json
 from orchestrator.tasks import TaskError, TaskOptions
 from orchestrator.tasks.jsonl import JsonlTask
 from providers.errors import ProviderConfigError
 from providers.recording import Recording
+from tests.mutated import mutated
 
 ROUNDS = int(os.environ.get("ORCH_FUZZ", "60"))
 
@@ -56,6 +58,17 @@ BILL = b"id,cost_usd\nreq_1,0.25\nreq_2,0.5\n"
 COUNTS = b"task,model,problem,n,c\nt,m,p,10,3\n"
 CONFIG = b'{"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 100, "intermediate_size": 9}'
 RECORDING = b'{"id": "a", "prompt": "p", "outputs": ["x", "y"]}\n'
+HUMAN_EVAL = (
+    b'{"task_id": "HumanEval/0", "completion": "x", "passed": true, "result": "passed"}\n' * 2
+)
+OTHERS = b'{"problem": "p", "verdict": "passed", "arm": "a", "usd": "0.1"}\n{"problem": "p", "verdict": "failed"}\n'  # noqa: E501
+LM_EVAL = (
+    b'{"doc_id": 0, "doc": {"q": "x"}, "filter": "none", "exact_match": 1.0, "resps": [["a"]]}\n'
+)
+SWEBENCH = (
+    b'{"instance_id": "a__b-1", "model_patch": "x", "model_name_or_path": "m", "resolved": true}\n'
+)
+TRIAL = b'{"task_name": "t", "trial_name": "t__1", "verifier_result": {"rewards": {"reward": 1.0}}}'
 DOTENV = b"OPENAI_API_KEY=sk-0123456789\nORCH_OUT=x\nexport A_API_KEY='b'\n"
 
 
@@ -96,36 +109,18 @@ KINDS: dict[str, tuple[bytes, str, Callable[[Path], object], type[Exception]]] =
     "outcomes": (CONFIG, "o.json", read_json, OutcomesError),
     "model": (CONFIG, "config.json", read_shape, ConfigError),
     "recording": (RECORDING, "r.jsonl", Recording.load, ProviderConfigError),
+    "samples of human-eval": (HUMAN_EVAL, "h.jsonl", human_eval.read, OutcomesError),
+    "samples of others": (OTHERS, "o.jsonl", jsonl.read, OutcomesError),
+    "samples of lm-eval": (LM_EVAL, "l.jsonl", lm_eval.read, OutcomesError),
+    "samples of SWE-bench": (
+        SWEBENCH,
+        "s.jsonl",
+        lambda path: swebench.read(path, ()),
+        OutcomesError,
+    ),
+    "trial of Harbor": (TRIAL, "result.json", lambda path: harbor.read(path.parent), OutcomesError),
     "dotenv": (DOTENV, "env", read_dotenv, ConfigError),
 }
-
-PIECES = [
-    b"\0", b"\xff\xfe", b"\xed\xa0\x80", b"9" * 5000, b"1e999999999", b"-0", b"[" * 3000,
-    b"{" * 3000,
-    b"nan", b"1979-05-27T07:32:00Z", b'"', b"'''", b"\r", b"\x1b[2J", "é".encode(), b"true",
-    b'{"id": "a"}', b"[[arms]]", b"= =", b"\\ud800", b"../" * 50, b"~nobody/x", b",,,,",
-    b"x" * 70000,
-]  # fmt: skip
-
-
-def mutated(seed: bytes, rng: random.Random) -> bytes:
-    """The seed after some changes: bits, cuts, doubled spans, and pieces known to be awkward."""
-    data = bytearray(seed)
-    for _ in range(rng.randint(1, 6)):
-        at = rng.randrange(len(data) + 1)
-        how = rng.randrange(5)
-        if how == 0 and data:
-            data[at % len(data)] ^= 1 << rng.randrange(8)
-        elif how == 1:
-            del data[at : at + rng.randrange(1, 20)]
-        elif how == 2:
-            data[at:at] = data[at : at + rng.randrange(1, 60)]
-        elif how == 3:
-            data[at:at] = rng.choice(PIECES)
-        else:
-            end = at + rng.randrange(1, 12)
-            data[at:end] = rng.choice(PIECES)
-    return bytes(data)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no verifier named 'nope'; it has: .*exact"):
         raise command(run, "--verifier", "nope").exception or AssertionError
     options: Callable[[Any], TaskOptions] = lambda arm: TaskOptions()  # noqa: E731
-    with sqlite3.connect(run / "run.db") as connection:
+    with closing(sqlite3.connect(run / "run.db")) as connection, connection:
         connection.execute("UPDATE arms SET task = 'unheard-of'")
     with pytest.raises(ConfigError, match="There is no task named 'unheard-of'"):
         asyncio.run(judge_again(run, options))
