@@ -142,6 +142,8 @@ class Concurrency:
         """What was measured last, since the last cut."""
         self._refused_at = 0.0
         """The limit at the last cut: growth is slow only near to it."""
+        self._uncut = 0.0
+        """The limit before the cuts since the last good answer."""
         self._most_step = 2.0
         """Smaller once there was a sign of too much."""
         self.fullness = Fullness()
@@ -254,6 +256,7 @@ class Concurrency:
         """
         if self.fixed or sent_at < self._round.since or sent_at < self._last_cut:
             return
+        self._uncut = 0.0
         self._round.add(sequences, tokens or sequences, now - sent_at)
         self._round.queued_s += sequences * (queued_s or 0.0)
         if now - self._round.since < (LEAST_TOLD_S if self.told(now) else LEAST_ROUND_S):
@@ -268,9 +271,17 @@ class Concurrency:
             return
         self._last_cut = now
         self._last = None
+        self._uncut = max(self._uncut, self._limit)
         self._refused_at = self._limit
         self._most_step = min(self._most_step, STEP)
         self._set(self._limit * CUT, now, why)
+
+    def back(self, now: float) -> None:
+        """The server was away: what failed last was its end, and no sign of too much in flight."""
+        if self._uncut:
+            self._refused_at = 0.0
+            self._set(self._uncut, now, "the server is back")
+            self._uncut = 0.0
 
     @property
     def slowed(self) -> bool:

@@ -172,6 +172,7 @@ class Limiter:
     def open(self) -> None:
         """Admit again."""
         self._shut = ""
+        self._concurrency.back(self._clock())
         self._changed.set()
 
     def observe(self, load: ServerLoad) -> None:

