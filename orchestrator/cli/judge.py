@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from verifiers.judge import Judge
 
 _AHEAD, _CHUNK = 4, 1 << 16
+LONGEST_LINE = 256 << 20
+"""Bytes; what is longer is no sample, and is not held."""
 
 
 def _print_schema(context: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -102,6 +104,7 @@ def judge(
         wall_s=wall_s, cpu_s=cpu_s or wall_s * 4 / 3, memory_mb=memory_mb, output_mb=output_mb,
         disk_mb=disk_mb, processes=processes,
     )  # fmt: skip
+    _refuse_device(file)
     held = Judge(limits, jobs=jobs, tier=sandbox, trust=i_trust_this_code, run_all=run_all)
     try:
         invalid = asyncio.run(_judge_all(file, held))
@@ -151,14 +154,25 @@ def _ask_for(
     return asyncio.create_task(ask())
 
 
+def _refuse_device(file: IO[bytes]) -> None:
+    """Raises UsageError for /dev/zero and its like, which have no end; /dev/null is empty."""
+    status = os.fstat(file.fileno())
+    device = stat.S_ISBLK(status.st_mode) or (stat.S_ISCHR(status.st_mode) and not file.isatty())
+    if device and status.st_rdev != os.stat(os.devnull).st_rdev:
+        raise click.UsageError(f"{file.name} is a device; give a file of samples, or a pipe.")
+
+
 async def _numbered(file: IO[bytes]) -> AsyncIterator[tuple[int, bytes]]:
-    """The lines that hold something, by their number from 1."""
+    """The lines that hold something, by their number from 1; too long ones are cut."""
     number = 0
     mode = os.fstat(file.fileno()).st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or file.isatty()):
-        for number, line in enumerate(file, 1):
+        while line := file.readline(LONGEST_LINE + 1):
+            number += 1
             if line.strip():
                 yield number, line
+            while line and not line.endswith(b"\n"):
+                line = file.readline(_CHUNK)
         return
     # What comes through a pipe is waited for, and what is known meanwhile is written.
     async for line in _from_pipe(file):
@@ -172,13 +186,15 @@ async def _from_pipe(file: IO[bytes]) -> AsyncIterator[bytes]:
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), file
     )
-    held: list[bytes] = []
+    held, size = list[bytes](), 0
     while chunk := await reader.read(_CHUNK):
         first, *more = chunk.split(b"\n")
-        held.append(first)
+        if size <= LONGEST_LINE:
+            held.append(first)
+            size += len(first)
         for piece in more:
             yield b"".join(held)
-            held = [piece]
+            held, size = [piece], len(piece)
     yield b"".join(held)
 
 
@@ -232,6 +248,8 @@ def parse_line(line: bytes) -> dict[str, Any]:
     """The object on a line; BadLine where there is none. Integers may have any number of digits."""
     from orchestrator.tasks.lines import whole_number
 
+    if len(line) > LONGEST_LINE:
+        raise BadLine(f"longer than {LONGEST_LINE >> 20} MiB")
     try:
         sample = json.loads(line, parse_int=whole_number)
     except (ValueError, RecursionError) as fault:

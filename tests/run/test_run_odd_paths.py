@@ -159,7 +159,8 @@ def wrong(case: Case, code: int | None, said: str) -> str:
     """Why an end is not as it should be; "" where it is."""
     if code is None:
         served = case.words[0] in ("serve", "gateway") and "http://127.0.0.1" in said
-        return "" if served else "did not end"
+        waits = case.words[0] == "judge" and "../pipe" in case.words
+        return "" if served or waits else "did not end"
     if "Traceback" in said or "fault of orch" in said:
         return "is a fault"
     return "" if code in (0, 1, 2, 4) else f"ended with {code}"

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli.judge import LONGEST_LINE
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "orchestrator.cli.judge"]
 ADD = {"kind": "calls", "entry": "f", "cases": [{"args": [1, 2], "expected": 3}], "tolerance": 0}
@@ -126,6 +128,22 @@ def test_a_line_of_many_megabytes() -> None:
     long = line("long", "def f(a, b): return a + b  # " + "x" * 3_000_000, ADD)
     records, _ = judge(long + line("next", "def f(a, b): return 0", ADD))
     assert [r["verdict"] for r in records] == ["passed", "failed"]
+
+
+def test_a_line_without_an_end_is_not_held_and_a_device_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "long.jsonl").open("wb") as file:
+        file.truncate(LONGEST_LINE + 10_000_000)
+        file.seek(0, 2)
+        file.write(b"\n" + line("good", "def f(a, b): return a + b", ADD).encode())
+    command = [*COMMAND, str(tmp_path / "long.jsonl")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    first, good = (json.loads(told) for told in done.stdout.splitlines())
+    assert done.returncode == 1 and first["detail"] == "line 1: longer than 256 MiB"
+    assert good["verdict"] == "passed"
+    done = subprocess.run(
+        [*COMMAND, "/dev/zero"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 2 and "/dev/zero is a device" in done.stderr
 
 
 def test_an_interrupted_command_ends_at_once_and_leaves_nothing(tmp_path: Path) -> None:
