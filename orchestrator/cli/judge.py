@@ -158,7 +158,7 @@ def _refuse_device(file: IO[bytes]) -> None:
     """Raises UsageError for /dev/zero and its like, which have no end; /dev/null is empty."""
     status = os.fstat(file.fileno())
     device = stat.S_ISBLK(status.st_mode) or (stat.S_ISCHR(status.st_mode) and not file.isatty())
-    if device and status.st_rdev != os.stat(os.devnull).st_rdev:
+    if device and status.st_rdev != Path(os.devnull).stat().st_rdev:
         raise click.UsageError(f"{file.name} is a device; give a file of samples, or a pipe.")
 
 
