@@ -29,6 +29,9 @@ FASTER = 1.5
 before a reading sees them."""
 STALE_S = 10.0
 """A reading older than that is not believed."""
+SURE = 0.6
+"""Of the share of what is in flight that was seen to be worked on at most, so much always counts:
+answers that wait for a busy client are worked on nowhere, and a reading among them misleads."""
 AHEAD = 0.5
 """Of its places, how many are taken for free again before an answer has shown it."""
 LEARN = 0.3
@@ -90,6 +93,8 @@ class Fullness:
         self._wanted = False
         """Whether more was wanted than was free, since the last reading."""
         self._recent: deque[ServerLoad] = deque(maxlen=READINGS)
+        self._shares: deque[float] = deque(maxlen=READINGS)
+        """How much of what this client had in flight was worked on, at each reading."""
 
     def known(self, now: float) -> bool:
         """Whether there is a reading to go by."""
@@ -105,20 +110,22 @@ class Fullness:
     def read(self, load: ServerLoad, now: float, own: int = 0) -> None:
         """Take a reading, at which this client had `own` sequences in flight."""
         self._others = max(0.0, load.running + load.waiting - own)
+        if own:
+            self._shares.append(min(1.0, (load.running + load.waiting) / own))
         if self.load is not None and now > self._read_at:
             before = self.load.running + self.load.waiting
             gone = max(0.0, before + self._sent - load.running - load.waiting)
             pace = gone / (now - self._read_at)
             self._finished += (LEARN if self._finished else 1.0) * (pace - self._finished)
         self._recent.append(load)
-        self._judge(load)
+        self._judge()
         self._wanted = False
         if self.load is not None:
             self._between_s = min(now - self._read_at, STALE_S)
         self.load, self._read_at = load, now
         self._sent = self._back = self._written = 0.0
 
-    def _judge(self, load: ServerLoad) -> None:
+    def _judge(self) -> None:
         """Find the places, and how many times as much may be sent."""
         recent, known = self._recent, len(self._recent) >= LEAST_READINGS
         most = max(one.running for one in recent)
@@ -126,13 +133,15 @@ class Fullness:
         # What waits while places are empty has only just come.
         full = sum(one.waiting > 0 and one.running >= TAKEN * most for one in recent)
         waiting, running = sum(one.waiting for one in recent), sum(one.running for one in recent)
-        lively = known and waiting <= MOST_QUEUE * running
+        calm = waiting <= MOST_QUEUE * running
+        lively = known and calm
         empty = len(recent) - taken > MOST_EMPTY * len(recent)
-        if known and full > len(recent) / 2:
+        # Readings among lulls of a busy client rarely see it full, and yet more waits than runs.
+        if known and (full > len(recent) / 2 or waiting > running):
             self.places = max(most, 1.0)
         elif self.places:
             self.places = max(self.places, most)
-        elif self._wanted and (lively or not load.waiting) and self._worth_more(most):
+        elif self._wanted and calm and self._worth_more(most):
             self._trial *= 2
             self._finished_before = self._finished
         if self._wanted and self.places and empty and lively:
@@ -155,15 +164,19 @@ class Fullness:
         # two readings, as many were since of the requests that are still in flight.
         self._written += sequences * min(1.0, self._between_s / max(now - sent_at, 1e-9))
 
-    def worked_on(self, now: float, own: int) -> float:
-        """Sequences that it runs or queues now, of which at most `own` are this client's."""
+    def worked_on(self, now: float, own: int, asked: int = 0) -> float:
+        """Sequences that it runs or queues now, of which at most `own` are this client's.
+
+        A request of `asked` may always go beyond what is only sure by what is in flight.
+        """
         if self.load is None:
             return self._sent
         there = self.load.running + self.load.waiting + self._sent
         gone = max(self._finished * (now - self._read_at), self._written)
         # A machine may stand still, whatever its pace was: what came back says so.
         gone = min(gone, self._back + AHEAD * (self.places or self._trial))
-        return min(max(0.0, there - gone), own + self._others)
+        sure = SURE * max(self._shares, default=0.0) * max(0, own - asked)
+        return min(max(sure, there - gone), own + self._others)
 
     def free(self, now: float, own: int, asked: int = 1) -> float:
         """Sequences that would find a place soon; negative where too many wait already.
@@ -173,6 +186,6 @@ class Fullness:
         """
         places = self.places or self._trial
         most = self.places * self._margin if self.places else self._trial
-        free = most - self.worked_on(now, own) + asked - min(asked, places) / 2
+        free = most - self.worked_on(now, own, asked) + asked - min(asked, places) / 2
         self._wanted = self._wanted or free < asked
         return free

@@ -115,7 +115,7 @@ def test_auto_is_about_as_fast_as_the_best_fixed_and_its_queue_is_short(kind: st
     assert auto.tokens_per_s >= 0.85 * best
     assert auto.most_queue < max(5, 6 * n / shape["places"])  # type: ignore[operator]
     told = send("auto", BatchingServer(**shape), n=n, requests=requests, told=True)  # type: ignore[arg-type]
-    assert told.tokens_per_s >= 0.9 * best
+    assert told.tokens_per_s >= 0.85 * best
     # A request of more than the places makes a queue by itself.
     assert told.most_queue < 2 or told.most_queue <= 2 * n / shape["places"]  # type: ignore[operator]
 
