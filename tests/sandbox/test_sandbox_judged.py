@@ -51,7 +51,8 @@ def test_every_verdict_is_the_right_one(name: str) -> None:
     }
     assert wrong == {}
     invalid = sum(line["right"] == "invalid" for line in FILES[name])
-    told = f"{invalid} lines were invalid.\n" if invalid else ""
+    lines = "1 line was" if invalid == 1 else f"{invalid} lines were"
+    told = f"{lines} invalid.\n" if invalid else ""
     assert done.returncode == (1 if invalid else 0) and done.stderr == told
 
 
