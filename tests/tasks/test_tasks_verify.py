@@ -38,7 +38,9 @@ def make_run(folder: Path, *, verdicts: bool = True) -> Path:
 
     async def fill() -> None:
         store = RunStore(run / "run.db", create=True)
-        spec = {"provider": "local", "task": str(task), "verifier": "exact"}
+        spec = {
+            "provider": "local", "task": str(task), "verifier": "exact", "n_per_request": 1,
+        }  # fmt: skip
         store.put_arm(0, "local/m/mine", "local", "m", str(task), "uniform", 6, spec)
         for number, problem in enumerate(load_task(str(task)).problems()):
             content = {"prompt": problem.prompt, "reference": dict(problem.reference)}
