@@ -25,7 +25,9 @@ def database() -> sqlite3.Connection:
 
 @pytest.mark.parametrize("count", [0, 1, 7, *AT_ONCE, 3 * max(AT_ONCE) + 5])
 def test_many_rows_at_once_are_the_rows_one_by_one(count: int) -> None:
-    verdicts = [(0, i, i % 3, "exact", "passed", f"{i}", None, "", 0.5, 0.25) for i in range(count)]
+    verdicts = [
+        (0, i, i % 3, "exact", "passed", f"{i}", None, "", 0.5, 0.25, i % 2) for i in range(count)
+    ]
     failures = [
         (i, i, 1.5, "TimedOut", "rejected", 1, "two\nlines ' VALUES (") for i in range(count)
     ]
