@@ -124,7 +124,7 @@ def test_agents_in_containers_fill_no_disk_and_judge_nothing(
 @in_containers
 @pytest.mark.parametrize("victim", ["orch", "agent"])
 def test_agents_in_containers_killed_again_and_again(book: Book, victim: str) -> None:
-    options = book.options(agent_image=IMAGE, samples=1 if KILLS < 3 else 4)
+    options = book.options(agent_image=IMAGE, samples=4)
     killed_again_and_again(book, options, victim, (str(AGENT), ""), 6.0)
     assert not made_for(book)
 
