@@ -204,8 +204,8 @@ BY_WORDS_INSIDE: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
 """The same for an error inside a 200, where no status says more."""
 
 RIGHTS = frozenset({400, 401, 403, 451})
-CHAT_ONLY = re.compile(r"(?<!not a )chat model|chat/completions|only support\w* chat|messages.{0,20}required",
-                       re.I)  # fmt: skip
+CHAT_ONLY = re.compile(r"(?<!not a )chat model|chat/completions|only support\w* chat"
+                       r"|messages.{0,20}required", re.I)  # fmt: skip
 """Of a raw prompt's refusal: the server takes chat messages only."""
 RAW_ONLY = re.compile(
     r"not a chat model|not support\w* .{0,40}chat|did you mean .{0,20}v1/completions", re.I
