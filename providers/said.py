@@ -113,9 +113,10 @@ def _wrapped(document: Mapping[str, Any]) -> Any:
         held = document.get(name)
         if isinstance(held, str) and held.lstrip()[:1] == "{":
             held = _written_out(held)
-        for holder in HOLDERS if isinstance(held, Mapping) else ():
-            if means_error(held.get(holder)) and isinstance(held[holder], Mapping):
-                return error_in(held)
+        if isinstance(held, Mapping) and any(
+            isinstance(held.get(one), Mapping) and means_error(held[one]) for one in HOLDERS
+        ):
+            return error_in(held)
     return None
 
 
