@@ -123,7 +123,7 @@ class Gateway:
         what the attempt is for, by which the ledger knows its reservations again.
         """
         caps = caps or Caps()
-        accounts = (Account("attempt", caps.attempt_usd), *shared)
+        accounts = (Account(name="attempt", cap=caps.attempt_usd), *shared)
         attempt = Attempt(number, upstream, caps, scopes, accounts, request)
         return attempt, self.attempts.begin(attempt)
 
