@@ -149,7 +149,7 @@ class Concurrency:
         self._most_step = 2.0
         """Smaller once there was a sign of too much."""
         self._within_timeout = float(START_SEQUENCES) if timeout_s else float("inf")
-        """In flight so much at most, a queue makes no answer so long that the timeout cuts it off."""
+        """So many in flight make no answer so long that the timeout cuts it off."""
         self.fullness = Fullness()
         """By what the server tells of its queue, if it does."""
         self._told_full = False

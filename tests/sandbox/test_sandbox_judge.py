@@ -75,7 +75,9 @@ def test_limits_that_are_none_get_a_verdict_and_the_rest_go_on() -> None:
     assert [r["verdict"] for r in records] == ["invalid"] * 3 + ["passed"], done.stderr
     for given in ("1e9", "inf", "nan"):
         _, refused = judge(line(1, code, ADD), "--wall-s", given)
-        assert refused.returncode == 2 and "wall" in refused.stderr and "fault" not in refused.stderr
+        assert (
+            refused.returncode == 2 and "wall" in refused.stderr and "fault" not in refused.stderr
+        )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_limits_that_are_none_get_a_verdict_and_the_rest_go_on() -> None:
         {"id": [1]}, {"id": True}, {"extract": "paper"}, {"prompt": 3},
         {"tests": {**ADD, "time_limit_s": 86_401}},
         {"text": "5", "code": None, "tests": {"kind": "answer", "expected": " "}},
-        {"text": "#### 5", "code": None, "language": "x", "tests": {"kind": "answer", "expected": 5}},
+        {"text": "5", "code": None, "language": "x", "tests": {"kind": "answer", "expected": 5}},
     ],
     ids=json.dumps,
 )  # fmt: skip
