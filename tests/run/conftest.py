@@ -7,7 +7,6 @@ import os
 import pty
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.forks import Forked, run_forked
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,15 +58,10 @@ def orch(tmp_path: Path) -> Callable[..., Finished]:
     """Run `orch` to its end in an empty directory."""
 
     def call(*args: object, timeout: float = 120, **env: str) -> Finished:
-        ended = subprocess.run(
-            [sys.executable, "-m", "orchestrator", *map(str, args)],
-            cwd=tmp_path,
-            env=environment(**env),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        ended = run_forked(
+            ["orchestrator", *map(str, args)], cwd=tmp_path, env=environment(**env),
+            capture_output=True, text=True, timeout=timeout,
+        )  # fmt: skip
         return Finished(ended.returncode, ended.stdout, ended.stderr)
 
     return call
@@ -78,10 +74,10 @@ def orch_on_terminal(tmp_path: Path) -> Callable[..., Finished]:
     def call(*args: object) -> Finished:
         master, slave = pty.openpty()
         env = {k: v for k, v in environment(TERM="xterm").items() if k != "NO_COLOR"}
-        with subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *map(str, args)],
-            cwd=tmp_path, env=env, stdin=slave, stdout=slave, stderr=slave,
-        ) as process:  # fmt: skip
+        words = ["orchestrator", *map(str, args)]
+        with Forked(
+            words, cwd=tmp_path, env=env, stdin=slave, stdout=slave, stderr=slave
+        ) as process:
             os.close(slave)
             seen = b""
             while select.select([master], [], [], 60)[0]:
@@ -101,8 +97,8 @@ def start_orch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]
     started: list[subprocess.Popen[str]] = []
 
     def call(*args: object, **env: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *map(str, args)],
+        process = Forked(
+            ["orchestrator", *map(str, args)],
             cwd=tmp_path,
             env=environment(**env),
             stdout=subprocess.PIPE,
@@ -157,8 +153,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[[], Server]]:
 
     def call() -> Server:
         bill = tmp_path / f"bill-{len(started)}.jsonl"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "providers.tiny", "--port", "0", "--bill", str(bill)],
+        process = Forked(
+            ["providers.tiny", "--port", "0", "--bill", str(bill)],
             cwd=tmp_path,
             env=environment(),
             stdout=subprocess.PIPE,

@@ -20,6 +20,7 @@ import pytest
 
 from budgets.journal import Event
 from orchestrator.store.store import RunStore
+from tests.forks import Forked
 from tests.hostile.server import hostile_process
 from tests.run.conftest import environment
 from tests.run.serving import serving
@@ -193,8 +194,8 @@ def test_half_characters_in_a_verdict_are_stored(orch, plugin):
 def test_a_terminal_that_went_away_does_not_stop_the_draining(tmp_path):
     master, slave = os.openpty()
     with hostile_process(tmp_path / "bill.jsonl", latency="0.2,0.4") as url:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *map(str, against(f"{url}/v1")),
+        process = Forked(
+            ["orchestrator", *map(str, against(f"{url}/v1")),
              "--task", "arithmetic", "--samples", "5000", "--gpu-hour", "0"],
             cwd=tmp_path, env=environment(), stdin=slave, stdout=slave, stderr=slave,
         )  # fmt: skip
