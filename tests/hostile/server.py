@@ -321,7 +321,7 @@ def hostile_process(bill: Path, **options: object) -> Iterator[str]:
         yield line.split()[-1]
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(120)
         if process.stdout is not None:
             process.stdout.close()
 

@@ -57,7 +57,7 @@ class Finished:
 def orch(tmp_path: Path) -> Callable[..., Finished]:
     """Run `orch` to its end in an empty directory."""
 
-    def call(*args: object, timeout: float = 120, **env: str) -> Finished:
+    def call(*args: object, timeout: float = 240, **env: str) -> Finished:
         ended = run_forked(
             ["orchestrator", *map(str, args)], cwd=tmp_path, env=environment(**env),
             capture_output=True, text=True, timeout=timeout,
@@ -129,7 +129,7 @@ class Server:
 
     def final_bill(self, still_s: float = 1.0) -> list[dict[str, Any]]:
         """The bill once it stands still: a server finishes what a killed client had in flight."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         lines, since = len(self.bill()), time.monotonic()
         while time.monotonic() - since < still_s:
             assert time.monotonic() < deadline, "the bill goes on growing"
@@ -168,7 +168,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[[], Server]]:
     yield call
     for process in started:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=240)
         if process.stdout is not None:
             process.stdout.close()
 

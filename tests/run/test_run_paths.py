@@ -22,7 +22,7 @@ def problems(path: Path, count: int = 3) -> None:
 def orch_in(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     return run_forked(
         ["orchestrator", *map(str, arguments)], cwd=folder, env=environment(), capture_output=True,
-        text=True, timeout=120,
+        text=True, timeout=240,
     )  # fmt: skip
 
 

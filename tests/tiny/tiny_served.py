@@ -50,4 +50,4 @@ def serve(bill: Path, *more: str) -> Iterator[Served]:
             yield Served(listening["base_url"], listening["model"], bill, process.pid)
         finally:
             process.terminate()
-            assert process.wait(20) == 0
+            assert process.wait(120) == 0
