@@ -21,7 +21,7 @@ from rich.text import Text
 from budgets.ledger import Ledger
 from orchestrator.engine.counters import ArmCounts, RunState
 from orchestrator.plan.ready import ReadyArm
-from orchestrator.report.text import dollars, percent, span, visible
+from orchestrator.report.text import dollars, percent, say, span, visible
 from orchestrator.session.armsview import ArmsView
 
 REDRAW_S = 0.5
@@ -88,11 +88,9 @@ class Progress:
 
     def _say(self) -> None:
         for note in self._state.notes[self._told :]:
-            self._console.print(
-                f"note: {visible(note)}", highlight=False, markup=False, soft_wrap=True
-            )
+            say(self._console, f"note: {note}")
         self._told = len(self._state.notes)
-        self._console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
+        say(self._console, self.line())
 
     def line(self) -> str:
         """The state as plain text, in as few lines of 120 columns as hold it."""
