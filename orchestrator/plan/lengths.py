@@ -60,7 +60,7 @@ async def too_long(
     if beyond and len(beyond) == len(problems):
         raise ConfigError(
             f"No prompt of the {len(problems)} problems fits: of {problems[0].id}, {beyond[0]}. "
-            "Serve the model with a longer context, or give shorter prompts (--few-shot)."
+            "Serve the model with a longer context, or give shorter prompts (--few-shot-count)."
         )
     _say(problems, base, beyond, tight, notes)
     return beyond
