@@ -9,9 +9,19 @@ import pytest
 
 from budgets.money import picodollars
 from tests.hostile.bill import faults
-from tests.hostile.odd import BROKEN, DOUBTFUL, INSIDE, OTHER_MODELS, READABLE, SHAPES, STOPPING
+from tests.hostile.odd import (
+    BROKEN,
+    DOUBTFUL,
+    INSIDE,
+    NO_CREDIT_INSIDE,
+    OTHER_MODELS,
+    READABLE,
+    SHAPES,
+    STOPPING,
+)
 from tests.hostile.odd_bodies import BODIES, CUT, DIALECTS, HELD_BODIES
 from tests.hostile.odd_refusals import BETWEEN, LIMITED, OVERLOADED, SLIPS, WRONG
+from tests.hostile.odd_words import LIMITED_WORDS, OVERLOADED_WORDS, WRONG_WORDS
 from tests.hostile.runs import MIX, Book, hostile_book
 from tests.hostile.test_hostile_runs import check_books, some
 
@@ -111,7 +121,7 @@ def test_an_error_inside_a_200_is_what_its_status_would_be(tmp_path: Path) -> No
         }
 
 
-@pytest.mark.parametrize("name", sorted(STOPPING))
+@pytest.mark.parametrize("name", sorted(NO_CREDIT_INSIDE))
 def test_no_credit_inside_a_200_stops_the_run(tmp_path: Path, name: str) -> None:
     with hostile_book(tmp_path, faults="", script=f"ok,ok,{name}", problems=PROBLEMS) as book:
         code, output = book.run(*book.first(20, "5", 1, "--max-concurrent=1"))
@@ -181,7 +191,10 @@ def test_an_answer_that_was_cut_is_censored_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shapes", "kind"), [(LIMITED, "RateLimited"), (OVERLOADED, "Overloaded")],
+    ("shapes", "kind"), [
+        ({**LIMITED, **LIMITED_WORDS}, "RateLimited"),
+        ({**OVERLOADED, **OVERLOADED_WORDS}, "Overloaded"),
+    ],
     ids=["limited", "overloaded"],
 )  # fmt: skip
 def test_what_passes_is_asked_again_and_costs_nothing(
@@ -212,7 +225,7 @@ def test_what_stands_between_may_have_billed_and_is_held(tmp_path: Path) -> None
 
 
 def test_what_is_refused_for_itself_costs_its_slots_alone(tmp_path: Path) -> None:
-    names = ["ok"] * 8 + list(WRONG)
+    names = ["ok"] * 8 + list(WRONG) + list(WRONG_WORDS)
     with hostile_book(
         tmp_path, faults="", script=script(names), problems=PROBLEMS, latency="0,0"
     ) as book:
