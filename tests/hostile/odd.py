@@ -34,7 +34,7 @@ from tests.hostile.made import (
     written_beside,
 )
 from tests.hostile.odd_bodies import BODIES, CUT, DIALECTS, HELD_BODIES
-from tests.hostile.odd_refusals import BETWEEN, LIMITED, OVERLOADED, SLIPS, WRONG
+from tests.hostile.odd_refusals import BETWEEN, LIMITED, OVERLOADED, PAID, SLIPS, WRONG
 from tests.hostile.odd_words import ENDING, LIMITED_WORDS, OVERLOADED_WORDS, WRONG_WORDS
 
 READABLE: dict[str, Shape] = {
@@ -180,7 +180,7 @@ INSIDE: dict[str, Shape] = {
 
 SHAPES: dict[str, Shape] = {
     **READABLE, **DOUBTFUL, **OTHER_MODELS, **BROKEN, **INSIDE, **BODIES, **DIALECTS,
-    **HELD_BODIES, **CUT, **LIMITED, **OVERLOADED, **BETWEEN, **WRONG, **SLIPS,
+    **HELD_BODIES, **CUT, **LIMITED, **OVERLOADED, **BETWEEN, **WRONG, **SLIPS, **PAID,
     **LIMITED_WORDS, **OVERLOADED_WORDS, **WRONG_WORDS,
     **{name: shape for shapes in ENDING.values() for name, shape in shapes.items()},
 }  # fmt: skip

@@ -20,7 +20,7 @@ from tests.hostile.odd import (
     STOPPING,
 )
 from tests.hostile.odd_bodies import BODIES, CUT, DIALECTS, HELD_BODIES
-from tests.hostile.odd_refusals import BETWEEN, LIMITED, OVERLOADED, SLIPS, WRONG
+from tests.hostile.odd_refusals import BETWEEN, LIMITED, OVERLOADED, PAID, SLIPS, WRONG
 from tests.hostile.odd_words import LIMITED_WORDS, OVERLOADED_WORDS, WRONG_WORDS
 from tests.hostile.runs import MIX, Book, hostile_book
 from tests.hostile.test_hostile_runs import check_books, some
@@ -222,6 +222,16 @@ def test_what_stands_between_may_have_billed_and_is_held(tmp_path: Path) -> None
         check_books(book, "50")
         censored = one(book, "SELECT count(*) FROM samples WHERE kind = 'censored'")
         assert censored == 2 * 2, "504 and 524 cut long generations"
+
+
+def test_what_was_written_before_an_error_is_paid_for_and_not_drawn_again(tmp_path: Path) -> None:
+    with hostile_book(
+        tmp_path, faults="", script=script(list(PAID)), problems=PROBLEMS, latency="0,0"
+    ) as book:
+        code, output = ask(book, len(PAID))
+        assert code == 0, output
+        assert book.totals().uncertain == 0 and book.totals().settled == book.bill
+        assert one(book, "SELECT count(*) FROM samples WHERE kind = 'censored'") == 2 * len(PAID)
 
 
 def test_what_is_refused_for_itself_costs_its_slots_alone(tmp_path: Path) -> None:
