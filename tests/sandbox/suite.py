@@ -1,6 +1,6 @@
 """The attack suite as a program, so that any user and any interpreter can run it.
 
-    python suite.py --tier namespaces [--only TEXT] [--container] [--verbose]
+    python suite.py --tier namespaces [--only TEXT ...] [--container] [--verbose]
 
 Runs every case of cases/*.toml, looks after each for what it did outside, and whether the cell
 still judges right. Prints one JSON document: cases run, and what failed.
@@ -335,7 +335,7 @@ HARMLESS = ("read a secret", "read /etc/passwd", "list the temp", "write a new",
 
 
 async def run(
-    tier: str, only: str, verbose: bool, harmless: bool = False, landlock: int = 99
+    tier: str, only: list[str], verbose: bool, harmless: bool = False, landlock: int = 99
 ) -> dict:
     failures: dict[str, list[str]] = {}
     started = time.monotonic()
@@ -350,7 +350,7 @@ async def run(
             ):
                 for kind, case in load():
                     label = f"{kind}: {case['name']}"
-                    if only not in label:
+                    if only and not any(text in label for text in only):
                         continue
                     if harmless and not any(word in label for word in HARMLESS):
                         continue
@@ -391,7 +391,7 @@ async def run(
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--tier", required=True)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", nargs="+", default=[])
     parser.add_argument("--container", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--landlock", type=int, default=99, help="imitate an older kernel's")
