@@ -97,7 +97,7 @@ class Piece:
         how = rng.choice(STRIKES)
         before, doubt = events(self.run), self.in_doubt()
         process = start(self.folder, words, **KEY)
-        self.await_moment(process, rng, command, before)
+        aim = self.await_moment(process, rng, command, before)
         early, open_ = not heeds(process.pid), self.lane.under_way()
         hit = strike(process, how, rng)
         try:
@@ -111,8 +111,8 @@ class Piece:
         more = self.in_doubt() - doubt
         name = "resume" if command == "run" and there else command
         print(
-            f"moment {number}: {self.lane.name}, {name}, {how}, exit code {ended.code}; {open_} "
-            f"under way, {max(more, 0):,} picodollars more in doubt", *hit, flush=True,
+            f"moment {number}: {self.lane.name}, {name}, {how} {aim}, exit code {ended.code}; "
+            f"{open_} under way, {max(more, 0):,} picodollars more in doubt", *hit, flush=True,
         )  # fmt: skip
         self.moments += 1
         self.in_flight += open_ > 0
@@ -127,11 +127,14 @@ class Piece:
         totals = books(self.run)
         return totals.uncertain + totals.reserved
 
-    def await_moment(self, process, rng: random.Random, command: str, before: int) -> None:
-        """A time after the start, or some way into the buying with so many requests under way."""
+    def await_moment(self, process, rng: random.Random, command: str, before: int) -> str:
+        """A time after the start, some way into the buying with so many requests under way, or a
+        step that the server comes to; returns which."""
         if command != "run" or rng.random() < 0.15:
-            time.sleep(rng.uniform(0.2, 4.0 if command == "run" else 2.5))
-            return
+            time.sleep(pause_s := rng.uniform(0.2, 4.0 if command == "run" else 2.5))
+            return f"after {pause_s:.1f} s"
+        if self.lane.aims:
+            return self.await_step(process, rng, before)
         run, wanted = self.run, before + rng.randrange(1, self.lane.stir)
         wide, until = rng.randint(1, self.lane.wide), time.monotonic() + 120
         while process.poll() is None and time.monotonic() < until:
@@ -141,6 +144,18 @@ class Piece:
             wide = wide if rng.random() < 0.99 else max(wide - 1, 1)
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.03))
+        return "while it buys"
+
+    def await_step(self, process, rng: random.Random, before: int) -> str:
+        """A moment within a step of the server, each of which takes some tenths of a second."""
+        aim, until = rng.choice(self.lane.aims), time.monotonic() + 120
+        done = self.lane.reached(aim)
+        while process.poll() is None and time.monotonic() < until:
+            if self.lane.reached(aim) > done or (aim == "reserved" and events(self.run) > before):
+                time.sleep(rng.uniform(0, 0.25))
+                return aim
+            time.sleep(0.01)
+        return f"too late for {aim}"
 
     def look(self, ended: Struck, where: object) -> None:
         """What holds after every moment."""
