@@ -100,6 +100,8 @@ class House(BatchServer):
         return await super().upload(request)
 
     async def create(self, request: web.Request) -> web.Response:
+        # It is here, whatever becomes of who asked.
+        await request.read()
         await self.at("creating")
         made = await super().create(request)
         name, batch = list(self.batches.items())[-1]
@@ -113,6 +115,7 @@ class House(BatchServer):
         return made
 
     async def create_messages(self, request: web.Request) -> web.Response:
+        await request.read()
         await self.at("creating")
         if self.hold_upload:
             await self.hang()
