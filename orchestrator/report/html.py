@@ -129,7 +129,7 @@ def _card(arm: ArmReport, number: int) -> str:
         rows.append(("cut off / failed for us", f"{arm.censored:,} / {arm.infra_errors:,}"))
     rows += [("policy", arm.policy), ("estimator", arm.estimated_by)]
     facts = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(one_line(value))}</dd>" for name, value in rows
+        f"<dt>{name}</dt><dd>{escape(one_line(value))}</dd>" for name, value in rows
     )
     head = "" if best is None else (
         f'<div class="big">{percent(best.mean)}</div>'
