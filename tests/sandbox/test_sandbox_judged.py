@@ -35,7 +35,7 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
     ["judged.jsonl", "texts.jsonl", pytest.param("judged_more.jsonl", marks=pytest.mark.slow)],
 )
 def test_every_verdict_is_the_right_one(name: str) -> None:
-    command = [sys.executable, "-m", "orchestrator.cli.judge", str(HERE / name)]
+    command = [sys.executable, "-m", "orchestrator", "judge", str(HERE / name)]
     done = subprocess.run(
         [*command, "--wall-s", "2"],
         capture_output=True,
