@@ -13,7 +13,7 @@ from rich.text import Text
 
 from budgets.money import usd
 from orchestrator.report.data import ArmReport, OtherVerdicts, ReportData
-from orchestrator.report.money import marginal_rows
+from orchestrator.report.marginal import marginal_rows
 from orchestrator.report.reprice import Repricing
 from orchestrator.report.sections import SECTIONS
 from orchestrator.report.text import alike, dollars, percent, visible

@@ -42,6 +42,13 @@ class Problem:
     asked."""
 
     @property
+    def texts(self) -> list[str]:
+        """What is asked: the prompt, or the content of each message."""
+        if self.prompt is not None:
+            return [self.prompt]
+        return [message["content"] for message in self.messages or ()]
+
+    @property
     def digest(self) -> str:
         """SHA-256 (hex) over canonical JSON of id, prompt, messages and reference."""
         content = {

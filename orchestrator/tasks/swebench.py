@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.tasks.base import Problem, SamplingDefaults, TaskError, TaskOptions, chosen
+from orchestrator.tasks.cache import cache_folder
 from orchestrator.tasks.flaky import named_flaky
 from orchestrator.tasks.lines import as_json
 from orchestrator.tasks.records import Source, Table, text
@@ -124,8 +125,11 @@ def verified(options: TaskOptions) -> SweBenchTask:
 def folder_of(problem: Problem) -> Path:
     """Where a problem's task is written: it is only ever what the problem's hash says."""
     writer = hashlib.sha256(WRITER.read_bytes()).hexdigest()[:8]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "orch" / "swebench"
-    return cache / f"{problem.digest[:16]}-{harness_version()}-{writer}" / problem.id
+    return (
+        cache_folder("swebench")
+        / f"{problem.digest[:16]}-{harness_version()}-{writer}"
+        / problem.id
+    )
 
 
 def asked_writer(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
