@@ -70,13 +70,6 @@ class LaneProvider:
                 self.capabilities = replace(self.capabilities, **{name: value})
         return [card.id for card in cards]
 
-    async def get(self, path: str) -> dict[str, Any]:
-        """A JSON document of the API; raises ProviderError."""
-        answer = await self._ask("GET", path, None, Sending())
-        if answer.status != 200:
-            raise self._refusal(answer, "", path)
-        return self._document(answer)
-
     async def post_beside(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """A JSON document from an address beside the API (the base URL's parent)."""
         root = "/.." if self.base_url.name else ""

@@ -195,7 +195,7 @@ class Agents:
         if account is None:
             setting = ticket.arm.agent
             cap = None if setting is None else setting.problem_usd
-            account = arm.accounts[ticket.problem] = Account("problem", cap)
+            account = arm.accounts[ticket.problem] = Account(name="problem", cap=cap)
         return account
 
     def _decide(

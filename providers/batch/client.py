@@ -120,12 +120,12 @@ class BatchClient:
 def error_from(
     status: int,
     body: bytes,
-    exchange: BatchClient,
+    client: BatchClient,
     model: str,
     headers: Mapping[str, str] | None = None,
 ) -> ProviderError:
     """The classified error of an answer, or of one request inside a batch."""
-    return refusal(status, headers or {}, body, exchange.asked(model))
+    return refusal(status, headers or {}, body, client.asked(model))
 
 
 def _object(data: bytes, where: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from providers.errors import ProviderConfigError
 from providers.tiny import MODEL_ID
-from providers.tiny.child import BOOT, ROOT
+from providers.tiny.child import COMMAND
 
 LEAST_VLLM = (0, 32)
 """Older ones do not know every option that is given here."""
@@ -123,7 +123,7 @@ def find_program(path: str, model: str) -> EngineProgram:
     ProviderConfigError with the command that installs it.
     """
     if model == MODEL_ID and not path:
-        return EngineProgram("bundled", (sys.executable, "-P", "-c", BOOT, str(ROOT)), "")
+        return EngineProgram("bundled", COMMAND, "")
     python = _python(path)
     if python is None:
         where = f"{path} is no vLLM" if path else "vLLM is not installed here"

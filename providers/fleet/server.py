@@ -10,17 +10,12 @@ from dataclasses import dataclass, field
 
 from budgets.fullness import Fullness, ServerLoad
 from budgets.limiter import Limiter, RequestOutcome
+from budgets.outcomes import LIMITER_OUTCOMES
 from providers.errors import ConnectionFailed, Overloaded, ProviderError, TimedOut
 from providers.fleet.health import Health
 from providers.fleet.routing import TokenSpeed
 from providers.sample import Provider, SampleRequest, SampleResponse
 
-OUTCOMES: dict[str, RequestOutcome] = {
-    "RateLimited": "rate_limited",
-    "Overloaded": "overloaded",
-    "TimedOut": "timeout",
-    "ConnectionFailed": "connection",
-}
 FOREVER = float("inf")
 BUSY_STATUSES = (503, 529)
 """A full queue: too much was sent, and nothing is wrong."""
@@ -142,7 +137,7 @@ class FleetServer:
             outcome = "ok"
             return response
         except ProviderError as error:
-            outcome = OUTCOMES.get(type(error).__name__, "other")
+            outcome = LIMITER_OUTCOMES.get(type(error).__name__, "other")
             self._failed(error)
             raise
         except asyncio.CancelledError:

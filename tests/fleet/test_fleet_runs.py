@@ -7,7 +7,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -19,10 +18,11 @@ from budgets.ledger import Ledger
 from orchestrator.errors import ConfigError
 from orchestrator.store.reader import RunReader
 from providers.fleet import holds
+from tests.forks import Forked, run_forked
 from tests.run.keyed import keyed_server
 
 ROOT = Path(__file__).resolve().parents[2]
-ORCH = [sys.executable, "-m", "orchestrator"]
+ORCH = ["orchestrator"]
 PLAN = ["--task", "arithmetic", "--limit", "6", "--gpu-hour", "1", "--budget", "5",
         "--display", "none"]  # fmt: skip
 
@@ -37,8 +37,8 @@ def tiny(*names: str) -> Iterator[list[tuple[subprocess.Popen[str], str]]]:
     found = []
     try:
         for name in names:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "providers.tiny", "--port", "0", "--model-name", name],
+            process = Forked(
+                ["providers.tiny", "--port", "0", "--model-name", name],
                 cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             )  # fmt: skip
             assert process.stdout is not None
@@ -53,14 +53,14 @@ def tiny(*names: str) -> Iterator[list[tuple[subprocess.Popen[str], str]]]:
 
 
 def orch(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_forked(
         [*ORCH, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300,
         env={**os.environ, **environment},
     )  # fmt: skip
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return Forked(
         [*ORCH, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 

@@ -187,7 +187,7 @@ def house(protocol: str) -> Iterator[House]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    assert ready.wait(30)
+    assert ready.wait(120)
     try:
         yield server
     finally:

@@ -122,7 +122,7 @@ def tokens_lane(serve: Callable[[], Any], folder: Path) -> Iterator[Lane]:
             server.url.rstrip("/") + path, json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )  # fmt: skip
-        with urllib.request.urlopen(asked, timeout=60) as answer:
+        with urllib.request.urlopen(asked, timeout=240) as answer:
             return answer.status, {}, json.load(answer)
 
     slow = Slow(passed_on, 0.2, 0.8)

@@ -8,7 +8,6 @@ import random
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +16,14 @@ from keyed import keyed_server
 
 from orchestrator.audit.check import check_run
 from orchestrator.audit.repair import repair_run
+from tests.forks import run_forked
 from tests.run.conftest import environment
 
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *words], cwd=folder, env=environment(),
-        capture_output=True, text=True, check=False, timeout=120,
+    return run_forked(
+        ["orchestrator", *words], cwd=folder, env=environment(), capture_output=True, text=True,
+        timeout=240,
     )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def test_a_backup_of_a_run_that_goes_on_is_whole(start_orch, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert command(tmp_path, "check", "r").returncode == 0
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     assert process.returncode == 130
     assert check(tmp_path / "copy").returncode == 0
     assert command(tmp_path, "backup", "r", "copy").returncode == 2

@@ -25,7 +25,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
             "--no-index", "--target", target, source,
         ],
-        check=True, timeout=120,
+        check=True, timeout=240,
     )  # fmt: skip
     return target
 
