@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -23,6 +23,14 @@ PromptForm = Literal["chat", "completion"]
 
 class TaskError(Exception):
     """A task cannot be read or is not known; the message is one sentence for a person."""
+
+
+class NoField(TaskError):
+    """A table, or one row of it, has no field of this name."""
+
+    def __init__(self, where: str, name: str, present: Sequence[str]) -> None:
+        super().__init__(f"{where} has no field {name!r}; it has: {', '.join(present)}.")
+        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
