@@ -108,7 +108,7 @@ class Agents:
         now = time.monotonic()
         return [
             LiveAttempt(one.number, self._working.get(one.number, ""), one.calls,
-                        one.own.settled + one.own.uncertain, (now - one.started) / 60,
+                        one.own.settled + one.own.uncertain, now - one.started,
                         one.in_flight)
             for one in self.live
         ]  # fmt: skip

@@ -135,12 +135,12 @@ class Progress:
         )
         if state.servers is not None:
             facts.add_row("servers", Text(visible(state.servers())))
-        for attempt in sorted(state.live(), key=lambda one: -one.minutes)[:MOST_AGENTS]:
+        for attempt in sorted(state.live(), key=lambda one: -one.seconds)[:MOST_AGENTS]:
             facts.add_row(
                 f"attempt {attempt.attempt}",
                 Text(
                     f"{visible(attempt.problem)}: {attempt.calls} calls, {dollars(attempt.usd)}, "
-                    f"{attempt.minutes:.1f} minutes"
+                    + span(attempt.seconds)
                     + (", waits for an answer" if attempt.waiting else "")
                 ),
             )
@@ -236,11 +236,8 @@ def agents_at_work(state: RunState) -> str:
     if not live:
         return ""
     calls, usd = sum(one.calls for one in live), sum(one.usd for one in live)
-    longest = max(one.minutes for one in live)
-    return (
-        f"{len(live)} agents at work: {calls} calls, {dollars(usd)}, the longest for "
-        f"{longest:.1f} minutes"
-    )
+    longest = span(max(one.seconds for one in live))
+    return f"{len(live)} agents at work: {calls} calls, {dollars(usd)}, the longest for {longest}"
 
 
 def coverage_so_far(arm: ArmCounts) -> str:
