@@ -15,10 +15,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import click
 
+from orchestrator.cli.flags import with_flags
 from verifiers.install import install_command
 
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DEEPSEEK_API_KEY", "HF_TOKEN")
@@ -55,6 +56,7 @@ def doctor(
     contained = all(finding.works for finding in findings)
     findings += [look() for look in LOOKS]
     findings.append(look_at_harbor(harbor_python))
+    findings = [replace(finding, advice=with_flags(finding.advice)) for finding in findings]
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
-SETTINGS = ("base_url", "api_key_env", "provider", "reward_model", "reward_class", "reward_key_env",
-            "max_tokens", "timeout_s", "n_per_request", "prompt_style")  # fmt: skip
+SETTINGS = (
+    "base_url", "api_key_env", "provider", "reward_model", "reward_class", "reward_key_env",
+    "max_tokens", "timeout_s", "n_per_request", "prompt_style", "prices", "servers", "launch",
+    "vllm", "server_arg", "tensor_parallel", "data_parallel", "lean_project",
+)  # fmt: skip
 """The settings that errors of lower floors name, in backticks."""
 
 _NAMED = re.compile(rf"`({'|'.join(SETTINGS)})`")
