@@ -55,5 +55,4 @@ _.all_ready
 paired_difference
 until_solved_cost
 coverage_at_cost
-preferred
 FIELDS
