@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from budgets.dialects import read_usage
+from providers import openai_answer
 from providers.errors import BadResponse
 from providers.finish import finish_of, word_of
+from providers.foreign import answer_in
 from providers.openai_answer import limit_headers
 from providers.parts import content_of
 from providers.refusals import Asked, refusal_inside
@@ -38,6 +40,9 @@ def read_response(
     text = content_of(content, odd) or ""
     if content is None and (error := error_in(document)) is not None:
         raise refusal_inside(error, headers, asked)
+    if content is None and answer_in(document) is not None:
+        # A gateway's own protocol, or a message in its wrapping.
+        return openai_answer.read_response(body, request, headers, asked)
     reported = read_usage(answer.get("usage"), answer, said=int(bool(text)), headers=headers)
     odd += reported.unread
     raw = word_of(answer.get("stop_reason"))

@@ -39,6 +39,7 @@ lm_eval
 inspect
 harbor
 cost_table
+doctor
 
 # Looked up by name.
 TASKS

@@ -56,7 +56,10 @@ def doctor(
     contained = all(finding.works for finding in findings)
     findings += [look() for look in LOOKS]
     findings.append(look_at_harbor(harbor_python))
-    findings = [replace(finding, advice=with_flags(finding.advice)) for finding in findings]
+    findings = [
+        replace(one, detail=with_flags(one.detail), advice=with_flags(one.advice))
+        for one in findings
+    ]
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -241,7 +244,3 @@ def _ask(command: list[str]) -> tuple[bool, str]:
     except (OSError, subprocess.TimeoutExpired):
         return False, ""
     return done.returncode == 0, done.stdout
-
-
-if __name__ == "__main__":
-    doctor()

@@ -20,6 +20,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.flags import with_flags
+
 if TYPE_CHECKING:
     from verifiers.judge import Judge
 
@@ -112,7 +114,7 @@ def judge(
     try:
         invalid = asyncio.run(_judge_all(file, held))
     except SandboxFault as fault:
-        raise click.UsageError(str(fault)) from None
+        raise click.UsageError(with_flags(str(fault))) from None
     if invalid:
         click.echo(f"{invalid} {'line was' if invalid == 1 else 'lines were'} invalid.", err=True)
         raise click.exceptions.Exit(1)
@@ -260,7 +262,3 @@ def parse_line(line: bytes) -> dict[str, Any]:
     if not isinstance(sample, dict):
         raise BadLine("a line must be an object with id, code or text, and tests")
     return sample
-
-
-if __name__ == "__main__":
-    judge()

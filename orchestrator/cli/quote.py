@@ -11,6 +11,7 @@ import sys
 from bisect import bisect_right
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from orchestrator.errors import ConfigError, OrchError
 from orchestrator.plan.lengths import prompt_bound
 from orchestrator.plan.names import arm_names
 from orchestrator.plan.prepare import Prepared, PreparedArm
-from orchestrator.plan.request import requests_per_draw
+from orchestrator.plan.request import choices_per_request
+from orchestrator.report import text
 from orchestrator.report.compute import busy_s
 from orchestrator.report.text import dollars, span
 from orchestrator.store.reader import RunReader
@@ -126,7 +128,9 @@ def _quote_arm(arm: PreparedArm, prepared: Prepared) -> Quote | None:
     return quote(
         planned,
         arm.price,
-        n=requests_per_draw(arm.spec, capabilities, priced=True),
+        n=choices_per_request(
+            arm.spec, capabilities, priced=True, temperature=arm.base.temperature
+        ),
         max_tokens=arm.base.max_tokens,
         expected_output_tokens=math.ceil(arm.base.max_tokens * ASSUMED_OUTPUT_SHARE),
         cap=prepared.cap,
@@ -144,10 +148,7 @@ def _characters(problem: Any) -> int:
 
 def print_quote(console: Console, prepared: Prepared, quotes: list[ArmQuote]) -> None:
     """The plan's price for a person."""
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
+    say = partial(text.say, console)
     if note := breadth_note(prepared):
         say(f"  {note}")
     for item in quotes:

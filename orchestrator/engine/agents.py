@@ -78,6 +78,7 @@ class Agents:
         directory: Path,
         first_attempt: int,
     ) -> None:
+        self._shared = shared
         self._store, self._ledger = shared.store, shared.ledger
         self._schedule, self._state, self._control = shared.schedule, shared.state, shared.control
         self._arms, self._ready = arms, shared.arms
@@ -108,7 +109,7 @@ class Agents:
         now = time.monotonic()
         return [
             LiveAttempt(one.number, self._working.get(one.number, ""), one.calls,
-                        one.own.settled + one.own.uncertain, (now - one.started) / 60,
+                        one.own.settled + one.own.uncertain, now - one.started,
                         one.in_flight)
             for one in self.live
         ]  # fmt: skip
@@ -210,7 +211,8 @@ class Agents:
         row = row._replace(cut=cut, reason=failure or (output.note if output else ""))
         if cut and cut not in ("call", "attempt"):
             text = "" if output is None else output.text
-            self._reached(ticket.arm, cut)
+            if cut in (RUN, *ticket.arm.scopes):
+                self._shared.reach_budget(ticket.arm, cut)
             if not attempt.answered and cut != "problem":
                 # As if it had never begun: a higher budget makes it.
                 put_attempt(self._store, row._replace(ending="again"))
@@ -256,15 +258,6 @@ class Agents:
         ticket.release(self._ledger, why)
         # A run that stops leaves the slot open; a resume makes it again.
         return not self._control.stopping
-
-    def _reached(self, arm: ReadyArm, scope: str) -> None:
-        if scope == RUN:
-            self._control.budget_reached = True
-            self._control.stop()
-        elif scope in arm.scopes:
-            self._control.budget_reached = True
-            arm.closed = True
-            self._schedule.close_arm(arm.number)
 
     def _answer(self, ticket: Ticket, attempt: Attempt) -> None:
         """The attempt as one answer: its tokens and dollars are its calls'."""

@@ -11,7 +11,7 @@ from rich.table import Table
 from budgets.money import usd
 from orchestrator.report.collect import collect
 from orchestrator.report.document import document
-from orchestrator.report.text import dollars
+from orchestrator.report.text import dollars, say
 from orchestrator.reproduce.cost_table import CostTable, Overtaken, TableRow
 
 SAID = (
@@ -134,24 +134,24 @@ def print_cost_table(
     console.print(shown)
     for row in table.rows:
         if row.today_note:
-            _say(console, f"{row.model.name} is priced today {row.today_note}.")
-    _say(console, SAID)
+            say(console, f"{row.model.name} is priced today {row.today_note}.")
+    say(console, SAID)
     if len(curve.curve) > 3:
         console.print(_curve(curve))
     if curve.marginals:
         console.print(_marginals(curve))
     first = table.rows[0].model.name
     for one in curve.overtaken:
-        _say(console, _overtaken(first, one, curve.rows[0].point.k))
+        say(console, _overtaken(first, one, curve.rows[0].point.k))
     if said := _one_draw(table, curve):
-        _say(console, said)
+        say(console, said)
     for name, found in table.differences:
         k = table.rows[0].point.k
-        _say(console, found.sentence(f"{first} at {k} attempts", f"{name} at one"))
-    _say(console, "Inputs:")
+        say(console, found.sentence(f"{first} at {k} attempts", f"{name} at one"))
+    say(console, "Inputs:")
     for item in _inputs(table):
         source = " ".join(item["source"].split())
-        _say(console, f"  {item['mark']:9}  {item['model']}, {item['input']}: {source}")
+        say(console, f"  {item['mark']:9}  {item['model']}, {item['input']}: {source}")
 
 
 def _overtaken(first: str, one: Overtaken, most: int) -> str:
@@ -201,10 +201,6 @@ def _marginals(table: CostTable) -> Table:
             "-" if part.low is None else f"{dollars(part.low)} to {high}",
         )  # fmt: skip
     return shown
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _usd(pico: int | None) -> str | None:

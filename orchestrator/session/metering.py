@@ -51,10 +51,10 @@ class Meters:
         for meter in self.running.values():
             meter.stop()
 
-    def needs(self, bundled: bool, gone: Meter) -> bool:
-        """Whether a meter other than `gone` still counts such a server."""
+    def bundled_beside(self, gone: Meter) -> bool:
+        """Whether a meter other than `gone` still counts the bundled model's server."""
         return any(
-            endpoint.bundled == bundled and meter is not gone and meter.running
+            endpoint.bundled and meter is not gone and meter.running
             for endpoint, meter in self.running.items()
         )
 
@@ -95,10 +95,10 @@ def _start(
     """Raises DoesNotFit, LedgerFault."""
     end_s = 0.0 if endpoint.launch is None else Order((), endpoint.launch.lease_s).drain_s
 
-    def meter_of(server: str) -> TimeMeter:
+    def meter_of(server: str, hold: str = "") -> TimeMeter:
         return TimeMeter(
-            ledger, endpoint.usd_per_hour, scopes, server=server, drain_s=DRAIN_S + end_s,
-            borrowed=not endpoint.ours,
+            ledger, endpoint.usd_per_hour, scopes, server=server, hold=hold,
+            drain_s=DRAIN_S + end_s, borrowed=not endpoint.ours,
             guarded=endpoint.launch is not None,
         )  # fmt: skip
 

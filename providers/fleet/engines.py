@@ -128,14 +128,14 @@ def find_program(path: str, model: str) -> EngineProgram:
     if python is None:
         where = f"{path} is no vLLM" if path else "vLLM is not installed here"
         raise ProviderConfigError(
-            f"{where}; install it with: {INSTALL_VLLM}, or name one as `vllm` PATH"
+            f"{where}; install it with: {INSTALL_VLLM}, or name one as `vllm`"
         )
     found = _versions(python)
     version = found.get("vllm") or next(iter(found.values()), "")
     if not version:
         raise ProviderConfigError(
             f"{python} has no vLLM; install it with: {python} -m {INSTALL_VLLM}, or name another "
-            "as `vllm` PATH"
+            "as `vllm`"
         )
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if numbers < LEAST_VLLM:

@@ -40,7 +40,7 @@ def groups(launch: str, ids: Sequence[str], each: int) -> list[tuple[str, ...]]:
         if launch == "auto":
             raise ProviderConfigError(
                 "`launch` auto finds no GPU here; give a number of servers, as in `launch` 1, to "
-                "start them on the CPU, or point `base_url` at servers that run elsewhere"
+                "start them on the CPU, or give `base_url` of servers that run elsewhere"
             )
         return [()] * int(launch)
     fit = len(ids) // each

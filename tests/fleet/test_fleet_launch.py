@@ -203,10 +203,7 @@ WORKER = "(Worker pid=8) ERROR 11-28 03:34:05 [worker.py:12] "
             "OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB; give it more with "
             "`server_arg` '--gpu-memory-utilization",
         ),
-        (
-            "usage: serve [-h]\nserve.py: error: unrecognized arguments: --x\n",
-            "correct `server_arg`",
-        ),
+        ("usage: serve [-h]\nserve.py: error: unrecognized arguments: --x\n", "`server_arg`"),
         (
             "pydantic_core._pydantic_core.ValidationError: 1 error for Config\n"
             "  Value error, the length is too large [type=value_error, input_value=9]\n"

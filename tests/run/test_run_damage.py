@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import shutil
 import sqlite3
@@ -90,6 +91,21 @@ def test_fifty_deleted_settlements_are_found_and_count_as_uncertain(run):
     shown = command(run.parent.parent, "budget", "r")
     assert "the process ended before this was settled" in shown.stdout
     assert check(run).returncode == 0
+
+
+def test_many_damaged_problems_are_told_in_a_few_lines(run):
+    with changing(run) as db:
+        db.execute(
+            "UPDATE problems SET content = replace(content, 'answer\": \"', 'answer\": \"9')"
+        )
+    for words in ((), ("--repair",)):
+        ended = check(run, *words)
+        assert ended.returncode == 4
+        for begin in ("damaged: problems: ", "left as it is: problems: ")[: 1 + len(words)]:
+            told = [line for line in ended.stdout.splitlines() if line.startswith(begin)]
+            assert len(told) == 4 and told[-1] == f"{begin}10 more (--json lists all)", told
+    found = json.loads(check(run, "--json").stdout)["findings"]
+    assert sum(one["where"] == "problems" for one in found) == 13
 
 
 CHANGES = [

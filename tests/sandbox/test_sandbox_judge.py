@@ -17,7 +17,7 @@ import pytest
 from orchestrator.cli.judge import LONGEST_LINE
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, "-m", "orchestrator.cli.judge"]
+COMMAND = [sys.executable, "-m", "orchestrator", "judge"]
 SCHEMA = json.loads((ROOT / "verifiers/judge.schema.json").read_text())
 VERDICT = jsonschema.Draft202012Validator({**SCHEMA["$defs"]["verdict"], "$defs": SCHEMA["$defs"]})
 ADD = {"kind": "calls", "entry": "f", "cases": [{"args": [1, 2], "expected": 3}], "tolerance": 0}

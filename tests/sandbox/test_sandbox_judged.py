@@ -34,7 +34,7 @@ SCHEMA = json.loads((HERE.parents[1] / "verifiers/judge.schema.json").read_text(
     ["judged.jsonl", "texts.jsonl", pytest.param("judged_more.jsonl", marks=pytest.mark.slow)],
 )
 def test_every_verdict_is_the_right_one(name: str) -> None:
-    command = [sys.executable, "-m", "orchestrator.cli.judge", str(HERE / name)]
+    command = [sys.executable, "-m", "orchestrator", "judge", str(HERE / name)]
     done = subprocess.run(
         [*command, "--wall-s", "2"],
         capture_output=True,
