@@ -1,8 +1,8 @@
 """Group commit: one thread owns the database's writing, the event loop only appends.
 
-`append` and `when_durable` are called from the event loop and only queue. What is queued in one
-turn of the loop, and all that is queued while the previous group commits, becomes the next
-group: one transaction, synced to disk. A failed commit is final: from then on every wait raises,
+`append` and `when_durable` are called from the event loop and only queue. What is queued while the
+previous group commits, and for as long as every turn of the loop brings more (GATHER_S at most),
+becomes the next group: one transaction, synced to disk. A failed commit is final: from then on every wait raises,
 since memory and disk no longer agree. A database that another program holds locked is waited for.
 """
 
@@ -29,7 +29,8 @@ LOCK_PATIENCE_S = 120.0
 """How long another program's lock on the database is waited for before the run stops."""
 
 GATHER_S = 0.01
-"""A group waits at most so long for more, and only while every turn of the loop brings some."""
+"""A group waits at most so long for more, and only while every turn of the loop brings some. Many
+rows a commit cost less each; an idle loop is not waited for."""
 
 AT_ONCE = (64, 8, 2)
 """Rows of one statement, most first. Every statement hands the interpreter's lock to the event
@@ -189,13 +190,13 @@ class Writer:
         return False
 
     def _finish_group(self, fault: StoreError | None) -> None:
-        self._busy = False
         waiting, self._in_commit = self._in_commit, _Waiting()
         if fault is None:
             self._on_disk = self.gathering - 1
         else:
             self.fault = fault
         waiting.end(fault)
+        self._busy = False
         if self._scheduled:
             self._start_group()
 
