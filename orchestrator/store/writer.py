@@ -2,8 +2,9 @@
 
 `append` and `when_durable` are called from the event loop and only queue. What is queued while the
 previous group commits, and for as long as every turn of the loop brings more (GATHER_S at most),
-becomes the next group: one transaction, synced to disk. A failed commit is final: from then on every wait raises,
-since memory and disk no longer agree. A database that another program holds locked is waited for.
+becomes the next group: one transaction, synced to disk. A failed commit is final: from then on
+every wait raises, since memory and disk no longer agree. A database that another program holds
+locked is waited for.
 """
 
 from __future__ import annotations
