@@ -4,9 +4,9 @@ A sequence is one choice of one request, since that is what a server has places 
 n = 13 fills thirteen. `auto` starts small and doubles while throughput grows with it; where it
 does not, the server is full, and what is sent beyond that waits in its queue (levels.py decides).
 Throughput is measured in rounds, each of answers to requests that were sent after the last change.
-A server that tells how many sequences run and how many wait (`observe`) is believed over that:
-fullness.py then says whether there is room, and the limit is only as much as timeouts and refusals
-leave.
+A server that tells how many sequences run and how many wait (`observe`) is believed over that, as
+each of a fleet is: fullness.py then says whether there is room, and the limit follows: it holds
+back only as much as timeouts and refusals ask for.
 
 A failure alone is no congestion. A burst of them (`Bursts`) cuts the limit once; answers to
 requests sent before the cut tell of a state that is over.
@@ -50,6 +50,8 @@ IN_QUEUE = 0.2
 say; twice as much goes back a step."""
 OF_TIMEOUT = 0.9
 """Growth stops where a queue could make the longest answer so much of the timeout."""
+LONG_TAIL = 10.0
+"""Short answers come first: one may take so many times as long as the longest so far."""
 _FIXED = re.compile(r"\d+$")
 _RANGE = re.compile(r"(\d+)-(\d+)$")
 
@@ -146,11 +148,14 @@ class Concurrency:
         """The limit before the cuts since the last good answer."""
         self._most_step = 2.0
         """Smaller once there was a sign of too much."""
+        self._within_timeout = float(START_SEQUENCES) if timeout_s else float("inf")
+        """So many in flight make no answer so long that the timeout cuts it off."""
         self.fullness = Fullness()
         """By what the server tells of its queue, if it does."""
         self._told_full = False
         """Whether it was the last reason for having no room."""
         self._last_cut = float("-inf")
+        self._was_cut = False
         self._last_full = float("-inf")
         self._area = 0.0
         self._area_at = 0.0
@@ -223,11 +228,16 @@ class Concurrency:
         )
 
     def _no_room(self, sequences: int, n: int, now: float) -> bool:
-        if sequences + n > self._limit:
-            self._told_full = False
-            return True
-        self._told_full = self.told(now) and self.fullness.free(now, sequences, n) < n
-        return self._told_full
+        """Whether server or limit forbid it; the limit grows where the server says it has room."""
+        told = self.told(now)
+        self._told_full = told and self.fullness.free(now, sequences, n) < n
+        if self._told_full or sequences + n <= self._limit:
+            return self._told_full
+        if told and not self._was_cut and sequences + n <= self._within_timeout:
+            # What is measured in answers comes too late where an answer takes minutes.
+            self._limit = float(sequences + n)
+            return False
+        return True
 
     def moved(self, sequences: int, now: float) -> None:
         """So many sequences are in flight from now on."""
@@ -270,6 +280,7 @@ class Concurrency:
         if self.fixed or sent_at < self._last_cut:
             return
         self._last_cut = now
+        self._was_cut = True
         self._last = None
         self._uncut = max(self._uncut, self._limit)
         self._refused_at = self._limit
@@ -310,6 +321,8 @@ class Concurrency:
         self.moved(self._in_flight, now)
         span_s = now - done.since
         in_flight = (self._area - done.area) / span_s if span_s > 0 else float(self._in_flight)
+        longer = OF_TIMEOUT * self._timeout_s / done.longest_s if done.longest_s > 0 else 2.0
+        self._within_timeout = max(in_flight, 1.0) * max(min(longer, 2.0), longer / LONG_TAIL)
         if self._last_full < done.since or in_flight + self._asked < IN_USE * self._limit:
             self._begin(now)
             return
@@ -323,8 +336,7 @@ class Concurrency:
             ratio = min(ratio, 1.0 if done.queued < 2 * IN_QUEUE else 1 / STEP)
         if ratio > 1:
             self._before = level
-            if done.longest_s > 0:
-                ratio = min(ratio, max(1.0, OF_TIMEOUT * self._timeout_s / done.longest_s))
+            ratio = min(ratio, max(1.0, longer))
         else:
             self._before = None
             self._most_step = min(self._most_step, STEP)

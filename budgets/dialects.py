@@ -269,6 +269,9 @@ def _counts(
     beyond = max(0, total - inside - output)
     if thinks or beyond == reasoning:
         output, beyond = output + beyond, 0
+    elif reasoning > output:
+        # It cannot be part of the output's count, and no total tells what is.
+        beyond = max(beyond, reasoning)
     if not inside or (said and output + beyond < said):
         unread.append("usage (counts that cannot be)")
         return None, None

@@ -14,22 +14,22 @@ from budgets.meter import TimeMeter
 class FleetMeter:
     """Meters by server; has the ways of a TimeMeter that a session uses.
 
-    `meter_of` makes the meter of one server, given its name. `end_s`: how long a server may take
-    to end once nobody is heard of (its lease and what its end takes); the drain that its meter
-    pays ahead must hold that.
+    `meter_of` makes the meter of one server, given its name and the id under which a guard holds
+    it. `end_s`: how long a server may take to end once nobody is heard of (its lease and what its
+    end takes); the drain that its meter pays ahead must hold that.
     """
 
-    def __init__(self, meter_of: Callable[[str], TimeMeter], *, end_s: float = 0.0) -> None:
+    def __init__(self, meter_of: Callable[[str, str], TimeMeter], *, end_s: float = 0.0) -> None:
         self._meter_of = meter_of
         self._end_s = end_s
         self._meters: dict[str, TimeMeter] = {}
         self._ended: list[TimeMeter] = []
 
-    def open(self, name: str) -> None:
+    def open(self, name: str, hold: str = "") -> None:
         """A server is held from now on; raises DoesNotFit where its first slice does not."""
         if name in self._meters:
             return
-        meter = self._meter_of(name)
+        meter = self._meter_of(name, hold)
         meter.start()
         self._meters[name] = meter
 
@@ -42,7 +42,7 @@ class FleetMeter:
 
     def try_open(self) -> None:
         """Raise DoesNotFit where not even one server's first slice fits; nothing is held."""
-        self._meter_of("").try_start()
+        self._meter_of("", "").try_start()
 
     @property
     def exhausted(self) -> bool:

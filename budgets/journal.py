@@ -31,6 +31,8 @@ class PaidTime(msgspec.Struct, frozen=True):
     """Which start of the machine `held_until_s` counts from; "" where the system does not say."""
     held_until_s: float = 0.0
     """The same moment by the clock that nobody can set (clock.py)."""
+    hold: str = ""
+    """Under which id a guard holds the server, by which its end is found; "" where none does."""
 
 
 class Event(msgspec.Struct, frozen=True):

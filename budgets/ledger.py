@@ -78,27 +78,12 @@ class DamagedJournal(LedgerError):
     """The journal holds an event that no ledger wrote, or lacks one that it wrote."""
 
 
-class _Scope:
-    __slots__ = ("cap", "reserved", "settled", "uncertain")
-
-    def __init__(self) -> None:
-        self.cap: int | None = None
-        self.settled = 0
-        self.uncertain = 0
-        self.reserved = 0
-
-    def free(self) -> int | None:
-        if self.cap is None:
-            return None
-        return self.cap - self.settled - self.uncertain - self.reserved
-
-
 class _Held:
     """A reservation, open or uncertain."""
 
     __slots__ = ("amount", "names", "note", "origin", "paid", "scopes")
 
-    def __init__(self, origin: Event, names: tuple[str, ...], scopes: tuple[_Scope, ...]) -> None:
+    def __init__(self, origin: Event, names: tuple[str, ...], scopes: tuple[Totals, ...]) -> None:
         self.amount = origin.amount
         self.names = names
         self.scopes = scopes
@@ -126,8 +111,8 @@ class Ledger:
     def __init__(self, journal: Journal | None) -> None:
         """An empty ledger; use `open` or `read`. Without a journal it only replays."""
         self._journal = journal
-        self._scopes: dict[str, _Scope] = {RUN: _Scope()}
-        self._groups: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[_Scope, ...]]] = {}
+        self._scopes: dict[str, Totals] = {RUN: Totals()}
+        self._groups: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[Totals, ...]]] = {}
         self._open: dict[int, _Held] = {}
         self._uncertain: dict[int, _Held] = {}
         self._last = 0
@@ -197,10 +182,8 @@ class Ledger:
         names, group = self._group(tuple(scopes))
         short: tuple[int, str] | None = None
         for name, scope in zip(names, group, strict=True):
-            if scope.cap is None:
-                continue
-            free = scope.cap - scope.settled - scope.uncertain - scope.reserved
-            if worst > free and (short is None or free < short[0]):
+            free = scope.free
+            if free is not None and worst > free and (short is None or free < short[0]):
                 short = (free, name)
         if short is not None:
             raise DoesNotFit(short[1], worst, short[0])
@@ -278,13 +261,13 @@ class Ledger:
 
     def totals(self, scope: str = RUN) -> Totals:
         """One scope's money; all zero for a scope that nothing was reserved in."""
-        found = self._scopes.get(scope) or _Scope()
+        found = self._scopes.get(scope) or Totals()
         return Totals(found.settled, found.uncertain, found.reserved, found.cap)
 
     def room(self, scopes: Sequence[str] = ()) -> int | None:
         """The most that can be reserved in "run" and `scopes` now; None where nothing caps."""
         _, group = self._group(tuple(scopes))
-        return min((free for scope in group if (free := scope.free()) is not None), default=None)
+        return min((free for scope in group if (free := scope.free) is not None), default=None)
 
     def scopes(self) -> list[str]:
         """Every scope that has a cap or ever had a reservation."""
@@ -324,13 +307,13 @@ class Ledger:
         self._journal.append(event)
         self._apply[event.kind](event)
 
-    def _scope(self, name: str) -> _Scope:
+    def _scope(self, name: str) -> Totals:
         scope = self._scopes.get(name)
         if scope is None:
-            scope = self._scopes[name] = _Scope()
+            scope = self._scopes[name] = Totals()
         return scope
 
-    def _group(self, names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[_Scope, ...]]:
+    def _group(self, names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Totals, ...]]:
         group = self._groups.get(names)
         if group is None:
             every = tuple(dict.fromkeys((RUN, *names)))
@@ -387,7 +370,7 @@ class Ledger:
         for name, scope in zip(held.names, held.scopes, strict=True):
             scope.reserved -= held.amount
             scope.uncertain += event.amount
-            free = scope.free()
+            free = scope.free
             passed = event.amount > held.amount and free is not None and free < 0
             if passed and (self.fault is None or self._passed):
                 assert free is not None
@@ -412,7 +395,7 @@ class Ledger:
 
     def _perhaps_mended(self) -> None:
         """A cap that was passed by what was noticed afterwards, and holds again, is no fault."""
-        if self._passed and not any((scope.free() or 0) < 0 for scope in self._scopes.values()):
+        if self._passed and not any((scope.free or 0) < 0 for scope in self._scopes.values()):
             self.fault, self._passed = None, False
 
     def _above_bound(self, held: _Held, actual: int, note: str) -> None:

@@ -60,9 +60,9 @@ class TimeMeter:
 
     `usd_per_hour` is in picodollars an hour (times the number of GPUs); `clock` gives the seconds
     that are counted, `wall` the Unix time. `server` is the name by which the journal and people
-    know it. `borrowed`: somebody else runs the server, and it goes on when this process dies.
-    `guarded`: a guard ends it within what is reserved, so a process that was stopped for longer
-    counts no time beyond that at once.
+    know it, `hold` the id under which a guard holds it. `borrowed`: somebody else runs the server,
+    and it goes on when this process dies. `guarded`: a guard ends it within what is reserved, so
+    a process that was stopped for longer counts no time beyond that at once.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class TimeMeter:
         clock: Callable[[], float] = held_s,
         wall: Callable[[], float] = time.time,
         server: str = "",
+        hold: str = "",
         borrowed: bool = False,
         guarded: bool = False,
     ) -> None:
@@ -88,6 +89,7 @@ class TimeMeter:
         self._wall = wall
         self._boot = mark().boot
         self._server = server
+        self._hold = hold
         self._borrowed = borrowed
         self._guarded = guarded
         self._started = 0.0
@@ -178,7 +180,7 @@ class TimeMeter:
         end = self._started + until / _NANO
         paid = PaidTime(
             self._server, self._wall() + end - self._clock(), self._rate, self._borrowed,
-            self._boot, end,
+            self._boot, end, self._hold,
         )  # fmt: skip
         self._reservation = self._ledger.reserve(worst, self._scopes, time_of(paid), time=paid)
         self._covered = until

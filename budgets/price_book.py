@@ -146,5 +146,5 @@ def _what_to_do(model: str, provider: str, day: str) -> str:
         f"no price is known for model {model!r} at provider {provider!r} on {day}, and nothing is "
         "sent under a budget without one; put its dollars per million tokens into a file such as "
         f'prices.toml, `[models."{model}"]` with `input = "3.00"` and `output = "15.00"` '
-        "(0 for a server that bills nothing per token), and add --prices prices.toml"
+        "(0 for a server that bills nothing per token), and give that file as `prices`"
     )

@@ -1,4 +1,4 @@
-"""The TOML in which prices are written: a person's own (--prices FILE), and ours with dates.
+"""The TOML in which prices are written: a person's own, and ours with dates.
 
     [models."my-model"]            # one table a model, or [[models."my-model"]] for several dates
     provider = "openai"            # optional: only at this provider

@@ -90,13 +90,21 @@ class Profile:
             raise ProfileError(
                 f"{path}: unknown key {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}"
             )
+        for key in ("provider", "source"):
+            if not isinstance(document.get(key, ""), str):
+                raise ProfileError(f"{path}: `{key}` must be text")
+        if not isinstance(document.get("cached_input_counts", True), bool):
+            raise ProfileError(f"{path}: `cached_input_counts` must be true or false")
         if document.get("output_counts", "asked") not in ("asked", "used"):
             raise ProfileError(f'{path}: `output_counts` must be "asked" or "used"')
         most = document.get("max_concurrent", 1024)
         if type(most) is not int or most < 1:
             raise ProfileError(f"{path}: `max_concurrent` must be a whole number above zero")
         _check_limits(document.get("default", {}), f"{path}, [default]")
-        for model, limits in document.get("models", {}).items():
+        models = document.get("models", {})
+        if not isinstance(models, dict):
+            raise ProfileError(f'{path}: `models` must hold tables such as [models."NAME"]')
+        for model, limits in models.items():
             _check_limits(limits, f'{path}, [models."{model}"]')
         return cls(name=name, **{"provider": "", "source": "", **document})
 

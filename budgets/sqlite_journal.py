@@ -61,10 +61,12 @@ class SqliteJournal:
     def __init__(self, path: str | os.PathLike[str], *, readonly: bool = False) -> None:
         self.path = Path(path)
         self._readonly = readonly
-        self._lock_file: int | None = None
-        if not readonly:
-            self._lock_file = _lock(self.path)
-        self._database = _connect(self.path, readonly)
+        with contextlib.ExitStack() as unless_opened:
+            self._lock_file = None if readonly else _lock(self.path)
+            if self._lock_file is not None:
+                unless_opened.callback(os.close, self._lock_file)
+            self._database = _connect(self.path, readonly)
+            unless_opened.pop_all()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._queue: list[EventRow] = []
         self._handing_over = False

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from budgets.journal import PaidTime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Totals:
-    """One scope's money, in picodollars."""
+    """One scope's money, in picodollars. Whoever keeps accounts changes it; others get copies."""
 
-    settled: int
+    settled: int = 0
     """Billed, and known."""
-    uncertain: int
+    uncertain: int = 0
     """May have been billed; counts as spent."""
-    reserved: int
+    reserved: int = 0
     """The worst cases of what is under way."""
-    cap: int | None
+    cap: int | None = None
     """None: no cap."""
 
     @property

@@ -1,4 +1,4 @@
-"""Which key a person gave to which host: `--api-key-env VAR@HOST`.
+"""Which key a person gave to which host: VAR@HOST.
 
 A host is scheme, name and port, so that neither http in place of https nor another port gets a
 key. A variable without a host is for the one host that is asked; whether a person named that host
@@ -17,7 +17,7 @@ from yarl import URL
 from providers.errors import ProviderConfigError
 from providers.keys import checked_url
 
-FLAG = "--api-key-env"
+FIELD = "`api_key_env`"
 
 
 class Host(NamedTuple):
@@ -52,14 +52,14 @@ def read_bindings(texts: Iterable[str]) -> tuple[Binding, ...]:
 
     Each text is VAR or VAR@HOST, where HOST is an address such as https://llm.example:8443; a
     path in it is left out, and without a scheme https is meant. VAR@FILE gives the key to every
-    server that a file of addresses (--servers) names.
+    server that a file of addresses names.
     """
     bindings: list[Binding] = []
     for text in texts:
         variable, at, address = text.partition("@")
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable) or (at and not address):
             raise ProviderConfigError(
-                f"{FLAG} takes the name of a variable and the host that its key belongs to, such "
+                f"{FIELD} takes the name of a variable and the host that its key belongs to, such "
                 "as CORP_KEY@https://llm.example:8443; the key itself is never given there"
             )
         host, file = None, ""
@@ -67,11 +67,11 @@ def read_bindings(texts: Iterable[str]) -> tuple[Binding, ...]:
             file = str(Path(address).expanduser().absolute())
         elif address:
             whole = address if "://" in address else f"https://{address}"
-            host = Host.of(checked_url(whole, f"the host in {FLAG} {variable}@..."))
+            host = Host.of(checked_url(whole, f"the host in {FIELD} {variable}@..."))
         for other in bindings:
             if (other.host, other.file) == (host, file) and other.variable != variable:
                 raise ProviderConfigError(
-                    f"{FLAG} gives both {other.variable} and {variable} to "
+                    f"{FIELD} gives both {other.variable} and {variable} to "
                     f"{host or 'the one host that is asked'}; a host gets one key"
                 )
         bindings.append(Binding(variable, host, file))
@@ -90,7 +90,7 @@ def refuse_idle(bindings: Iterable[Binding], hosts: Iterable[Host]) -> None:
         if binding.host is not None and binding.host not in asked:
             shown = ", ".join(sorted(map(str, asked))) or "none"
             raise ProviderConfigError(
-                f"{FLAG} binds {binding.variable} to {binding.host}, which no arm asks; the hosts "
+                f"{FIELD} binds {binding.variable} to {binding.host}, which no arm asks; the hosts "
                 f"asked are: {shown}"
             )
 
@@ -107,13 +107,13 @@ def for_the_one_host(bindings: Iterable[Binding], hosts: Iterable[Host], named: 
     asked = sorted({str(host) for host in hosts})
     if len(asked) > 1:
         raise ProviderConfigError(
-            f"{FLAG} {variable} names no host and {len(asked)} are asked ({', '.join(asked)}); "
-            f"say which gets that key: {FLAG} {variable}@{asked[0]}"
+            f"{FIELD} {variable} names no host and {len(asked)} are asked ({', '.join(asked)}); "
+            f"say which gets that key: {FIELD} {variable}@{asked[0]}"
         )
     if asked and not named:
         raise ProviderConfigError(
-            f"{FLAG} {variable} names no host, and {asked[0]} comes from a study file or the "
+            f"{FIELD} {variable} names no host, and {asked[0]} comes from a study file or the "
             "environment, which give no key away; if that host is right, say so: "
-            f"{FLAG} {variable}@{asked[0]}"
+            f"{FIELD} {variable}@{asked[0]}"
         )
     return variable

@@ -61,6 +61,14 @@ class Listener(Protocol):
         ...
 
 
+LENIENT: Mapping[str, bool] = dict.fromkeys((
+    "lenient_headers", "lenient_optional_cr_before_lf", "lenient_optional_lf_after_cr",
+    "lenient_optional_crlf_after_chunk", "lenient_spaces_after_chunk_size",
+    "lenient_chunked_length",
+), True)  # fmt: skip
+"""Slips of servers that an answer survives: it is paid for, and it is the only one on its way."""
+
+
 class Connection(asyncio.BufferedProtocol):
     """A connection to `where`; `on_idle` and `on_lost` tell its pool what became of it.
 
@@ -81,6 +89,7 @@ class Connection(asyncio.BufferedProtocol):
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(**LENIENT)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[HttpAnswer] | None = None
         self._listener: Listener | None = None

@@ -15,6 +15,7 @@ import ipaddress
 import json
 import resource
 import socket
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from aiohttp import web
@@ -24,17 +25,19 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_server import Server
 
 
-def wrong_host(host: str, own: str = "") -> str:
+def wrong_host(host: str, own: Collection[str] = ()) -> str:
     """Why a Host header is refused, as a sentence; "" for one that is fine.
 
-    `own`: the name that the server was told to listen on. An address cannot be a page's own name.
+    `own`: further names of the server, such as the one that it was told to listen on. An address
+    cannot be a page's own name.
     """
     name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
     name = name.rstrip(".").lower()
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        if name not in ("localhost", own.lower(), socket.gethostname().lower()) or not name:
+        known = {"localhost", socket.gethostname().lower(), *map(str.lower, own)}
+        if not name or name not in known:
             return "The Host header names another machine; ask this server by its address."
     return ""
 
@@ -51,6 +54,22 @@ def error_body(message: str, kind: str = "invalid_request_error") -> str:
     return json.dumps(
         {"error": {"message": message, "type": kind, "param": None, "code": None}},
     )
+
+
+@web.middleware
+async def at_the_door(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuses what is wrong as above, for a server that has no more to say of it."""
+    if said := wrong_host(request.host):
+        return _refused(403, said)
+    if said := wrong_content(request):
+        return _refused(415, said)
+    return await handler(request)
+
+
+def _refused(status: int, said: str) -> web.Response:
+    return web.Response(status=status, text=error_body(said), content_type="application/json")
 
 
 SILENT_S = 60.0

@@ -139,7 +139,7 @@ def _responses(document: Written) -> list[Any] | None:
     output = document.get("output")
     if not isinstance(output, list) or document.get("object") not in ("response", None):
         return None
-    if all(isinstance(one, str) for one in output):
+    if not any(isinstance(one, Mapping) and ("content" in one or "type" in one) for one in output):
         return None
     said: list[Any] = []
     for item in output:

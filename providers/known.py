@@ -68,7 +68,7 @@ KNOWN: tuple[Known, ...] = (
         "OPENAI_API_KEY",
         ("api.openai.com", "eu.api.openai.com", "us.api.openai.com"),
         "OPENAI_BASE_URL",
-        capabilities=Capabilities(128, True, True, True, "automatic", True, max_stop=4),
+        capabilities=replace(_SERVED, prompt_cache="automatic", batch=True, max_stop=4),
         dialect=Dialect(prompt_cache_key=True),
         reasoning=r"^(o\d|gpt-5|codex)",
         raw=r"instruct|^(davinci|babbage)-002|^ft:(davinci|babbage)",

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from yarl import URL
 
+from budgets.dialects import whole
 from providers.errors import BadResponse, ProviderError
 from providers.keys import Key, KeyFilter
 from providers.lane import Lane
@@ -69,13 +70,6 @@ class LaneProvider:
             for name, value in PECULIAR.get(card.owned_by, {}).items():
                 self.capabilities = replace(self.capabilities, **{name: value})
         return [card.id for card in cards]
-
-    async def get(self, path: str) -> dict[str, Any]:
-        """A JSON document of the API; raises ProviderError."""
-        answer = await self._ask("GET", path, None, Sending())
-        if answer.status != 200:
-            raise self._refusal(answer, "", path)
-        return self._document(answer)
 
     async def post_beside(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """A JSON document from an address beside the API (the base URL's parent)."""
@@ -172,11 +166,15 @@ def _card(raw: Any) -> Card | None:
     if not isinstance(raw, Mapping):
         return None
     name = raw.get("id") or raw.get("name") or raw.get("model")
-    longest = next((raw[key] for key in CONTEXT if isinstance(raw.get(key), int)), None)
+    meta = raw.get("meta")
+    told = {**(meta if isinstance(meta, Mapping) else {}), **raw}
+    longest = next((tokens for key in CONTEXT if (tokens := whole(told.get(key)))), None)
     owner = raw.get("owned_by")
     return Card(name, owner if isinstance(owner, str) else "", longest) if isinstance(
         name, str) else None  # fmt: skip
 
 
-CONTEXT = ("max_model_len", "context_length", "context_window", "max_context_length")
-"""Where servers tell a model's context: vLLM and SGLang, Together and OpenRouter, Groq, Mistral."""
+CONTEXT = ("max_model_len", "loaded_context_length", "context_length", "context_window",
+           "max_context_length", "n_ctx")  # fmt: skip
+"""Where servers tell a model's context: vLLM and SGLang, LM Studio, Together and OpenRouter, Groq,
+Mistral, llama.cpp (what it was trained for is another number there)."""

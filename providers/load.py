@@ -6,8 +6,10 @@ The names are those of vLLM 0.32 and SGLang 0.5.23, read in their sources.
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 
 from budgets.fullness import ServerLoad
 
@@ -52,20 +54,23 @@ ENGINES = (
         generated_tokens="llamacpp:tokens_predicted_total",
     ),
     Names("lmdeploy:num_requests_running", "lmdeploy:num_requests_waiting"),
+    Names("aphrodite:num_requests_running", "aphrodite:num_requests_waiting"),
 )
 
-_SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
+_SAMPLE = re.compile(
+    r"^([A-Za-z_:][\w:]*)(?:\{(?:[^}\"]|\"(?:[^\"\\]|\\.)*\")*\})? (\S+)", re.MULTILINE
+)
 
 
 def read_load(text: str) -> ServerLoad | None:
     """The load in a /metrics page; None where no engine of the table writes there."""
-    sums: dict[str, float] = {}
+    written: dict[str, float] = {}
     for name, value in _SAMPLE.findall(text):
-        try:
-            sums[name] = sums.get(name, 0.0) + float(value)
-        except ValueError:
-            continue
-    for names in ENGINES:
+        with suppress(ValueError):
+            written[name] = written.get(name, 0.0) + float(value)
+    sums = {_plain(name): value for name, value in written.items() if math.isfinite(value)}
+    for row in ENGINES:
+        names = Names(**{part: _plain(name) for part, name in asdict(row).items()})
         if names.running in sums and names.waiting in sums:
             return ServerLoad(
                 running=sums[names.running],
@@ -77,3 +82,8 @@ def read_load(text: str) -> ServerLoad | None:
                 prefix_hits=sums.get(names.prefix_hits, 0.0),
             )
     return None
+
+
+def _plain(name: str) -> str:
+    """A metric's name as OpenTelemetry and Ray pass it on: vllm:x is vllm_x and ray_vllm_x."""
+    return name.replace(":", "_").removeprefix("ray_")

@@ -14,7 +14,7 @@ import msgspec
 
 from budgets.dialects import whole
 from providers.errors import BadResponse
-from providers.finish import error_of, word_of
+from providers.finish import error_of, finish_of, word_of
 from providers.foreign import TEXTS, WRAPPERS, answer_in, finish_in
 from providers.parts import content_of, refusal_in
 from providers.refusals import Asked
@@ -63,6 +63,15 @@ class RawAnswer(msgspec.Struct):
 
 HOLDING = frozenset({"choices", "candidates", "message", *WRAPPERS, *TEXTS})
 """Members that hold what a model wrote: an answer that breaks off in one is not whole."""
+
+CHOICE_TEXTS = ("text", "content", "tokens", "generated_text", "generation", "output_text",
+                "response", "output")  # fmt: skip
+"""Where a choice says its text beside a message: completions, RunPod, TGI and others."""
+SILENT = frozenset({"message", "delta", "messages", *CHOICE_TEXTS})
+"""Members whose emptiness means that the model said nothing."""
+
+WITH_TEXT = frozenset({"stop", "length", "other"})
+"""Ends that have something before them."""
 
 _decoder = msgspec.json.Decoder(RawAnswer)
 
@@ -133,14 +142,14 @@ def _choice(raw: Any, odd: list[str]) -> RawChoice:
             odd.append("a choice")
         return RawChoice(text=raw if isinstance(raw, str) else None, finish_reason="error"
                          if not isinstance(raw, str) else None)  # fmt: skip
-    message = raw.get("message") or raw.get("delta")
+    message = raw.get("message") or raw.get("delta") or raw.get("messages")
     if isinstance(message, list) and message:
         message = message[-1]
-    text = content_of(raw.get("text"), odd)
+    text = content_of(_beside_message(raw), odd)
     made = None
     if isinstance(message, Mapping):
         made = RawMessage(
-            content=content_of(message.get("content"), odd),
+            content=content_of(message.get("content", message.get("text")), odd),
             refusal=_text(message, "refusal", odd) or refusal_in(message.get("content")),
             reasoning_content=message.get("reasoning_content") or message.get("reasoning"),
         )
@@ -149,6 +158,11 @@ def _choice(raw: Any, odd: list[str]) -> RawChoice:
     elif message is not None:
         odd.append("message")
     native, end = raw.get("native_finish_reason"), finish_in(raw)
+    meaning = finish_of(word_of(end))
+    if message is None and text is None and not raw.keys() & SILENT and meaning in WITH_TEXT:
+        # What it says stands where nobody looks: it is no empty answer.
+        odd.append("a choice")
+        end = "error"
     return RawChoice(
         index=whole(raw.get("index")),
         message=made,
@@ -158,6 +172,16 @@ def _choice(raw: Any, odd: list[str]) -> RawChoice:
         logprobs=raw.get("logprobs"),
         error=raw.get("error") or error_of(end),
     )
+
+
+def _beside_message(raw: Mapping[str, Any]) -> Any:
+    """What a choice says where it has no message; numbers of tokens are no text."""
+    for name in CHOICE_TEXTS:
+        said = raw.get(name)
+        numbers = isinstance(said, list) and any(isinstance(one, int | float) for one in said)
+        if said is not None and not numbers:
+            return said
+    return None
 
 
 def _text(holder: Mapping[str, Any], name: str, odd: list[str]) -> str | None:

@@ -1,7 +1,7 @@
 """Asks a server about itself, beside its requests: how much it works on, and whether it is well.
 
-A server of one's own tells under /metrics and /health, beside its API and without a key. A vendor
-is asked for its list of models, which costs nothing, and tells nothing of its load.
+A server of one's own tells under /metrics and /health, beside its API. A vendor is asked for its
+list of models, which costs nothing, and tells nothing of its load.
 """
 
 from __future__ import annotations

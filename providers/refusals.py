@@ -2,7 +2,8 @@
 
 The status decides, unless the error's own words say more: a code (OpenAI, Anthropic and their
 imitators), or, where a provider has no code for it, its message. An error inside a 200 is
-classified as its own status would be. The tables are data; a provider's peculiarity is a row.
+classified as its own status would be. The tables are in refusal_words.py; a provider's peculiarity
+is a row there.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Any
 
 import msgspec
 
+from budgets.dialects import read_usage
 from budgets.headers import parse_retry_after
 from budgets.limiter import PATIENCE_S
 from budgets.outcomes import GATEWAY_STATUSES
 from providers.errors import (
     AuthFailed,
+    BadResponse,
     Fatal,
     Forbidden,
     InvalidRequest,
@@ -29,173 +32,34 @@ from providers.errors import (
     TimedOut,
     UnknownModel,
 )
+from providers.foreign import usage_in
 from providers.keys import Key, scrubbed
-from providers.said import Said, read_error, said_by
+from providers.refusal_words import (
+    BALANCE,
+    BY_CODE,
+    BY_STATUS,
+    BY_WORDS,
+    BY_WORDS_INSIDE,
+    CHAT_ONLY,
+    DROPPABLE,
+    LASTING,
+    NEVER,
+    NO_SUCH_VALUE,
+    NOTHING_AT_ALL,
+    PASSING,
+    RAW_ONLY,
+    RIGHTS,
+    UNWANTED,
+    WEAK,
+)
+from providers.said import MOST_BYTES, Said, read_error, said_by
+from providers.sample import SampleResponse
+from providers.tolerant import Unreadable, read_json
 from providers.too_long import WORDS as TOO_LONG
 from providers.too_long import says_too_long
 
-BY_STATUS: Mapping[int, type[ProviderError]] = {
-    401: AuthFailed,
-    402: NoCredit,
-    403: AuthFailed,
-    404: UnknownModel,
-    405: UnknownModel,
-    407: Forbidden,
-    408: Overloaded,
-    409: Overloaded,
-    410: UnknownModel,
-    420: RateLimited,
-    421: Overloaded,
-    423: Overloaded,
-    424: Overloaded,
-    425: Overloaded,
-    429: RateLimited,
-    444: Overloaded,
-    451: Forbidden,
-    460: Overloaded,
-    498: Overloaded,
-    499: Overloaded,
-}
-"""Other 4xx are InvalidRequest, and 5xx is Overloaded."""
-
-BY_CODE: Mapping[str, type[ProviderError]] = {
-    "insufficient_quota": NoCredit,
-    "billing_not_active": NoCredit,
-    "billing_hard_limit_reached": NoCredit,
-    "billing_error": NoCredit,
-    "insufficient_balance": NoCredit,
-    "insufficient_credits": NoCredit,
-    "insufficient_funds": NoCredit,
-    "payment_required": NoCredit,
-    "arrearage": NoCredit,  # Aliyun
-    "1113": NoCredit,  # Zhipu
-    "contract_spend_limit_reached": NoCredit,
-    "enforced_spend_limit_reached": NoCredit,
-    "linked_organization_spend_limit_reached": NoCredit,
-    "linked_organization_billing_unavailable": NoCredit,
-    "setlimitexceeded": NoCredit,  # Volcengine: a limit that a person set
-    "ramp_limit_exceeded": RateLimited,
-    "invalid_api_key": AuthFailed,
-    "api_key_invalid": AuthFailed,  # Gemini, with status 400
-    "authentication_error": AuthFailed,
-    "unauthenticated": AuthFailed,
-    "accessdeniedexception": AuthFailed,  # Bedrock
-    "unrecognizedclientexception": AuthFailed,
-    "permission_error": AuthFailed,
-    "permission_denied": AuthFailed,
-    "unsupported_country_region_territory": Forbidden,
-    "model_not_found": UnknownModel,
-    "model_not_available": UnknownModel,
-    "deploymentnotfound": UnknownModel,  # Azure
-    "not_found_error": UnknownModel,
-    "resourcenotfoundexception": UnknownModel,
-    "overloaded_error": Overloaded,
-    "overloaded": Overloaded,
-    "engine_overloaded": Overloaded,
-    "server_error": Overloaded,
-    "internal_server_error": Overloaded,
-    "internal_error": Overloaded,
-    "internalservererror": Overloaded,
-    "api_error": Overloaded,
-    "service_unavailable": Overloaded,
-    "unavailable": Overloaded,
-    "modelnotreadyexception": Overloaded,
-    "serviceunavailableexception": Overloaded,
-    "rate_limit_error": RateLimited,
-    "rate_limit_exceeded": RateLimited,
-    "ratelimitexceeded": RateLimited,
-    "too_many_requests": RateLimited,
-    "throttlingexception": RateLimited,
-    "throttling": RateLimited,
-    "resource_exhausted": RateLimited,
-    "1302": RateLimited,  # Zhipu
-    "slow_down": RateLimited,
-    "content_policy_violation": InvalidRequest,
-    "content_filter": InvalidRequest,
-    "responsibleaipolicyviolation": InvalidRequest,
-    "context_length_exceeded": InvalidRequest,
-    "string_above_max_length": InvalidRequest,
-    "not_supported_error": InvalidRequest,  # llama.cpp, with status 501
-    "exceed_context_size_error": InvalidRequest,
-    "tokens_limit_reached": InvalidRequest,  # GitHub
-    "invalid_request_error": InvalidRequest,
-    "badrequesterror": InvalidRequest,
-    # litellm's proxy without a database of keys, to every key but its own.
-    "no_db_connection": AuthFailed,
-}
-"""By code, in lower case."""
-
-WEAK = frozenset({"invalid_request_error", "badrequesterror", "not_found_error", "permission_error",
-                  "permission_denied", "resource_exhausted", "unavailable", "api_error",
-                  "server_error", "internal_error", "internal_server_error",
-                  "internalservererror"})  # fmt: skip
-"""Codes for a whole family of errors: the message, then the status, may say more."""
-
-BY_WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
-    (re.compile(r"credit balance is too low|balance is insufficient|account .{0,80}is suspended"
-                r"|(insufficient|not enough) (account )?(balance|credit|funds|quota)"
-                r"|(no|any|out of|all available) credits\b|credit limit|overdue|arrear", re.I),
-     NoCredit),
-    (re.compile(r"(requires|need) more credits|top up|payment required|prepaid", re.I), NoCredit),
-    (re.compile(r"exceeded (your|its|the) ((current|monthly|free) )?(quota|spend|budget)"
-                r"|(reach(ed|ing)|exceeded) .{0,40}(usage limits|spending limit)"
-                r"|budget has been exceeded"
-                r"|free (tier|quota|trial).{0,40}(exhausted|used up|exceeded)", re.I), NoCredit),
-    (re.compile(r"request too large|extra usage is required for long context", re.I),
-     InvalidRequest),
-    (re.compile(r"rate.?limit\w* (reached|exceeded|hit)|too many requests|throttl"
-                r"|requests? (limit )?per (second|minute)", re.I), RateLimited),
-    (TOO_LONG, InvalidRequest),
-    (re.compile(r"country|region|territory|user location|not available in your", re.I), Forbidden),
-    (re.compile(r"flagged|moderation|content (management )?policy|safety (system|polic)"
-                r"|usage polic", re.I), InvalidRequest),
-    (re.compile(r"api[ _-]?key.{0,20}(not valid|invalid|incorrect|expired)"
-                r"|(invalid|incorrect|no) (api[ _-]?key|auth|credentials)", re.I), AuthFailed),
-    (re.compile(r"\bmodel\b.{0,120}\b(does not exist|not found|is not supported|was not found)",
-                re.I | re.S), UnknownModel),
-    (re.compile(r"\binvalid model name\b|model_not_found|decommissioned", re.I), UnknownModel),
-)  # fmt: skip
-"""By message, the first that fits; region and moderation only where the status is about rights."""
-
-BY_WORDS_INSIDE: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
-    (re.compile(r"rate.?limit|\bqps\b|request limit|concurren\w* (limit|request)|limit reached",
-                re.I), RateLimited),
-    (re.compile(r"log[ -]?in fail|secret key|unauthori[sz]ed|not authenticated"
-                r"|token.{0,20}(invalid|expired)|(invalid|expired).{0,10}token", re.I), AuthFailed),
-    (re.compile(r"overload|capacity|\bbusy\b|unavailable|\bloading\b|not ready|warming up"
-                r"|no (healthy|available|instances?)|try again later", re.I), Overloaded),
-    (re.compile(r"(invalid|illegal|bad|malformed) (request|param|input|value|argument|body|json)"
-                r"|max(imum)? length|validation error|(is|are) not (permitted|allowed)|unsafe"
-                r"|sensitive|inappropriate|prohibited", re.I), InvalidRequest),
-)  # fmt: skip
-"""The same for an error inside a 200, where no status says more."""
-
-RIGHTS = frozenset({400, 401, 403, 451})
-CHAT_ONLY = re.compile(r"chat model|chat/completions|only support\w* chat|messages.{0,20}required",
-                       re.I)  # fmt: skip
-
-LASTING = re.compile(
-    r"(?:per|by)[- ]?(?:day|month)|/ ?(?:day|month)\b|daily|monthly|\b[rt]pd\b", re.I
-)
-PASSING = re.compile(r"per[- ]?(?:second|min)|/ ?(?:second|minute)\b|\b[rt]pm\b|\bqps\b", re.I)
-"""A 429 about a day's or month's limit ends the run, unless it clears within the patience."""
-
-NEVER = re.compile(r"limit:? (\d[\d,]*).{0,40}requested:? (\d[\d,]*)", re.I | re.S)
-"""A limit that is smaller than this one request."""
-
 CUT_BY_GATEWAY = frozenset({504, 524})
 """A gateway gave up waiting for a long generation: a censored draw, like a timeout of ours."""
-
-DROPPABLE = ("max_tokens", "max_completion_tokens", "seed", "logprobs", "n", "prompt_cache_key",
-             "first_slot", "cache_control", "stream", "user")  # fmt: skip
-"""Fields that can be left out, or named otherwise, without changing what is drawn."""
-
-_UNWANTED = re.compile(
-    r"unsupported|unrecognized|unknown|unexpected|not (?:supported|permitted|allowed|a valid)"
-    r"|does ?n[o']t support|cannot find field|extra (?:inputs|fields)|no longer|invalid argument"
-    r"|must be (?:1|one)\b|extra_forbidden|at most \d|less than or equal|greater than the max",
-    re.I,
-)
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -218,7 +82,32 @@ class Asked(msgspec.Struct, frozen=True):
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) -> ProviderError:
     """The error that an answer with `status` (not 2xx) stands for; header names in lower case."""
-    return _error(status, headers, read_error(body), asked)
+    error = _error(status, headers, read_error(body), asked)
+    if b"usage" in body and not isinstance(error, Fatal | RateLimited):
+        return _after_generation(error, headers, body, asked) or error
+    return error
+
+
+def _after_generation(
+    error: ProviderError, headers: Mapping[str, str], body: bytes, asked: Asked
+) -> BadResponse | None:
+    """The same error where it tells of tokens that were written: paid for, and not to be redrawn.
+
+    None where it tells of none.
+    """
+    try:
+        document, _ = read_json(body[:MOST_BYTES])
+    except Unreadable:
+        return None
+    raw = usage_in(document) if isinstance(document, Mapping) else None
+    reported = read_usage(raw, headers=headers)
+    if reported.usage is None or not reported.usage.output_tokens:
+        return None
+    answer = SampleResponse(choices=(), usage=reported.usage, usage_raw=raw, model=asked.model,
+                            reported=reported, odd="an error", body=body)  # fmt: skip
+    return BadResponse(
+        str(error), sent="maybe_billed", status=error.status, body=body, answer=answer
+    )
 
 
 def refusal_inside(error: Any, headers: Mapping[str, str], asked: Asked) -> ProviderError:
@@ -278,13 +167,13 @@ def unwanted_field(said: Said) -> str:
     """The field that an error refuses by name and that can be left out; "" where it names none."""
     if said.param in ("n", "best_of"):
         return "n"
-    if not _UNWANTED.search(f"{said.message} {' '.join(said.codes)}"):
-        return ""
-    if said.param in DROPPABLE:
-        return said.param
+    around = r"(?<![\w.])(?:(?:body|generation_config)\.)?{}(?!\w)"
     found = [(place.start(), name) for name in DROPPABLE
-             if (place := re.search(rf"(?<![\w.]){name}(?![\w])", said.message))]  # fmt: skip
-    return min(found)[1] if found else ""
+             if (place := re.search(around.format(name), said.message))]  # fmt: skip
+    named = said.param if said.param in DROPPABLE else min(found)[1] if found else ""
+    if UNWANTED.search(f"{said.message} {' '.join(said.codes)}"):
+        return named
+    return named if named == "seed" and NO_SUCH_VALUE.search(said.message) else ""
 
 
 def _kind(status: int, said: Said, wait_s: float | None) -> type[ProviderError]:
@@ -299,6 +188,11 @@ def _kind(status: int, said: Said, wait_s: float | None) -> type[ProviderError]:
         kind = (_by_words(said, status) if status < 500 else None) or (
             kind if status not in BY_STATUS and status < 500 else None
         )
+    if kind is None and BALANCE.search(said.message):
+        kind = NoCredit
+    if kind is None and status == 403 and said.message[:1] == "<":
+        # A page: something stands before the API, which knows nothing of its keys.
+        kind = Forbidden
     if kind is None and status == 500 and TOO_LONG.search(said.message):
         # llama.cpp and others that have no status of their own for it.
         kind = InvalidRequest
@@ -306,6 +200,8 @@ def _kind(status: int, said: Said, wait_s: float | None) -> type[ProviderError]:
         kind = Overloaded if status >= 500 else BY_STATUS.get(status, InvalidRequest)
     if status == 429 and kind is Overloaded:
         kind = RateLimited
+    if status == 429 and NOTHING_AT_ALL.search(said.message):
+        return NoCredit
     passes = PASSING.search(said.message) or _soon(wait_s)
     if kind is NoCredit and status == 429 and not certain and passes:
         # The words of a quota, of which the server itself says when it is there again.
@@ -383,14 +279,17 @@ def _sentence(
 
 
 def _not_there(status: int, asked: Asked, said: Said, text: str) -> str:
-    if CHAT_ONLY.search(said.message):
+    chat = asked.path == "/chat/completions"
+    if CHAT_ONLY.search(said.message.replace("/chat/completions", "") if chat else said.message):
         return f"takes chat messages only ({status}: {text}); use `prompt_style` chat"
+    if chat and RAW_ONLY.search(said.message):
+        return f"takes raw prompts only ({status}: {text}); use `prompt_style` completion"
     if not re.search(r"model|deployment|engine", f"{said.message} {said.codes}", re.I):
         path = f"path {asked.path}" if asked.path else "such path"
         hint = "does the base URL end in /v1?"
         if asked.path == "/completions":
             hint = "does the base URL end in /v1? A server for chat only needs `prompt_style` chat"
-        words = f"{status}: {text}" if text and text.lstrip()[:1] != "<" else f"{status}"
+        words = f"{status}: {text}" if text else f"{status}"
         return f"has no {path} ({words}); {hint}"
     return f"does not serve {asked.model!r} ({status}): {text}"
 

@@ -99,7 +99,7 @@ def make_batches(
     transport: Transport | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> tuple[BatchLane, BatchClient]:
-    """The batch API of `name`, and the exchange to close afterwards; as make_provider."""
+    """The batch API of `name`, and the client to close afterwards; as make_provider."""
     from providers.batch.anthropic import AnthropicBatches
     from providers.batch.client import BatchClient
     from providers.batch.openai import OpenAIBatches
@@ -112,7 +112,7 @@ def make_batches(
         )
     door = make_door(name, base_url=base_url, api_key_env=api_key_env, environ=environ)
     capabilities = row.capabilities_of(model)
-    exchange = BatchClient(
+    client = BatchClient(
         row.name,
         door.base_url,
         door.headers,
@@ -122,8 +122,8 @@ def make_batches(
         transport=transport,
     )
     if row.protocol == "anthropic":
-        return AnthropicBatches(exchange, capabilities), exchange
-    return OpenAIBatches(exchange, capabilities, row.dialect_of(model)), exchange
+        return AnthropicBatches(client, capabilities), client
+    return OpenAIBatches(client, capabilities, row.dialect_of(model)), client
 
 
 @dataclass(frozen=True, slots=True)

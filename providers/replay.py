@@ -135,6 +135,8 @@ def application(
     import msgspec
     from aiohttp import web
 
+    from providers.doorway import at_the_door
+
     replayer, tempo = Replayer(recording), pace or Pace()
 
     def json(value: Any, status: int = 200) -> web.Response:
@@ -174,7 +176,7 @@ def application(
     async def models(request: web.Request) -> web.Response:
         return json({"object": "list", "data": [{"id": model, "object": "model"}]})
 
-    app = web.Application()
+    app = web.Application(middlewares=[at_the_door])
     app.router.add_post("/v1/chat/completions", complete)
     app.router.add_post("/v1/completions", complete)
     app.router.add_get("/v1/models", models)
@@ -185,7 +187,9 @@ async def serve(app: web.Application, host: str, port: int) -> None:
     """Serve until cancelled; prints the base URL once the port is open."""
     from aiohttp import web
 
-    runner = web.AppRunner(app, access_log=None)
+    from providers.doorway import JsonRunner
+
+    runner = JsonRunner(app, access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port, backlog=4096)

@@ -31,6 +31,8 @@ from providers.errors import (
 )
 from providers.keys import Key, KeyFilter, checked_url, scrubbed
 from providers.lane import FastLane
+from providers.laned import model_cards
+from providers.openai import bearer
 from providers.refusals import Asked, refusal
 from providers.sample import Sending
 from providers.transport import HttpAnswer, Timeouts
@@ -65,9 +67,8 @@ class RewardServer:
         self.model = model
         self._key, self._class, self._as_text = key, reward_class, as_text
         self._filter = KeyFilter(key)
-        headers = {} if key is None else {"Authorization": f"Bearer {key.reveal()}"}
         root = checked_url(self.root, "`reward_model`")
-        self._lane = FastLane(root, headers, timeouts=Timeouts(total_s=timeout_s))
+        self._lane = FastLane(root, bearer(key), timeouts=Timeouts(total_s=timeout_s))
 
     @property
     def scorer(self) -> str:
@@ -86,11 +87,11 @@ class RewardServer:
     async def open(self, prompt: Messages, sample: str) -> None:
         """Learn the served model's name, and by one sample which API answers."""
         if not self.model:
-            served = self._json(await self._ask("GET", "/v1/models", None)).get("data")
-            names = [one.get("id") for one in served or () if isinstance(one, dict)]
-            if not names or not isinstance(names[0], str):
+            answer = await self._ask("GET", "/v1/models", None)
+            cards = model_cards(answer.body, self.root)
+            if not cards:
                 raise ProviderConfigError(f"{self.root}/v1/models names no model")
-            self.model = names[0]
+            self.model = cards[0].id
         if self.api is not None:
             return
         refused = []

@@ -17,13 +17,18 @@ from providers.tolerant import Unreadable, read_json
 
 HOLDERS = ("error", "errors", "fault", "base_resp", "Error")
 MESSAGES = ("message", "msg", "status_msg", "error_msg", "errmsg", "errorMessage", "detail",
-            "Message", "error_description", "faultstring", "reason", "title")  # fmt: skip
+            "Message", "error_description", "faultstring", "reason", "title", "body")  # fmt: skip
 CODES = ("error_code", "code", "type", "status", "__type", "error_type", "status_code",
-         "statusCode", "http_status", "errorcode", "errcode", "reason", "error")  # fmt: skip
+         "statusCode", "http_status", "errorcode", "errcode", "reason", "error",
+         "Code")  # fmt: skip
 TELLING = ("detail", "message", "msg", "error_msg", "errmsg", "status_msg", "title")
 """Members in which a document without anything else is an error."""
 ANSWERS = ("choices", "content", "candidates", "output", "data", "result", "response")
 """Members beside which such words are no error."""
+WRAPPERS = ("Response", "response", "data", "result", "body")
+"""Members in which an error may stand as a whole: Tencent's, a gateway's, a function's."""
+STATUSES = ("statusCode", "status_code", "http_status")
+"""Members that are an HTTP status and nothing else."""
 WAITS = ("retry_after", "retryAfter", "retry_after_s", "retryDelay", "retry_delay")
 
 _AGAIN_IN = re.compile(
@@ -66,13 +71,16 @@ def read_error(body: bytes) -> Said:
     return replace(said, message=said.message[:MOST_CHARACTERS])
 
 
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
+_TITLE = re.compile(r"<title[^>]*>([^<]*)</title>", re.I)
 
 
 def _words(text: str) -> str:
-    """A text as it is; of a page its title."""
-    found = _TITLE.search(text) if text.lstrip()[:1] == "<" else None
-    return f"<{' '.join(found[1].split())}>" if found else text
+    """A text as it is; of a page its title, or else its words."""
+    if text.lstrip()[:1] != "<":
+        return text
+    found = _TITLE.search(text)
+    words = found[1].split() if found else []
+    return f"<{' '.join(words or re.sub(r'<[^<>]*>', ' ', text).split())}>"
 
 
 def error_in(document: Any) -> Any:
@@ -85,13 +93,31 @@ def error_in(document: Any) -> Any:
         held = document.get(name)
         if means_error(held) and not (name == "base_resp" and not _failed(held)):
             return held if isinstance(held, Mapping | list) else document
+    inner = _wrapped(document)
+    if inner is not None:
+        return inner
     kind = str(document.get("object") or document.get("type") or document.get("status") or "")
     if kind.lower() in ("error", "failed", "failure") or document.get("success") is False:
         return document
     if any(document.get(name) for name in ANSWERS):
         return None
+    if _status([str(document[name]) for name in STATUSES if name in document]):
+        return document
     told = any(isinstance(document.get(name), str | list) for name in TELLING)
     return document if told and (means_error(document) or "detail" in document) else None
+
+
+def _wrapped(document: Mapping[str, Any]) -> Any:
+    """The error that a wrapper holds, also as JSON in a text; None where it holds none."""
+    for name in WRAPPERS:
+        held = document.get(name)
+        if isinstance(held, str) and held.lstrip()[:1] == "{":
+            held = _written_out(held)
+        if isinstance(held, Mapping) and any(
+            isinstance(held.get(one), Mapping) and means_error(held[one]) for one in HOLDERS
+        ):
+            return error_in(held)
+    return None
 
 
 NOTHING = frozenset({"", "0", "200", "none", "null", "ok", "success", "successful", "false",
@@ -148,11 +174,14 @@ def said_by(error: Any, depth: int = 0) -> Said:
     metadata = error.get("metadata")
     if isinstance(metadata, Mapping) and isinstance(metadata.get("raw"), str):
         text = f"{text}: {metadata['raw']}"
+    place = _place(error)
+    if place and place not in text:
+        text = f"{place}: {text}"
     return Said(
         text,
         tuple(dict.fromkeys(codes)),
         _status(codes) or _number_in_words(text),
-        str(error.get("param") or _place(error) or ""),
+        str(error.get("param") or place or ""),
         _told_wait(error) if _told_wait(error) is not None else _wait_in(text),
         _of_a_day(details),
     )

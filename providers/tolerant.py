@@ -21,6 +21,7 @@ from providers.lenient import read_lenient
 _MOST_DIGITS = 40
 _MEMBER = re.compile(r"\{\s*[\"']")
 """How an object begins that stands behind something else."""
+_HALF = re.compile(rb"[\x80-\xff]{2}")
 _BLANK = " \t\r\n\0\ufeff"
 _TELLING = frozenset({
     "choices", "error", "errors", "content", "usage", "candidates", "output", "message", "data",
@@ -115,7 +116,10 @@ def _text(body: bytes) -> tuple[str, tuple[str, ...]]:
     try:
         return body.decode(encoding), mended
     except UnicodeDecodeError:
-        return body.decode("utf-8-sig", "replace"), ("bytes that are no UTF-8",)
+        # Two such bytes beside each other are half a character, or text of another kind.
+        alone = encoding == "utf-8" and not _HALF.search(body)
+        read = body.decode("cp1252" if alone else "utf-8-sig", "replace")
+        return read, ("bytes that are no UTF-8",)
 
 
 def _integer(digits: str) -> int | float:

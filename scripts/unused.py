@@ -39,6 +39,7 @@ lm_eval
 inspect
 harbor
 cost_table
+doctor
 
 # Looked up by name.
 TASKS
@@ -53,7 +54,5 @@ _.sd
 _.from_counts
 _.all_ready
 paired_difference
-until_solved_cost
 coverage_at_cost
-preferred
 FIELDS

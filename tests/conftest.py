@@ -5,6 +5,11 @@ from __future__ import annotations
 import signal
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("orch", deadline=None)
+settings.load_profile("orch")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import click
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -169,3 +170,64 @@ def test_nothing_is_unused_without_a_reason() -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert found.stdout == ""
+
+
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*[a-z0-9]")
+OTHER_PROGRAMS = ("swebench_writer", "lm_eval", "html", "tiny.serve")
+"""Modules whose sentences hold flags of git and of other programs, or of a style sheet."""
+
+
+def our_flags() -> set[str]:
+    """Every flag of every command."""
+    from orchestrator.cli import orch
+
+    context, found, groups = click.Context(orch), {"--help"}, [orch]
+    while groups:
+        command = groups.pop()
+        if isinstance(command, click.Group):
+            names = command.list_commands(context)
+            groups += [one for name in names if (one := command.get_command(context, name))]
+        found |= {flag for one in command.params for flag in (*one.opts, *one.secondary_opts)}
+    return {flag for flag in found if flag.startswith("--")}
+
+
+def sentences(path: Path) -> Iterator[str]:
+    """The texts with a blank in them, without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    told = {id(one.value) for one in ast.walk(tree) if isinstance(one, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            yield from [node.value] if " " in node.value else []
+
+
+def test_sentences_name_flags_that_exist_and_lower_packages_none() -> None:
+    """The packages below orchestrator name settings, which cli/flags.py turns into flags."""
+    from orchestrator.cli.flags import SETTINGS
+
+    ours = our_flags()
+    assert {f"--{name.replace('_', '-')}" for name in SETTINGS} <= ours
+    wrong = [
+        f"{name}: {flag}"
+        for name, path in MODULES.items()
+        if not name.endswith(OTHER_PROGRAMS)
+        for text in sentences(path)
+        for flag in FLAG.findall(text)
+        if (flag in ours) != name.startswith("orchestrator")
+    ]
+    assert wrong == []
+
+
+def test_docstrings_name_files_that_exist() -> None:
+    named = re.compile(r"(?<![\w/.-])((?:[a-z_]+/)*[a-z_0-9]+\.py)\b")
+    whole = {path.relative_to(ROOT).as_posix() for path in MODULES.values()}
+    theirs = {"path.py", "prompts.py", "llmonk/generate/prompts.py", "tests/grade.py",
+              "conftest.py"}  # fmt: skip
+    wrong = [
+        f"{module}: {name}"
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        for name in named.findall(ast.get_docstring(node) or "")
+        if name not in theirs and not any(f"/{one}".endswith(f"/{name}") for one in whole)
+    ]
+    assert wrong == []

@@ -17,7 +17,7 @@ from typing import Literal
 GET_LEAN = (
     "install elan (https://github.com/leanprover/elan), make a project with Mathlib "
     "(lake +leanprover-community/mathlib4:lean-toolchain new NAME math; lake exe cache get), "
-    "and give the folder with --lean-project or ORCH_LEAN_PROJECT"
+    "and give the folder as `lean_project` or ORCH_LEAN_PROJECT"
 )
 GET_REPL = (
     "add https://github.com/leanprover-community/repl to its dependencies, at the tag of its Lean "

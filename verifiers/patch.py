@@ -48,7 +48,7 @@ class PatchVerifier:
         if "tree" not in reference:
             return Verdict(
                 "infra_error",
-                "its work tree was only in its container, so Harbor judged it: --verifier harbor",
+                "its work tree was in its container alone, where Harbor judged it: verifier harbor",
             )
         if not text.strip():
             return Verdict("no_answer", "no change was made")

@@ -14,7 +14,7 @@ from verifiers.extract import extract_code
 from verifiers.program_judging import Checker, ProgramJudging
 from verifiers.program_tests import BadTests, check_tests
 from verifiers.sandbox.box import Sandbox
-from verifiers.sandbox.limits import Limits, SandboxFault
+from verifiers.sandbox.limits import LONGEST_S, Limits, SandboxFault
 from verifiers.shared_results import SharedResults
 from verifiers.verdict import Verdict
 
@@ -78,7 +78,8 @@ class ProgramVerifier:
         limits = limits or self.sandbox.limits
         if "time_limit_s" in tests:
             seconds = float(tests["time_limit_s"])
-            limits = replace(limits, wall_s=seconds, cpu_s=seconds * limits.cpu_s / limits.wall_s)
+            cpu_s = min(LONGEST_S, seconds * limits.cpu_s / limits.wall_s)
+            limits = replace(limits, wall_s=seconds, cpu_s=cpu_s)
         judging = ProgramJudging(self.sandbox, limits, self.run_all, self.checker)
         try:
             if tests["kind"] == "stdio":

@@ -3,10 +3,10 @@
 A reference holds `tests` (see program_tests.py), `code` (how the program is found, see
 program_rules.py) and may hold `time_limit_s` and a `language`.
 
-Comparison of outputs, where the tests do not name one:
+Comparison of outputs, where the tests have no `checker`:
     paper    as "Large Language Monkeys" mimics CodeContests' own: split at blanks, lower case,
              as many words, integers equal, other numbers less than 1e-5 apart, else equal texts
-    strict   line by line, exact but for white space at line ends
+    strict   by the `compare` and `tolerance` of the tests: line by line, unless they say otherwise
 
 Differences of `paper` from the released code: a program that prints what is right and then fails
 is wrong here; memory is limited; text that is no program is `no_answer` and ends nothing.

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from verifiers import compare
+from verifiers.sandbox.limits import LONGEST_S
 
 _KEYS = {
     "stdio": ("kind", "cases", "compare", "tolerance", "checker", "time_limit_s"),
@@ -50,7 +51,12 @@ def check_tests(tests: Any, language: str = "python") -> None:
     if kind != "stdio" and not (isinstance(tests.get("entry"), str) and tests["entry"]):
         raise BadTests(f"tests of kind {kind} need an `entry`, the name of a function")
     _check_number(tests, "tolerance", "a number from 0 up", lambda value: value >= 0)
-    _check_number(tests, "time_limit_s", "a number of seconds above 0", lambda value: value > 0)
+    _check_number(
+        tests,
+        "time_limit_s",
+        f"a number of seconds above 0, at most {LONGEST_S:g}",
+        lambda value: 0 < value <= LONGEST_S,
+    )
     for name in ("source",) if kind == "assert" else ():
         if not isinstance(tests.get(name), str):
             raise BadTests(f"tests of kind {kind} need `{name}`, the test's code")
@@ -79,11 +85,18 @@ def refuse_unknown(found: Iterable[str], known: Sequence[str], of: str) -> None:
             raise BadTests(f"`{name}` is no key of {of}{meant}")
 
 
-def _check_number(tests: Mapping[str, Any], name: str, wanted: str, fits: Any) -> None:
+def _check_number(
+    tests: Mapping[str, Any], name: str, wanted: str, fits: Callable[[float], bool]
+) -> None:
     value = tests.get(name, 1)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not fits(value):
-        raise BadTests(f"`{name}` must be {wanted}")
+    try:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError
+        # A whole number of four hundred digits is none that a limit can be.
+        if not math.isfinite(value) or not fits(float(value)):
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise BadTests(f"`{name}` must be {wanted}") from None
 
 
 def _check_case(kind: str, case: Any, number: int) -> None:

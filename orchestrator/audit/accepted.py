@@ -11,16 +11,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 
 from orchestrator.errors import ConfigError
 from orchestrator.store.audits import AUDIT_KEY, AUDIT_NAME, accepted
-from orchestrator.store.directory import RunLock
+from orchestrator.store.held import distinct_texts, held_store
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
 from orchestrator.store.store import RunStore
@@ -50,18 +48,11 @@ async def audit_run(
     directory: Path, options: Callable[[ArmRow], TaskOptions], jobs: int
 ) -> list[Audited]:
     """Judge every accepted sample of a run by a second rule; raises ConfigError."""
-    lock = RunLock(directory)
-    try:
-        store = RunStore(directory / "run.db")
-        try:
-            with closing(RunReader(directory)) as reader:
-                return [
-                    await audit_arm(reader, store, arm, options(arm), jobs) for arm in reader.arms()
-                ]
-        finally:
-            await store.close()
-    finally:
-        lock.release()
+    async with held_store(directory) as store:
+        with closing(RunReader(directory)) as reader:
+            return [
+                await audit_arm(reader, store, arm, options(arm), jobs) for arm in reader.arms()
+            ]
 
 
 async def audit_arm(
@@ -81,7 +72,7 @@ async def audit_arm(
         return Audited(arm.key, "")
     try:
         audited = Audited(arm.key, second.name)
-        for problem, slots in _accepted(reader, arm.number, own):
+        for problem, slots in distinct_texts(accepted(reader, arm.number, own)):
             await _problem(
                 store, arm.number, second, problem, slots, problems[problem], audited, jobs
             )
@@ -91,15 +82,6 @@ async def audit_arm(
         return audited
     finally:
         await second.aclose()
-
-
-def _accepted(reader: RunReader, arm: int, own: str) -> Iterator[tuple[int, dict[str, list[int]]]]:
-    """Per problem, the slots of each distinct accepted text."""
-    for problem, group in groupby(accepted(reader, arm, own), key=itemgetter(0)):
-        slots: dict[str, list[int]] = {}
-        for _, slot, text in group:
-            slots.setdefault(text, []).append(slot)
-        yield problem, slots
 
 
 async def _problem(

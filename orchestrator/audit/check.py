@@ -19,8 +19,8 @@ from urllib.parse import quote
 from budgets.journal import EventKind
 from budgets.ledger import NO_CAP
 from orchestrator.store import migrations, seal
+from orchestrator.store.rows import ProblemRow
 from orchestrator.store.schema import SEAL
-from orchestrator.tasks import Problem
 from verifiers.verdict import VerdictKind
 
 UNREADABLE = (sqlite3.Error, ValueError, TypeError, OverflowError, KeyError, RecursionError)
@@ -40,6 +40,10 @@ class Finding:
     what: str
     """A sentence's rest for a person."""
     harm: Harm = "other"
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.where}: {self.what}"
 
 
 @dataclass(slots=True)
@@ -187,10 +191,18 @@ def _ledger(db: sqlite3.Connection, _: Checked) -> Iterator[str]:
     yield from _calls(db)
 
 
+FOLLOWS = {"settle": "reserve", "release": "reserve", "hold": "reserve", "resolve": "hold"}
+"""After which event of its reservation each of the ledger's may come."""
+
+
+def odd_amount(kind: str, amount: object) -> bool:
+    """Whether no ledger wrote such an amount."""
+    return type(amount) is not int or (amount < 0 and (kind, amount) != ("cap", NO_CAP))
+
+
 def audit_events(rows: Any) -> Iterator[str]:
     """What is wrong with a journal's (event, kind, reservation, amount) rows, in order."""
     state: dict[int, str] = {}
-    after = {"settle": "reserve", "release": "reserve", "hold": "reserve", "resolve": "hold"}
     expected = 0
     for event, kind, reservation, amount in rows:
         expected += 1
@@ -200,14 +212,14 @@ def audit_events(rows: Any) -> Iterator[str]:
         if kind not in get_args(EventKind):
             yield f"event {event} is of no known kind"
             continue
-        if type(amount) is not int or (amount < 0 and (kind, amount) != ("cap", NO_CAP)):
+        if odd_amount(kind, amount):
             yield f"event {event} has the amount {amount!r}"
         if kind == "cap":
             continue
         if kind == "reserve":
             if reservation in state:
                 yield f"event {event} reserves under the number {reservation} once more"
-        elif state.get(reservation) != after[kind]:
+        elif state.get(reservation) != FOLLOWS[kind]:
             yield f"event {event} is the {kind} of reservation {reservation}, which is not open"
         state[reservation] = kind
 
@@ -258,15 +270,7 @@ def _problems(db: sqlite3.Connection, _: Checked) -> Iterator[str]:
     for task, number, name, digest, content in db.execute(
         "SELECT task, problem, id, digest, content FROM problems"
     ).fetchall():
-        found = json.loads(content)
-        messages = found["messages"]
-        problem = Problem(
-            id=name,
-            prompt=found["prompt"],
-            messages=None if messages is None else tuple(messages),
-            reference=found["reference"],
-        )
-        if problem.digest != digest:
+        if ProblemRow(number, name, digest, json.loads(content)).problem.digest != digest:
             yield f"problem {number} of {task} ({name!r}) is not what was asked"
 
 

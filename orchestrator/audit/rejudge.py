@@ -11,17 +11,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
+
+from msgspec import structs
 
 from orchestrator.errors import ConfigError
 from orchestrator.plan import problems
 from orchestrator.plan.study import Arm, Study
 from orchestrator.store.audits import CHANGED_KEY
-from orchestrator.store.directory import RunLock
+from orchestrator.store.held import distinct_texts, held_store
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
 from orchestrator.store.schema import beside
@@ -99,8 +100,6 @@ async def without_unsound(study: Study) -> tuple[Study, list[str]]:
 
     Raises ConfigError for a task that knows no reference solutions.
     """
-    import msgspec
-
     arms: list[Arm] = []
     said: list[str] = []
     for arm in study.arms:
@@ -114,12 +113,12 @@ async def without_unsound(study: Study) -> tuple[Study, list[str]]:
         checked = await check_references(task, arm.verifier or None, jobs)
         unsound = [one.problem for one in checked if one.sound is False]
         left = sorted({*arm.exclude, *unsound})
-        arms.append(msgspec.structs.replace(arm, exclude=left))
+        arms.append(structs.replace(arm, exclude=left))
         said.append(
             f"{arm.task}: the reference solutions of {len(unsound)} of {len(checked)} problems "
             "fail their own verifier; these problems are left out."
         )
-    return msgspec.structs.replace(study, arms=arms), said
+    return structs.replace(study, arms=arms), said
 
 
 def task_of(arm: ArmRow, options: TaskOptions) -> Task:
@@ -142,35 +141,34 @@ async def judge_again(
 
     `verifier_name` names another verifier of the task; `times` above one takes the majority.
     """
-    lock = RunLock(directory)
-    store: RunStore | None = None
-    reader = RunReader(directory)
-    reports: list[RejudgedArm] = []
+    async with held_store(directory) as store:
+        with closing(RunReader(directory)) as reader:
+            return [
+                await _judge_arm(reader, store, arm, options(arm), verifier_name, times, jobs)
+                for arm in reader.arms()
+            ]
+
+
+async def _judge_arm(
+    reader: RunReader, store: RunStore, arm: ArmRow, options: TaskOptions,
+    verifier_name: str | None, times: int, jobs: int,
+) -> RejudgedArm:  # fmt: skip
+    own = str(arm.spec.get("verifier") or "")
+    task = task_of(arm, options)
     try:
-        store = RunStore(directory / "run.db")
-        for arm in reader.arms():
-            own = str(arm.spec.get("verifier") or "")
-            try:
-                task = task_of(arm, options(arm))
-                verifier = task.verifier(verifier_name or own or None)
-            except TaskError as error:
-                raise ConfigError(str(error)) from None
-            try:
-                await _ready(verifier)
-                judge = _Arm(reader, store, arm, own, verifier, times, jobs)
-                report = await judge.all()
-                named = frozenset(getattr(task, "flaky", ()))
-                report.known_flaky = sorted(named.intersection(report.solved))
-                reports.append(report)
-                _keep_changed(reader, store, arm, judge.changed_problems)
-            finally:
-                await verifier.aclose()
+        verifier = task.verifier(verifier_name or own or None)
+    except TaskError as error:
+        raise ConfigError(str(error)) from None
+    try:
+        await _ready(verifier)
+        judge = _Arm(reader, store, arm, own, verifier, times, jobs)
+        report = await judge.all()
+        named = frozenset(getattr(task, "flaky", ()))
+        report.known_flaky = sorted(named.intersection(report.solved))
+        _keep_changed(reader, store, arm, judge.changed_problems)
+        return report
     finally:
-        reader.close()
-        if store is not None:
-            await store.close()
-        lock.release()
-    return reports
+        await verifier.aclose()
 
 
 def _keep_changed(reader: RunReader, store: RunStore, arm: ArmRow, changed: set[str]) -> None:
@@ -224,7 +222,7 @@ class _Arm:
             (problem, slot): kind
             for problem, slot, kind, _ in self._reader.verdicts(self._arm.number, self._own)
         }
-        for problem, slots in self._samples():
+        for problem, slots in distinct_texts(self._reader.samples(self._arm.number)):
             await self._problem(problem, slots, *references[problem], stored)
         pairs = [
             (Verdict(old), Verdict(new))  # type: ignore[arg-type]
@@ -233,15 +231,6 @@ class _Arm:
         ]
         self._report.against_run = agreement(pairs)
         return self._report
-
-    def _samples(self) -> Iterator[tuple[int, dict[str, list[int]]]]:
-        """Per problem, the slots of each distinct text."""
-        rows = (row for row in self._reader.samples(self._arm.number) if row[2] == "ok")
-        for problem, group in groupby(rows, key=itemgetter(0)):
-            slots: dict[str, list[int]] = {}
-            for _, slot, _, _, text in group:
-                slots.setdefault(text, []).append(slot)
-            yield problem, slots
 
     async def _problem(
         self,

@@ -16,28 +16,28 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from budgets.ledger import NO_CAP, RUN
+from budgets.ledger import RUN
 from budgets.money import usd
-from orchestrator.audit.check import UNREADABLE, Checked, check_open, check_run, said
+from orchestrator.audit.check import (
+    FOLLOWS,
+    UNREADABLE,
+    Checked,
+    Finding,
+    check_open,
+    check_run,
+    odd_amount,
+    said,
+)
 from orchestrator.errors import OrchError, StoreError
 from orchestrator.store import schema, seal
 from orchestrator.store.directory import RunLock
 from orchestrator.store.schema import SEAL
 from orchestrator.store.seal import SealFile
 
-PLAN = (
-    "schema",
-    "arms",
-    "problems",
-    "requests",
-    "answers",
-    "meta",
-    "batches",
-    "batched",
-    "failures",
-    "dictionaries",
-    "repeated",
-)
+IRREPLACEABLE = (
+    "schema", "arms", "problems", "requests", "answers", "meta", "batches", "batched", "failures",
+    "dictionaries", "repeated",
+)  # fmt: skip
 """Tables of which a changed or lost row cannot be made up for."""
 
 
@@ -46,7 +46,7 @@ class Repaired:
     """What was done, and what could not be."""
 
     done: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
+    left: list[Finding] = field(default_factory=list)
     kept: str = ""
     """Where the files as they were are."""
 
@@ -58,19 +58,18 @@ def repair_run(directory: Path, now: float | None = None) -> Repaired:
     try:
         lock = RunLock(directory)
     except (OrchError, *UNREADABLE) as error:
-        result.left.append(said(error))
+        result.left.append(Finding("lock", said(error)))
         return result
     try:
         result.kept = _keep(directory, time.time() if now is None else now)
         with closing(sqlite3.connect(directory / "run.db", isolation_level=None)) as db:
             _mend(db, directory, before, result)
     except UNREADABLE as error:
-        result.left.append(f"run.db cannot be read or written: {said(error)}")
+        result.left.append(Finding("run.db", f"cannot be read or written: {said(error)}"))
     finally:
         lock.release()
     if not result.left:
-        again = check_run(directory)
-        result.left += [f"{one.where}: {one.what}" for one in again.findings]
+        result.left += check_run(directory).findings
     return result
 
 
@@ -98,11 +97,11 @@ def _mend(
         checked = Checked()
         check_open(db, directory, before, checked)
         if broken := checked.at("run.db"):
-            result.left.append(f"run.db: {broken[0].what}")
+            result.left.append(broken[0])
             return
     db.execute("BEGIN IMMEDIATE")
-    for table in PLAN:
-        result.left += [f"{table}: {found.what}" for found in checked.at(table)]
+    for table in IRREPLACEABLE:
+        result.left += checked.at(table)
     _samples(checked, result)
     _ledger(db, checked, before, result)
     if not result.left:
@@ -124,7 +123,7 @@ def _samples(checked: Checked, result: Repaired) -> None:
         if found.harm == "lost":
             result.done.append(f"samples: {found.what}; their slots are bought again at a resume")
         else:
-            result.left.append(f"samples: {found.what}")
+            result.left.append(found)
 
 
 def _verdicts(db: sqlite3.Connection, checked: Checked, result: Repaired) -> None:
@@ -139,7 +138,7 @@ def _ledger(
     lost = checked.at("ledger")
     changed = [found for found in lost if found.harm == "changed"]
     if changed:
-        result.left.append(f"ledger: {changed[0].what}")
+        result.left.append(changed[0])
         return
     missing = 0 if before is None else before.reserved - seal.reserved_ever(db)
     if not lost and missing <= 0:
@@ -167,13 +166,12 @@ def _ledger(
 def _drop_orphans(db: sqlite3.Connection, result: Repaired) -> dict[int, int]:
     """Take out events without their reservation; returns what each had settled or held."""
     orphans, state = dict[int, int](), dict[int, str]()
-    after = {"settle": "reserve", "release": "reserve", "hold": "reserve", "resolve": "hold"}
     for event, kind, reservation, cost in db.execute(
         "SELECT event, kind, reservation, amount FROM ledger ORDER BY event"
     ).fetchall():
-        if type(cost) is not int or (cost < 0 and (kind, cost) != ("cap", NO_CAP)):
-            result.left.append(f"ledger: event {event} has the amount {cost!r}")
-        elif kind in after and state.get(reservation) != after[kind]:
+        if odd_amount(kind, cost):
+            result.left.append(Finding("ledger", f"event {event} has the amount {cost!r}"))
+        elif kind in FOLLOWS and state.get(reservation) != FOLLOWS[kind]:
             orphans[reservation] = max(cost, orphans.get(reservation, 0))
             db.execute("DELETE FROM ledger WHERE event = ?", (event,))
             continue

@@ -15,14 +15,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
 from orchestrator.errors import ConfigError, RunFault
-from orchestrator.store.directory import RunLock
+from orchestrator.store.held import distinct_texts, held_store
 from orchestrator.store.reader import RunReader
 from orchestrator.store.rows import ArmRow
 from orchestrator.store.store import RunStore
@@ -61,23 +60,16 @@ async def score_run(directory: Path, server: RewardServer, *, at_once: int = 32)
 
     What was scored before a failure stays stored.
     """
-    lock = RunLock(directory)
-    store: RunStore | None = None
-    reader = RunReader(directory)
     try:
-        store = RunStore(directory / "run.db")
-        return [await _arm(reader, store, arm, server, at_once) for arm in reader.arms()]
+        async with held_store(directory) as store:
+            with closing(RunReader(directory)) as reader:
+                return [await _arm(reader, store, arm, server, at_once) for arm in reader.arms()]
     except ProviderConfigError as error:
         raise ConfigError(f"The reward model cannot be used: {error}.") from None
     except ProviderError as error:
         raise RunFault(
             f"Scoring stopped: {error}; what is scored is kept, run the same command again."
         ) from None
-    finally:
-        reader.close()
-        if store is not None:
-            await store.close()
-        lock.release()
 
 
 async def _arm(
@@ -127,14 +119,26 @@ async def _arm(
 
 async def _patient(ask: Callable[[], Awaitable[Result]]) -> Result:
     """What `ask` gives; tries again what may clear."""
-    for attempt in range(TRIES - 1):
-        try:
-            return await ask()
-        except ProviderError as error:
-            if not error.retryable:
-                raise
-            await asyncio.sleep(error.retry_after_s or PAUSE_S * 2**attempt)
-    return await ask()
+    from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+
+    def may_clear(error: BaseException) -> bool:
+        return isinstance(error, ProviderError) and error.retryable
+
+    def pause_s(tried: RetryCallState) -> float:
+        error = tried.outcome.exception() if tried.outcome else None
+        asked_s = error.retry_after_s if isinstance(error, ProviderError) else None
+        return asked_s or PAUSE_S * 2 ** (tried.attempt_number - 1)
+
+    async def again() -> Result:
+        return await ask()
+
+    patiently = AsyncRetrying(
+        retry=retry_if_exception(may_clear),
+        stop=stop_after_attempt(TRIES),
+        wait=pause_s,
+        reraise=True,
+    )
+    return await patiently(again)
 
 
 def prompt_of(content: dict[str, Any]) -> list[dict[str, Any]]:
@@ -144,11 +148,7 @@ def prompt_of(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _texts(reader: RunReader, arm: ArmRow) -> Iterator[Work]:
-    rows = (row for row in reader.samples(arm.number) if row[2] == "ok")
-    for problem, group in groupby(rows, key=itemgetter(0)):
-        slots: dict[str, list[int]] = {}
-        for _, slot, _, _, text in group:
-            slots.setdefault(text, []).append(slot)
+    for problem, slots in distinct_texts(reader.samples(arm.number)):
         for text, places in slots.items():
             yield problem, text, places
 

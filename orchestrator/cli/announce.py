@@ -15,22 +15,20 @@ def announce(console: Console, prepared: Prepared, directory: Path, *, resume: b
     """Say where each arm buys, with which key, at which price and by whose word."""
     from orchestrator.cli.quote import breadth_note
     from orchestrator.plan.names import arm_names
-    from orchestrator.report.text import dollars, visible
+    from orchestrator.report.text import dollars, say
 
-    def say(text: str) -> None:
-        console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
-
-    say(f"{'Resuming' if resume else 'Run'}: {directory}")
+    say(console, f"{'Resuming' if resume else 'Run'}: {directory}")
     for arm, name in zip(prepared.arms, arm_names(prepared), strict=True):
         say(
+            console,
             f"  {name} ({arm.spec.provider}): {len(arm.problems)} problems of "
-            f"{arm.spec.task}, {arm.spec.samples} attempts each, {_priced(arm)}"
+            f"{arm.spec.task}, {arm.spec.samples} attempts each, {_priced(arm)}",
         )
         if where := _where(arm):
-            say(f"    {where}")
+            say(console, f"    {where}")
     if note := breadth_note(prepared):
-        say(f"  {note}")
-    say("  budget: none" if prepared.cap is None else f"  budget: {dollars(prepared.cap)}")
+        say(console, f"  {note}")
+    say(console, "  budget: none" if prepared.cap is None else f"  budget: {dollars(prepared.cap)}")
 
 
 def _priced(arm: PreparedArm) -> str:
@@ -58,7 +56,7 @@ def _priced(arm: PreparedArm) -> str:
 
 def _where(arm: PreparedArm) -> str:
     """The host and the name of the key's variable; "" for what orch serves by itself."""
-    if arm.asked.host is None:
+    if arm.destination.host is None:
         return ""
-    key = f"the key in {arm.asked.variable}" if arm.asked.variable else "no key"
-    return f"asked at {arm.asked.host} with {key}"
+    key = f"the key in {arm.destination.variable}" if arm.destination.variable else "no key"
+    return f"asked at {arm.destination.host} with {key}"

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli.options import out_option
+
 
 @click.command()
 @click.argument("run")
 @click.argument("destination", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), envvar="ORCH_OUT",
-              help="Where runs given by name are looked for.")  # fmt: skip
+@out_option
 def backup(run: str, destination: Path, out: Path) -> None:
     """Copy RUN into the new directory DESTINATION, whole, also while it goes on."""
     from orchestrator.store.backup import backup as copy

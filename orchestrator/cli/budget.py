@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.options import json_option, out_option
+
 if TYPE_CHECKING:
     from budgets.ledger import Ledger
     from budgets.totals import Uncertain
@@ -31,17 +33,6 @@ class ShowOrResolve(click.Group):
         return super().parse_args(ctx, args)
 
 
-def out_option(command: Any) -> Any:
-    """The folder in which runs given by name are looked for."""
-    return click.option(
-        "--out",
-        type=click.Path(path_type=Path),
-        default=Path("runs"),
-        envvar="ORCH_OUT",
-        help="Where runs given by name are looked for.",
-    )(command)
-
-
 @click.group(cls=ShowOrResolve)
 def budget() -> None:
     """What a run settled, holds as uncertain, has reserved, and has left.
@@ -55,7 +46,7 @@ def budget() -> None:
 @click.argument("run")
 @out_option
 @click.option("--all", "everything", is_flag=True, help="Every uncertain request, not only 20.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@json_option
 def show(run: str, out: Path, everything: bool, as_json: bool) -> None:
     """Settled, uncertain (why, and which requests), reserved and free money of RUN."""
     from budgets.ledger import Ledger
@@ -97,23 +88,19 @@ def resolve(
     run: str, out: Path, export: Path | None, usd: str | None, scope: str, above_bound: bool
 ) -> None:
     """Settle the uncertain requests of RUN by the provider's own bill; kept in the journal."""
-    from budgets.money import MoneyError, picodollars
     from orchestrator.audit.bill import BillRow, read_export
     from orchestrator.errors import ConfigError
+    from orchestrator.plan.dollars import amount
     from orchestrator.store.reader import find_run
 
     if (export is None) == (usd is None):
         raise ConfigError("Give the provider's bill either with --from EXPORT.csv or with --usd X.")
     directory = find_run(run, out)
     if export is not None:
-        rows, source = read_export(export), f"{export.name}"
+        rows, source = read_export(export), export.name
     else:
-        try:
-            rows, source = [BillRow("", picodollars(usd or ""))], f"--usd {usd}"
-        except MoneyError as error:
-            raise ConfigError(f"--usd: {error}.") from None
-        if rows[0].cost < 0:
-            raise ConfigError(f"--usd is {usd}; a bill is zero dollars or more.")
+        rows = [BillRow("", amount(usd or "", "--usd", zero=True))]
+        source = f"--usd {usd}"
     for line in asyncio.run(_resolve(directory, rows, scope, source, above_bound)):
         click.echo(line)
 
@@ -135,21 +122,13 @@ async def _opened(directory: Path) -> AsyncIterator[tuple[RunStore, Ledger]]:
     from budgets.clock import mark
     from budgets.ledger import Ledger
     from budgets.meter import count_gaps
-    from orchestrator.store.directory import RunLock
-    from orchestrator.store.store import RunStore
+    from orchestrator.store.held import held_store
 
-    lock = RunLock(directory)
-    try:
-        store = RunStore(directory / "run.db")
-        try:
-            ledger = Ledger.open(store, {})
-            count_gaps(ledger, time.time(), mark())
-            yield store, ledger
-            await store.durable()
-        finally:
-            await store.close()
-    finally:
-        lock.release()
+    async with held_store(directory) as store:
+        ledger = Ledger.open(store, {})
+        count_gaps(ledger, time.time(), mark())
+        yield store, ledger
+        await store.durable()
 
 
 async def _accept(directory: Path, why: str) -> str:

@@ -15,10 +15,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import click
 
+from orchestrator.cli.flags import with_flags
 from verifiers.install import install_command
 
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DEEPSEEK_API_KEY", "HF_TOKEN")
@@ -55,6 +56,10 @@ def doctor(
     contained = all(finding.works for finding in findings)
     findings += [look() for look in LOOKS]
     findings.append(look_at_harbor(harbor_python))
+    findings = [
+        replace(one, detail=with_flags(one.detail), advice=with_flags(one.advice))
+        for one in findings
+    ]
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -239,7 +244,3 @@ def _ask(command: list[str]) -> tuple[bool, str]:
     except (OSError, subprocess.TimeoutExpired):
         return False, ""
     return done.returncode == 0, done.stdout
-
-
-if __name__ == "__main__":
-    doctor()

@@ -1,12 +1,20 @@
-"""The command line's names of settings: `base_url` below is --base-url here."""
+"""The command line's names of settings: `base_url` in an error is --base-url for a person.
+
+The packages below orchestrator know no command line: their errors name a setting, in backticks, as
+a study file does.
+"""
 
 from __future__ import annotations
 
 import re
 
-SETTINGS = ("base_url", "api_key_env", "provider", "reward_model", "reward_class", "reward_key_env",
-            "max_tokens", "timeout_s", "n_per_request", "prompt_style")  # fmt: skip
-"""The settings that errors of lower floors name, in backticks."""
+SETTINGS = (
+    "api_key_env", "base_url", "data_parallel", "i_trust_this_code", "launch", "lean_project",
+    "max_tokens", "n_per_request", "prices", "prompt_style", "provider", "reward_class",
+    "reward_key_env", "reward_model", "sandbox", "server_arg", "servers", "tensor_parallel",
+    "timeout_s", "vllm",
+)  # fmt: skip
+"""The settings that errors of lower packages name."""
 
 _NAMED = re.compile(rf"`({'|'.join(SETTINGS)})`")
 

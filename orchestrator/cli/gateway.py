@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.run import option, what_was_typed
+from orchestrator.cli.options import option
+from orchestrator.cli.run import what_was_typed
 
 if TYPE_CHECKING:
     from orchestrator.session.metered_command import Metered, Opened, Spent
@@ -66,9 +67,10 @@ def gateway(command: tuple[str, ...], **given: Any) -> None:
 
 def _asked(given: dict[str, Any]) -> Metered:
     from orchestrator.errors import ConfigError
-    from orchestrator.plan.prepare import amount, price_book
+    from orchestrator.plan.dollars import amount
+    from orchestrator.plan.prepare import price_book
     from orchestrator.plan.study import Arm, Study, refuse_unknown_provider
-    from orchestrator.plan.typed import asked_by
+    from orchestrator.plan.typed import destinations_of
     from orchestrator.session.metered_command import Metered
     from providers.gateway.attempts import Caps
 
@@ -84,7 +86,7 @@ def _asked(given: dict[str, Any]) -> Metered:
         [arm], prices=given["prices"], limits=given["limits"],
         max_concurrent=given["max_concurrent"],
     )  # fmt: skip
-    (place,) = asked_by([arm], typed)
+    (place,) = destinations_of([arm], typed)
     return Metered(
         provider=given["provider"],
         base_url=given["base_url"],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.run import option
+from orchestrator.cli.options import option
 
 if TYPE_CHECKING:
     from providers.fleet.holds import Hold

@@ -20,6 +20,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.flags import with_flags
+
 if TYPE_CHECKING:
     from verifiers.judge import Judge
 
@@ -45,11 +47,11 @@ def _print_schema(context: click.Context, _: click.Parameter, asked: bool) -> No
     help="Samples at once.  [default: one per core and one more]",
 )
 @click.option(
-    "--wall-s", type=click.FloatRange(0, min_open=True), default=3.0, show_default=True,
+    "--wall-s", type=click.FloatRange(0, 86_400, min_open=True), default=3.0, show_default=True,
     help="Seconds a case may take; time without a processor does not count.",
 )  # fmt: skip
 @click.option(
-    "--cpu-s", type=click.FloatRange(0, min_open=True),
+    "--cpu-s", type=click.FloatRange(0, 86_400, min_open=True),
     help="Processor seconds of a case, over all its processes.  [default: 4/3 of --wall-s]",
 )  # fmt: skip
 @click.option(
@@ -81,7 +83,7 @@ def _print_schema(context: click.Context, _: click.Parameter, asked: bool) -> No
 )  # fmt: skip
 @click.option(
     "--schema", is_flag=True, is_eager=True, expose_value=False, callback=_print_schema,
-    help="Print the JSON Schema of a line, and leave.",
+    help="Print the JSON Schema of a line and of its verdict, and leave.",
 )  # fmt: skip
 def judge(
     file: IO[bytes], jobs: int | None, wall_s: float, cpu_s: float | None, memory_mb: int,
@@ -98,18 +100,21 @@ def judge(
     Exit codes: 0; 1 where a line was invalid; 2 where nothing can be judged here.
     """
     from verifiers.judge import Judge
-    from verifiers.sandbox.limits import Limits, SandboxFault
+    from verifiers.sandbox.limits import LONGEST_S, Limits, SandboxFault
 
-    limits = Limits(
-        wall_s=wall_s, cpu_s=cpu_s or wall_s * 4 / 3, memory_mb=memory_mb, output_mb=output_mb,
-        disk_mb=disk_mb, processes=processes,
-    )  # fmt: skip
+    try:
+        limits = Limits(
+            wall_s=wall_s, cpu_s=cpu_s or min(wall_s * 4 / 3, LONGEST_S), memory_mb=memory_mb,
+            output_mb=output_mb, disk_mb=disk_mb, processes=processes,
+        )  # fmt: skip
+    except ValueError as fault:  # NaN lies in every range
+        raise click.UsageError(f"{fault}.") from None
     _refuse_device(file)
     held = Judge(limits, jobs=jobs, tier=sandbox, trust=i_trust_this_code, run_all=run_all)
     try:
         invalid = asyncio.run(_judge_all(file, held))
     except SandboxFault as fault:
-        raise click.UsageError(str(fault)) from None
+        raise click.UsageError(with_flags(str(fault))) from None
     if invalid:
         click.echo(f"{invalid} {'line was' if invalid == 1 else 'lines were'} invalid.", err=True)
         raise click.exceptions.Exit(1)
@@ -257,7 +262,3 @@ def parse_line(line: bytes) -> dict[str, Any]:
     if not isinstance(sample, dict):
         raise BadLine("a line must be an object with id, code or text, and tests")
     return sample
-
-
-if __name__ == "__main__":
-    judge()

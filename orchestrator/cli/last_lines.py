@@ -43,10 +43,10 @@ def finish(
     from orchestrator.cli.escaped import keep, without_keys
     from orchestrator.cli.flags import with_flags
     from orchestrator.plan.patience import TooSlow, within
-    from orchestrator.report.text import visible
+    from orchestrator.report import text
 
-    def say(text: str) -> None:
-        console.print(visible(with_flags(text)), highlight=False, markup=False, soft_wrap=True)
+    def say(line: str) -> None:
+        text.say(console, with_flags(line))
 
     if ending.cause is not None:
         ending.reasons = [without_keys(reason) for reason in ending.reasons]

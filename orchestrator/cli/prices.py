@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.options import json_option
+
 if TYPE_CHECKING:
     from budgets.price import Band, Price, Rates
     from budgets.price_book import PriceBook
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="TOML with prices of your own.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@json_option
 def prices(
     model: str | None, provider: str | None, on: str | None, file: Path | None, as_json: bool
 ) -> None:

@@ -11,6 +11,7 @@ import sys
 from bisect import bisect_right
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ from orchestrator.errors import ConfigError, OrchError
 from orchestrator.plan.lengths import prompt_bound
 from orchestrator.plan.names import arm_names
 from orchestrator.plan.prepare import Prepared, PreparedArm
-from orchestrator.plan.request import requests_per_draw
+from orchestrator.plan.request import choices_per_request
+from orchestrator.report import text
 from orchestrator.report.compute import busy_s
 from orchestrator.report.text import dollars, span
 from orchestrator.store.reader import RunReader
+from orchestrator.tasks import Problem
 from providers.sample import Capabilities
 
 ASSUMED_OUTPUT_SHARE = 0.5
@@ -126,7 +129,9 @@ def _quote_arm(arm: PreparedArm, prepared: Prepared) -> Quote | None:
     return quote(
         planned,
         arm.price,
-        n=requests_per_draw(arm.spec, capabilities, priced=True),
+        n=choices_per_request(
+            arm.spec, capabilities, priced=True, temperature=arm.base.temperature
+        ),
         max_tokens=arm.base.max_tokens,
         expected_output_tokens=math.ceil(arm.base.max_tokens * ASSUMED_OUTPUT_SHARE),
         cap=prepared.cap,
@@ -135,19 +140,9 @@ def _quote_arm(arm: PreparedArm, prepared: Prepared) -> Quote | None:
     )
 
 
-def _characters(problem: Any) -> int:
-    texts = [problem.prompt] if problem.prompt is not None else [
-        message["content"] for message in problem.messages or ()
-    ]  # fmt: skip
-    return sum(len(text.encode()) for text in texts)
-
-
 def print_quote(console: Console, prepared: Prepared, quotes: list[ArmQuote]) -> None:
     """The plan's price for a person."""
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
+    say = partial(text.say, console)
     if note := breadth_note(prepared):
         say(f"  {note}")
     for item in quotes:
@@ -236,9 +231,10 @@ def _one_each(arm: PreparedArm, share: float) -> list[int]:
     ]
 
 
-def _prompt_tokens(problem: Any) -> int:
+def _prompt_tokens(problem: Problem) -> int:
     """About how many tokens a prompt has."""
-    return max(1, min(prompt_bound(problem), _characters(problem) // BYTES_PER_TOKEN))
+    bytes_ = sum(len(text.encode()) for text in problem.texts)
+    return max(1, min(prompt_bound(problem), bytes_ // BYTES_PER_TOKEN))
 
 
 def quote_document(prepared: Prepared, quotes: list[ArmQuote]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from orchestrator.cli.options import json_option, out_option
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -21,9 +23,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), envvar="ORCH_OUT",
-              help="Where runs given by name are looked for.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@out_option
+@json_option
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False),
               help="Write one self-contained page.")  # fmt: skip
 @click.option("--figures", type=click.Path(path_type=Path, file_okay=False),
@@ -74,13 +75,14 @@ def report(
     """
     from rich.console import Console
 
+    from orchestrator.plan.dollars import amount
     from orchestrator.report.collect import together
     from orchestrator.report.compute import read_shapes
     from orchestrator.report.document import add_sections, print_dollars
     from orchestrator.report.reprice import repricing
     from orchestrator.report.write import print_leading, print_more, write_files
 
-    budget = None if split is None else _budget(split)
+    budget = None if split is None else amount(split, "--split", zero=True)
     # A file that the environment names for runs to come does not reprice old ones by itself.
     from_environment = context.get_parameter_source("prices_file") == ParameterSource.ENVIRONMENT
     asked = prices_on is not None or (prices_file is not None and not from_environment)
@@ -105,16 +107,6 @@ def report(
         whole, html=html, figures=figures, csv=csv_file, markdown=markdown, latex=latex
     ):
         click.echo(f"Wrote {path}", err=True)
-
-
-def _budget(text: str) -> int:
-    from budgets.money import MoneyError, picodollars
-    from orchestrator.errors import ConfigError
-
-    try:
-        return picodollars(text)
-    except MoneyError as error:
-        raise ConfigError(f"--split: {error}; give dollars, such as --split 10.") from None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli.options import json_option
+
 LIVE = Path("studies", "large_language_monkeys", "swebench_lite_cost_table.toml")
 
 
@@ -24,7 +26,7 @@ def reproduce() -> None:
               help="Decides which recorded attempts come first.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="Keep the runs in this directory (default: they are discarded).")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@json_option
 @click.option("--live", is_flag=True,
               help="Run the real study with real agents and keys: " + LIVE.name + ".")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="With --live: price it, and buy nothing.")

@@ -14,6 +14,7 @@ import click
 
 from orchestrator.cli.directories import run_name, run_to_resume
 from orchestrator.cli.held import use_held
+from orchestrator.cli.options import option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,14 +44,6 @@ STUDY_KEYS = (
 DOLLARS = ("budget", "gpu_hour", "call_budget", "attempt_budget", "problem_budget")
 
 Last = Callable[[], int]
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-def option(*names: str, **attributes: Any) -> Decorator:
-    """A click option that an ORCH_ variable can set as well."""
-    long = next(name for name in names if name.startswith("--"))
-    variable = "ORCH_" + long.split("/")[0][2:].upper().replace("-", "_")
-    return click.option(*names, envvar=variable, show_envvar=False, **attributes)
 
 
 @click.command()
@@ -313,7 +306,8 @@ async def run_study(study: Study, directory: Path, how: How) -> Last:
 
     from orchestrator.cli.announce import announce
     from orchestrator.cli.quote import confirm
-    from orchestrator.plan.prepare import amount, prepare
+    from orchestrator.plan.dollars import amount
+    from orchestrator.plan.prepare import prepare
     from orchestrator.session.opening import refuse_used
     from orchestrator.session.session import RunOptions, run_session
 
@@ -358,21 +352,18 @@ def ended(options: RunOptions, ending: Ending, how: How) -> Last:
 
 def with_samples(study: Study, most: int) -> Study:
     """The study with at most so many attempts per problem."""
-    import msgspec
+    from msgspec import structs
 
-    arms = [
-        msgspec.structs.replace(arm, samples=min(most, arm.samples or most)) for arm in study.arms
-    ]
-    return msgspec.structs.replace(study, arms=arms)
+    pairs = zip(study.arms, whole_plan(study), strict=True)
+    arms = [structs.replace(arm, samples=min(most, wanted)) for arm, wanted in pairs]
+    return structs.replace(study, arms=arms)
 
 
 def whole_plan(study: Study) -> list[int]:
     """The attempts at each problem that a study wants, arm by arm."""
-    from orchestrator.plan.prepare import BUNDLED_SAMPLES, DEFAULT_SAMPLES, bundled
+    from orchestrator.plan.prepare import samples_wanted
 
-    return [
-        arm.samples or (BUNDLED_SAMPLES if bundled(arm) else DEFAULT_SAMPLES) for arm in study.arms
-    ]
+    return [samples_wanted(arm) for arm in study.arms]
 
 
 async def close_providers(prepared: Prepared) -> None:
@@ -400,12 +391,12 @@ def agreed(console: Console, study: Study, options: RunOptions, how: How) -> boo
     from orchestrator.cli.pilot import forecast_plan, go_on
     from orchestrator.cli.quote import ask
     from orchestrator.errors import ConfigError
-    from orchestrator.report.text import dollars, visible
+    from orchestrator.report.text import dollars, say
 
     wanted = whole_plan(study)
     rest = forecast_plan(options.directory, wanted)
     for line in rest.lines():
-        console.print(f"Pilot: {visible(line)}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"Pilot: {line}")
     what = f"The rest of the plan may cost {dollars(rest.most)}."
     try:
         ask(what, rest.most, 0, yes=how.yes)

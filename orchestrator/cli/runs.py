@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.options import json_option
+
 if TYPE_CHECKING:
     from orchestrator.report.listing import ListedRun
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path), envvar="ORCH_OUT",
                 default=Path("runs"), metavar="[DIR]")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@json_option
 def runs(folder: Path, as_json: bool) -> None:
     """Every run in DIR (default: runs): model, task, state, coverage at its largest k, dollars."""
     import shlex
@@ -30,7 +32,7 @@ def runs(folder: Path, as_json: bool) -> None:
     from orchestrator.cli.pilot import go_on
     from orchestrator.errors import ConfigError
     from orchestrator.report.listing import listed
-    from orchestrator.report.text import age_of, alike, percent, visible
+    from orchestrator.report.text import age_of, alike, percent, say, visible
 
     if not folder.is_dir():
         raise ConfigError(f"There is no directory {folder}; give the one that holds the runs.")
@@ -66,11 +68,9 @@ def runs(folder: Path, as_json: bool) -> None:
         if run.pilot and run.state == "pilot":
             wanted = list(zip((arm.name for arm in run.arms), run.pilot, strict=False))
             again = shlex.join(["orch", "run", "--resume", str(run.directory)])
-            said = f"{run.directory.name}: {go_on(run.directory, wanted, again)}"
-            console.print(visible(said), markup=False, highlight=False, soft_wrap=True)
+            say(console, f"{run.directory.name}: {go_on(run.directory, wanted, again)}")
         if run.trouble:
-            console.print(f"{visible(run.directory.name)}: {visible(run.trouble)}", markup=False,
-                          highlight=False, soft_wrap=True)  # fmt: skip
+            say(console, f"{run.directory.name}: {run.trouble}")
 
 
 def _document(found: Sequence[ListedRun]) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.options import out_option
+
 if TYPE_CHECKING:
     from orchestrator.store.sampled import Filter, StoredSample
 
@@ -25,8 +27,7 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--arm", metavar="ARM", default="",
                      help="Only this arm, by its name or number (from 1)."),
         click.option("--problem", metavar="ID", default="", help="Only attempts at this problem."),
-        click.option("--out", type=click.Path(path_type=Path), default=Path("runs"),
-                     envvar="ORCH_OUT", help="Where runs given by name are looked for."),
+        out_option,
         click.argument("run", metavar="RUN"),
     ):  # fmt: skip
         command = option(command)
@@ -44,7 +45,7 @@ def samples(
     import sys
 
     from orchestrator.errors import ConfigError
-    from orchestrator.report.texts import whole
+    from orchestrator.report.sample_text import whole
 
     rows = chosen(run, out, arm, wanted(problem, verdict, grep, first))
     shown = (whole(one) + "\n" for one in rows)

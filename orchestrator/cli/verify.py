@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.options import json_option, out_option
+
 if TYPE_CHECKING:
     from orchestrator.audit.rejudge import RejudgedArm
     from orchestrator.store.rows import ArmRow
@@ -111,14 +113,8 @@ SHOWN = 40
     envvar="ORCH_JOBS",
     help="How many are judged at once; default: one per core and one more.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    envvar="ORCH_OUT",
-    help="Where runs given by name are looked for.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@out_option
+@json_option
 def verify(
     run: str | None,
     task: str | None,

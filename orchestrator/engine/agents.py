@@ -38,7 +38,6 @@ from orchestrator.plan.agents import MOST_REDRAWS
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.store.attempts import AttemptRow, put_attempt
 from orchestrator.store.trajectories import compress_files
-from orchestrator.tasks.base import Problem
 from providers.gateway.attempts import Account, Attempt
 from providers.gateway.server import Gateway
 from providers.gateway.upstream import Upstream
@@ -78,6 +77,7 @@ class Agents:
         directory: Path,
         first_attempt: int,
     ) -> None:
+        self._shared = shared
         self._store, self._ledger = shared.store, shared.ledger
         self._schedule, self._state, self._control = shared.schedule, shared.state, shared.control
         self._arms, self._ready = arms, shared.arms
@@ -108,7 +108,7 @@ class Agents:
         now = time.monotonic()
         return [
             LiveAttempt(one.number, self._working.get(one.number, ""), one.calls,
-                        one.own.settled + one.own.uncertain, (now - one.started) / 60,
+                        one.own.settled + one.own.uncertain, now - one.started,
                         one.in_flight)
             for one in self.live
         ]  # fmt: skip
@@ -169,7 +169,7 @@ class Agents:
             problem = ticket.arm.problems[ticket.problem]
             self._working[number] = problem.id
             job = AgentJob(
-                attempt=number, slot=slot, problem=asked(problem),
+                attempt=number, slot=slot, problem="\n\n".join(problem.texts),
                 tree=arm.trees.get(problem.id, b""), model=ticket.arm.model, key=key,
                 gateway=self._gateway, url=self._url, time_s=setting.time_s, folder=folder,
                 source=arm.sources.get(problem.id), rewarded=arm.rewarded,
@@ -195,7 +195,7 @@ class Agents:
         if account is None:
             setting = ticket.arm.agent
             cap = None if setting is None else setting.problem_usd
-            account = arm.accounts[ticket.problem] = Account("problem", cap)
+            account = arm.accounts[ticket.problem] = Account(name="problem", cap=cap)
         return account
 
     def _decide(
@@ -210,7 +210,8 @@ class Agents:
         row = row._replace(cut=cut, reason=failure or (output.note if output else ""))
         if cut and cut not in ("call", "attempt"):
             text = "" if output is None else output.text
-            self._reached(ticket.arm, cut)
+            if cut in (RUN, *ticket.arm.scopes):
+                self._shared.reach_budget(ticket.arm, cut)
             if not attempt.answered and cut != "problem":
                 # As if it had never begun: a higher budget makes it.
                 put_attempt(self._store, row._replace(ending="again"))
@@ -256,15 +257,6 @@ class Agents:
         ticket.release(self._ledger, why)
         # A run that stops leaves the slot open; a resume makes it again.
         return not self._control.stopping
-
-    def _reached(self, arm: ReadyArm, scope: str) -> None:
-        if scope == RUN:
-            self._control.budget_reached = True
-            self._control.stop()
-        elif scope in arm.scopes:
-            self._control.budget_reached = True
-            arm.closed = True
-            self._schedule.close_arm(arm.number)
 
     def _answer(self, ticket: Ticket, attempt: Attempt) -> None:
         """The attempt as one answer: its tokens and dollars are its calls'."""
@@ -355,10 +347,3 @@ def _never_answered(attempt: Attempt, output: Output | None) -> str:
     if output.exit_code and not attempt.calls and not output.timed_out and not output.text:
         return f"the agent ended with {output.exit_code} before its first call"
     return ""
-
-
-def asked(problem: Problem) -> str:
-    """The problem as a text for an agent."""
-    if problem.prompt is not None:
-        return problem.prompt
-    return "\n\n".join(message["content"] for message in problem.messages or ())

@@ -39,6 +39,7 @@ class Dispatch:
         unfinished: list[Ticket],
         agents: Agents | None,
     ) -> None:
+        self._shared = shared
         self._agents = agents
         self._arms = shared.arms
         self._schedule = shared.schedule
@@ -176,7 +177,7 @@ class Dispatch:
                 elif draw.n > 1:
                     draw = self._shorten(draw, draw.n // 2)
                 else:
-                    self._reach(arm, miss.scope)
+                    self._shared.reach_budget(arm, miss.scope)
                     break
             except LedgerFault as fault:
                 self._control.stop(RunFault(str(fault)))
@@ -217,7 +218,7 @@ class Dispatch:
                     self._schedule.give_back(self._shorten(draw, ticket.n // 2))
                     return None
                 else:
-                    self._reach(arm, miss.scope)
+                    self._shared.reach_budget(arm, miss.scope)
                     return None
             except LedgerFault as fault:
                 self._control.stop(RunFault(str(fault)))
@@ -257,14 +258,6 @@ class Dispatch:
                 retries, self._short_retries = self._short_retries, []
                 for ticket in retries:
                     self.retry_at(0.0, ticket)
-
-    def _reach(self, arm: ReadyArm, scope: str) -> None:
-        self._control.budget_reached = True
-        if scope == RUN:
-            self._control.stop()
-        else:
-            arm.closed = True
-            self._schedule.close_arm(arm.number)
 
     def _shorten(self, draw: Draw, n: int) -> Draw:
         self._schedule.give_back(

@@ -2,7 +2,7 @@
 
 One dispatcher decides what is asked next (dispatch.py) and waits for the limiter's permit; a pool
 of workers, no larger than what is in flight, asks (attempt.py); tickets of batch arms go to the
-provider's batch API instead (batching.py); verification runs beside them (judging.py). Ends when
+provider's batch API instead (batches/); verification runs beside them (judging.py). Ends when
 the plan is done, when the budget is reached, when a fault stops it, or when a person does.
 """
 
@@ -57,6 +57,7 @@ class Engine:
     ) -> None:
         """`let_go` ends the server that a meter counts, and the meter. `agents` makes the attempts
         of arms that have an agent."""
+        self._shared = shared
         self.arms = shared.arms
         self._schedule = shared.schedule
         self._store = shared.store
@@ -114,12 +115,6 @@ class Engine:
     def stop(self, fault: OrchError | None = None) -> None:
         """Admit nothing more; what is in flight is waited for."""
         self.control.stop(fault)
-
-    def close_arm(self, arm: ReadyArm) -> None:
-        """Ask nothing more for an arm: its own budget is reached."""
-        self.control.budget_reached = True
-        arm.closed = True
-        self._schedule.close_arm(arm.number)
 
     def leave(self) -> None:
         """Leave fast: neither what is in flight nor what is to be judged is waited for."""
@@ -281,7 +276,7 @@ class Engine:
         """End the arms whose server has no more money; the others go on."""
         numbers = {arm.number for arm in arms}
         for arm in arms:
-            self.close_arm(arm)
+            self._shared.reach_budget(arm)
         for ticket in self._tickets.drain():
             if ticket.arm.number in numbers:
                 ticket.release(self._ledger, "never sent")

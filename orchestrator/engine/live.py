@@ -13,6 +13,6 @@ class LiveAttempt(NamedTuple):
     calls: int
     usd: int
     """Picodollars settled and uncertain."""
-    minutes: float
+    seconds: float
     waiting: int
     """Calls that wait for their answers now."""

@@ -45,9 +45,8 @@ class Refusing:
             f"Each of the first {len(problems)} requests of {arm.model} on {arm.spec.task} was "
             f"refused: {str(error).rstrip('.')}" + (f" -> {hint}" if hint else "")
         )
-        arm.closed = True
         shared = self._shared
-        shared.schedule.close_arm(arm.number)
+        shared.close_arm(arm)
         if all(other.closed for other in shared.arms):
             shared.control.stop(fault)
         else:

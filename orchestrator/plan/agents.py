@@ -17,8 +17,8 @@ from pathlib import Path
 from msgspec import structs
 
 from budgets.limiter import Limiter
-from budgets.money import MoneyError, picodollars
 from orchestrator.errors import ConfigError
+from orchestrator.plan.dollars import amount
 from orchestrator.plan.study import Arm, Study
 from orchestrator.tasks.base import Task
 from providers import known
@@ -137,15 +137,7 @@ def _arguments(pairs: list[str]) -> dict[str, object]:
 
 
 def _usd(text: str, flag: str) -> int | None:
-    if not text:
-        return None
-    try:
-        pico = picodollars(text)
-    except MoneyError as error:
-        raise ConfigError(f"{flag}: {error}; give dollars, for example {flag} 0.50.") from None
-    if pico <= 0:
-        raise ConfigError(f"{flag} is {text}; it must be above 0 dollars.")
-    return pico
+    return amount(text, flag) if text else None
 
 
 def one_slot_each(arm: Arm) -> Arm:

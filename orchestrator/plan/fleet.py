@@ -1,7 +1,7 @@
 """An arm whose servers are several: where they are, whose key each gets, and that all are alike.
 
 Servers are named by addresses (--base-url A --base-url B), by a file that is read again when it
-changes (--servers), or are launched here (--launch; session/launched.py starts them). However many,
+changes (--servers), or are launched here (--launch; session/fleets.py starts them). However many,
 they are one provider and one arm; all must serve the same model.
 """
 

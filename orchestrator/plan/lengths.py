@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Sequence
 
 from budgets.bounds import prompt_token_bound
+from budgets.dialects import whole
 from orchestrator.errors import ConfigError
 from orchestrator.tasks import Problem
 from providers.errors import ProviderError
@@ -59,7 +60,7 @@ async def too_long(
     if beyond and len(beyond) == len(problems):
         raise ConfigError(
             f"No prompt of the {len(problems)} problems fits: of {problems[0].id}, {beyond[0]}. "
-            "Serve the model with a longer context, or give shorter prompts (--few-shot)."
+            "Serve the model with a longer context, or give shorter prompts (--few-shot-count)."
         )
     _say(problems, base, beyond, tight, notes)
     return beyond
@@ -85,10 +86,7 @@ def _say(
 
 def prompt_bound(problem: Problem) -> int:
     """The most prompt tokens that one request for this problem can be billed for."""
-    if problem.prompt is not None:
-        return prompt_token_bound([problem.prompt])
-    messages = problem.messages or ()
-    return prompt_token_bound([message["content"] for message in messages], len(messages))
+    return prompt_token_bound(problem.texts, len(problem.messages or ()))
 
 
 async def _count(provider: LaneProvider, problem: Problem, base: SampleRequest) -> int | None:
@@ -101,7 +99,15 @@ async def _count(provider: LaneProvider, problem: Problem, base: SampleRequest) 
         answer = await provider.post_beside("/tokenize", body)
     except ProviderError:
         return None
-    count, tokens = answer.get("count"), answer.get("tokens")
-    if isinstance(count, int) and not isinstance(count, bool):
-        return count
-    return len(tokens) if isinstance(tokens, list) else None
+    for name in COUNTS:
+        if tokens := whole(answer.get(name)):
+            return tokens
+    listed = answer.get("tokens", answer.get("token_ids"))
+    while isinstance(listed, list) and len(listed) == 1 and isinstance(listed[0], list):
+        listed = listed[0]
+    # llama.cpp counts another field, and says of what it did not read that it has no tokens.
+    return len(listed) or None if isinstance(listed, list) else None
+
+
+COUNTS = ("count", "num_tokens", "token_count", "total_tokens", "input_tokens", "length")
+"""Where servers say how many tokens a text has."""

@@ -32,13 +32,14 @@ async def check_model(provider: Provider, name: str, base: SampleRequest, notes:
             f"The server of provider {name!r} does not answer: {error}. Start it "
             "(for example `vllm serve MODEL` or `orch serve`), or correct --base-url."
         ) from None
-    if models and base.model not in models:
+    here = next((name for form in FORMS if (name := form.format(base.model)) in models), None)
+    if models and here is None:
         shown = ", ".join(models[:20]) + (", ..." if len(models) > 20 else "")
         raise ConfigError(
             f"The server of provider {name!r} does not have the model "
             f"{base.model!r}; it has: {shown}."
         )
-    longest = getattr(provider, "context_tokens", {}).get(base.model)
+    longest = getattr(provider, "context_tokens", {}).get(here)
     if longest is not None and base.max_tokens >= longest:
         raise ConfigError(
             f"--max-tokens is {base.max_tokens}, and {base.model} takes {longest} tokens in all, "
@@ -51,6 +52,10 @@ async def check_model(provider: Provider, name: str, base: SampleRequest, notes:
             f"{name} takes {most} stop strings of {len(base.stop)}: the rest is cut here, and what "
             "is written after it is paid for."
         )
+
+
+FORMS = ("{}", "{}:latest", "models/{}")
+"""How a list of models may call the model of a request: Ollama, Gemini."""
 
 
 def say_repeats(base: SampleRequest, samples: int, notes: list[str]) -> None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec import structs
+
 from budgets.concurrency import Concurrency
 from budgets.limiter import Limiter
-from budgets.money import MoneyError, picodollars
 from budgets.price import Price
 from budgets.price_book import PriceBook, Unpriced
 from budgets.price_file import PriceFileError
@@ -23,6 +24,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.plan import problems as problem_sets
 from orchestrator.plan.agents import AgentSetting, check_judged, one_slot_each, setting_of
 from orchestrator.plan.asked_more import body_fields, header_fields, with_system
+from orchestrator.plan.dollars import amount
 from orchestrator.plan.fleet import Fleet, Launch, launch_of, open_fleet, servers_of
 from orchestrator.plan.lengths import too_long
 from orchestrator.plan.openfiles import connections_allowed
@@ -37,8 +39,8 @@ from orchestrator.plan.typed import (
     NOWHERE,
     Destination,
     Typed,
-    asked_by,
     check_price,
+    destinations_of,
     refuse_cheap_hours,
 )
 from orchestrator.tasks import Problem, SamplingDefaults, Task, TaskError
@@ -98,7 +100,7 @@ class PreparedArm:
     base: SampleRequest
     limiter: Limiter | FleetLimiter
     verifier: Verifier
-    asked: Destination = NOWHERE
+    destination: Destination = NOWHERE
     provider: Provider | None = None
     """None for servers of ours until they run."""
     fleet: Fleet | None = None
@@ -196,12 +198,13 @@ def _settle_keys_and_prices(
 ) -> None:
     """Decide which key goes where before anything is asked; raises ConfigError."""
     remote = [arm for arm in arms if not arm.endpoint.ours]
-    for arm, asked in zip(remote, asked_by([arm.spec for arm in remote], typed), strict=True):
-        arm.asked = asked
-        refuse_cheap_hours(arm.spec, asked.host, typed)
+    places = destinations_of([arm.spec for arm in remote], typed)
+    for arm, place in zip(remote, places, strict=True):
+        arm.destination = place
+        refuse_cheap_hours(arm.spec, place.host, typed)
         if arm.price is not None:
             model = arm.endpoint.model
-            note = check_price(arm.spec, model, asked.host, book, study.prices, typed)
+            note = check_price(arm.spec, model, place.host, book, study.prices, typed)
             notes += [note] if note else []
 
 
@@ -210,21 +213,6 @@ async def close(arms: list[PreparedArm]) -> None:
     for arm in arms:
         await arm.verifier.aclose()
         await arm.aclose()
-
-
-def amount(text: str, flag: str, *, zero: bool = False) -> int:
-    """An amount of dollars given by a person, in picodollars; raises ConfigError.
-
-    `zero`: whether it may be 0.
-    """
-    try:
-        pico = picodollars(text)
-    except MoneyError as error:
-        raise ConfigError(f"{flag}: {error}; give dollars, for example {flag} 50.") from None
-    if pico < 0 or (pico == 0 and not zero):
-        least = "0 dollars or more" if zero else "above 0 dollars"
-        raise ConfigError(f"{flag} is {text}; it must be {least}.")
-    return pico
 
 
 def price_book(study: Study) -> PriceBook:
@@ -238,6 +226,11 @@ def price_book(study: Study) -> PriceBook:
 def bundled(spec: Arm) -> bool:
     """Whether an arm buys from the model that orch brings and serves itself."""
     return spec.provider == "local" and not (spec.model or spec.base_url or spec.servers)
+
+
+def samples_wanted(spec: Arm) -> int:
+    """Attempts at each problem: as a person asked, else as many as such an arm gets by default."""
+    return spec.samples or (BUNDLED_SAMPLES if bundled(spec) else DEFAULT_SAMPLES)
 
 
 def _prepare_arm(
@@ -261,20 +254,19 @@ def _prepare_arm(
         from providers.tiny import MODEL_ID
 
         model = MODEL_ID
-        spec = replace_arm(spec, gpu_hour=spec.gpu_hour or BUNDLED_GPU_HOUR)
+        spec = structs.replace(spec, gpu_hour=spec.gpu_hour or BUNDLED_GPU_HOUR)
     elif not model:
         raise ConfigError(
             "No model is named; give --model NAME (with --provider local and no --base-url the "
             "bundled model is used)."
         )
-    if not spec.samples:
-        spec = replace_arm(spec, samples=BUNDLED_SAMPLES if is_bundled else DEFAULT_SAMPLES)
+    spec = structs.replace(spec, samples=samples_wanted(spec))
     try:
         launch = launch_of(spec, typed)
     except ProviderConfigError as error:
         raise ConfigError(f"{error}.") from None
     if launch is not None:
-        spec = replace_arm(spec, gpus=launch.gpus_each)
+        spec = structs.replace(spec, gpus=launch.gpus_each)
     price, per_hour = _price(spec, model, book)
     base = sampling(spec, task.defaults, model)
     endpoint = Endpoint(
@@ -294,23 +286,10 @@ def _prepare_arm(
     )
 
 
-def replace_arm(spec: Arm, **changes: object) -> Arm:
-    """The arm with some fields changed."""
-    import msgspec
-
-    return msgspec.structs.replace(spec, **changes)
-
-
 def _price(spec: Arm, model: str, book: PriceBook) -> tuple[Price | None, int]:
     """The token price, or the price of an hour; raises ConfigError for a model without either."""
     if spec.gpu_hour:
-        try:
-            hour = picodollars(spec.gpu_hour)
-        except MoneyError as error:
-            raise ConfigError(f"--gpu-hour: {error}; give dollars per hour.") from None
-        if hour < 0:
-            raise ConfigError(f"--gpu-hour is {spec.gpu_hour}; it must not be negative.")
-        return None, hour * spec.gpus
+        return None, amount(spec.gpu_hour, "--gpu-hour", zero=True) * spec.gpus
     try:
         return book.find(model, spec.provider, datetime.now(UTC)), 0
     except Unpriced as error:
@@ -343,7 +322,7 @@ def open_provider(arm: PreparedArm, study: Study, base_url: str = "") -> Provide
         return make_provider(
             arm.spec.provider,
             base_url=base_url or arm.endpoint.base_url or None,
-            api_key_env=arm.asked.bound,
+            api_key_env=arm.destination.bound,
             model=arm.endpoint.model,
             timeouts=Timeouts(total_s=study.timeout_s),
             environ=os.environ,
@@ -359,7 +338,7 @@ def open_batches(arm: PreparedArm, study: Study, notes: list[str]) -> tuple[Batc
         opened = make_batches(
             arm.spec.provider,
             base_url=arm.endpoint.base_url or None,
-            api_key_env=arm.asked.bound,
+            api_key_env=arm.destination.bound,
             model=arm.endpoint.model,
             timeouts=Timeouts(total_s=study.timeout_s),
             environ=os.environ,

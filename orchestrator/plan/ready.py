@@ -14,14 +14,14 @@ from budgets.price_book import PriceBook
 from orchestrator.plan.agents import AgentSetting, agents_at_once
 from orchestrator.plan.lengths import prompt_bound
 from orchestrator.plan.prepare import Prepared
-from orchestrator.plan.request import requests_per_draw
+from orchestrator.plan.request import choices_per_request
 from orchestrator.plan.study import Arm
 from orchestrator.store.schema import arm_scope
 from orchestrator.tasks.base import Problem
-from providers.affinity import CacheWarmer
 from providers.batch.base import BatchLane
 from providers.fleet.admission import FleetLimiter
 from providers.sample import Provider, SampleRequest
+from providers.warming import CacheWarmer
 from verifiers.verdict import Verifier
 
 
@@ -153,10 +153,9 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                     and arm.provider.capabilities.prompt_cache != "none"
                 ),
                 base=arm.base,
-                n_per_request=1
-                if arm.base.temperature == 0
-                else requests_per_draw(
-                    arm.spec, arm.provider.capabilities, priced=arm.price is not None
+                n_per_request=choices_per_request(
+                    arm.spec, arm.provider.capabilities,
+                    priced=arm.price is not None, temperature=arm.base.temperature,
                 ),
                 prompt_bounds=[prompt_bound(problem) for problem in arm.problems],
                 prompt_known=[False] * len(arm.problems),
@@ -165,5 +164,5 @@ def ready(prepared: Prepared) -> list[ReadyArm]:
                 usd_per_hour=arm.endpoint.usd_per_hour,
                 lane=None if arm.batches is None else arm.batches[0],
             )
-        )
+        )  # fmt: skip
     return arms

@@ -26,8 +26,6 @@ PAID_ROUNDS = 4
 
 def chat_where_needed(spec: Arm, model: str, notes: list[str]) -> Arm:
     """The arm with the chat style where nobody chose one and the model takes chat only."""
-    import msgspec
-
     row = known.find(spec.provider)
     if spec.prompt_style or row is None:
         return spec
@@ -41,7 +39,7 @@ def chat_where_needed(spec: Arm, model: str, notes: list[str]) -> Arm:
     )
     if note not in notes:
         notes.append(note)
-    return msgspec.structs.replace(spec, prompt_style="chat")
+    return structs.replace(spec, prompt_style="chat")
 
 
 def refuse_raw_prompts(spec: Arm, problems: list[Problem], capabilities: Capabilities) -> None:
@@ -56,11 +54,16 @@ def refuse_raw_prompts(spec: Arm, problems: list[Problem], capabilities: Capabil
         )
 
 
-def requests_per_draw(spec: Arm, capabilities: Capabilities, *, priced: bool) -> int:
-    """Choices per request: as asked, else a share of the plan that leaves some rounds.
+def choices_per_request(
+    spec: Arm, capabilities: Capabilities, *, priced: bool, temperature: float | None
+) -> int:
+    """As many as asked, else a share of the plan that leaves some rounds.
 
-    `priced`: every request pays for its prompt.
+    `priced`: every request pays for its prompt. At temperature 0 always one: servers refuse more,
+    since all would be the same.
     """
+    if temperature == 0:
+        return 1
     if isinstance(spec.n_per_request, int):
         return min(spec.n_per_request, capabilities.max_n)
     rounds = PAID_ROUNDS if priced and spec.policy == "uniform" else ROUNDS

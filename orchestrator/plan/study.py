@@ -139,11 +139,18 @@ def read_study(path: Path) -> dict[str, Any]:
         raise ConfigError(f"The study file {path} is nested too deeply.") from None
     except ValueError as error:  # also a number of thousands of digits
         raise ConfigError(f"The study file {path} is not valid TOML: {error}.") from None
-    unknown = sorted(set(document) - {"study", "arms"})
-    if unknown:
+    for name, value in document.items():
+        if name in {"study", "arms"}:
+            continue
+        if isinstance(value, dict | list):
+            raise ConfigError(
+                f"The study file {path} has an unknown table [{name}]; "
+                "it may hold [study] and [[arms]]."
+            )
+        table = "[study]" if name in Study.__struct_fields__ else "[[arms]]"
         raise ConfigError(
-            f"The study file {path} has an unknown table [{unknown[0]}]; "
-            "it may hold [study] and [[arms]]."
+            f"The study file {path} has {name} outside of any table; write {table} above it "
+            "(docs/study.md)."
         )
     return {"study": document.get("study", {}), "arms": document.get("arms", [])}
 

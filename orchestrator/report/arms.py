@@ -18,6 +18,7 @@ from typing import Any
 from budgets.ledger import Ledger
 from orchestrator.analysis.clusters import agreeing
 from orchestrator.analysis.flops import ModelShape
+from orchestrator.report.agents import agent_work
 from orchestrator.report.audit import audit_of, said_of_audit
 from orchestrator.report.compute import gpu_hours, operations, shape_for
 from orchestrator.report.data import ArmReport, CoveragePoint
@@ -97,6 +98,7 @@ def _arm(
         points=_points(curve, work, money),
         others=tuple(others),
         audit=audit,
+        agents=agent_work(reader, arm),
         changed=tuple(json.loads(reader.meta(f"{CHANGED_KEY}{arm.number}", "[]"))),
         refusals=tuple(reader.refusals(arm.number)),
         notes=(

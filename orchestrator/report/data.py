@@ -149,6 +149,36 @@ class ReadProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """One number of many attempts."""
+
+    median: float
+    most: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWork:
+    """What the agents of an arm did."""
+
+    command: str
+    image: str
+    """The container image they ran in; "" where in none of ours."""
+    attempts: int
+    begun_anew: int
+    """Attempts that were lost to something other than the agent, and made again."""
+    calls: Spread
+    input_tokens: Spread
+    output_tokens: Spread
+    seconds: Spread
+    cut: Mapping[str, int]
+    """Attempts to which a cap refused a call, by whose cap it was."""
+    timed_out: int
+    own_failures: int
+    """Attempts whose agent ended with an exit code other than 0."""
+
+
+@dataclass(frozen=True, slots=True)
 class ArmReport:
     """All that a report says of one arm, of a run or of outcomes that others recorded."""
 
@@ -181,6 +211,8 @@ class ArmReport:
     audit: Audit | None = None
     changed: tuple[str, ...] = ()
     """Problems of which a stored sample, judged again, got another verdict."""
+    agents: AgentWork | None = None
+    """None where attempts are plain requests."""
     fits: tuple[FitLine, ...] = ()
     forecasts: tuple[ForecastPoint, ...] = ()
     forecast_refused: str = ""

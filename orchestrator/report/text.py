@@ -1,11 +1,15 @@
-"""How numbers look to a person."""
+"""How numbers and texts look to a person."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING
 
 from budgets.money import PICO
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def dollars(pico: int) -> str:
@@ -67,3 +71,8 @@ def visible(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text
     )
+
+
+def say(console: Console, text: str) -> None:
+    """Print a text as it is, made harmless; the terminal breaks its lines."""
+    console.print(visible(text), highlight=False, markup=False, soft_wrap=True)

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from budgets.money import usd
 from orchestrator.report.collect import collect
-from orchestrator.report.document import document
-from orchestrator.report.text import dollars
+from orchestrator.report.document import document, usd_or_none
+from orchestrator.report.text import dollars, say
 from orchestrator.reproduce.cost_table import CostTable, Overtaken, TableRow
 
 SAID = (
@@ -41,8 +41,8 @@ def to_document(table: CostTable, whole_run: CostTable | None = None) -> dict[st
         "inputs": _inputs(table),
         "marginal_usd_per_solve": [
             {
-                "k_from": part.k_from, "k_to": part.k_to, "usd": _usd(part.per_solve),
-                "low_usd": _usd(part.low), "high_usd": _usd(part.high),
+                "k_from": part.k_from, "k_to": part.k_to, "usd": usd_or_none(part.per_solve),
+                "low_usd": usd_or_none(part.low), "high_usd": usd_or_none(part.high),
             }
             for part in curve.marginals
         ],
@@ -76,7 +76,7 @@ def _row(table: CostTable, row: TableRow) -> dict[str, Any]:
         "high_percent": 100 * row.point.high_like,
         "total_usd": usd(row.spent),
         "relative": table.relative(row),
-        "total_usd_today": _usd(row.today),
+        "total_usd_today": usd_or_none(row.today),
         "published": {
             "usd_per_attempt": theirs.usd_per_attempt,
             "solved_percent": theirs.solved_percent,
@@ -134,24 +134,24 @@ def print_cost_table(
     console.print(shown)
     for row in table.rows:
         if row.today_note:
-            _say(console, f"{row.model.name} is priced today {row.today_note}.")
-    _say(console, SAID)
+            say(console, f"{row.model.name} is priced today {row.today_note}.")
+    say(console, SAID)
     if len(curve.curve) > 3:
         console.print(_curve(curve))
     if curve.marginals:
         console.print(_marginals(curve))
     first = table.rows[0].model.name
     for one in curve.overtaken:
-        _say(console, _overtaken(first, one, curve.rows[0].point.k))
+        say(console, _overtaken(first, one, curve.rows[0].point.k))
     if said := _one_draw(table, curve):
-        _say(console, said)
+        say(console, said)
     for name, found in table.differences:
         k = table.rows[0].point.k
-        _say(console, found.sentence(f"{first} at {k} attempts", f"{name} at one"))
-    _say(console, "Inputs:")
+        say(console, found.sentence(f"{first} at {k} attempts", f"{name} at one"))
+    say(console, "Inputs:")
     for item in _inputs(table):
         source = " ".join(item["source"].split())
-        _say(console, f"  {item['mark']:9}  {item['model']}, {item['input']}: {source}")
+        say(console, f"  {item['mark']:9}  {item['model']}, {item['input']}: {source}")
 
 
 def _overtaken(first: str, one: Overtaken, most: int) -> str:
@@ -201,11 +201,3 @@ def _marginals(table: CostTable) -> Table:
             "-" if part.low is None else f"{dollars(part.low)} to {high}",
         )  # fmt: skip
     return shown
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _usd(pico: int | None) -> str | None:
-    return None if pico is None else usd(pico)

@@ -19,9 +19,9 @@ from budgets.ledger import DoesNotFit, Ledger
 from budgets.meter import resolve_until
 from orchestrator.engine.counters import RunState
 from orchestrator.errors import OrchError, RunFault
-from orchestrator.plan.fleet import Fleet, Launch, launched_fleet, own_provider
+from orchestrator.plan.fleet import LEAST_QUEUE, Fleet, Launch, launched_fleet, own_provider
 from orchestrator.plan.prepare import Endpoint, Prepared, PreparedArm, make_limiter
-from orchestrator.plan.request import askable, refuse_raw_prompts
+from orchestrator.plan.request import MOST_CHOICES, askable, refuse_raw_prompts
 from orchestrator.plan.typed import Typed
 from orchestrator.report.text import span
 from orchestrator.session.metering import Meters
@@ -149,17 +149,19 @@ class Fleets:
     def _launcher(self, endpoint: Endpoint, launch: Launch, fleet: Fleet) -> Launcher:
         servers: dict[Launched, FleetServer] = {}
         meter = self._meters.running.get(endpoint)
-        n = max(self._prepared_n(arm) for arm in self._prepared.arms if arm.endpoint == endpoint)
+        users = [arm.spec for arm in self._prepared.arms if arm.endpoint == endpoint]
+        asked = (spec.n_per_request for spec in users)
+        n = max(MOST_CHOICES if isinstance(one, str) else one for one in asked)
         plan = LaunchPlan(
             launch.program, launch.model, endpoint.model, launch.groups,
             self._directory / "logs", str(self._directory.absolute()), launch.tensor_parallel,
-            launch.data_parallel, max(2048, 4 * n), launch.arguments, launch.lease_s,
+            launch.data_parallel, max(LEAST_QUEUE, 4 * n), launch.arguments, launch.lease_s,
         )  # fmt: skip
 
         def on_launch(one: Launched) -> None:
             if isinstance(meter, FleetMeter):
                 try:
-                    meter.open(f"{endpoint.model} {one.hold}")
+                    meter.open(f"{endpoint.model} {one.hold}", one.hold)
                 except DoesNotFit as miss:
                     raise LaunchError(f"the budget does not pay for {one.name}: {miss}") from None
 
@@ -180,9 +182,6 @@ class Fleets:
         return Launcher(
             plan, on_launch=on_launch, on_ready=on_ready, on_end=on_end, tell=self._state.note
         )
-
-    def _prepared_n(self, arm: PreparedArm) -> int:
-        return arm.spec.n_per_request if isinstance(arm.spec.n_per_request, int) else 128
 
     @staticmethod
     async def _all_down(launcher: Launcher, stop: Callable[[OrchError], None]) -> None:
@@ -226,7 +225,6 @@ def resolve_ended(ledger: Ledger) -> None:
     """Count a dead session's launched servers up to the end that their guards saw, not beyond."""
     ended = {hold.id: hold.ended_at for hold in holds.holds() if hold.ended_at is not None}
     for item in ledger.left_open:
-        # A meter is named by its model and its hold.
-        at = None if item.time is None else ended.get(item.time.server.rpartition(" ")[2])
+        at = None if item.time is None else ended.get(item.time.hold)
         if at is not None:
             resolve_until(ledger, item, at)

@@ -17,9 +17,8 @@ from budgets.fleet_meter import FleetMeter
 from budgets.ledger import RUN, DoesNotFit, Ledger, LedgerFault
 from budgets.meter import Meter, TimeMeter, count_gaps
 from budgets.money import usd
-from orchestrator import errors
 from orchestrator.engine.engine import METER_TICK_S, near_the_end
-from orchestrator.errors import OrchError, RunFault
+from orchestrator.errors import BudgetTooSmall, RunFault
 from orchestrator.plan.fleet import Fleet
 from orchestrator.plan.prepare import Endpoint, Prepared
 from orchestrator.store.accounts import SERVER
@@ -30,12 +29,6 @@ T = TypeVar("T")
 
 DRAIN_S = 15.0
 """The longest that answers in flight and the end of a server may take at the end of the money."""
-
-
-class BudgetTooSmall(OrchError):
-    """Not even the start fits the cap."""
-
-    exit_code = errors.BUDGET_REACHED
 
 
 @dataclass(slots=True)
@@ -51,10 +44,10 @@ class Meters:
         for meter in self.running.values():
             meter.stop()
 
-    def needs(self, bundled: bool, gone: Meter) -> bool:
-        """Whether a meter other than `gone` still counts such a server."""
+    def bundled_beside(self, gone: Meter) -> bool:
+        """Whether a meter other than `gone` still counts the bundled model's server."""
         return any(
-            endpoint.bundled == bundled and meter is not gone and meter.running
+            endpoint.bundled and meter is not gone and meter.running
             for endpoint, meter in self.running.items()
         )
 
@@ -95,10 +88,10 @@ def _start(
     """Raises DoesNotFit, LedgerFault."""
     end_s = 0.0 if endpoint.launch is None else Order((), endpoint.launch.lease_s).drain_s
 
-    def meter_of(server: str) -> TimeMeter:
+    def meter_of(server: str, hold: str = "") -> TimeMeter:
         return TimeMeter(
-            ledger, endpoint.usd_per_hour, scopes, server=server, drain_s=DRAIN_S + end_s,
-            borrowed=not endpoint.ours,
+            ledger, endpoint.usd_per_hour, scopes, server=server, hold=hold,
+            drain_s=DRAIN_S + end_s, borrowed=not endpoint.ours,
             guarded=endpoint.launch is not None,
         )  # fmt: skip
 

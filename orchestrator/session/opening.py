@@ -10,6 +10,8 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from msgspec import structs
+
 from orchestrator import errors
 from orchestrator.errors import ConfigError
 from orchestrator.plan.prepare import Prepared
@@ -84,9 +86,8 @@ def refuse_used(directory: Path) -> None:
 
 
 def write_study(directory: Path, prepared: Prepared) -> None:
-    import msgspec
-
-    study = msgspec.structs.replace(prepared.study, arms=[arm.spec for arm in prepared.arms])
+    """Keep the resolved study, which `orch run` accepts; raises ConfigError, StoreError."""
+    study = structs.replace(prepared.study, arms=[arm.spec for arm in prepared.arms])
     text = "# Written by orch: the resolved study. `orch run` accepts this file.\n"
     try:
         replace_text(directory / "study.toml", text + study_toml(study))

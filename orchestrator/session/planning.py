@@ -13,6 +13,8 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from msgspec import to_builtins
+
 from budgets.ledger import Ledger
 from budgets.money import usd
 from orchestrator.engine.counters import RunState
@@ -128,13 +130,11 @@ def problem_sets(arms: list[ReadyArm]) -> list[str]:
 
 def _put_arms(prepared: Prepared, store: RunStore, arms: list[ReadyArm]) -> None:
     """Arms as they are in this session: the wanted samples and the price may have changed."""
-    import msgspec
-
     store.put_meta("prices", prepared.book.snapshot)
     store.put_meta("orch", _version())
     for arm, problem_set in zip(arms, problem_sets(arms), strict=True):
         spec = {
-            **msgspec.to_builtins(arm.spec),
+            **to_builtins(arm.spec),
             "price": None if arm.price is None else arm.price.to_dict(),
             # So that a run is reported where a policy of another package is not installed.
             "estimators": estimators_of(arm.spec.policy),

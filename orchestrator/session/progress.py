@@ -21,7 +21,7 @@ from rich.text import Text
 from budgets.ledger import Ledger
 from orchestrator.engine.counters import ArmCounts, RunState
 from orchestrator.plan.ready import ReadyArm
-from orchestrator.report.text import dollars, percent, span, visible
+from orchestrator.report.text import dollars, percent, say, span, visible
 from orchestrator.session.armsview import ArmsView
 
 REDRAW_S = 0.5
@@ -88,11 +88,9 @@ class Progress:
 
     def _say(self) -> None:
         for note in self._state.notes[self._told :]:
-            self._console.print(
-                f"note: {visible(note)}", highlight=False, markup=False, soft_wrap=True
-            )
+            say(self._console, f"note: {note}")
         self._told = len(self._state.notes)
-        self._console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
+        say(self._console, self.line())
 
     def line(self) -> str:
         """The state as plain text, in as few lines of 120 columns as hold it."""
@@ -137,12 +135,12 @@ class Progress:
         )
         if state.servers is not None:
             facts.add_row("servers", Text(visible(state.servers())))
-        for attempt in sorted(state.live(), key=lambda one: -one.minutes)[:MOST_AGENTS]:
+        for attempt in sorted(state.live(), key=lambda one: -one.seconds)[:MOST_AGENTS]:
             facts.add_row(
                 f"attempt {attempt.attempt}",
                 Text(
                     f"{visible(attempt.problem)}: {attempt.calls} calls, {dollars(attempt.usd)}, "
-                    f"{attempt.minutes:.1f} minutes"
+                    + span(attempt.seconds)
                     + (", waits for an answer" if attempt.waiting else "")
                 ),
             )
@@ -238,11 +236,8 @@ def agents_at_work(state: RunState) -> str:
     if not live:
         return ""
     calls, usd = sum(one.calls for one in live), sum(one.usd for one in live)
-    longest = max(one.minutes for one in live)
-    return (
-        f"{len(live)} agents at work: {calls} calls, {dollars(usd)}, the longest for "
-        f"{longest:.1f} minutes"
-    )
+    longest = span(max(one.seconds for one in live))
+    return f"{len(live)} agents at work: {calls} calls, {dollars(usd)}, the longest for {longest}"
 
 
 def coverage_so_far(arm: ArmCounts) -> str:

@@ -93,7 +93,7 @@ class Servers:
     async def let_go(self, meter: Meter) -> None:
         """The server of one meter is needed no more, though the run goes on."""
         endpoint = next(place for place, one in self._meters.running.items() if one is meter)
-        if endpoint.bundled and not self._meters.needs(True, meter):
+        if endpoint.bundled and not self._meters.bundled_beside(meter):
             await self._stop_bundled()
         await self._fleets.let_go(endpoint)
         meter.stop()

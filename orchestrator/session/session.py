@@ -25,16 +25,18 @@ from orchestrator.engine.counters import RunState, arm_counts
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.judging import Judging
 from orchestrator.engine.parts import SessionParts
-from orchestrator.errors import OrchError, RunFault
+from orchestrator.errors import BudgetTooSmall, OrchError, RunFault
+from orchestrator.plan.dollars import amount
 from orchestrator.plan.names import arm_names
-from orchestrator.plan.prepare import Prepared, amount
+from orchestrator.plan.prepare import Prepared
 from orchestrator.plan.ready import ReadyArm, ready
+from orchestrator.report.text import say
 from orchestrator.session.agents import open_agents
 from orchestrator.session.end import Ending, ending_of
 from orchestrator.session.fleets import end_leftovers, resolve_ended
 from orchestrator.session.gc_pace import collecting_seldom
 from orchestrator.session.interrupts import Interrupts
-from orchestrator.session.metering import BudgetTooSmall, start_meters, tick, unwatched
+from orchestrator.session.metering import start_meters, tick, unwatched
 from orchestrator.session.opening import open_store
 from orchestrator.session.planning import plan
 from orchestrator.session.progress import Display, Progress
@@ -62,7 +64,7 @@ class RunOptions:
 
     def say(self, text: str) -> None:
         """One line for the person who watches."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        say(self.console, text)
 
 
 async def run_session(prepared: Prepared, options: RunOptions) -> Ending:
@@ -140,7 +142,7 @@ async def _session(
         server_patience_s=prepared.study.server_patience, let_go=servers.let_go, agents=agents,
     )  # fmt: skip
     for number in meters.unpaid:
-        engine.close_arm(arms[number])
+        shared.reach_budget(arms[number])
     stack.push_async_callback(engine.judging.close)
 
     def drain() -> None:

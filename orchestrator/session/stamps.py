@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from msgspec import structs
+
 from orchestrator.plan.prepare import PreparedArm
 from orchestrator.plan.study import Study
 from orchestrator.store.reader import RunReader
@@ -21,15 +23,13 @@ from orchestrator.store.store import RunStore
 
 def keep_verifiers(study: Study, directory: Path) -> Study:
     """The study of a resumed run, with the run's own verifiers where none is named."""
-    import msgspec
-
     with closing(RunReader(directory)) as reader:
         own = {row.number: str(row.spec.get("verifier") or "") for row in reader.arms()}
     arms = [
-        msgspec.structs.replace(arm, verifier=arm.verifier or own.get(number, ""))
+        structs.replace(arm, verifier=arm.verifier or own.get(number, ""))
         for number, arm in enumerate(study.arms)
     ]
-    return msgspec.structs.replace(study, arms=arms)
+    return structs.replace(study, arms=arms)
 
 
 async def set_aside_other_versions(

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from orchestrator.store.reader import RunReader
 from orchestrator.store.schema import PUT_ATTEMPT, PUT_CALL
 from orchestrator.store.store import RunStore, storable
 from providers.gateway.accounts import Call
@@ -36,6 +37,18 @@ class AttemptRow(NamedTuple):
     reason: str = ""
     files: str = ""
     """Where its trajectory and logs lie, below the run's directory."""
+
+
+class MadeAttempt(NamedTuple):
+    """One attempt that is over, with what its calls used."""
+
+    ending: str
+    cut: str
+    seconds: float
+    calls: int
+    input_tokens: int
+    """As far as the provider told them."""
+    output_tokens: int
 
 
 class StoreBook:
@@ -85,3 +98,15 @@ def attempts(connection: sqlite3.Connection) -> Iterator[AttemptRow]:
         " ORDER BY attempt"
     ):
         yield AttemptRow(*row)
+
+
+def made_attempts(reader: RunReader, arm: int) -> list[MadeAttempt]:
+    """Every attempt of an arm that is over, in the order of their starts."""
+    found = reader.rows(
+        "SELECT a.ending, a.cut, a.ended_at - a.started_at, count(c.call),"
+        " coalesce(sum(c.input_tokens), 0), coalesce(sum(c.output_tokens), 0)"
+        " FROM attempts a JOIN requests r USING (request) LEFT JOIN calls c USING (attempt)"
+        " WHERE r.arm = ? AND a.ending != '' GROUP BY a.attempt ORDER BY a.attempt",
+        (arm,),
+    )
+    return [MadeAttempt(*row) for row in found]

@@ -279,14 +279,14 @@ class RunReader:
             for slot in sorted(taken):
                 yield problem, slot, taken[slot]
 
-    def samples(self, arm: int) -> Iterator[tuple[int, int, str, str, str]]:
-        """Problem, slot, kind, finish reason, text, by problem and slot."""
-        for problem, slot, kind, reason, text in self._db.execute(
-            "SELECT problem, slot, kind, finish_reason, text FROM samples WHERE arm = ?"
+    def samples(self, arm: int) -> Iterator[tuple[int, int, str]]:
+        """Problem, slot and text of every sample that is not censored, by problem and slot."""
+        for problem, slot, text in self._db.execute(
+            "SELECT problem, slot, text FROM samples WHERE arm = ? AND kind = 'ok'"
             " ORDER BY problem, slot",
             (arm,),
         ):
-            yield problem, slot, kind, reason, self.unpack.text(text)
+            yield problem, slot, self.unpack.text(text)
 
     def verdicts(self, arm: int, verifier: str) -> Iterator[tuple[int, int, str, Vote]]:
         """Problem, slot, kind, and what its answer votes as, by problem and slot."""

@@ -61,9 +61,9 @@ class AnthropicBatches:
     """The message batches of a server of Anthropic's protocol."""
 
     def __init__(
-        self, exchange: BatchClient, capabilities: Capabilities, cache_life: CacheLife = "1h"
+        self, client: BatchClient, capabilities: Capabilities, cache_life: CacheLife = "1h"
     ) -> None:
-        self._exchange = exchange
+        self._client = client
         self._capabilities = capabilities
         self._cache_life: CacheLife = cache_life
 
@@ -85,7 +85,7 @@ class AnthropicBatches:
             raise ProviderConfigError(
                 f"the batch has {size} bytes, more than {MAX_BODY_BYTES}: split it"
             )
-        return self._batch(await self._exchange.json("POST", "/v1/messages/batches", body))
+        return self._batch(await self._client.json("POST", "/v1/messages/batches", body))
 
     async def find(self, tag: str, *, count: int, since: datetime) -> Found:
         """The ended batch whose custom ids carry `tag`, and running ones that may."""
@@ -93,8 +93,8 @@ class AnthropicBatches:
         undecided: list[Batch] = []
         after = ""
         while True:
-            page = await self._exchange.json("GET", f"/v1/messages/batches?limit=100{after}")
-            batches = batches_on(page, self._exchange.where)
+            page = await self._client.json("GET", f"/v1/messages/batches?limit=100{after}")
+            batches = batches_on(page, self._client.where)
             for made in batches:
                 batch = self._batch(made)
                 if batch.created_at < since or batch.total != count:
@@ -113,30 +113,30 @@ class AnthropicBatches:
     async def _carries(self, made: Mapping[str, Any], tag: str, count: int) -> bool:
         if not made.get("results_url"):
             return False
-        data = await self._exchange.data("GET", self._exchange.path_of(made["results_url"]))
+        data = await self._client.data("GET", self._client.path_of(made["results_url"]))
         first = next(lines_of(data), {})
         return index_of(str(first.get("custom_id", "")), tag, count) is not None
 
     def _batch(self, made: Any) -> Batch:
-        return read_batch(_read, made, self._exchange.where)
+        return read_batch(_read, made, self._client.where)
 
     async def poll(self, batch_id: str) -> Batch:
         """How far it is."""
-        return self._batch(await self._exchange.json("GET", f"/v1/messages/batches/{batch_id}"))
+        return self._batch(await self._client.json("GET", f"/v1/messages/batches/{batch_id}"))
 
     async def cancel(self, batch_id: str) -> Batch:
         """Ask the provider to stop it."""
         path = f"/v1/messages/batches/{batch_id}/cancel"
-        return self._batch(await self._exchange.json("POST", path, {}))
+        return self._batch(await self._client.json("POST", path, {}))
 
     async def fetch(
         self, batch_id: str, tag: str, requests: Sequence[SampleRequest]
     ) -> AsyncIterator[BatchResult]:
         """The results; requests that were cancelled or expired have none."""
-        made = await self._exchange.json("GET", f"/v1/messages/batches/{batch_id}")
+        made = await self._client.json("GET", f"/v1/messages/batches/{batch_id}")
         if not made.get("results_url"):
             return
-        data = await self._exchange.data("GET", self._exchange.path_of(made["results_url"]))
+        data = await self._client.data("GET", self._client.path_of(made["results_url"]))
         for number, line in enumerate(lines_of(data)):
             if number % LINES_AT_A_TIME == 0:
                 await asyncio.sleep(0)
@@ -151,7 +151,7 @@ class AnthropicBatches:
         self, result: Mapping[str, Any], request: SampleRequest
     ) -> SampleResponse | ProviderError:
         if result["type"] == "succeeded":
-            body, asked = as_body(result.get("message")), self._exchange.asked(request.model)
+            body, asked = as_body(result.get("message")), self._client.asked(request.model)
             try:
                 return read_response(body, request, {}, asked)
             except ProviderError as error:
@@ -160,8 +160,8 @@ class AnthropicBatches:
         said = said_by(refused)
         status = next((ERROR_STATUS[code] for code in said.codes if code in ERROR_STATUS), None)
         if status is None:
-            return InvalidRequest(f"{self._exchange.where}: {said.message}", sent="rejected")
-        return error_from(status, as_body(refused), self._exchange, request.model)
+            return InvalidRequest(f"{self._client.where}: {said.message}", sent="rejected")
+        return error_from(status, as_body(refused), self._client, request.model)
 
 
 def _read(made: Mapping[str, Any]) -> Batch:

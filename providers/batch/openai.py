@@ -35,7 +35,7 @@ from providers.batch.client import (
     moment,
     read_batch,
 )
-from providers.errors import InvalidRequest, ProviderConfigError, ProviderError
+from providers.errors import BadResponse, InvalidRequest, ProviderConfigError, ProviderError
 from providers.openai_answer import read_response
 from providers.openai_wire import Dialect, request_body
 from providers.refusals import status_of
@@ -67,9 +67,9 @@ class OpenAIBatches:
     """The batch API of a server of OpenAI's protocol."""
 
     def __init__(
-        self, exchange: BatchClient, capabilities: Capabilities, dialect: Dialect | None = None
+        self, client: BatchClient, capabilities: Capabilities, dialect: Dialect | None = None
     ) -> None:
-        self._exchange = exchange
+        self._client = client
         self._capabilities = capabilities
         self._dialect = dialect or Dialect()
 
@@ -81,14 +81,14 @@ class OpenAIBatches:
         check_tag(tag)
         data, endpoint = self._file(tag, requests)
         try:
-            uploaded = await self._exchange.upload(
+            uploaded = await self._client.upload(
                 "/files", {"purpose": "batch"}, f"{tag}.jsonl", data
             )
         except ProviderError as error:
             # Only the creation of the batch costs money: a file alone is never billed.
             error.sent = "not_sent" if error.sent == "not_sent" else "rejected"
             raise
-        made = await self._exchange.json(
+        made = await self._client.json(
             "POST",
             "/batches",
             {
@@ -130,8 +130,8 @@ class OpenAIBatches:
         since -= CLOCK_SKEW
         after = ""
         while True:
-            page = await self._exchange.json("GET", f"/batches?limit=100{after}")
-            batches = batches_on(page, self._exchange.where)
+            page = await self._client.json("GET", f"/batches?limit=100{after}")
+            batches = batches_on(page, self._client.where)
             for made in batches:
                 carried = made.get("metadata") if isinstance(made, Mapping) else None
                 if isinstance(carried, Mapping) and carried.get("orch_tag") == tag:
@@ -144,25 +144,25 @@ class OpenAIBatches:
             after = f"&after={last.id}"
 
     def _batch(self, made: Any) -> Batch:
-        return read_batch(_read, made, self._exchange.where)
+        return read_batch(_read, made, self._client.where)
 
     async def poll(self, batch_id: str) -> Batch:
         """How far it is."""
-        return self._batch(await self._exchange.json("GET", f"/batches/{batch_id}"))
+        return self._batch(await self._client.json("GET", f"/batches/{batch_id}"))
 
     async def cancel(self, batch_id: str) -> Batch:
         """Ask the provider to stop it."""
-        return self._batch(await self._exchange.json("POST", f"/batches/{batch_id}/cancel", {}))
+        return self._batch(await self._client.json("POST", f"/batches/{batch_id}/cancel", {}))
 
     async def fetch(
         self, batch_id: str, tag: str, requests: Sequence[SampleRequest]
     ) -> AsyncIterator[BatchResult]:
         """The results in the output file, and the refusals in the error file."""
-        made = await self._exchange.json("GET", f"/batches/{batch_id}")
+        made = await self._client.json("GET", f"/batches/{batch_id}")
         for name in ("output_file_id", "error_file_id"):
             if not made.get(name):
                 continue
-            data = await self._exchange.data("GET", f"/files/{made[name]}/content")
+            data = await self._client.data("GET", f"/files/{made[name]}/content")
             for number, line in enumerate(lines_of(data)):
                 if number % LINES_AT_A_TIME == 0:
                     await asyncio.sleep(0)
@@ -176,19 +176,27 @@ class OpenAIBatches:
         response = line.get("response")
         failed = means_error(line.get("error"))
         if isinstance(response, Mapping) and (response.get("body") is not None or not failed):
-            status, body = whole(response.get("status_code")), as_body(response.get("body"))
+            # Fireworks writes the answer where others write what was answered.
+            bare = "choices" in response and "body" not in response
+            body = as_body(response if bare else response.get("body"))
+            status = whole(response.get("status_code"))
             if status is not None and status >= 300:
-                return error_from(status, body, self._exchange, request.model)
+                return error_from(status, body, self._client, request.model)
             try:
-                return read_response(body, request, {}, self._exchange.asked(request.model))
+                return read_response(body, request, {}, self._client.asked(request.model))
             except ProviderError as error:
                 return error
+        if not failed:
+            return BadResponse(
+                f"{self._client.where}: the batch says nothing of this request",
+                sent="maybe_billed", body=as_body(line),
+            )  # fmt: skip
         status = status_of(line.get("error"))
         if status in (429, 503):
-            return error_from(status, as_body(line["error"]), self._exchange, request.model)
+            return error_from(status, as_body(line["error"]), self._client, request.model)
         reason = said_by(line.get("error")).message
         return InvalidRequest(
-            f"{self._exchange.where}: the batch did not run this request: {reason}",
+            f"{self._client.where}: the batch did not run this request: {reason}",
             sent="rejected",
         )
 

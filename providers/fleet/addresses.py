@@ -35,7 +35,7 @@ class ServersFile:
             lines = self.path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise ProviderConfigError(f"--servers {self.path} cannot be read: {reason}") from None
+            raise ProviderConfigError(f"`servers` {self.path} cannot be read: {reason}") from None
         urls = []
         for number, line in enumerate(lines, 1):
             text = line.partition("#")[0].strip()

@@ -40,14 +40,12 @@ class Served:
 
 async def served(provider: LaneProvider, model: str) -> Served:
     """What a server says of `model`; raises ProviderError, also where it does not have it."""
-    listed = await provider.get("/models")
-    rows = [row for row in listed.get("data", []) if isinstance(row, dict)]
-    row = next((row for row in rows if row.get("id") == model), None)
-    if row is None:
-        names = ", ".join(str(row.get("id")) for row in rows[:10])
-        raise UnknownModel(f"it does not have {model!r}; it has: {names}", sent="rejected")
-    context = row.get("max_model_len")
-    return Served(context if isinstance(context, int) else None, await _probe(provider, model))
+    names = await provider.models()
+    if model not in names:
+        raise UnknownModel(
+            f"it does not have {model!r}; it has: {', '.join(names[:10])}", sent="rejected"
+        )
+    return Served(provider.context_tokens.get(model), await _probe(provider, model))
 
 
 async def _probe(provider: LaneProvider, model: str) -> str | None:

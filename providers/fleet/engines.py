@@ -18,7 +18,7 @@ from pathlib import Path
 
 from providers.errors import ProviderConfigError
 from providers.tiny import MODEL_ID
-from providers.tiny.child import BOOT, ROOT
+from providers.tiny.child import COMMAND
 
 LEAST_VLLM = (0, 32)
 """Older ones do not know every option that is given here."""
@@ -84,13 +84,13 @@ ADVICE = tuple(
     (re.compile(said, re.IGNORECASE), advice)
     for said, advice in (
         (r"out of memory|less than desired GPU memory|No available memory|requested memory",
-         "give it more with --server-arg '--gpu-memory-utilization 0.95', or less to hold with "
-         "--server-arg '--max-model-len 4096', or spread it with --tensor-parallel 2"),
+         "give it more with `server_arg` '--gpu-memory-utilization 0.95', or less to hold with "
+         "`server_arg` '--max-model-len 4096', or spread it with `tensor_parallel` 2"),
         (r"KV cache|max seq len",
-         "make its longest prompt shorter with --server-arg '--max-model-len 4096', or spread it "
-         "with --tensor-parallel 2"),
+         "make its longest prompt shorter with `server_arg` '--max-model-len 4096', or spread it "
+         "with `tensor_parallel` 2"),
         (r"unrecognized arguments|invalid choice|expected one argument",
-         "correct --server-arg"),
+         "correct `server_arg`"),
         (r"gated|401 Client Error|Access to model",
          "accept the model's licence and put your token into HF_TOKEN"),
     )
@@ -123,19 +123,19 @@ def find_program(path: str, model: str) -> EngineProgram:
     ProviderConfigError with the command that installs it.
     """
     if model == MODEL_ID and not path:
-        return EngineProgram("bundled", (sys.executable, "-P", "-c", BOOT, str(ROOT)), "")
+        return EngineProgram("bundled", COMMAND, "")
     python = _python(path)
     if python is None:
         where = f"{path} is no vLLM" if path else "vLLM is not installed here"
         raise ProviderConfigError(
-            f"{where}; install it with: {INSTALL_VLLM}, or name one with --vllm PATH"
+            f"{where}; install it with: {INSTALL_VLLM}, or name one as `vllm`"
         )
     found = _versions(python)
     version = found.get("vllm") or next(iter(found.values()), "")
     if not version:
         raise ProviderConfigError(
             f"{python} has no vLLM; install it with: {python} -m {INSTALL_VLLM}, or name another "
-            "with --vllm PATH"
+            "as `vllm`"
         )
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if numbers < LEAST_VLLM:

@@ -35,12 +35,12 @@ def groups(launch: str, ids: Sequence[str], each: int) -> list[tuple[str, ...]]:
     ProviderConfigError where that many do not fit.
     """
     if launch != "auto" and not (launch.isdecimal() and 1 <= int(launch) <= 1024):
-        raise ProviderConfigError(f"--launch is {launch!r}; give auto, or a number of servers")
+        raise ProviderConfigError(f"`launch` is {launch!r}; give auto, or a number of servers")
     if not ids:
         if launch == "auto":
             raise ProviderConfigError(
-                "--launch auto finds no GPU here; give a number of servers, as in --launch 1, to "
-                "start them on the CPU, or point --base-url at servers that run elsewhere"
+                "`launch` auto finds no GPU here; give a number of servers, as in `launch` 1, to "
+                "start them on the CPU, or give `base_url` of servers that run elsewhere"
             )
         return [()] * int(launch)
     fit = len(ids) // each
@@ -48,6 +48,6 @@ def groups(launch: str, ids: Sequence[str], each: int) -> list[tuple[str, ...]]:
     if wanted < 1 or wanted > fit:
         raise ProviderConfigError(
             f"{max(wanted, 1)} servers of {each} GPUs need {max(wanted, 1) * each}, and "
-            f"{len(ids)} are to be had; lower --launch, --tensor-parallel or --data-parallel"
+            f"{len(ids)} are to be had; lower `launch`, `tensor_parallel` or `data_parallel`"
         )
     return [tuple(ids[n * each : (n + 1) * each]) for n in range(wanted)]

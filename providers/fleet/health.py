@@ -67,7 +67,7 @@ class Health:
         return self.well or (self._seen_well and not self._trying and now >= self._until)
 
     def opens_at(self) -> float | None:
-        """When it may be tried, as far as is known; None: when it was seen healthy."""
+        """When it may be tried; None: not before it was seen healthy, or while it is on trial."""
         return self._until if self._seen_well and not self._trying else None
 
     def taken(self) -> None:

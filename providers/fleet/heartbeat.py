@@ -11,24 +11,17 @@ import asyncio
 import contextlib
 import json
 import os
-import sys
 import threading
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import IO
 
 from providers.fleet import holds, processes
 from providers.fleet.guard import Order
+from providers.run_module import command_of
 
 BEATS_PER_LEASE = 20
-ROOT = Path(__file__).resolve().parents[2]
-# Runs the very package that this file belongs to, whatever the working directory holds.
-BOOT = (
-    "import sys; root = sys.argv.pop(1); root in sys.path or sys.path.insert(0, root); "
-    "from providers.fleet.guard import main; main()"
-)
 
 
 class _Beats:
@@ -111,7 +104,7 @@ async def start_guard(order: Order, environment: Mapping[str, str], log: IO[byte
     os.set_blocking(write_end, False)
     try:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-c", BOOT, str(ROOT)),
+            *command_of("providers.fleet.guard"),
             *(json.dumps(asdict(order)), str(read_end)),
             stdin=DEVNULL,
             stdout=log,

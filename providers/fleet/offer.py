@@ -82,7 +82,7 @@ class Offer:
         """Its addresses now; raises ProviderConfigError where its holder is gone."""
         again = ask(self.path)
         if again is None:
-            raise ProviderConfigError("the fleet that `orch serve --launch` held is gone")
+            raise ProviderConfigError("whoever held this fleet is gone, and its servers with it")
         self.urls = again.urls
         return list(self.urls)
 

@@ -81,7 +81,7 @@ class Accounts:
         self._under_way: Counter[str] = Counter()
 
     async def reserve(self, attempt: Attempt, worst: int, wait_s: float) -> int:
-        """The reservation of a call; raises OverBudget, or Refusal for a fault or a long wait.
+        """The reservation of a call; raises OverBudget, or GatewayRefusal after a long wait.
 
         Durable only once the book is.
         """

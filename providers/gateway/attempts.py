@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from budgets.totals import Totals
 from budgets.usage import Usage
 from providers.gateway.upstream import Upstream
 
@@ -19,26 +20,14 @@ PREFIX = "sk-orch-"
 
 
 @dataclass(slots=True, eq=False)
-class Account:
-    """Money under one cap of the gateway's own, in picodollars.
+class Account(Totals):
+    """Money under one cap of the gateway's own.
 
     The ledger keeps the scopes of a run, which are few; caps of an attempt or a problem are kept
     here, by the same rule: settled + uncertain + reserved <= cap.
     """
 
-    name: str
-    cap: int | None = None
-    settled: int = 0
-    uncertain: int = 0
-    reserved: int = 0
-
-    @property
-    def committed(self) -> int:
-        return self.settled + self.uncertain + self.reserved
-
-    @property
-    def free(self) -> int | None:
-        return None if self.cap is None else self.cap - self.committed
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class Bound(NamedTuple):
 
 
 def whole_number(body: Mapping[str, Any], name: str, least: int = 0) -> int | None:
-    """A field that holds a whole number; raises Refusal for anything else."""
+    """A field that holds a whole number; raises GatewayRefusal for anything else."""
     value = body.get(name)
     if value is None:
         return None

@@ -1,7 +1,7 @@
 """The dialects that the gateway passes on: paths, what a call may cost, where usage stands.
 
 One ApiPath a path. What differs between them is here as data and small functions; how a call is
-metered and sent is the same for all (forward.py). Nothing is translated: an upstream that does not
+metered and sent is the same for all (exchange.py). Nothing is translated: an upstream that does not
 speak a dialect is not asked in it.
 """
 

@@ -1,6 +1,6 @@
 """What the gateway answers by itself, each in the words of the dialect that asked.
 
-Refusal                 an answer of the gateway's own
+GatewayRefusal          an answer of the gateway's own
 ├── OverBudget          a cap has no room, or the attempt's key has ended: the status at which
 │                       that dialect's agents stop at once
 └── Unbounded           what this call could cost cannot be said beforehand

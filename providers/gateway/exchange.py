@@ -425,7 +425,7 @@ def _what(error: ProviderError) -> str:
 
 
 def document(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body; raises Refusal."""
+    """The JSON object in a body; raises GatewayRefusal."""
     try:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -2,8 +2,8 @@
 
 Every path is answered: a call of a known dialect by whoever has a good key; HEAD and GET on the
 base; anything else with an error in a dialect's shape. A key comes as a bearer token, as
-`x-api-key`, or as the first part of the path (`/s/KEY/v1/...`). Only names of this machine are
-taken as Host, so that no web page can reach the gateway through a name of its own (DNS rebinding).
+`x-api-key`, or as the first part of the path (`/s/KEY/v1/...`). Which Host and body are taken is
+doorway.py's, as for every server of ours.
 WebSocket upgrades are refused with 426, at which clients fall back to plain HTTP.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from aiohttp import web
 
 from budgets.ledger import Ledger
-from providers.doorway import JsonRunner, most_at_once, wrong_content
+from providers.doorway import JsonRunner, most_at_once, wrong_content, wrong_host
 from providers.gateway.accounts import Accounts, Book
 from providers.gateway.attempts import Account, Attempt, Caps, LiveAttempts
 from providers.gateway.dialects import CHAT, ENDPOINTS, MESSAGES, ApiPath
@@ -26,7 +26,6 @@ from providers.gateway.exchange import Exchange
 from providers.gateway.forward import Forward
 from providers.gateway.passing import Reply
 from providers.gateway.upstream import Upstream
-from providers.keys import is_loopback
 
 MAX_BODY_BYTES = 32 * 2**20
 MAX_HELD_BYTES = 512 * 2**20
@@ -123,7 +122,7 @@ class Gateway:
         what the attempt is for, by which the ledger knows its reservations again.
         """
         caps = caps or Caps()
-        accounts = (Account("attempt", caps.attempt_usd), *shared)
+        accounts = (Account(name="attempt", cap=caps.attempt_usd), *shared)
         attempt = Attempt(number, upstream, caps, scopes, accounts, request)
         return attempt, self.attempts.begin(attempt)
 
@@ -154,8 +153,8 @@ class Gateway:
         endpoint = ENDPOINTS.get(path)
         shape = endpoint or (MESSAGES if "x-api-key" in request.headers else CHAT)
         try:
-            if not self._known_host(request.headers.get("Host", "")):
-                raise GatewayRefusal(403, "The Host header names no address of this gateway.")
+            if said := wrong_host(request.headers.get("Host", ""), self._hosts):
+                raise GatewayRefusal(403, said)
             if "upgrade" in request.headers.get("Connection", "").lower():
                 raise GatewayRefusal(426, "The gateway does not speak WebSocket; use plain HTTP.")
             if path in ("", "/") and request.method in ("GET", "HEAD"):
@@ -205,10 +204,6 @@ class Gateway:
             self._calls -= 1
             self._held_bytes -= size
             attempt.open_calls -= 1
-
-    def _known_host(self, host: str) -> bool:
-        name = host.rsplit("]", 1)[0].lstrip("[") if host.startswith("[") else host.split(":")[0]
-        return is_loopback(name) or name in self._hosts
 
 
 async def _read(request: web.Request) -> bytes:

@@ -19,7 +19,7 @@ PASSED_HEADERS = frozenset({"accept", "anthropic-version", "anthropic-beta", "op
 """What of an agent's headers goes on; never its key, cookies or addresses."""
 
 Pricing = Callable[[str], Price | None]
-"""The price of a model by name; None where its server is paid by the hour. Raises Refusal."""
+"""The price of a model by name; None: its server is paid by the hour. Raises GatewayRefusal."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +55,7 @@ class Upstream:
         return self.door.row.dialect_of(model).max_tokens_field
 
     def refuse_unspoken(self, endpoint: ApiPath) -> None:
-        """Raise Refusal for a dialect that the provider does not speak."""
+        """Raise GatewayRefusal for a dialect that the provider does not speak."""
         if endpoint.path not in self._spoken:
             raise GatewayRefusal(
                 404,
@@ -65,7 +65,7 @@ class Upstream:
             )
 
     def fixed(self, asked: object) -> str:
-        """The model that a call which asks for `asked` is sent to; raises Refusal."""
+        """The model that a call which asks for `asked` is sent to; raises GatewayRefusal."""
         model = self.model or asked
         if not isinstance(model, str) or not model:
             raise GatewayRefusal(400, "model must be the name of a model.")

@@ -14,20 +14,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-ROOT = Path(__file__).resolve().parents[2]
+from providers.run_module import command_of
 
-# Runs the very package that this file belongs to, whatever the working directory holds.
-BOOT = (
-    "import sys; root = sys.argv.pop(1); root in sys.path or sys.path.insert(0, root); "
-    "from providers.tiny.__main__ import main; main()"
-)
+COMMAND = command_of("providers.tiny.__main__")
 
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 """The environment that the child gets; keys and tokens stay here."""
@@ -113,7 +108,7 @@ async def _spawn(arguments: list[str], errors: IO[bytes]) -> tuple[Process, IO[b
     lifeline = os.fdopen(write_end, "wb", buffering=0)
     try:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-c", BOOT, str(ROOT)),
+            *COMMAND,
             *arguments,
             *("--parent-fd", str(read_end)),
             stdin=DEVNULL,

@@ -215,7 +215,7 @@ class TinyServer:
     async def _shape_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer every refusal in OpenAI's shape and count the answer."""
         try:
-            if said := wrong_host(request.host, self._settings.host):
+            if said := wrong_host(request.host, (self._settings.host,)):
                 raise ApiError(said, status=403)
             if said := wrong_content(request):
                 raise ApiError(said, status=415)

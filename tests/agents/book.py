@@ -6,7 +6,6 @@ import os
 import shlex
 import sqlite3
 import subprocess
-import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from budgets.ledger import Ledger
 from orchestrator.store.packing import Unpacker
 from orchestrator.store.reader import RunReader
 from tests.agents.model_process import TASKS, bill
+from tests.forks import Forked, run_forked
 
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = Path(__file__).with_name("scripted_agent.py")
@@ -46,8 +46,8 @@ class Book:
     def start(self, *options: str) -> subprocess.Popen[str]:
         mine = ("ORCH_", "OPENAI_", "ANTHROPIC_")
         env = {name: text for name, text in os.environ.items() if not name.startswith(mine)}
-        return subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", "run", *options], cwd=self.folder,
+        return Forked(
+            ["orchestrator", "run", *options], cwd=self.folder,
             env={**env, "PYTHONPATH": f"{ROOT}:{AGENT.parent}", "NO_COLOR": "1",
                  "OPENAI_API_KEY": "sk-house-1"},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -72,8 +72,8 @@ class Book:
 
     def verify(self, *options: str) -> tuple[int, str]:
         """`orch verify`: its exit code and what it said."""
-        done = subprocess.run(
-            [sys.executable, "-m", "orchestrator", "verify", str(self.directory), *options],
+        done = run_forked(
+            ["orchestrator", "verify", str(self.directory), *options],
             cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
             capture_output=True, text=True,
         )  # fmt: skip
@@ -81,8 +81,8 @@ class Book:
 
     def check(self) -> int:
         """The exit code of `orch check`: 0 where everything is there and whole."""
-        return subprocess.run(
-            [sys.executable, "-m", "orchestrator", "check", str(self.directory)],
+        return run_forked(
+            ["orchestrator", "check", str(self.directory)],
             cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
         ).returncode  # fmt: skip
 

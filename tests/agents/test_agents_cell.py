@@ -8,10 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from orchestrator.report.arms import read_arms
+from orchestrator.report.data import AgentWork, ReportData, Spread
+from orchestrator.report.sections.agents import AGENTS
+from orchestrator.store.reader import RunReader
 from tests.agents.book import ROOT, Book
 from tests.agents.model_process import bill, model_process
 from tests.sandbox.container import imitate
@@ -49,6 +54,18 @@ def judged_again(book: Book, *options: str) -> None:
     assert book.ledger().totals().settled == book.bill
 
 
+def told_of(book: Book) -> AgentWork:
+    """What a report says of the agents, on every way of showing it."""
+    with closing(RunReader(book.directory)) as reader:
+        report = ReportData("agents", tuple(read_arms(reader)))
+    work = report.arms[0].agents
+    assert work is not None
+    page = AGENTS.page(report)
+    assert "the agent is python3 " in page and f'<td class="text">{work.attempts}</td>' in page
+    assert AGENTS.document(report)[0]["calls"]["total"] == work.calls.total
+    return work
+
+
 def test_agents_are_judged_by_what_they_changed_and_pay_for_what_they_asked(book: Book) -> None:
     code, said = book.run(*book.options())
     assert code == 0, said
@@ -65,6 +82,9 @@ def test_agents_are_judged_by_what_they_changed_and_pay_for_what_they_asked(book
         assert kind == ("no_answer" if not text else "failed" if wrong else "passed")
     assert {row[2] for row in rows} == {"passed", "failed", "no_answer"}
     assert {n for (n,) in book.rows("SELECT count(*) FROM calls GROUP BY attempt")} == {2}
+    work = told_of(book)
+    assert (work.attempts, work.begun_anew, work.calls, work.cut) == (9, 0, Spread(2, 2, 18), {})
+    assert book.rows("SELECT sum(output_tokens) FROM calls") == [(work.output_tokens.total,)]
     kept = b"".join(p.read_bytes() for p in book.directory.rglob("*") if p.is_file())
     assert b"sk-orch-" not in kept and b"sk-house" not in kept
     judged_again(book)
@@ -76,6 +96,7 @@ def test_agents_cut_by_their_own_cap_are_judged_and_by_the_runs_are_censored(boo
     assert book.rows("SELECT DISTINCT cut FROM attempts") == [("attempt",)]
     assert book.rows("SELECT DISTINCT kind, finish_reason FROM samples") == [("ok", "budget")]
     assert book.rows("SELECT count(*) FROM verdicts") == [(3,)]
+    assert told_of(book).cut == {"attempt": 3}
     even(book)
 
 

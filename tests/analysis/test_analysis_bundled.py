@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from providers.tiny.exact import answer_probabilities, coverage
+from tests.forks import Forked, run_forked
 
 ROOT = Path(__file__).resolve().parents[2]
 TASK = ROOT / "orchestrator/tasks/arithmetic.jsonl"
@@ -21,8 +21,8 @@ RUNS, SAMPLES = 50, 20
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "providers.tiny", "--port", "0"],
+    process = Forked(
+        ["providers.tiny", "--port", "0"],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -40,8 +40,8 @@ def test_exact_coverage_lies_inside_the_interval_at_the_nominal_rate(
     chances = answer_probabilities((one["prompt"], one["answer"]) for one in records)
     inside: list[list[bool]] = []
     for seed in range(RUNS):
-        ended = subprocess.run(
-            [sys.executable, "-m", "orchestrator", "run", "--provider", "vllm", "--base-url",
+        ended = run_forked(
+            ["orchestrator", "run", "--provider", "vllm", "--base-url",
              server, "--model", "orch-tiny", "--task", "arithmetic", "--gpu-hour", "0",
              "--samples", str(SAMPLES), "--n-per-request", str(SAMPLES), "--seed", str(seed),
              "--name", f"r{seed}", "--display", "none", "--json", "--yes"],

@@ -120,6 +120,16 @@ def test_auto_is_about_as_fast_as_the_best_fixed_and_its_queue_is_short(kind: st
     assert told.most_queue < 2 or told.most_queue <= 2 * n / shape["places"]  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(("n", "fixed"), [(1, "64"), (13, "6")])
+def test_a_server_that_tells_is_filled_before_a_long_answer_has_come(n: int, fixed: str) -> None:
+    """Its answers take most of a minute: by their speed alone it would be found full after five."""
+    shape = dict(places=64, step_s=0.05, mean_tokens=2000.0)
+    requests = 640 // n
+    best = send(fixed, BatchingServer(**shape), n=n, requests=requests)  # type: ignore[arg-type]
+    told = send("auto", BatchingServer(**shape), n=n, requests=requests, told=True)  # type: ignore[arg-type]
+    assert told.tokens_per_s >= 0.85 * best.tokens_per_s
+
+
 @pytest.mark.parametrize("n", [1, 13])
 @pytest.mark.parametrize("told", [False, True])
 def test_auto_does_not_wait_its_requests_into_the_timeout(n: int, told: bool) -> None:

@@ -159,6 +159,14 @@ def test_a_file_that_is_no_ledger_is_named(tmp_path: Path, content: bytes) -> No
         SqliteJournal(path, readonly=True)
 
 
+def test_a_file_that_is_no_ledger_is_not_held(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(b"not a database at all, but long enough to tell" * 9)
+    for _ in range(2):
+        with pytest.raises(JournalError, match="is not a database"):
+            SqliteJournal(path)
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="No such file or directory"):
         SqliteJournal(tmp_path / "nowhere" / "ledger.db")

@@ -424,6 +424,9 @@ def test_an_unknown_profile_lists_the_known() -> None:
         ("default = 3", "must be a table of limits"),
         ('output_counts = "both"', '"asked" or "used"'),
         ("max_concurrent = 0", "a whole number above zero"),
+        ("models = 3", "`models` must hold tables"),
+        ('cached_input_counts = "no"', "must be true or false"),
+        ("source = 3", "`source` must be text"),
         ("=", "not valid TOML"),
     ],
 )

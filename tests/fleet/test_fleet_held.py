@@ -8,13 +8,13 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 from providers.fleet import holds
 from providers.fleet.offer import find_offer
 from tests.fleet.test_fleet_runs import ORCH, PLAN, ROOT, asked, orch, samples, whole
+from tests.forks import Forked
 
 QUESTION = b"Use them instead of launching more?"
 
@@ -22,7 +22,7 @@ QUESTION = b"Use them instead of launching more?"
 def on_a_terminal(answer: str, *arguments: str) -> tuple[int, str]:
     """orch on a terminal of its own, where its question gets an answer; what the screen showed."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
+    process = Forked(
         [*ORCH, *arguments], cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs,
         start_new_session=True,
     )  # fmt: skip
@@ -40,8 +40,8 @@ def on_a_terminal(answer: str, *arguments: str) -> tuple[int, str]:
 
 
 def test_runs_find_a_held_fleet_and_it_ends_with_its_holder(tmp_path: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator", "serve", "--launch", "2"],
+    holder = Forked(
+        ["orchestrator", "serve", "--launch", "2"],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -75,13 +75,13 @@ def test_runs_find_a_held_fleet_and_it_ends_with_its_holder(tmp_path: Path) -> N
         again = orch("serve", "--launch", "1")
         assert again.returncode == 2 and "holds orch-tiny already" in again.stderr
         holder.send_signal(signal.SIGINT)
-        assert holder.wait(30) == 0
+        assert holder.wait(150) == 0
     finally:
         holder.kill()
         holder.wait()
         assert holder.stdout is not None
         holder.stdout.close()
-    until = time.monotonic() + 15
+    until = time.monotonic() + 150
     while holds.still_held():
         assert time.monotonic() < until
         time.sleep(0.1)

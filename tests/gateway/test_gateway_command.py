@@ -16,6 +16,7 @@ import pytest
 
 from budgets.ledger import Ledger
 from orchestrator.store.reader import RunReader
+from tests.forks import Forked, run_forked
 from tests.hostile.bill import read_bill, total
 from tests.hostile.server import hostile_process
 
@@ -52,7 +53,7 @@ class Place:
     def command(self, budget: str, *command: object, **more: str) -> list[str]:
         options = [f"--{name.replace('_', '-')}={text}" for name, text in more.items()]
         return [
-            sys.executable, "-m", "orchestrator", "gateway", f"--budget={budget}",
+            "orchestrator", "gateway", f"--budget={budget}",
             "--provider=compatible", f"--base-url={self.url}/v1", "--prices=prices.toml",
             "--name=door", "--json", *options, "--", *map(str, command),
         ]  # fmt: skip
@@ -61,7 +62,7 @@ class Place:
         """Exit code, what was spent, what the command printed."""
         mine = ("ORCH_", "OPENAI_", "ANTHROPIC_")
         env = {name: text for name, text in os.environ.items() if not name.startswith(mine)}
-        ended = subprocess.run(
+        ended = run_forked(
             self.command(budget, *command, **more), cwd=self.folder, text=True, timeout=120,
             env={**env, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "sk-house"},
             capture_output=True, check=False,
@@ -117,7 +118,7 @@ def test_gateway_command_that_cannot_be_asked_as_asked_says_so(place: Place) -> 
 
 def test_gateway_command_killed_with_its_gateway_leaves_no_call_unbooked(place: Place) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
+    process = Forked(
         place.command("1", sys.executable, "agent.py", 10_000, 0),
         cwd=place.folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

@@ -53,7 +53,7 @@ async def crowd(seed: int) -> None:
     cap = f"{draw.uniform(0.05, 2.0):.4f}"
     server = ModelServer(seed=seed, pause_s=0.001)
     async with opened(cap, server=server, max_retries=1, concurrency="64") as door:
-        problems = [Account("problem", picodollars("0.05")) for _ in range(20)]
+        problems = [Account(name="problem", cap=picodollars("0.05")) for _ in range(20)]
         attempts: list[Attempt] = []
         jobs = []
         connector = aiohttp.TCPConnector(limit=0)

@@ -7,7 +7,6 @@ import csv
 import json
 import os
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,6 +22,7 @@ from budgets.totals import Totals
 from orchestrator.cli.budget import budget
 from orchestrator.errors import OrchError
 from orchestrator.store.reader import RunReader
+from tests.forks import Forked
 from tests.hostile.bill import read_bill, total
 from tests.hostile.server import hostile_process
 
@@ -71,8 +71,8 @@ class Book:
 
     def start(self, *options: object) -> subprocess.Popen[str]:
         """Start `orch run` in a process of its own."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", "run", *map(str, options)],
+        return Forked(
+            ["orchestrator", "run", *map(str, options)],
             cwd=self.folder,
             env=environment(),
             stdout=subprocess.PIPE,

@@ -38,6 +38,7 @@ from aiohttp import web
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.forks import Forked
 from tests.hostile.bill import Bill, Line
 from tests.hostile.faults import BILLED, Faults, parse_probabilities
 from tests.hostile.made import Made
@@ -309,10 +310,8 @@ def hostile_process(bill: Path, **options: object) -> Iterator[str]:
     `options` are the command line's: faults="error_500=0.1", seed=3, latency="0,0.2", ...
     """
     arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
-    process = subprocess.Popen(
-        [sys.executable, __file__, f"--bill={bill}", *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
+    process = Forked(
+        ["tests.hostile.server", f"--bill={bill}", *arguments], stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
@@ -322,7 +321,7 @@ def hostile_process(bill: Path, **options: object) -> Iterator[str]:
         yield line.split()[-1]
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(120)
         if process.stdout is not None:
             process.stdout.close()
 

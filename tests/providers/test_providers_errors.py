@@ -20,7 +20,7 @@ from providers.transport import Timeouts
 
 ASK = ({"role": "user", "content": "6 times 7?"},)
 SECRET = "qwertyuiop-very-secret"
-PATIENT = Timeouts(connect_s=5, total_s=20)
+PATIENT = Timeouts(connect_s=60, total_s=120)
 
 
 def openai_error(message="no", code=None, kind="some_error"):

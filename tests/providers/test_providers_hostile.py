@@ -40,9 +40,10 @@ async def test_every_fault(name, fault, tmp_path):
     request = SampleRequest("hostile", messages=({"role": "user", "content": "6*7?"},), n=n)
     if name.endswith("raw"):
         request = structs.replace(request, prompt="6*7?", messages=None)
+    patience = Timeouts(total_s=0.5 if fault == "hang" else 120)
     async with HostileServer(bill, script=[fault], retry_after_s=7, drip_s=0.1) as server:
         asked = make_provider(
-            name.split()[0], base_url=f"{server.url}/v1", timeouts=Timeouts(total_s=0.5), environ={}
+            name.split()[0], base_url=f"{server.url}/v1", timeouts=patience, environ={}
         )
         outcome: SampleResponse | errors.ProviderError
         try:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import aiohttp
 import pytest
 
 from providers.errors import InvalidRequest, ProviderConfigError
@@ -155,6 +156,13 @@ async def test_the_server_and_the_provider_give_the_same(server, tmp_path):
     with pytest.raises(InvalidRequest, match="the recording has 20 samples"):
         await far.sample(ask_a(20))
     await far.aclose()
+
+
+async def test_the_server_takes_no_name_of_a_web_page(server):
+    async with aiohttp.ClientSession() as client:
+        named = await client.get(f"{server}/models", headers={"Host": "page.example"})
+        text = await client.post(f"{server}/completions", data="{}")
+    assert (named.status, text.status) == (403, 415)
 
 
 async def test_the_server_takes_requests_that_know_nothing_of_slots(server):

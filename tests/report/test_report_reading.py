@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,6 +21,7 @@ from orchestrator.report.data import ReadProblem, ReportData
 from orchestrator.report.html import to_html
 from orchestrator.report.reading import KEPT, cut
 from orchestrator.store.reader import RunReader
+from tests.forks import run_forked
 from tests.run.serving import serving
 
 PROBLEMS, SAMPLES = 4, 12
@@ -57,8 +56,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             f"run --provider compatible --base-url {url}/v1 --model hostile --task t.jsonl "
             f"--samples {SAMPLES} --n-per-request 1 --max-concurrent 1 --gpu-hour 0 --name r -y"
         )
-        subprocess.run(
-            [sys.executable, "-m", "orchestrator", *words.split()],
+        run_forked(
+            ["orchestrator", *words.split()],
             cwd=folder, check=True, capture_output=True, timeout=120,
         )  # fmt: skip
     yield folder / "runs" / "r"
@@ -130,8 +129,8 @@ def test_the_page_holds_their_texts_as_words(run: Path):
 
 def test_the_command_writes_them_and_a_report_without_a_page_reads_none(run: Path):
     page = run.parent / "page.html"
-    subprocess.run(
-        [sys.executable, "-m", "orchestrator", "report", str(run), "--html", str(page)],
+    run_forked(
+        ["orchestrator", "report", str(run), "--html", str(page)],
         check=True, capture_output=True, timeout=120,
     )  # fmt: skip
     assert len(Words(page.read_text()).problems) == PROBLEMS

@@ -8,7 +8,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,6 +23,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.plan.prepare import BUNDLED_GPU_HOUR
 from orchestrator.report.compute import KNOWN, busy_s, read_shape, read_shapes, shape_for
 from providers.tiny.publish import CONFIG
+from tests.forks import run_forked
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTCOMES = "benchmark,model,problem_idx,n,c\n" + "".join(
@@ -34,10 +34,9 @@ OUTCOMES = "benchmark,model,problem_idx,n,c\n" + "".join(
 
 
 def orch(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, timeout=250, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    return run_forked(
+        ["orchestrator", *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
+        timeout=250, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 
 

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -22,6 +20,7 @@ from orchestrator.analysis.coverage import CoverageCurve, coverage_curve, mean_c
 from orchestrator.report import estimate
 from orchestrator.reproduce.cost_table import CostTable, read_cost_table, reproduce_cost_table
 from orchestrator.reproduce.published import load_published
+from tests.forks import run_forked
 
 ROOT = Path(__file__).resolve().parents[2]
 DEEPSEEK, GPT, CLAUDE = "DeepSeek-Coder-V2-Instruct", "GPT-4o", "Claude 3.5 Sonnet"
@@ -54,8 +53,8 @@ def test_everything_that_goes_in_is_marked_and_nothing_that_comes_out_goes_in() 
 def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What `orch reproduce cost-table --json` prints for five attempts."""
     folder = tmp_path_factory.mktemp("table")
-    ended = subprocess.run(
-        [sys.executable, "-m", "orchestrator", "reproduce", "cost-table", "--attempts", "5",
+    ended = run_forked(
+        ["orchestrator", "reproduce", "cost-table", "--attempts", "5",
          "--json", "--out", str(folder)],
         cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
@@ -141,8 +140,8 @@ def test_the_same_seed_replays_the_same_attempts(printed: dict[str, Any], tmp_pa
 
 
 def test_in_eighty_columns_no_figure_is_cut_short(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "orchestrator", "reproduce", "cost-table", "--attempts", "5",
+    ended = run_forked(
+        ["orchestrator", "reproduce", "cost-table", "--attempts", "5",
          "--out", str(tmp_path)],
         cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
         env=os.environ | {"COLUMNS": "80"},
@@ -157,8 +156,8 @@ def test_in_eighty_columns_no_figure_is_cut_short(tmp_path: Path) -> None:
 def test_live_says_what_it_needs(tmp_path: Path) -> None:
     """Without the harness, its issues or a key, one sentence and nothing on disk."""
     keys = ("DEEPSEEK_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY")
-    ended = subprocess.run(
-        [sys.executable, "-m", "orchestrator", "reproduce", "cost-table", "--live"],
+    ended = run_forked(
+        ["orchestrator", "reproduce", "cost-table", "--live"],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         env={name: text for name, text in os.environ.items() if name not in keys}
         | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)},

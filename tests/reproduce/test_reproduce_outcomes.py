@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from orchestrator.reproduce.recorded import (
     read_outcomes,
     save,
 )
+from tests.forks import run_forked
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNTS = """benchmark,model,problem_idx,n,c
@@ -106,8 +106,8 @@ def test_the_command_imports_and_shows_the_printed_fit(tmp_path: Path) -> None:
     (tmp_path / "counts.csv").write_text(COUNTS)
 
     def orch(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "orchestrator", *arguments], cwd=tmp_path, text=True,
+        return run_forked(
+            ["orchestrator", *arguments], cwd=tmp_path, text=True,
             capture_output=True, timeout=120, check=False,
             env={"PYTHONPATH": str(ROOT), "COLUMNS": "140", "PATH": "/usr/bin:/bin"},
         )  # fmt: skip

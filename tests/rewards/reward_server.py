@@ -144,7 +144,7 @@ def serving(model: RewardModel) -> Iterator[RewardModel]:
     model_stop: list[asyncio.Future[None]] = []
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(120)
     try:
         yield model
     finally:

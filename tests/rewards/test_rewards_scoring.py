@@ -7,7 +7,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,15 +18,15 @@ from reward_server import RewardModel, rule, serving
 
 from providers.errors import ProviderConfigError
 from providers.reward import RewardServer
+from tests.forks import run_forked
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def orch(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, timeout=250, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+    return run_forked(
+        ["orchestrator", *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
+        timeout=250, env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
     )  # fmt: skip
 
 

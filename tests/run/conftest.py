@@ -7,7 +7,6 @@ import os
 import pty
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.forks import Forked, run_forked
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,16 +57,11 @@ class Finished:
 def orch(tmp_path: Path) -> Callable[..., Finished]:
     """Run `orch` to its end in an empty directory."""
 
-    def call(*args: object, timeout: float = 120, **env: str) -> Finished:
-        ended = subprocess.run(
-            [sys.executable, "-m", "orchestrator", *map(str, args)],
-            cwd=tmp_path,
-            env=environment(**env),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+    def call(*args: object, timeout: float = 240, **env: str) -> Finished:
+        ended = run_forked(
+            ["orchestrator", *map(str, args)], cwd=tmp_path, env=environment(**env),
+            capture_output=True, text=True, timeout=timeout,
+        )  # fmt: skip
         return Finished(ended.returncode, ended.stdout, ended.stderr)
 
     return call
@@ -78,10 +74,10 @@ def orch_on_terminal(tmp_path: Path) -> Callable[..., Finished]:
     def call(*args: object) -> Finished:
         master, slave = pty.openpty()
         env = {k: v for k, v in environment(TERM="xterm").items() if k != "NO_COLOR"}
-        with subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *map(str, args)],
-            cwd=tmp_path, env=env, stdin=slave, stdout=slave, stderr=slave,
-        ) as process:  # fmt: skip
+        words = ["orchestrator", *map(str, args)]
+        with Forked(
+            words, cwd=tmp_path, env=env, stdin=slave, stdout=slave, stderr=slave
+        ) as process:
             os.close(slave)
             seen = b""
             while select.select([master], [], [], 60)[0]:
@@ -101,8 +97,8 @@ def start_orch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]
     started: list[subprocess.Popen[str]] = []
 
     def call(*args: object, **env: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *map(str, args)],
+        process = Forked(
+            ["orchestrator", *map(str, args)],
             cwd=tmp_path,
             env=environment(**env),
             stdout=subprocess.PIPE,
@@ -133,7 +129,7 @@ class Server:
 
     def final_bill(self, still_s: float = 1.0) -> list[dict[str, Any]]:
         """The bill once it stands still: a server finishes what a killed client had in flight."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         lines, since = len(self.bill()), time.monotonic()
         while time.monotonic() - since < still_s:
             assert time.monotonic() < deadline, "the bill goes on growing"
@@ -157,8 +153,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[[], Server]]:
 
     def call() -> Server:
         bill = tmp_path / f"bill-{len(started)}.jsonl"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "providers.tiny", "--port", "0", "--bill", str(bill)],
+        process = Forked(
+            ["providers.tiny", "--port", "0", "--bill", str(bill)],
             cwd=tmp_path,
             env=environment(),
             stdout=subprocess.PIPE,
@@ -172,7 +168,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[[], Server]]:
     yield call
     for process in started:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=240)
         if process.stdout is not None:
             process.stdout.close()
 

@@ -64,7 +64,7 @@ def test_an_arm_at_the_end_of_its_own_budget_leaves_the_other_to_finish(faults, 
     with hostile_process(tmp_path / "bill.jsonl", faults=faults) as url:
         # Pays for a single request of the first arm at a time, and for few of them.
         write(tmp_path, url, first='budget = "0.0008"')
-        ended = orch("run", "s.toml", "--json", timeout=60)
+        ended = orch("run", "s.toml", "--json", timeout=240)
     assert ended.code == (3 if not faults else 1), ended.err
     with closing(RunReader(tmp_path / "runs/two")) as reader:
         ledger = Ledger.read(reader.events())
@@ -80,8 +80,8 @@ def test_an_arm_at_the_end_of_its_own_budget_leaves_the_other_to_finish(faults, 
 def test_arms_of_one_task_with_different_problems_are_counted_apart(orch, tmp_path):
     with hostile_process(tmp_path / "bill.jsonl") as url:
         write(tmp_path, url, first='exclude = ["p0", "p3"]', concurrent=4)
-        ended = orch("run", "s.toml", "--json", timeout=60)
-        again = orch("run", "--resume", "two", "--samples", "7", "--json", timeout=60)
+        ended = orch("run", "s.toml", "--json", timeout=240)
+        again = orch("run", "--resume", "two", "--samples", "7", "--json", timeout=240)
     assert ended.code == 0, ended.err
     assert again.code == 0, again.err
     assert [row["samples"] for row in again.json["rows"]] == [14, 28]
@@ -97,8 +97,8 @@ def test_arms_of_one_task_with_different_problems_are_counted_apart(orch, tmp_pa
 def test_the_study_that_a_run_wrote_can_be_run_again(orch, tmp_path):
     with hostile_process(tmp_path / "bill.jsonl") as url:
         write(tmp_path, url, first="temperature = 0.5", concurrent=4)
-        assert orch("run", "s.toml", timeout=60).code == 0
-        ended = orch("run", "runs/two/study.toml", "--name", "again", "--json", timeout=60)
+        assert orch("run", "s.toml", timeout=240).code == 0
+        ended = orch("run", "runs/two/study.toml", "--name", "again", "--json", timeout=240)
     assert ended.code == 0, ended.err
     seeds = []
     for name in ("two", "again"):
@@ -114,8 +114,8 @@ def test_names_are_shown_and_not_obeyed(orch, tmp_path):
             "--task", "arithmetic", "--limit", "2", "--samples", "3", "--gpu-hour", "0",
             "--name", "r",
         ]  # fmt: skip
-        ended = orch(*command, timeout=60)
-        wrong = orch(*command[:6], "other", *command[7:], "--out", "elsewhere", timeout=60)
+        ended = orch(*command, timeout=240)
+        wrong = orch(*command[:6], "other", *command[7:], "--out", "elsewhere", timeout=240)
     assert ended.code == 0, ended.err
     for text in (ended.out, ended.err, orch("report", "r").out):
         assert "odd[/b] [red]\\x1b[31m name" in " ".join(text.split())
@@ -214,7 +214,7 @@ def test_slots_beyond_a_lowered_number_of_samples_are_not_bought(start_orch, orc
                     break
         process.kill()
         process.wait()
-        ended = orch("run", "--resume", "two", "--samples", "2", "--json", timeout=60)
+        ended = orch("run", "--resume", "two", "--samples", "2", "--json", timeout=240)
     assert ended.code == 0, ended.err
     with closing(RunReader(run)) as reader:
         unanswered = [r for r in reader.requests() if not r.answered]

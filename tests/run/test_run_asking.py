@@ -11,8 +11,8 @@ from orchestrator.errors import ConfigError
 from orchestrator.plan.request import (
     askable,
     chat_where_needed,
+    choices_per_request,
     refuse_raw_prompts,
-    requests_per_draw,
 )
 from orchestrator.plan.study import Arm
 from orchestrator.tasks import Problem
@@ -96,6 +96,8 @@ def test_a_temperature_that_the_model_refuses_is_left_out_and_said_once():
 )
 def test_choices_per_request(samples, most, priced, policy, n):
     asked = arm(samples=samples, policy=policy)
-    assert requests_per_draw(asked, Capabilities(max_n=most), priced=priced) == n
+    able = Capabilities(max_n=most)
+    assert choices_per_request(asked, able, priced=priced, temperature=None) == n
     fixed = arm(samples=samples, policy=policy, n_per_request=7)
-    assert requests_per_draw(fixed, Capabilities(max_n=most), priced=priced) == min(7, most)
+    assert choices_per_request(fixed, able, priced=priced, temperature=1.0) == min(7, most)
+    assert choices_per_request(fixed, able, priced=priced, temperature=0.0) == 1

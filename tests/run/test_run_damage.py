@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,13 +16,14 @@ from keyed import keyed_server
 
 from orchestrator.audit.check import check_run
 from orchestrator.audit.repair import repair_run
+from tests.forks import run_forked
 from tests.run.conftest import environment
 
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *words], cwd=folder, env=environment(),
-        capture_output=True, text=True, check=False, timeout=120,
+    return run_forked(
+        ["orchestrator", *words], cwd=folder, env=environment(), capture_output=True, text=True,
+        timeout=240,
     )  # fmt: skip
 
 
@@ -90,6 +91,21 @@ def test_fifty_deleted_settlements_are_found_and_count_as_uncertain(run):
     shown = command(run.parent.parent, "budget", "r")
     assert "the process ended before this was settled" in shown.stdout
     assert check(run).returncode == 0
+
+
+def test_many_damaged_problems_are_told_in_a_few_lines(run):
+    with changing(run) as db:
+        db.execute(
+            "UPDATE problems SET content = replace(content, 'answer\": \"', 'answer\": \"9')"
+        )
+    for words in ((), ("--repair",)):
+        ended = check(run, *words)
+        assert ended.returncode == 4
+        for begin in ("damaged: problems: ", "left as it is: problems: ")[: 1 + len(words)]:
+            told = [line for line in ended.stdout.splitlines() if line.startswith(begin)]
+            assert len(told) == 4 and told[-1] == f"{begin}10 more (--json lists all)", told
+    found = json.loads(check(run, "--json").stdout)["findings"]
+    assert sum(one["where"] == "problems" for one in found) == 13
 
 
 CHANGES = [
@@ -177,7 +193,7 @@ def test_a_backup_of_a_run_that_goes_on_is_whole(start_orch, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert command(tmp_path, "check", "r").returncode == 0
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     assert process.returncode == 130
     assert check(tmp_path / "copy").returncode == 0
     assert command(tmp_path, "backup", "r", "copy").returncode == 2

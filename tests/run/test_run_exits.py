@@ -20,6 +20,7 @@ import pytest
 
 from budgets.journal import Event
 from orchestrator.store.store import RunStore
+from tests.forks import Forked
 from tests.hostile.server import hostile_process
 from tests.run.conftest import environment
 from tests.run.serving import serving
@@ -27,7 +28,7 @@ from tests.run.serving import serving
 PRICES = '[models."hostile"]\ninput = "3.00"\noutput = "15.00"\n'
 
 PLUGIN = """
-import asyncio, os
+import asyncio, os, pathlib
 from orchestrator.tasks.base import Problem, SamplingDefaults
 from verifiers.verdict import Verdict
 
@@ -37,6 +38,7 @@ class Odd:
     async def verify(self, text, reference):
         manner = os.environ.get("ODD_JUDGE", "")
         if manner == "hang":
+            pathlib.Path("hanging").touch()
             await asyncio.sleep(3600)
         if manner == "raise":
             raise OSError("the judge fell over")
@@ -51,6 +53,8 @@ class Task:
     name, version, defaults = "odd", "1", SamplingDefaults(max_tokens=32)
 
     def problems(self):
+        if os.environ.get("ODD_TASK"):
+            raise KeyError("nobody's fault")
         return [Problem(f"p{n}", f"{n}+1=", None, {}) for n in range(3)]
 
     def verifier(self, name=None):
@@ -94,7 +98,7 @@ def query(run: Path, sql: str) -> list[Any]:
         return db.execute(sql).fetchall()
 
 
-def wait_for(run: Path, sql: str, seconds: float = 40) -> None:
+def wait_for(run: Path, sql: str, seconds: float = 150) -> None:
     deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(sqlite3.OperationalError):
@@ -120,7 +124,7 @@ def test_counts_that_cannot_be_are_no_usage(usage, orch, tmp_path):
     with answering(usage) as url:
         ended = orch(
             *against(url, "--task", "arithmetic", "--limit", "2", "--samples", "2"),
-            "--prices", "p.toml", "--budget", "5", "--json", timeout=60,
+            "--prices", "p.toml", "--budget", "5", "--json", timeout=240,
         )  # fmt: skip
     assert ended.code == 0, ended.err
     row = ended.json["rows"][0]
@@ -138,11 +142,20 @@ def test_counts_above_the_bound_that_can_be_are_a_fault(orch, tmp_path):
     with answering({"prompt_tokens": 3, "completion_tokens": 2**31}) as url:
         ended = orch(
             *against(url, "--task", "arithmetic", "--limit", "2", "--samples", "2"),
-            "--prices", "p.toml", "--budget", "5", "--json", timeout=60,
+            "--prices", "p.toml", "--budget", "5", "--json", timeout=240,
         )  # fmt: skip
     assert ended.code == 4, ended.err
     assert "declared for it as its worst case" in ended.json["reasons"][0]
     assert float(ended.json["rows"][0]["spent_usd"]) > 2**31 * 15e-6
+
+
+def leave(process: subprocess.Popen[str], number: int) -> None:
+    """Signal twice: the second time when the first is seen to have been heeded."""
+    process.send_signal(number)
+    assert process.stderr is not None
+    assert any("Ctrl-C again leaves at once" in line for line in process.stderr)
+    process.send_signal(number)
+    assert process.wait(timeout=150) == 130
 
 
 def test_a_second_interrupt_leaves_while_answers_are_judged(start_orch, orch, plugin, tmp_path):
@@ -152,17 +165,15 @@ def test_a_second_interrupt_leaves_while_answers_are_judged(start_orch, orch, pl
             ODD_JUDGE="hang", **plugin,
         )  # fmt: skip
         wait_for(tmp_path / "runs/r", "SELECT count(*) = 6 FROM samples")
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130
+        leave(process, signal.SIGINT)
         # Again from a resume: what was left to judge hangs from the start.
+        (tmp_path / "hanging").unlink()
         process = start_orch("run", "--resume", "r", ODD_JUDGE="hang", **plugin)
-        time.sleep(4)
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 130
+        deadline = time.monotonic() + 150
+        while not (tmp_path / "hanging").exists():
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.05)
+        leave(process, signal.SIGTERM)
         ended = orch("run", "--resume", "r", "--json", **plugin)
     assert ended.code == 0, ended.err
     assert ended.json["rows"][0]["samples"] == 6
@@ -173,7 +184,7 @@ def test_a_judge_that_crashes_is_no_wrong_answer_and_is_asked_again_on_resume(
 ):
     with answering({"prompt_tokens": 3, "completion_tokens": 1}) as url:
         given = against(url, "--task", "odd", "--samples", "2", "--gpu-hour", "0", "--json")
-        ended = orch(*given, timeout=60, ODD_JUDGE="raise", **plugin)
+        ended = orch(*given, timeout=240, ODD_JUDGE="raise", **plugin)
         assert ended.code == 1, ended.err
         row = ended.json["rows"][0]
         assert (row["samples"], row["infra_errors"]) == (0, 6)
@@ -185,7 +196,7 @@ def test_a_judge_that_crashes_is_no_wrong_answer_and_is_asked_again_on_resume(
 def test_half_characters_in_a_verdict_are_stored(orch, plugin):
     with answering({"prompt_tokens": 3, "completion_tokens": 1}) as url:
         given = against(url, "--task", "odd", "--samples", "2", "--gpu-hour", "0", "--json")
-        ended = orch(*given, timeout=60, ODD_JUDGE="surrogates", **plugin)
+        ended = orch(*given, timeout=240, ODD_JUDGE="surrogates", **plugin)
     assert ended.code == 0, ended.err
     assert ended.json["rows"][0]["samples"] == 6
 
@@ -193,8 +204,8 @@ def test_half_characters_in_a_verdict_are_stored(orch, plugin):
 def test_a_terminal_that_went_away_does_not_stop_the_draining(tmp_path):
     master, slave = os.openpty()
     with hostile_process(tmp_path / "bill.jsonl", latency="0.2,0.4") as url:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *map(str, against(f"{url}/v1")),
+        process = Forked(
+            ["orchestrator", *map(str, against(f"{url}/v1")),
              "--task", "arithmetic", "--samples", "5000", "--gpu-hour", "0"],
             cwd=tmp_path, env=environment(), stdin=slave, stdout=slave, stderr=slave,
         )  # fmt: skip
@@ -203,7 +214,7 @@ def test_a_terminal_that_went_away_does_not_stop_the_draining(tmp_path):
             wait_for(tmp_path / "runs/r", "SELECT count(*) > 5 FROM samples")
             os.close(master)
             process.send_signal(signal.SIGHUP)
-            process.wait(timeout=30)
+            process.wait(timeout=150)
         finally:
             process.kill()
             process.wait()
@@ -224,7 +235,7 @@ def test_a_run_under_nohup_survives_the_end_of_its_terminal(tmp_path):
         try:
             wait_for(tmp_path / "runs/r", "SELECT count(*) > 5 FROM samples")
             process.send_signal(signal.SIGHUP)
-            assert process.wait(timeout=60) == 0
+            assert process.wait(timeout=240) == 0
         finally:
             process.kill()
             process.wait()
@@ -246,7 +257,7 @@ def test_a_full_disk_ends_with_4_and_a_resume_goes_on(orch, tmp_path):
         )
         ended = subprocess.run(
             ["unshare", "-rm", "sh", "-c", script, "-", *command], cwd=tmp_path,
-            env=environment(), capture_output=True, text=True, timeout=120, check=False,
+            env=environment(), capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
         if ended.returncode in (1, 77) and not (tmp_path / "kept").exists():
             pytest.skip("no mount of its own here")
@@ -265,10 +276,20 @@ def test_a_total_that_cannot_be_does_not_spoil_counts_that_can(orch, tmp_path):
     with answering({"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 10**30}) as url:
         ended = orch(
             *against(url, "--task", "arithmetic", "--limit", "2", "--samples", "2"),
-            "--prices", "p.toml", "--budget", "5", "--json", timeout=60,
+            "--prices", "p.toml", "--budget", "5", "--json", timeout=240,
         )  # fmt: skip
     assert ended.code == 0, ended.err
     assert ended.json["rows"][0]["spent_usd"] == "0.000096"
+
+
+def test_what_nothing_foresees_is_one_sentence_and_exit_code_4(orch, plugin, tmp_path):
+    given = against("http://127.0.0.1:9/v1", "--task", "odd", "--gpu-hour", "0")
+    ended = orch(*given, ODD_TASK="raise", XDG_CACHE_HOME=str(tmp_path / "cache"), **plugin)
+    assert ended.code == 4, ended.err
+    assert len(ended.err.splitlines()) == 1 and "KeyError" in ended.err
+    assert "Traceback" not in ended.err + ended.out
+    (kept,) = (tmp_path / "cache").rglob("fault-*.txt")
+    assert str(kept) in ended.err and "Traceback" in kept.read_text()
 
 
 async def bill_above_its_bound(path: Path) -> None:

@@ -25,7 +25,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
             "--no-index", "--target", target, source,
         ],
-        check=True, timeout=120,
+        check=True, timeout=240,
     )  # fmt: skip
     return target
 
@@ -52,6 +52,21 @@ def test_a_strangers_task_provider_verifier_and_policy_make_a_run(
     # A fair die: one throw in six is right, and all but one problem in a thousand is solved by 40.
     assert row["solved"] == 6
     assert 0.05 < row["coverage"][0]["mean"] < 0.35
+
+
+def test_a_strangers_provider_gets_the_headers_that_a_person_gave(
+    orch: Callable[..., Any], installed: Path, tmp_path: Path
+) -> None:
+    loaded = ("--task", "rounding", "--samples", 3, "--header", "X-Loaded: yes")
+    ran = asked(orch, installed, *loaded, "--out", tmp_path, "--name", "r", "--json")
+    assert ran.code == 0, ran.err
+    (row,) = ran.json["rows"]
+    assert row["solved"] == 1, "every throw is a six, and one problem's answer"
+    # They belong to what the run is: a resume with others is refused, and a key is none.
+    other = asked(orch, installed, "--resume", tmp_path / "r", "--header", "X-Loaded: no")
+    assert other.code == 2 and "header" in other.err, other.err
+    key = asked(orch, installed, *loaded, "--header", "Authorization: x", "--out", tmp_path / "k")
+    assert key.code == 2 and "Authorization" in key.err and not (tmp_path / "k").exists()
 
 
 def test_a_strangers_command_is_listed_and_runs(

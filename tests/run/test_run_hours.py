@@ -66,7 +66,7 @@ def test_a_launched_server_dies_within_what_was_reserved(orch, start_orch, tmp_p
     (server,) = [pid for pid in children(process.pid) if "providers.tiny" in command_of(pid)]
     process.send_signal(signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 150
     while not gone(server):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -153,7 +153,7 @@ def test_money_that_ends_while_the_server_is_starting(tmp_path):
     ended = subprocess.run(
         [sys.executable, "-c", code, "run", "--provider", "local", "--gpu-hour", "3600",
          "--budget", "18", "--name", "r", "--json"],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False,
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert ended.returncode == 3, ended.stderr
     assert "The budget ended while the server was still starting" in ended.stderr
@@ -218,7 +218,7 @@ def test_a_server_is_let_go_when_its_arm_is_done_and_the_others_go_on(
         process = start_orch("run", "s.toml", "--json", "--yes")
         watcher = threading.Thread(target=watch, args=(process.pid,))
         watcher.start()
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=240)
         watcher.join()
         assert process.returncode == code, err
         rows = json.loads(out)["rows"]

@@ -37,7 +37,7 @@ async def test_a_cancelled_worker_that_was_woken_takes_nothing_along() -> None:
     await settle()
     line.put(1)
     first.cancel()
-    assert await asyncio.wait_for(second, 5) == 1
+    assert await asyncio.wait_for(second, 120) == 1
     third = asyncio.create_task(line.get())
     await settle()
     line.put(2)

@@ -142,12 +142,12 @@ def test_a_run_of_every_older_schema_is_read_and_written_to(old: Path, written: 
     lock.release()
     assert version(old) == str(NEWEST)
     with closing(RunReader(old)) as reader:
-        assert [(row[4],) for row in reader.samples(0)] == before
+        assert [(row[2],) for row in reader.samples(0)] == before
         assert sum(count for *_, count, _ in votes(reader, 0, "exact")) == len(before)
     asyncio.run(one_more(old))
     assert check_run(old).findings == []
     with closing(RunReader(old)) as reader:
-        assert [row[4] for row in reader.samples(0)][-1] == LONG
+        assert [row[2] for row in reader.samples(0)][-1] == LONG
 
 
 def test_what_an_old_runs_notes_say_stands_in_fields(old: Path) -> None:

@@ -83,7 +83,7 @@ def events(run: Path) -> int:
 
 def wait_for_sampling(process, run: Path, before: int) -> None:
     """Return once the process has bought something that was not bought before."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 150
     while events(run) <= before + 4 and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -138,7 +138,7 @@ def test_ctrl_c_drains_or_leaves_fast_and_resumes(
     for _ in range(signals):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=240) == 130
     assert len(slots(run)) < 20 * 400
     check_books(server, run, "5")
     totals = books(run)

@@ -73,7 +73,7 @@ def test_a_pause_longer_than_anybody_waits_ends_the_run_with_its_reason(status, 
     (tmp_path / "p.toml").write_text('[models.hostile]\ninput = "3.00"\noutput = "15.00"\n')
     refused = (status, {"Retry-After": "86400"}, {"error": {"message": "down for the day"}})
     with serving(lambda body: refused) as url:
-        ended = orch(*single(url, "--limit", "1", "--samples", "1"), timeout=60)
+        ended = orch(*single(url, "--limit", "1", "--samples", "1"), timeout=240)
     assert ended.code == 4, ended.err
     said = ended.json["reasons"][0]
     assert "longer than the 900 s that are waited for; resume when" in said
@@ -95,8 +95,8 @@ def test_a_slot_that_was_tried_in_two_sizes_counts_once(orch, tmp_path):
             url, "--limit", "1", "--samples", "4", "--n-per-request", "4", "--max-retries", "0",
             "--max-tokens", "100", "--max-concurrent", "1",
         )  # fmt: skip
-        whole = orch(*given, "--budget", "1", timeout=60)
-        smaller = orch("run", "--resume", "r", "--budget", "0.0040", "--json", timeout=60)
+        whole = orch(*given, "--budget", "1", timeout=240)
+        smaller = orch("run", "--resume", "r", "--budget", "0.0040", "--json", timeout=240)
     assert whole.code == 1 and whole.json["rows"][0]["infra_errors"] == 4
     assert smaller.code == 1, smaller.err
     assert asked[0] == 4 and len(asked) > 1 and max(asked[1:]) < 4

@@ -91,7 +91,7 @@ async def test_texts_answers_and_details_come_back_as_they_were(tmp_path: Path) 
         assert [one.text for one in found] == texts
         assert [one.answer for one in found] == answers
         assert [one.detail for one in found] == [f"not {text[:1500]}" for text in texts]
-        assert [row[4] for row in reader.samples(0)] == texts
+        assert [row[2] for row in reader.samples(0)] == texts
         assert [row[2] for row in reader.unjudged(0, "another")] == texts
         votes = [row[3] for row in reader.verdicts(0, "rule")]
         assert votes == [vote(answer) for answer in answers]
@@ -113,7 +113,7 @@ async def test_a_resume_goes_on_with_what_was_learnt(tmp_path: Path) -> None:
         store.put_sample(0, 0, slot, store.plan(0, 0, slot, 1, slot), Choice(0, text, "stop", None))
     await store.close()
     with closing(RunReader(tmp_path / "r")) as reader:
-        assert [row[4] for row in reader.samples(0)] == texts
+        assert [row[2] for row in reader.samples(0)] == texts
         first = "SELECT min(hex(substr(text, 1, 1))) FROM samples WHERE slot >= 60"
         assert list(reader.rows(first)) == [("01",)]
     assert check_run(tmp_path / "r").findings == []

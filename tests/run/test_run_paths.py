@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 from orchestrator.tasks.arithmetic import DATA
+from tests.forks import run_forked
 from tests.run.conftest import environment
 
 
@@ -20,9 +20,9 @@ def problems(path: Path, count: int = 3) -> None:
 
 
 def orch_in(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *map(str, arguments)],
-        cwd=folder, env=environment(), capture_output=True, text=True, timeout=120, check=False,
+    return run_forked(
+        ["orchestrator", *map(str, arguments)], cwd=folder, env=environment(), capture_output=True,
+        text=True, timeout=240,
     )  # fmt: skip
 
 

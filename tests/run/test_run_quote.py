@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from budgets.money import picodollars
+from orchestrator.cli.run import with_samples
+from orchestrator.plan.study import Arm, Study
 from tests.run.test_run_money import arguments, books
 
 
@@ -17,8 +19,17 @@ def test_a_dry_run_prices_the_plan_and_buys_nothing(orch, serve, prices, tmp_pat
     # 480 samples of at most 12 tokens at 15 dollars per million, and at least that for prompts.
     assert Decimal(arm["worst_usd"]) > 480 * 12 * Decimal("0.000015")
     assert Decimal(arm["expected_usd"]) < Decimal(arm["worst_usd"])
+    # At temperature 0 every sample is a request of its own, and pays for its prompt.
+    greedy = orch("run", *arguments(server, prices), "--temperature", "0", "--dry-run", "--json")
+    assert greedy.json["arms"][0]["requests"] == 480
     assert server.bill() == []
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_pilot_is_never_larger_than_its_plan():
+    study = Study([Arm("local", "arithmetic"), Arm("openai", "gsm8k", "m", samples=7)])
+    assert [arm.samples for arm in with_samples(study, 5).arms] == [5, 5]
+    assert [arm.samples for arm in with_samples(study, 5000).arms] == [2000, 7]
 
 
 def test_the_worst_of_a_dry_run_bounds_the_bill(orch, serve, prices, tmp_path):

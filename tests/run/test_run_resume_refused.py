@@ -34,7 +34,7 @@ def test_a_changed_study_is_refused_with_its_keys_and_nothing_is_written(
     server, run = serve(), tmp_path / "runs/r"
     if killed:
         process = start_orch("run", *arguments(server, prices, samples=400))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while not server.bill():
             assert time.monotonic() < deadline
             time.sleep(0.02)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.forks import run_forked
 
 
 def run(place: Path, *options: str) -> str:
     problems = [(a, b) for a in (2, 5) for b in (1, 3)]
     lines = [{"id": f"{a}+{b}", "prompt": f"{a}+{b}=", "answer": f"{a + b}.0"} for a, b in problems]
     (place / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestrator", "run", "--provider", "local", "--task",
-         str(place / "mine.jsonl"), "--max-tokens", "8", "--samples", "60", "--budget", "5",
-         "--out", str(place / "runs"), *options],
-        capture_output=True, text=True, check=False,
+    done = run_forked(
+        ["orchestrator", "run", "--provider", "local", "--task", str(place / "mine.jsonl"),
+         "--max-tokens", "8", "--samples", "60", "--budget", "5", "--out", str(place / "runs"),
+         *options], capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -28,9 +27,7 @@ def test_a_rule_that_passes_nothing_is_told_with_one_that_would(tmp_path: Path) 
 
 
 def orch(*words: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestrator", *words], capture_output=True, text=True, check=False
-    )
+    done = run_forked(["orchestrator", *words], capture_output=True, text=True)
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 

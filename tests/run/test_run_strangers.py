@@ -188,7 +188,7 @@ def test_what_would_hang_or_overflow_is_a_sentence(args, orch, tmp_path):
     (tmp_path / "wide.jsonl").write_text(json.dumps({**problem, "prompt": "p" * 2**21}) + "\n")
     same = [{**problem, "id": name} for name in ("caf\u00e9", "cafe\u0301")]
     (tmp_path / "same.jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, same)))
-    ended = orch("run", *args, timeout=60)
+    ended = orch("run", *args, timeout=240)
     assert ended.code == 2, ended.err
     assert "Traceback" not in ended.err and len(ended.err.splitlines()) == 1
     assert not (tmp_path / "runs").exists()

@@ -277,7 +277,7 @@ def test_the_death_of_the_judge_ends_everything(tier: str) -> None:
         below = _descendants(judge.pid)
         assert len(below) >= 6
         judge.kill()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 150
     while any(_alive(pid) for pid in below):
         assert time.monotonic() < deadline, [pid for pid in below if _alive(pid)]
         time.sleep(0.05)

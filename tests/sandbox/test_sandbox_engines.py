@@ -107,7 +107,7 @@ def test_without_an_engine_the_tier_is_refused_with_advice(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     engines.engine_of.cache_clear()
-    with pytest.raises(NoSandbox, match=f"--sandbox {tier} does not work here .*not installed"):
+    with pytest.raises(NoSandbox, match=f"`sandbox` {tier} does not work here .*not installed"):
         tiers.candidates(tier, trust=False)
 
 

@@ -11,12 +11,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from orchestrator.cli.judge import LONGEST_LINE
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, "-m", "orchestrator.cli.judge"]
+COMMAND = [sys.executable, "-m", "orchestrator", "judge"]
+SCHEMA = json.loads((ROOT / "verifiers/judge.schema.json").read_text())
+VERDICT = jsonschema.Draft202012Validator({**SCHEMA["$defs"]["verdict"], "$defs": SCHEMA["$defs"]})
 ADD = {"kind": "calls", "entry": "f", "cases": [{"args": [1, 2], "expected": 3}], "tolerance": 0}
 
 
@@ -26,7 +29,10 @@ def judge(
     done = subprocess.run(
         [*COMMAND, "-", *options], input=text, capture_output=True, text=True, cwd=ROOT, check=False
     )
-    return [json.loads(line) for line in done.stdout.splitlines()], done
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    for record in records:
+        VERDICT.validate(record)
+    return records, done
 
 
 def line(name: Any, code: str, tests: Any, **more: Any) -> str:
@@ -59,6 +65,39 @@ def test_a_broken_line_gets_a_verdict_and_the_rest_go_on() -> None:
     assert [r["detail"].split(":")[0] for r in records[:10]] == [f"line {n}" for n in range(1, 11)]
     assert records[10]["verdict"] == "crashed"  # a source that no Python can read
     assert records[-1]["verdict"] == "passed"
+
+
+def test_limits_that_are_none_get_a_verdict_and_the_rest_go_on() -> None:
+    code = "def f(a, b): return a + b"
+    beyond = [{"tolerance": 10**400}, {"time_limit_s": 10**400}, {"time_limit_s": 1e300}]
+    text = "".join(line(n, code, {**ADD, **more}) for n, more in enumerate(beyond))
+    records, done = judge(text + line("good", code, ADD))
+    assert [r["verdict"] for r in records] == ["invalid"] * 3 + ["passed"], done.stderr
+    for given in ("1e9", "inf", "nan"):
+        _, refused = judge(line(1, code, ADD), "--wall-s", given)
+        assert (
+            refused.returncode == 2 and "wall" in refused.stderr and "fault" not in refused.stderr
+        )
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        {"language": "Python3"}, {"language": "c++"}, {"language": "C"}, {"language": ""},
+        {"id": [1]}, {"id": True}, {"extract": "paper"}, {"prompt": 3},
+        {"tests": {**ADD, "time_limit_s": 86_401}},
+        {"text": "5", "code": None, "tests": {"kind": "answer", "expected": " "}},
+        {"text": "5", "code": None, "language": "x", "tests": {"kind": "answer", "expected": 5}},
+    ],
+    ids=json.dumps,
+)  # fmt: skip
+def test_the_schema_takes_what_the_command_takes(sample: dict[str, Any]) -> None:
+    given = {"code": "def f(a, b): return a + b", "tests": ADD, **sample}
+    given = {name: value for name, value in given.items() if value is not None}
+    ((record,), _) = judge(json.dumps(given) + "\n")
+    assert jsonschema.Draft202012Validator(SCHEMA).is_valid(given) == (
+        record["verdict"] != "invalid"
+    ), record
 
 
 def test_integers_of_ten_thousand_digits() -> None:

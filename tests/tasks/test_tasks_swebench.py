@@ -18,6 +18,7 @@ import pytest
 from orchestrator.cli.reproduce import LIVE
 from orchestrator.tasks import TaskError, TaskOptions, load_task
 from orchestrator.tasks.swebench import SPECIFIED
+from tests.forks import run_forked
 from verifiers.swebench import NoHarness, SweBenchVerifier, harness_version, read_logs
 
 try:
@@ -292,8 +293,8 @@ def test_the_flaky_issues_are_a_file_of_facts() -> None:
 def test_stored_patches_are_not_judged_where_docker_does_not_answer(tmp_path: Path) -> None:
     """One sentence instead of a failure of ours for every patch."""
     data = written(tmp_path, ROWS[:1]).data
-    ended = subprocess.run(
-        [sys.executable, "-m", "orchestrator", "verify", "--self-check", "swebench-lite",
+    ended = run_forked(
+        ["orchestrator", "verify", "--self-check", "swebench-lite",
          f"--data={data}"],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT),
@@ -333,8 +334,8 @@ def test_the_cost_table_is_priced_without_docker_or_a_call(tmp_path: Path) -> No
     ))  # fmt: skip
     with ThreadingHTTPServer(("127.0.0.1", 0), Models) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        ended = subprocess.run(
-            [sys.executable, "-m", "orchestrator", "run", str(ROOT / LIVE), "--dry-run",
+        ended = run_forked(
+            ["orchestrator", "run", str(ROOT / LIVE), "--dry-run",
              "--provider=compatible", f"--base-url=http://127.0.0.1:{server.server_port}/v1",
              f"--data={data}", f"--prices={prices}", "--json"],
             cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.forks import Forked
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,12 +42,12 @@ class Served:
 
 
 def serve(bill: Path, *more: str) -> Iterator[Served]:
-    command = [sys.executable, "-m", "providers.tiny", "--port", "0", "--bill", str(bill), *more]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    command = ["providers.tiny", "--port", "0", "--bill", str(bill), *more]
+    with Forked(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             listening = json.loads(process.stdout.readline())
             yield Served(listening["base_url"], listening["model"], bill, process.pid)
         finally:
             process.terminate()
-            assert process.wait(20) == 0
+            assert process.wait(120) == 0

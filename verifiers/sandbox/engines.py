@@ -64,12 +64,12 @@ def engine_of(tier: str) -> list[str]:
         else:
             reasons.append(f"{name} has no runtime runsc")
     advice = {
-        "docker": "start Docker, or use --sandbox podman",
+        "docker": "start Docker, or use `sandbox` podman",
         "podman": "apt-get install podman",
         "gvisor": "install runsc; for Docker name it in /etc/docker/daemon.json as a runtime "
         'with "runtimeArgs": ["--network=none", "--host-uds=open"]',
     }[tier]
-    raise NoSandbox(f"--sandbox {tier} does not work here ({'; '.join(reasons)}): {advice}")
+    raise NoSandbox(f"`sandbox` {tier} does not work here ({'; '.join(reasons)}): {advice}")
 
 
 def _ask(command: Sequence[str], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

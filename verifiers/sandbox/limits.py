@@ -14,6 +14,10 @@ SHARED: frozenset[Status] = frozenset({"timeout", "memory", "output", "processes
 """Ends that several inputs in one process can bring about together."""
 
 
+LONGEST_S = 86_400.0
+"""No sample is given longer than a day."""
+
+
 def cores() -> int:
     """How many processor cores this process may use."""
     return len(os.sched_getaffinity(0))
@@ -33,7 +37,7 @@ class Limits:
 
     `wall_s` is meant for an idle machine: time in which the sample was ready to run but got no
     processor does not count, up to ten times `wall_s` in all. `cpu_s` counts user and system
-    seconds. ValueError where a limit is not positive.
+    seconds. ValueError where a limit is not positive, or longer than LONGEST_S.
     """
 
     wall_s: float = 3.0
@@ -47,6 +51,11 @@ class Limits:
         for name in self.__dataclass_fields__:
             if not getattr(self, name) > 0:
                 raise ValueError(f"the limit {name} must be above zero, not {getattr(self, name)}")
+        for name in ("wall_s", "cpu_s"):
+            if getattr(self, name) > LONGEST_S:
+                raise ValueError(
+                    f"the limit {name} must be at most {LONGEST_S:g} s, not {getattr(self, name)}"
+                )
 
     @property
     def patience_s(self) -> float:

@@ -36,12 +36,12 @@ def candidates(wanted: str | None, trust: bool) -> tuple[str, ...]:
         raise NoSandbox(f"there is no sandbox named {wanted!r}: use one of {', '.join(TIERS)}")
     if wanted == "none" and not trust:
         raise NoSandbox(
-            "--sandbox none runs untrusted code with all your rights: say --i-trust-this-code too"
+            "`sandbox` none runs untrusted code with all your rights: say `i_trust_this_code` too"
         )
     if wanted in CONTAINERS:
         engines.engine_of(wanted)
     if wanted == "bubblewrap" and shutil.which("bwrap") is None:
-        raise NoSandbox("--sandbox bubblewrap needs bwrap: install it (apt-get install bubblewrap)")
+        raise NoSandbox("`sandbox` bubblewrap needs bwrap: install it (apt-get install bubblewrap)")
     return (wanted,)
 
 
@@ -58,7 +58,7 @@ def refusal(reasons: dict[str, str], wanted: str | None = None) -> NoSandbox:
     told = "; ".join(f"{tier}: {reason}" for tier, reason in reasons.items())
     if wanted is not None and wanted not in AUTOMATIC:
         return NoSandbox(
-            f"the sandbox {told}. Without --sandbox the strongest tier that works is chosen"
+            f"the sandbox {told}. Without `sandbox` the strongest tier that works is chosen"
         )
     abi = Kernel().landlock_abi()
     hint = (

@@ -7,6 +7,7 @@ SECTIONS, in the order in which a person reads them.
 
 from __future__ import annotations
 
+from orchestrator.report.sections.agents import AGENTS
 from orchestrator.report.sections.audit import AUDIT
 from orchestrator.report.sections.base import Section
 from orchestrator.report.sections.differences import DIFFERENCES
@@ -22,6 +23,7 @@ SECTIONS: tuple[Section, ...] = (
     AUDIT,
     FLAKY,
     DIFFERENCES,
+    AGENTS,
     REFUSALS,
     SPLIT,
     RELIABILITY,

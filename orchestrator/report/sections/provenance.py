@@ -19,9 +19,11 @@ SAID = "Where the numbers come from."
 def facts(arm: ArmReport) -> dict[str, str]:
     """What is known of an arm's origin, by the columns of HEAD."""
     known = arm.settings
+    # Of an agent's calls only the length is ours.
+    chosen = ("temperature", "top_p", "max_tokens", "n_per_request", "seed")
     asked = [
         f"{name.replace('_', ' ')} {known[name]}"
-        for name in ("temperature", "top_p", "max_tokens", "n_per_request", "seed")
+        for name in (("max_tokens",) if arm.agents else chosen)
         if known.get(name) is not None
     ]
     version = known.get("verifier_version")
