@@ -53,16 +53,27 @@ def small_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     yield
+    while STARTED:
+        # One that still runs would start its servers anew.
+        process = STARTED.pop()
+        process.kill()
+        process.wait()
     for hold in holds.still_held():
         holds.stop(hold)
+
+
+STARTED: list[subprocess.Popen[str]] = []
 
 
 def orch(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "orchestrator", "run", *arguments, "--vllm", VLLM,
                "--server-arg", SERVER]  # fmt: skip
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    STARTED.append(
+        subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
     )
+    return STARTED[-1]
 
 
 def answers(hold: holds.Hold) -> bool:
