@@ -128,9 +128,7 @@ def _card(arm: ArmReport, number: int) -> str:
     if arm.censored or arm.infra_errors:
         rows.append(("cut off / failed for us", f"{arm.censored:,} / {arm.infra_errors:,}"))
     rows += [("policy", arm.policy), ("estimator", arm.estimated_by)]
-    facts = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(one_line(value))}</dd>" for name, value in rows
-    )
+    facts = "".join(f"<dt>{name}</dt><dd>{escape(one_line(value))}</dd>" for name, value in rows)
     head = "" if best is None else (
         f'<div class="big">{percent(best.mean)}</div>'
         f'<div class="quiet">at k = {best.k:,}; these problems: '

@@ -2,9 +2,9 @@
 
 A family is whoever descends from a process, shares its session, or carries its mark in the
 environment: what was left alone by a killed parent, or took a session of its own, is found by the
-mark. One that writes a title over its environment, as vLLM's engines do, has no mark to be read: it
-is known by its session. A process is named by pid and start time, so that a pid given out anew is
-never signalled.
+mark. One that writes a title over the beginning of its environment, as vLLM's engines do, has no
+mark to be read: it is known by its session. A process is named by pid and start time, so that a pid
+given out anew is never signalled.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def boot_id() -> str:
 def marked(mark: str, session: int = 0) -> list[Process]:
     """Every process that carries `mark`, as far as this user may look.
 
-    `session`: the one that the marked command began; whoever is in it and has no environment that
-    could be read belongs to it too.
+    `session`: the one that the marked command began; whoever is in it and wrote over its
+    environment's beginning belongs to it too.
     """
     wanted = f"{MARK}={mark}".encode()
     found = []
@@ -80,8 +80,10 @@ def marked(mark: str, session: int = 0) -> list[Process]:
             environment = (PROC / str(process.pid) / "environ").read_bytes()
         except OSError:
             continue
-        wiped = b"=" not in environment
-        if wanted in environment.split(b"\0") or (session and wiped and process.session == session):
+        entries = environment.split(b"\0")
+        # What the process set for itself may still stand behind a title.
+        wiped = b"=" not in entries[0]
+        if wanted in entries or (session and wiped and process.session == session):
             found.append(process)
     return found
 

@@ -22,15 +22,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 STUBBORN = """
 import os, signal, subprocess, sys, time
-# A worker that heeds no TERM and writes over its environment, as vLLM's titles do, and one in a
-# session of its own: both outlive a killed parent.
+# A worker that heeds no TERM and writes a title over all of its environment but what it set last,
+# as vLLM's do, and one in a session of its own: both outlive a killed parent.
 code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 title = (
     "import ctypes; at = open('/proc/self/stat').read().rpartition(')')[2].split()[47:49]; "
-    "ctypes.memset(int(at[0]), 0, int(at[1]) - int(at[0])); print('titled', flush=True); "
+    "ctypes.memset(int(at[0]), 0, int(at[1]) - int(at[0]) - len('LAST=1 ')); "
+    "ctypes.memmove(int(at[0]), b'title', 5); print('titled', flush=True); "
 )
 worker = subprocess.Popen(
-    [sys.executable, "-c", code + title + "time.sleep(600)"], stdout=subprocess.PIPE
+    [sys.executable, "-c", code + title + "time.sleep(600)"],
+    env={**os.environ, "LAST": "1"}, stdout=subprocess.PIPE,
 )
 worker.stdout.readline()
 code += "time.sleep(600)"

@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,10 @@ class House(BatchServer):
         self.reason = "token_limit_exceeded"
         self.takes_s = 0.0
         """How long a batch runs at least, from when it is first looked at."""
+        self.lag_s = 0.0
+        """How long each step of an answer takes."""
+        self.reached = Counter[str]()
+        """How often a question came this far: uploading, creating, made, looked at, fetching."""
         self._since: dict[str, float] = {}
         self.statuses: list[int] = []
         """Statuses of the next requests that run; 200 once they are used up."""
@@ -84,12 +89,20 @@ class House(BatchServer):
         self.held.set()
         await asyncio.sleep(3600)
 
+    async def at(self, step: str) -> None:
+        self.reached[step] += 1
+        await asyncio.sleep(self.lag_s)
+
     async def upload(self, request: web.Request) -> web.Response:
+        await self.at("uploading")
         if self.hold_upload:
             await self.hang()
         return await super().upload(request)
 
     async def create(self, request: web.Request) -> web.Response:
+        # It is here, whatever becomes of who asked.
+        await request.read()
+        await self.at("creating")
         made = await super().create(request)
         name, batch = list(self.batches.items())[-1]
         if self.room is not None and len(self.requests[name]) > self.room:
@@ -98,14 +111,18 @@ class House(BatchServer):
             return web.json_response(batch)
         if self.hold_created:
             await self.hang()
+        await self.at("made")
         return made
 
     async def create_messages(self, request: web.Request) -> web.Response:
+        await request.read()
+        await self.at("creating")
         if self.hold_upload:
             await self.hang()
         made = await super().create_messages(request)
         if self.hold_created:
             await self.hang()
+        await self.at("made")
         return made
 
     async def listing(self, request: web.Request) -> web.Response:
@@ -116,7 +133,16 @@ class House(BatchServer):
 
     async def retrieve(self, request: web.Request) -> web.Response:
         self.finish_all()
+        await self.at("looked at")
         return await super().retrieve(request)
+
+    async def content(self, request: web.Request) -> web.Response:
+        await self.at("fetching")
+        return await super().content(request)
+
+    async def message_results(self, request: web.Request) -> web.Response:
+        await self.at("fetching")
+        return await super().message_results(request)
 
     def finish_all(self) -> None:
         for name, batch in self.batches.items():

@@ -59,6 +59,10 @@ class Lane:
     key: str = ""
     """HOST, where an address of the study must be bound again at a resume."""
     settle: Callable[[], None] = lambda: None
+    aims: tuple[str, ...] = ()
+    """Steps of the server at one of which a moment is, in place of so many requests under way."""
+    reached: Callable[[str], int] = lambda step: 0
+    """How often the server came to a step."""
     cap: str = "5"
     ends: frozenset[int] = frozenset({0})
     """How the run ends that is left alone."""
@@ -194,12 +198,15 @@ def programs_lane(folder: Path) -> Iterator[Lane]:
         )  # fmt: skip
 
 
+UPLOADS = {"openai": ("uploading",), "anthropic": ()}
+
+
 @contextlib.contextmanager
 def batch_lane(folder: Path, protocol: str) -> Iterator[Lane]:
     """A batch API: what was handed over runs on, whoever dies."""
     (folder / "p.toml").write_text(BATCH_PRICES)
     with house(protocol) as server:
-        server.takes_s = 1.5
+        server.takes_s, server.lag_s = 1.5, 0.3
         flags = {
             "provider": protocol, "model": "m", "base-url": f"{server.url}/v1", "api-key-env":
             "SOME_KEY", "task": "arithmetic", "prices": str(folder / "p.toml"), "limit": "5",
@@ -209,6 +216,8 @@ def batch_lane(folder: Path, protocol: str) -> Iterator[Lane]:
             f"batch {protocol}", flags, 5, 8, 10, lambda: server.billed,
             lambda: server.under_way, 1, key=server.url,
             settle=lambda: still(lambda: len(server.bill)),
+            reached=lambda step: server.reached[step],
+            aims=("reserved", *UPLOADS[protocol], "creating", "made", "looked at", "fetching"),
         )  # fmt: skip
 
 

@@ -16,11 +16,12 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from budgets.money import picodollars
+from budgets.money import PICO, picodollars
 from orchestrator.audit.check import check_run
 from tests.run.crash_lanes import (
     KEY,
@@ -45,6 +46,8 @@ from tests.run.test_run_money import books, events
 
 FIRST, LAST = map(int, os.environ.get("ORCH_CRASHES", "0-200").split("-"))
 PIECE = 10
+LOST = "does not list batch"
+"""What is said of a batch that was killed on its way, before its provider had it."""
 LANES = ["tokens", "programs", "batch openai", "programs", "hours", "tokens", "batch anthropic"]
 
 READING = {
@@ -97,7 +100,7 @@ class Piece:
         how = rng.choice(STRIKES)
         before, doubt = events(self.run), self.in_doubt()
         process = start(self.folder, words, **KEY)
-        self.await_moment(process, rng, command, before)
+        aim = self.await_moment(process, rng, command, before)
         early, open_ = not heeds(process.pid), self.lane.under_way()
         hit = strike(process, how, rng)
         try:
@@ -111,8 +114,8 @@ class Piece:
         more = self.in_doubt() - doubt
         name = "resume" if command == "run" and there else command
         print(
-            f"moment {number}: {self.lane.name}, {name}, {how}, exit code {ended.code}; {open_} "
-            f"under way, {max(more, 0):,} picodollars more in doubt", *hit, flush=True,
+            f"moment {number}: {self.lane.name}, {name}, {how} {aim}, exit code {ended.code}; "
+            f"{open_} under way, {max(more, 0):,} picodollars more in doubt", *hit, flush=True,
         )  # fmt: skip
         self.moments += 1
         self.in_flight += open_ > 0
@@ -127,11 +130,14 @@ class Piece:
         totals = books(self.run)
         return totals.uncertain + totals.reserved
 
-    def await_moment(self, process, rng: random.Random, command: str, before: int) -> None:
-        """A time after the start, or some way into the buying with so many requests under way."""
+    def await_moment(self, process, rng: random.Random, command: str, before: int) -> str:
+        """A time after the start, some way into the buying with so many requests under way, or a
+        step that the server comes to; returns which."""
         if command != "run" or rng.random() < 0.15:
-            time.sleep(rng.uniform(0.2, 4.0 if command == "run" else 2.5))
-            return
+            time.sleep(pause_s := rng.uniform(0.2, 4.0 if command == "run" else 2.5))
+            return f"after {pause_s:.1f} s"
+        if self.lane.aims:
+            return self.await_step(process, rng, before)
         run, wanted = self.run, before + rng.randrange(1, self.lane.stir)
         wide, until = rng.randint(1, self.lane.wide), time.monotonic() + 120
         while process.poll() is None and time.monotonic() < until:
@@ -141,6 +147,18 @@ class Piece:
             wide = wide if rng.random() < 0.99 else max(wide - 1, 1)
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.03))
+        return "while it buys"
+
+    def await_step(self, process, rng: random.Random, before: int) -> str:
+        """A moment within a step of the server, each of which takes some tenths of a second."""
+        aim, until = rng.choice(self.lane.aims), time.monotonic() + 120
+        done = self.lane.reached(aim)
+        while process.poll() is None and time.monotonic() < until:
+            if self.lane.reached(aim) > done or (aim == "reserved" and events(self.run) > before):
+                time.sleep(rng.uniform(0, 0.25))
+                return aim
+            time.sleep(0.01)
+        return f"too late for {aim}"
 
     def look(self, ended: Struck, where: object) -> None:
         """What holds after every moment."""
@@ -169,6 +187,8 @@ class Piece:
         by_itself = {0, 3} if self.lane.name == "hours" else {0}
         if "holds nothing yet" in ended.err:
             by_itself.add(2)
+        if LOST in ended.err:
+            by_itself.add(1)
         if kind in ("child", "children"):
             # What it killed was needed, or was replaced; a server that died may end the run.
             died = any("providers.tiny" in name or name == "?" for name in ended.hit)
@@ -199,12 +219,16 @@ class Piece:
         """Left alone, the run comes to its end, with everything once."""
         resume = (self.run / "run.db").exists() and (self.run / "study.toml").exists()
         self.samples = max(self.samples, self.lane.step)
-        process = start(self.folder, self.lane.words(self.samples, "r", resume), **KEY)
-        out, err = process.communicate(timeout=600)
-        assert process.returncode in self.lane.ends, (process.returncode, err[-3000:])
-        ended = Struck(process.returncode, out, err, "nothing")
-        self.look(ended, ("at the end", err[-1500:]))
-        if process.returncode == 0:
+        ended = self.undisturbed(self.lane.words(self.samples, "r", resume))
+        if LOST in ended.err:
+            # What never reached the provider is asked for anew once a person has said so.
+            print("a batch that the provider never had is cleared up by hand", flush=True)
+            bill = f"{Decimal(self.lane.billed()) / PICO:f}"
+            assert self.undisturbed(["budget", "resolve", "r", "--usd", bill]).code == 0
+            assert books(self.run).settled == self.lane.billed()
+            ended = self.undisturbed(self.lane.words(self.samples, "r", True))
+        assert ended.code in self.lane.ends, (ended.code, ended.err[-3000:])
+        if ended.code == 0:
             wanted = [(p, s) for p in range(self.lane.problems) for s in range(self.samples)]
             found = query(self.run, "SELECT problem, slot FROM samples ORDER BY 1, 2")
             assert found == wanted
@@ -217,6 +241,14 @@ class Piece:
         seeds = query(self.run, "SELECT seed FROM requests")
         assert len(seeds) == len(set(seeds))
         self.look_at_verdicts()
+
+    def undisturbed(self, words: list[str]) -> Struck:
+        """A command that is left alone."""
+        process = start(self.folder, words, **KEY)
+        out, err = process.communicate(timeout=600)
+        ended = Struck(process.returncode, out, err, "nothing")
+        self.look(ended, (words, err[-1500:]))
+        return ended
 
     def look_at_verdicts(self) -> None:
         """A judge that was killed has made no program wrong, and none right."""

@@ -55,7 +55,7 @@ def test_a_lock_held_by_another_program_is_waited_out(start_orch, tmp_path):
     wait_for_sampling(process, run, 1)
     with db(run / "run.db") as other:
         other.execute("BEGIN IMMEDIATE")
-        time.sleep(4)
+        time.sleep(8)
         other.execute("ROLLBACK")
     _, err = process.communicate(timeout=240)
     assert process.returncode == 0, err

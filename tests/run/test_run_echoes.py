@@ -8,17 +8,16 @@ import gzip
 import html
 import json
 import sqlite3
-import threading
 import time
 import urllib.parse
 import zlib
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.run.crash_lanes import programs_lane
+from tests.run.serving import Said, saying
 from tests.run.struck import below, named, start
 
 SECRET = "sk-orch/Zq+9=wX&yT7<bN3>mK5%rL2-4hJd8"
@@ -36,8 +35,6 @@ FORMS: dict[str, Callable[[str], str]] = {
     "json": lambda key: json.dumps(key).replace("/", "\\/"),
     "html": html.escape,
 }
-
-Said = tuple[int, dict[str, str], bytes]
 
 
 def answer(text: str = "4", **more: object) -> dict[str, object]:
@@ -91,44 +88,9 @@ LAST = {
 """What ends a run."""
 
 
-@contextlib.contextmanager
-def echoing(answers: list[Said]) -> Iterator[str]:
+def echoing(answers: list[Said]) -> contextlib.AbstractContextManager[str]:
     """A server that gives these answers, and then ordinary ones."""
-    lock, left = threading.Lock(), list(reversed(answers))
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def say(self, status: int, headers: dict[str, str], body: bytes) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value.replace("\n", " "))
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_GET(self) -> None:
-            self.say(*as_json({"data": [{"id": "m"}]}))
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            assert self.headers["Authorization"] == f"Bearer {SECRET}"
-            with lock:
-                said = left.pop() if left else as_json(answer())
-            self.say(*said)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return saying(answers, as_json(answer()), key=SECRET)
 
 
 def pieces() -> set[str]:

@@ -53,6 +53,8 @@ class Task:
     name, version, defaults = "odd", "1", SamplingDefaults(max_tokens=32)
 
     def problems(self):
+        if os.environ.get("ODD_TASK"):
+            raise KeyError("nobody's fault")
         return [Problem(f"p{n}", f"{n}+1=", None, {}) for n in range(3)]
 
     def verifier(self, name=None):
@@ -278,6 +280,16 @@ def test_a_total_that_cannot_be_does_not_spoil_counts_that_can(orch, tmp_path):
         )  # fmt: skip
     assert ended.code == 0, ended.err
     assert ended.json["rows"][0]["spent_usd"] == "0.000096"
+
+
+def test_what_nothing_foresees_is_one_sentence_and_exit_code_4(orch, plugin, tmp_path):
+    given = against("http://127.0.0.1:9/v1", "--task", "odd", "--gpu-hour", "0")
+    ended = orch(*given, ODD_TASK="raise", XDG_CACHE_HOME=str(tmp_path / "cache"), **plugin)
+    assert ended.code == 4, ended.err
+    assert len(ended.err.splitlines()) == 1 and "KeyError" in ended.err
+    assert "Traceback" not in ended.err + ended.out
+    (kept,) = (tmp_path / "cache").rglob("fault-*.txt")
+    assert str(kept) in ended.err and "Traceback" in kept.read_text()
 
 
 async def bill_above_its_bound(path: Path) -> None:
