@@ -55,5 +55,4 @@ _.from_counts
 _.all_ready
 paired_difference
 coverage_at_cost
-preferred
 FIELDS

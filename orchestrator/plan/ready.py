@@ -18,10 +18,10 @@ from orchestrator.plan.request import choices_per_request
 from orchestrator.plan.study import Arm
 from orchestrator.store.schema import arm_scope
 from orchestrator.tasks.base import Problem
-from providers.affinity import CacheWarmer
 from providers.batch.base import BatchLane
 from providers.fleet.admission import FleetLimiter
 from providers.sample import Provider, SampleRequest
+from providers.warming import CacheWarmer
 from verifiers.verdict import Verifier
 
 
