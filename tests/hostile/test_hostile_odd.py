@@ -11,9 +11,19 @@ import pytest
 
 from budgets.money import picodollars
 from tests.hostile.bill import faults
-from tests.hostile.odd import BROKEN, DOUBTFUL, INSIDE, OTHER_MODELS, READABLE, SHAPES, STOPPING
+from tests.hostile.odd import (
+    BROKEN,
+    DOUBTFUL,
+    INSIDE,
+    NO_CREDIT_INSIDE,
+    OTHER_MODELS,
+    READABLE,
+    SHAPES,
+    STOPPING,
+)
 from tests.hostile.odd_bodies import BODIES, CUT, DIALECTS, HELD_BODIES
-from tests.hostile.odd_refusals import BETWEEN, LIMITED, OVERLOADED, SLIPS, WRONG
+from tests.hostile.odd_refusals import BETWEEN, LIMITED, OVERLOADED, PAID, SLIPS, WRONG
+from tests.hostile.odd_words import LIMITED_WORDS, OVERLOADED_WORDS, WRONG_WORDS
 from tests.hostile.runs import MIX, Book, hostile_book
 from tests.hostile.test_hostile_runs import check_books, some
 
@@ -128,16 +138,23 @@ ODD = {
     "money that cannot be read": Odd([*HELD_BODIES], exact=False, failures={}, also=each_doubted),
     "an answer that was cut": Odd([*CUT], exact=False, censored=2 * len(CUT), also=not_drawn_again),
     "what passes: limited": Odd(
-        after_ok([*LIMITED]), ("--max-retries=8",), failures={"RateLimited": len(LIMITED)}
+        after_ok([*LIMITED, *LIMITED_WORDS]),
+        ("--max-retries=8",),
+        failures={"RateLimited": len(LIMITED) + len(LIMITED_WORDS)},
     ),
     "what passes: overloaded": Odd(
-        after_ok([*OVERLOADED]), ("--max-retries=8",), failures={"Overloaded": len(OVERLOADED)}
+        after_ok([*OVERLOADED, *OVERLOADED_WORDS]),
+        ("--max-retries=8",),
+        failures={"Overloaded": len(OVERLOADED) + len(OVERLOADED_WORDS)},
     ),
     # 504 and 524 cut long generations.
     "what stands between": Odd(
         after_ok([*BETWEEN]), ("--max-retries=8",), exact=False, censored=2 * 2
     ),
-    "what is refused for itself": Odd(["ok"] * 8 + [*WRONG], code=1, also=refused_alone),
+    "what was written before an error": Odd([*PAID], censored=2 * len(PAID)),
+    "what is refused for itself": Odd(
+        ["ok"] * 8 + [*WRONG, *WRONG_WORDS], code=1, also=refused_alone
+    ),
     "a slip among many answers": Odd(
         ["ok"] * 8 + [name for shape in SLIPS for name in (shape, "ok", "ok")], also=once_each
     ),
@@ -169,7 +186,7 @@ def test_odd_answers_end_no_run_and_the_books_hold(tmp_path: Path, name: str) ->
         odd.also(book, " ".join(output.split()))
 
 
-@pytest.mark.parametrize("name", sorted(STOPPING))
+@pytest.mark.parametrize("name", sorted(NO_CREDIT_INSIDE))
 def test_no_credit_inside_a_200_stops_the_run(tmp_path: Path, name: str) -> None:
     with hostile_book(tmp_path, faults="", script=f"ok,ok,{name}", problems=PROBLEMS) as book:
         code, output = book.run(*book.first(20, "5", 1, "--max-concurrent=1"))
