@@ -151,7 +151,7 @@ def _error(status: int, headers: Mapping[str, str], said: Said, asked: Asked) ->
     if said.lasting and status == 429 and not _soon(parse_retry_after(headers)):
         kind = NoCredit
     sent: Sent = "maybe_billed" if status in GATEWAY_STATUSES else "rejected"
-    text = scrubbed(said.message, asked.key)[:2000]
+    text = scrubbed(said.message, asked.key)
     if status in CUT_BY_GATEWAY:
         why = f"{asked.provider}: a gateway at {asked.host} gave up waiting ({status}): {text}"
         return TimedOut(why, sent=sent, phase="total")

@@ -102,7 +102,8 @@ class Attempts:
         try:
             if ticket.problem in arm.too_long:
                 raise InvalidRequest(arm.too_long[ticket.problem], sent="not_sent")
-            await self._store.durable()
+            if not self._store.is_durable(ticket.group):
+                await self._store.durable()
             sent_at = time.monotonic()
             request.sending.sent = "maybe_billed"
             response = await arm.provider.sample(request)

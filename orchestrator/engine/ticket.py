@@ -47,6 +47,8 @@ class Ticket:
     """By which its worst case was reserved, where an earlier session did that; None: the arm's."""
     permit: Permit | None = None
     """What the limiter counted this request as; handed back when it is done."""
+    group: int | None = None
+    """The group of rows with which its reservation commits (store/writer.py); None: not known."""
 
     def settle(self, ledger: Ledger, actual: int, held: int = 0, why: str = "") -> None:
         """The request was billed `actual` picodollars, and perhaps `held` more because of `why`."""
