@@ -5,8 +5,8 @@ n = 13 fills thirteen. `auto` starts small and doubles while throughput grows wi
 does not, the server is full, and what is sent beyond that waits in its queue (levels.py decides).
 Throughput is measured in rounds, each of answers to requests that were sent after the last change.
 A server that tells how many sequences run and how many wait (`observe`) is believed over that, as
-each of a fleet is: fullness.py then says whether there is room, and the limit follows. It holds
-only as much back as timeouts and refusals ask for.
+each of a fleet is: fullness.py then says whether there is room, and the limit follows: it holds
+back only as much as timeouts and refusals ask for.
 
 A failure alone is no congestion. A burst of them (`Bursts`) cuts the limit once; answers to
 requests sent before the cut tell of a state that is over.
@@ -228,6 +228,7 @@ class Concurrency:
         )
 
     def _no_room(self, sequences: int, n: int, now: float) -> bool:
+        """Whether server or limit forbid it; the limit grows where the server says it has room."""
         told = self.told(now)
         self._told_full = told and self.fullness.free(now, sequences, n) < n
         if self._told_full or sequences + n <= self._limit:

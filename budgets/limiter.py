@@ -43,7 +43,7 @@ _LEARNING = 0.05
 _MARGIN = 1.2
 _READ_EVERY_S = 0.02
 """Headers of successes are read this often at most: thousands a second say nothing new."""
-_LOOK_AGAIN_S = 0.05
+LOOK_AGAIN_S = 0.05
 """What a server works on shrinks by the second, without anything ringing here."""
 _NO_HEADERS: Mapping[str, str] = {}
 _FOREVER = float("inf")
@@ -218,7 +218,7 @@ class Limiter:
             if not wait_s:
                 return self._enter(permit, now)
             if self._concurrency.told(now):
-                wait_s = min(wait_s, _LOOK_AGAIN_S)
+                wait_s = min(wait_s, LOOK_AGAIN_S)
             await self._sleep(wait_s)
             self.waited_s[why] = self.waited_s.get(why, 0.0) + self._clock() - now
 

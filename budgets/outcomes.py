@@ -38,6 +38,7 @@ GATEWAY_STATUSES = frozenset({408, 444, 460, 499, 502, 504, 520, 522, 524, 527, 
 of Cloudflare that say it never reached the server: 521 refused, 523 no route, 525 and 526 no TLS,
 530 no address."""
 OVERLOADED_STATUSES = frozenset({503, 529})
+"""A full queue: too much was sent, and nothing is wrong."""
 
 
 class OutcomeRule(NamedTuple):

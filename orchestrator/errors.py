@@ -3,7 +3,8 @@
     OrchError
     ├── ConfigError    2   what was asked cannot be done as asked; nothing was sent or written
     ├── StoreError     4   the run directory cannot be read or written
-    └── RunFault       4   the run had to stop: key refused, no credit, bill above its bound
+    ├── RunFault       4   the run had to stop: key refused, no credit, bill above its bound
+    └── BudgetTooSmall 3   the budget does not even pay for the start of a server
 
 A message is one clear sentence that names what is wrong, where, and what to do next.
 """
@@ -36,3 +37,9 @@ class StoreError(OrchError):
 
 class RunFault(OrchError):
     """The run had to stop; what was bought is kept."""
+
+
+class BudgetTooSmall(OrchError):
+    """The budget does not even pay for the start of a server."""
+
+    exit_code = BUDGET_REACHED

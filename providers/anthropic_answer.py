@@ -15,6 +15,7 @@ from providers.errors import BadResponse
 from providers.finish import finish_of, word_of
 from providers.foreign import answer_in
 from providers.openai_answer import limit_headers
+from providers.parts import content_of
 from providers.refusals import Asked, refusal_inside
 from providers.said import error_in
 from providers.sample import Choice, SampleRequest, SampleResponse
@@ -36,7 +37,7 @@ def read_response(
     odd = list(mended)
     answer = document if isinstance(document, Mapping) else {}
     content = answer.get("content")
-    text, thought = _said(content, odd)
+    text = content_of(content, odd) or ""
     if content is None and (error := error_in(document)) is not None:
         raise refusal_inside(error, headers, asked)
     if content is None and answer_in(document) is not None:
@@ -54,7 +55,7 @@ def read_response(
         finish_reason=meaning,
         output_tokens=reported.usage.output_tokens if reported.usage is not None else None,
         finish_raw=raw,
-        thought=thought,
+        thought=_thought(content),
     )
     response = SampleResponse(
         choices=() if content is None else (choice,),
@@ -75,23 +76,10 @@ def read_response(
     return response
 
 
-def _said(content: Any, odd: list[str]) -> tuple[str, bool]:
-    """The text of all text blocks, and whether the model reasoned beside it."""
-    if content is None or isinstance(content, str):
-        return content or "", False
-    texts, thought = [], False
-    for block in content if isinstance(content, list) else [content]:
-        if isinstance(block, str):
-            texts.append(block)
-        elif not isinstance(block, Mapping):
-            odd.append("a block of the content")
-        elif block.get("type", "text") == "text" and isinstance(block.get("text"), str):
-            texts.append(block["text"])
-        elif block.get("type") == "text":
-            odd.append("a block of the content")
-        else:
-            thought = thought or "thinking" in str(block.get("type"))
-    return "".join(texts), thought
+def _thought(content: Any) -> bool:
+    """Whether the model reasoned beside its text."""
+    blocks = content if isinstance(content, list) else [content]
+    return any(isinstance(one, Mapping) and "thinking" in str(one.get("type")) for one in blocks)
 
 
 def _text(answer: Mapping[str, Any], name: str, odd: list[str]) -> str | None:

@@ -65,6 +65,7 @@ class FastLane:
         self, method: str, path: str, body: Mapping[str, Any] | None, sending: Sending
     ) -> Coroutine[Any, Any, HttpAnswer]:
         """Send JSON to base_url + path; raises ConnectionFailed, TimedOut or BadResponse."""
+        # No coroutine of its own around the transport's: it would be one more for every request.
         route = self._routes.get((method, path))
         if route is None:
             url = URL(f"{self.base_url}{path}")

@@ -44,7 +44,6 @@ class RecordedProblem:
     def __init__(self, row: Mapping[str, Any], seed: int) -> None:
         self.id = str(row["id"])
         self.prompt_tokens = int(row.get("prompt_tokens") or tokens(prompt_of(row)))
-        self._output_tokens = row.get("output_tokens")
         self._seed = f"{seed}/{self.id}"
         self._order: array[int] | None = None
         self._next = 0
@@ -58,6 +57,7 @@ class RecordedProblem:
             self._right, self._wrong = str(row["right"]), str(row["wrong"])
             if not 0 <= self._right_count <= self.size:
                 raise ValueError(f"c={self._right_count} is not between 0 and n={self.size}")
+        self._output_tokens = _counts(row.get("output_tokens"), self.size)
 
     def take(self, count: int) -> int:
         """The first of `count` slots that nobody asked for by number."""
@@ -82,9 +82,9 @@ class RecordedProblem:
         else:
             text = self._right if index < self._right_count else self._wrong
         given = self._output_tokens
-        if isinstance(given, list):
-            given = given[index]
-        return Drawn(text, tokens(text) if given is None else int(given))
+        if given is None:
+            return Drawn(text, tokens(text))
+        return Drawn(text, given if isinstance(given, int) else given[index])
 
 
 class Recording:
@@ -144,6 +144,15 @@ class Recording:
                 status=400,
             )
         return problem
+
+
+def _counts(given: Any, size: int) -> int | list[int] | None:
+    """Tokens of each sample, or of all alike; raises ValueError or TypeError for anything else."""
+    if not isinstance(given, list):
+        return None if given is None else int(given)
+    if len(given) != size:
+        raise ValueError(f"output_tokens has {len(given)} numbers for {size} samples")
+    return [int(one) for one in given]
 
 
 def prompt_of(holder: Mapping[str, Any]) -> str:

@@ -14,11 +14,13 @@ from typing import Any
 
 import msgspec
 
+from budgets.dialects import read_usage
 from budgets.headers import parse_retry_after
 from budgets.limiter import PATIENCE_S
 from budgets.outcomes import GATEWAY_STATUSES
 from providers.errors import (
     AuthFailed,
+    BadResponse,
     Fatal,
     Forbidden,
     InvalidRequest,
@@ -30,6 +32,7 @@ from providers.errors import (
     TimedOut,
     UnknownModel,
 )
+from providers.foreign import usage_in
 from providers.keys import Key, scrubbed
 from providers.refusal_words import (
     BALANCE,
@@ -49,7 +52,9 @@ from providers.refusal_words import (
     UNWANTED,
     WEAK,
 )
-from providers.said import Said, read_error, said_by
+from providers.said import MOST_BYTES, Said, read_error, said_by
+from providers.sample import SampleResponse
+from providers.tolerant import Unreadable, read_json
 from providers.too_long import WORDS as TOO_LONG
 from providers.too_long import says_too_long
 
@@ -77,7 +82,32 @@ class Asked(msgspec.Struct, frozen=True):
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) -> ProviderError:
     """The error that an answer with `status` (not 2xx) stands for; header names in lower case."""
-    return _error(status, headers, read_error(body), asked)
+    error = _error(status, headers, read_error(body), asked)
+    if b"usage" in body and not isinstance(error, Fatal | RateLimited):
+        return _after_generation(error, headers, body, asked) or error
+    return error
+
+
+def _after_generation(
+    error: ProviderError, headers: Mapping[str, str], body: bytes, asked: Asked
+) -> BadResponse | None:
+    """The same error where it tells of tokens that were written: paid for, and not to be redrawn.
+
+    None where it tells of none.
+    """
+    try:
+        document, _ = read_json(body[:MOST_BYTES])
+    except Unreadable:
+        return None
+    raw = usage_in(document) if isinstance(document, Mapping) else None
+    reported = read_usage(raw, headers=headers)
+    if reported.usage is None or not reported.usage.output_tokens:
+        return None
+    answer = SampleResponse(choices=(), usage=reported.usage, usage_raw=raw, model=asked.model,
+                            reported=reported, odd="an error", body=body)  # fmt: skip
+    return BadResponse(
+        str(error), sent="maybe_billed", status=error.status, body=body, answer=answer
+    )
 
 
 def refusal_inside(error: Any, headers: Mapping[str, str], asked: Asked) -> ProviderError:
@@ -121,7 +151,7 @@ def _error(status: int, headers: Mapping[str, str], said: Said, asked: Asked) ->
     if said.lasting and status == 429 and not _soon(parse_retry_after(headers)):
         kind = NoCredit
     sent: Sent = "maybe_billed" if status in GATEWAY_STATUSES else "rejected"
-    text = scrubbed(said.message, asked.key)[:2000]
+    text = scrubbed(said.message, asked.key)
     if status in CUT_BY_GATEWAY:
         why = f"{asked.provider}: a gateway at {asked.host} gave up waiting ({status}): {text}"
         return TimedOut(why, sent=sent, phase="total")

@@ -54,7 +54,5 @@ _.sd
 _.from_counts
 _.all_ready
 paired_difference
-until_solved_cost
 coverage_at_cost
-preferred
 FIELDS

@@ -28,7 +28,7 @@ _REPLS = (
     ".lake/packages/repl/.lake/build/bin/repl",
     ".lake/build/bin/repl",
 )
-_LIBRARIES = (".lake/build/lib/lean", ".lake/build/lib", "build/lib")
+_LIBRARIES = (".lake/build/lib/lean", ".lake/build/lib")
 
 
 SYSTEM_LIBRARIES = tuple(one for one in (Path("/lib64"), Path("/lib")) if one.is_dir())
@@ -73,7 +73,7 @@ def find_project(path: Path | None = None) -> LeanProject:
     toolchain = _toolchain(version)
     repl = next((root / one for one in _REPLS if (root / one).is_file()), None)
     packages = [root, *sorted((root / ".lake" / "packages").glob("*"))]
-    libraries = [one / place for one in packages for place in _LIBRARIES[:2]]
+    libraries = [one / place for one in packages for place in _LIBRARIES]
     shown = [str(one) for one in libraries if one.is_dir()]
     environment = {"LEAN_SYSROOT": str(toolchain), "LEAN_PATH": ":".join(shown)}
     if repl is None:

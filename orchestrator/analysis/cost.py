@@ -82,11 +82,6 @@ def usd_as_bought(first_slots: Sequence[int], costs: Sequence[int], ks: Sequence
     return [sums[bisect_left(firsts, k)] for k in ks]
 
 
-def until_solved_cost(first: Sequence[int], costs: Sequence[Sequence[int]], k: int) -> int:
-    """Picodollars of attempts j <= min(k, T) at each problem; T = `first`, 0 where unsolved."""
-    return sum(sum(row[: min(k, found or k)]) for found, row in zip(first, costs, strict=True))
-
-
 def coverage_at_cost(
     problems: ArrayLike, costs: Sequence[int], passed: ArrayLike
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -19,8 +19,8 @@ from urllib.parse import quote
 from budgets.journal import EventKind
 from budgets.ledger import NO_CAP
 from orchestrator.store import migrations, seal
+from orchestrator.store.rows import ProblemRow
 from orchestrator.store.schema import SEAL
-from orchestrator.tasks import Problem
 from verifiers.verdict import VerdictKind
 
 UNREADABLE = (sqlite3.Error, ValueError, TypeError, OverflowError, KeyError, RecursionError)
@@ -270,15 +270,7 @@ def _problems(db: sqlite3.Connection, _: Checked) -> Iterator[str]:
     for task, number, name, digest, content in db.execute(
         "SELECT task, problem, id, digest, content FROM problems"
     ).fetchall():
-        found = json.loads(content)
-        messages = found["messages"]
-        problem = Problem(
-            id=name,
-            prompt=found["prompt"],
-            messages=None if messages is None else tuple(messages),
-            reference=found["reference"],
-        )
-        if problem.digest != digest:
+        if ProblemRow(number, name, digest, json.loads(content)).problem.digest != digest:
             yield f"problem {number} of {task} ({name!r}) is not what was asked"
 
 

@@ -119,14 +119,26 @@ async def _arm(
 
 async def _patient(ask: Callable[[], Awaitable[Result]]) -> Result:
     """What `ask` gives; tries again what may clear."""
-    for attempt in range(TRIES - 1):
-        try:
-            return await ask()
-        except ProviderError as error:
-            if not error.retryable:
-                raise
-            await asyncio.sleep(error.retry_after_s or PAUSE_S * 2**attempt)
-    return await ask()
+    from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+
+    def may_clear(error: BaseException) -> bool:
+        return isinstance(error, ProviderError) and error.retryable
+
+    def pause_s(tried: RetryCallState) -> float:
+        error = tried.outcome.exception() if tried.outcome else None
+        asked_s = error.retry_after_s if isinstance(error, ProviderError) else None
+        return asked_s or PAUSE_S * 2 ** (tried.attempt_number - 1)
+
+    async def again() -> Result:
+        return await ask()
+
+    patiently = AsyncRetrying(
+        retry=retry_if_exception(may_clear),
+        stop=stop_after_attempt(TRIES),
+        wait=pause_s,
+        reraise=True,
+    )
+    return await patiently(again)
 
 
 def prompt_of(content: dict[str, Any]) -> list[dict[str, Any]]:

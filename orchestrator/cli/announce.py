@@ -56,7 +56,7 @@ def _priced(arm: PreparedArm) -> str:
 
 def _where(arm: PreparedArm) -> str:
     """The host and the name of the key's variable; "" for what orch serves by itself."""
-    if arm.asked.host is None:
+    if arm.destination.host is None:
         return ""
-    key = f"the key in {arm.asked.variable}" if arm.asked.variable else "no key"
-    return f"asked at {arm.asked.host} with {key}"
+    key = f"the key in {arm.destination.variable}" if arm.destination.variable else "no key"
+    return f"asked at {arm.destination.host} with {key}"

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from budgets.ledger import DamagedJournal
 from orchestrator.errors import ConfigError, RunFault
+from orchestrator.tasks.cache import cache_folder
 
 
 def told(error: BaseException, logs: Path | None = None) -> RunFault:
@@ -46,7 +47,7 @@ def unusable(error: BaseException) -> ConfigError | None:
 def keep(error: BaseException, logs: Path | None = None) -> Path | None:
     """Write a traceback to a file of its own; returns where, None if that cannot be."""
     text = without_keys("".join(traceback.format_exception(error)))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orch" / "logs"
+    cache = cache_folder("logs")
     for folder in (logs, cache, Path(tempfile.gettempdir())):
         if folder is None:
             continue

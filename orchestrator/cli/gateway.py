@@ -70,7 +70,7 @@ def _asked(given: dict[str, Any]) -> Metered:
     from orchestrator.plan.dollars import amount
     from orchestrator.plan.prepare import price_book
     from orchestrator.plan.study import Arm, Study, refuse_unknown_provider
-    from orchestrator.plan.typed import asked_by
+    from orchestrator.plan.typed import destinations_of
     from orchestrator.session.metered_command import Metered
     from providers.gateway.attempts import Caps
 
@@ -86,7 +86,7 @@ def _asked(given: dict[str, Any]) -> Metered:
         [arm], prices=given["prices"], limits=given["limits"],
         max_concurrent=given["max_concurrent"],
     )  # fmt: skip
-    (place,) = asked_by([arm], typed)
+    (place,) = destinations_of([arm], typed)
     return Metered(
         provider=given["provider"],
         base_url=given["base_url"],

@@ -30,6 +30,7 @@ from orchestrator.report import text
 from orchestrator.report.compute import busy_s
 from orchestrator.report.text import dollars, span
 from orchestrator.store.reader import RunReader
+from orchestrator.tasks import Problem
 from providers.sample import Capabilities
 
 ASSUMED_OUTPUT_SHARE = 0.5
@@ -139,13 +140,6 @@ def _quote_arm(arm: PreparedArm, prepared: Prepared) -> Quote | None:
     )
 
 
-def _characters(problem: Any) -> int:
-    texts = [problem.prompt] if problem.prompt is not None else [
-        message["content"] for message in problem.messages or ()
-    ]  # fmt: skip
-    return sum(len(text.encode()) for text in texts)
-
-
 def print_quote(console: Console, prepared: Prepared, quotes: list[ArmQuote]) -> None:
     """The plan's price for a person."""
     say = partial(text.say, console)
@@ -237,9 +231,10 @@ def _one_each(arm: PreparedArm, share: float) -> list[int]:
     ]
 
 
-def _prompt_tokens(problem: Any) -> int:
+def _prompt_tokens(problem: Problem) -> int:
     """About how many tokens a prompt has."""
-    return max(1, min(prompt_bound(problem), _characters(problem) // BYTES_PER_TOKEN))
+    bytes_ = sum(len(text.encode()) for text in problem.texts)
+    return max(1, min(prompt_bound(problem), bytes_ // BYTES_PER_TOKEN))
 
 
 def quote_document(prepared: Prepared, quotes: list[ArmQuote]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def samples(
     import sys
 
     from orchestrator.errors import ConfigError
-    from orchestrator.report.texts import whole
+    from orchestrator.report.sample_text import whole
 
     rows = chosen(run, out, arm, wanted(problem, verdict, grep, first))
     shown = (whole(one) + "\n" for one in rows)

@@ -38,7 +38,6 @@ from orchestrator.plan.agents import MOST_REDRAWS
 from orchestrator.plan.ready import ReadyArm
 from orchestrator.store.attempts import AttemptRow, put_attempt
 from orchestrator.store.trajectories import compress_files
-from orchestrator.tasks.base import Problem
 from providers.gateway.attempts import Account, Attempt
 from providers.gateway.server import Gateway
 from providers.gateway.upstream import Upstream
@@ -170,7 +169,7 @@ class Agents:
             problem = ticket.arm.problems[ticket.problem]
             self._working[number] = problem.id
             job = AgentJob(
-                attempt=number, slot=slot, problem=asked(problem),
+                attempt=number, slot=slot, problem="\n\n".join(problem.texts),
                 tree=arm.trees.get(problem.id, b""), model=ticket.arm.model, key=key,
                 gateway=self._gateway, url=self._url, time_s=setting.time_s, folder=folder,
                 source=arm.sources.get(problem.id), rewarded=arm.rewarded,
@@ -348,10 +347,3 @@ def _never_answered(attempt: Attempt, output: Output | None) -> str:
     if output.exit_code and not attempt.calls and not output.timed_out and not output.text:
         return f"the agent ended with {output.exit_code} before its first call"
     return ""
-
-
-def asked(problem: Problem) -> str:
-    """The problem as a text for an agent."""
-    if problem.prompt is not None:
-        return problem.prompt
-    return "\n\n".join(message["content"] for message in problem.messages or ())

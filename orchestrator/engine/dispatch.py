@@ -185,7 +185,10 @@ class Dispatch:
                 identifier = arm.problems[draw.problem].id
                 seed = request_seed(self._study_seed, arm.key, identifier, draw.first_slot, draw.n)
                 self._store.plan(draw.arm, draw.problem, draw.first_slot, draw.n, seed)
-                return Ticket(arm, number, draw.problem, draw.first_slot, draw.n, seed, reservation)
+                return Ticket(
+                    arm, number, draw.problem, draw.first_slot, draw.n, seed, reservation,
+                    group=self._store.gathering,
+                )  # fmt: skip
         # It did not go ahead to warm a cache after all.
         arm.warmer.failed(str(draw.problem))
         if not arm.closed:
@@ -201,6 +204,7 @@ class Dispatch:
         while not self._control.stopping:
             try:
                 ticket.reservation = self._reserve(arm, ticket.problem, ticket.n, ticket.request)
+                ticket.group = self._store.gathering
                 ticket.account, ticket.price = "open", None
                 return ticket
             except DoesNotFit as miss:

@@ -60,6 +60,7 @@ class Engine:
         self._shared = shared
         self.arms = shared.arms
         self._schedule = shared.schedule
+        self._store = shared.store
         self._ledger = shared.ledger
         self._state = shared.state
         self.control = shared.control
@@ -179,7 +180,9 @@ class Engine:
         finally:
             self._admitting = False
         self._state.sent(arm.number)
-        self._tickets.put(ticket)
+        # A worker that came before the reservation is on disk would only wait for that.
+        durable = self._store.is_durable(ticket.group)
+        self._tickets.put(ticket, None if durable else self._store.wake_when_decided)
         if self._idle < len(self._tickets):
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -25,11 +26,11 @@ class WaitingLine(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, item: T) -> None:
-        """Add an item, and wake a worker that waits."""
+    def put(self, item: T, later: Callable[[asyncio.Future[None]], None] | None = None) -> None:
+        """Add an item, and wake a worker that waits: now, or whenever `later` ends its waiting."""
         self._items.append(item)
         if self._idle:
-            self._wake()
+            self._wake(later)
 
     def drain(self) -> list[T]:
         """Take all that is in the line."""
@@ -45,17 +46,20 @@ class WaitingLine(Generic[T]):
             try:
                 await waiter
             except asyncio.CancelledError:
-                if waiter.cancelled():
+                if waiter in self._idle:
                     self._idle.remove(waiter)
                 elif self._items:
-                    # It was woken, and does not come: another one has to.
+                    # It was woken, or is to be, and does not come: another one has to.
                     self._wake()
                 raise
         return self._items.popleft()
 
-    def _wake(self) -> None:
+    def _wake(self, later: Callable[[asyncio.Future[None]], None] | None = None) -> None:
         while self._idle:
             waiter = self._idle.popleft()
             if not waiter.done():
-                waiter.set_result(None)
+                if later is None:
+                    waiter.set_result(None)
+                else:
+                    later(waiter)
                 return

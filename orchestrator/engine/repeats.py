@@ -8,11 +8,10 @@ the same problem. Short answers repeat by nature, so a count is a fact and not a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 SUSPICIOUS = 0.9
-IGNORES = "the server ignores"
 ENOUGH = 20
 """Comparisons from which on the share says anything."""
 
@@ -47,25 +46,25 @@ class Repeats:
 
     def warnings(self) -> list[str]:
         """What looks like a server that ignores n or seeds."""
-        return [said for said in self.sentences() if IGNORES in said]
+        return [text for text, suspicious in self._told() if suspicious]
 
     def sentences(self) -> list[str]:
         """What was counted; nothing where nothing was repeated."""
-        said = []
+        return [text for text, _ in self._told()]
+
+    def _told(self) -> Iterator[tuple[str, bool]]:
+        """Each sentence, and whether the share is suspicious."""
         if self.within:
-            said.append(
-                f"{self.within:,} of {self.choices:,} further choices repeat an earlier choice of "
-                f"their request{_hint(self.within, self.choices, 'n')}"
-            )
+            what = "further choices repeat an earlier choice of their request"
+            yield _counted(self.within, self.choices, what, "n")
         if self.across:
-            said.append(
-                f"{self.across:,} of {self.requests:,} requests began as the request before at the "
-                f"same problem did{_hint(self.across, self.requests, 'seeds')}"
-            )
-        return said
+            what = "requests began as the request before at the same problem did"
+            yield _counted(self.across, self.requests, what, "seeds")
 
 
-def _hint(repeated: int, of: int, what: str) -> str:
+def _counted(repeated: int, of: int, what: str, ignored: str) -> tuple[str, bool]:
+    said = f"{repeated:,} of {of:,} {what}"
     if of < ENOUGH or repeated < SUSPICIOUS * of:
-        return ""
-    return f": unless its answers are very short or its temperature is 0, {IGNORES} {what}"
+        return said, False
+    hint = "unless its answers are very short or its temperature is 0, the server ignores"
+    return f"{said}: {hint} {ignored}", True

@@ -35,6 +35,9 @@ class Ticket:
     failures: int = 0
     """Failures that count against the retries; a rate limit does not."""
     pauses: int = 0
+    limited: tuple[float, int] | None = None
+    """Since when it is only rate limited, by time.monotonic(), and how many answers its arm had
+    then."""
     cuts: int = 0
     """How often its connection was lost after it was sent."""
     doubted: int | None = None
@@ -44,6 +47,8 @@ class Ticket:
     """By which its worst case was reserved, where an earlier session did that; None: the arm's."""
     permit: Permit | None = None
     """What the limiter counted this request as; handed back when it is done."""
+    group: int | None = None
+    """The group of rows with which its reservation commits (store/writer.py); None: not known."""
 
     def settle(self, ledger: Ledger, actual: int, held: int = 0, why: str = "") -> None:
         """The request was billed `actual` picodollars, and perhaps `held` more because of `why`."""

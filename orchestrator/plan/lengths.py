@@ -86,10 +86,7 @@ def _say(
 
 def prompt_bound(problem: Problem) -> int:
     """The most prompt tokens that one request for this problem can be billed for."""
-    if problem.prompt is not None:
-        return prompt_token_bound([problem.prompt])
-    messages = problem.messages or ()
-    return prompt_token_bound([message["content"] for message in messages], len(messages))
+    return prompt_token_bound(problem.texts, len(problem.messages or ()))
 
 
 async def _count(provider: LaneProvider, problem: Problem, base: SampleRequest) -> int | None:

@@ -39,8 +39,8 @@ from orchestrator.plan.typed import (
     NOWHERE,
     Destination,
     Typed,
-    asked_by,
     check_price,
+    destinations_of,
     refuse_cheap_hours,
 )
 from orchestrator.tasks import Problem, SamplingDefaults, Task, TaskError
@@ -100,7 +100,7 @@ class PreparedArm:
     base: SampleRequest
     limiter: Limiter | FleetLimiter
     verifier: Verifier
-    asked: Destination = NOWHERE
+    destination: Destination = NOWHERE
     provider: Provider | None = None
     """None for servers of ours until they run."""
     fleet: Fleet | None = None
@@ -198,12 +198,13 @@ def _settle_keys_and_prices(
 ) -> None:
     """Decide which key goes where before anything is asked; raises ConfigError."""
     remote = [arm for arm in arms if not arm.endpoint.ours]
-    for arm, asked in zip(remote, asked_by([arm.spec for arm in remote], typed), strict=True):
-        arm.asked = asked
-        refuse_cheap_hours(arm.spec, asked.host, typed)
+    places = destinations_of([arm.spec for arm in remote], typed)
+    for arm, place in zip(remote, places, strict=True):
+        arm.destination = place
+        refuse_cheap_hours(arm.spec, place.host, typed)
         if arm.price is not None:
             model = arm.endpoint.model
-            note = check_price(arm.spec, model, asked.host, book, study.prices, typed)
+            note = check_price(arm.spec, model, place.host, book, study.prices, typed)
             notes += [note] if note else []
 
 
@@ -321,7 +322,7 @@ def open_provider(arm: PreparedArm, study: Study, base_url: str = "") -> Provide
         return make_provider(
             arm.spec.provider,
             base_url=base_url or arm.endpoint.base_url or None,
-            api_key_env=arm.asked.bound,
+            api_key_env=arm.destination.bound,
             model=arm.endpoint.model,
             timeouts=Timeouts(total_s=study.timeout_s),
             environ=os.environ,
@@ -337,7 +338,7 @@ def open_batches(arm: PreparedArm, study: Study, notes: list[str]) -> tuple[Batc
         opened = make_batches(
             arm.spec.provider,
             base_url=arm.endpoint.base_url or None,
-            api_key_env=arm.asked.bound,
+            api_key_env=arm.destination.bound,
             model=arm.endpoint.model,
             timeouts=Timeouts(total_s=study.timeout_s),
             environ=os.environ,

@@ -18,10 +18,10 @@ from orchestrator.plan.request import choices_per_request
 from orchestrator.plan.study import Arm
 from orchestrator.store.schema import arm_scope
 from orchestrator.tasks.base import Problem
-from providers.affinity import CacheWarmer
 from providers.batch.base import BatchLane
 from providers.fleet.admission import FleetLimiter
 from providers.sample import Provider, SampleRequest
+from providers.warming import CacheWarmer
 from verifiers.verdict import Verifier
 
 
@@ -63,6 +63,8 @@ class ReadyArm:
     too_long: dict[int, str] = field(default_factory=dict)
     """By problem, the server's words for a prompt that does not fit its context."""
     answers: int = 0
+    answered_at: float = 0.0
+    """When the last answer came, by time.monotonic(); 0: none has."""
     """How many requests were answered in this session."""
     price_stated: bool = False
     """Whether a person's own file states the price of what is asked, whatever answers."""

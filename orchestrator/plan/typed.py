@@ -71,7 +71,7 @@ def server_arguments(texts: tuple[str, ...]) -> tuple[str, ...]:
         raise ConfigError(f"--server-arg {texts[-1]!r} cannot be split: {error}.") from None
 
 
-def asked_by(arms: list[Arm], typed: Typed) -> list[Destination]:
+def destinations_of(arms: list[Arm], typed: Typed) -> list[Destination]:
     """Where each arm's requests go, and with which key; raises ConfigError.
 
     Arms of the bundled model are to be left out by the caller: their server needs no key.

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from budgets.money import usd
 from orchestrator.report.data import ArmReport, OtherVerdicts, ReportData
-from orchestrator.report.money import marginal_rows
+from orchestrator.report.marginal import marginal_rows
 from orchestrator.report.reprice import Repricing
 from orchestrator.report.sections import SECTIONS
 from orchestrator.report.text import alike, dollars, percent, visible
@@ -50,7 +50,7 @@ def _row(arm: ArmReport) -> dict[str, Any]:
         "solved": arm.solved,
         "spent_usd": usd(arm.spent) if arm.paid else None,
         "uncertain_usd": usd(arm.uncertain) if arm.paid else None,
-        "usd_per_solved": _usd(arm.usd_per_solved) if arm.paid else None,
+        "usd_per_solved": usd_or_none(arm.usd_per_solved) if arm.paid else None,
         "gpu_hours": arm.gpu_hours,
         "coverage": [
             {
@@ -60,8 +60,8 @@ def _row(arm: ArmReport) -> dict[str, Any]:
                 "high": point.high,
                 "low_like": point.low_like,
                 "high_like": point.high_like,
-                "usd_as_bought": _usd(point.as_bought),
-                "usd_at_k": _usd(point.at_k),
+                "usd_as_bought": usd_or_none(point.as_bought),
+                "usd_at_k": usd_or_none(point.at_k),
                 "flops": point.flops,
             }
             for point in arm.points
@@ -88,7 +88,7 @@ def _analysis(arm: ArmReport) -> dict[str, Any]:
     }
 
 
-def _usd(pico: int | None) -> str | None:
+def usd_or_none(pico: int | None) -> str | None:
     return None if pico is None else usd(pico)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from budgets.given import read_given
+from orchestrator import errors
 from orchestrator.analysis.coverage import mean_coverage
 from orchestrator.errors import OrchError
 from orchestrator.plan.names import stored_names
@@ -18,8 +19,11 @@ from orchestrator.store.accounts import money_of_arms, read_accounts
 from orchestrator.store.reader import RunReader
 from orchestrator.store.schema import PILOT_KEY
 
-ENDINGS = {0: "complete", 1: "slots unfilled", 3: "budget reached", 4: "stopped by a fault",
-           130: "interrupted"}  # fmt: skip
+ENDINGS = {
+    errors.COMPLETE: "complete", errors.UNFILLED: "slots unfilled",
+    errors.BUDGET_REACHED: "budget reached", errors.FAULT: "stopped by a fault",
+    errors.INTERRUPTED: "interrupted",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def _problem(
         _sample(reader, (arm, row.number, slot), verifier, why) for slot, why in picked.reasons()
     )
     expected = row.content.get("reference", {}).get("answer", "")
-    return ReadProblem(row.id, cut(_asked(row)), cut(str(expected)), samples)
+    return ReadProblem(row.id, cut("\n\n".join(row.problem.texts)), cut(str(expected)), samples)
 
 
 def _sample(reader: RunReader, at: tuple[int, int, int], verifier: str, why: str) -> ReadSample:
@@ -109,14 +109,6 @@ def _sample(reader: RunReader, at: tuple[int, int, int], verifier: str, why: str
         at[2], why, kind, cut(reader.unpack.answer(answer, text) or ""),
         cut(reader.unpack.text(detail)), finish, tokens, cut(text),
     )  # fmt: skip
-
-
-def _asked(row: ProblemRow) -> str:
-    """The question as it was sent."""
-    if row.content.get("prompt"):
-        return str(row.content["prompt"])
-    said = [str(one.get("content", "")) for one in row.content.get("messages") or []]
-    return "\n\n".join(said)
 
 
 def cut(text: str, most: int = KEPT) -> str:

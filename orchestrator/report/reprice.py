@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from budgets.bounds import prompt_token_bound
 from budgets.ledger import Ledger
 from budgets.money import usd
 from budgets.price import Price
@@ -167,14 +168,5 @@ class _Worst:
 
 def _bounds(reader: RunReader, arm: ArmRow) -> list[int]:
     """The prompt bound of each problem, as it was reserved before an answer told the tokens."""
-    from budgets.bounds import prompt_token_bound
-
-    bounds = []
-    for problem in reader.problems(arm.problem_set):
-        messages = problem.content["messages"]
-        if messages is None:
-            bounds.append(prompt_token_bound([problem.content["prompt"]]))
-        else:
-            texts = [message["content"] for message in messages]
-            bounds.append(prompt_token_bound(texts, len(texts)))
-    return bounds
+    asked = [row.problem for row in reader.problems(arm.problem_set)]
+    return [prompt_token_bound(one.texts, len(one.messages or ())) for one in asked]

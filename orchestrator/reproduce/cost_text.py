@@ -10,7 +10,7 @@ from rich.table import Table
 
 from budgets.money import usd
 from orchestrator.report.collect import collect
-from orchestrator.report.document import document
+from orchestrator.report.document import document, usd_or_none
 from orchestrator.report.text import dollars, say
 from orchestrator.reproduce.cost_table import CostTable, Overtaken, TableRow
 
@@ -41,8 +41,8 @@ def to_document(table: CostTable, whole_run: CostTable | None = None) -> dict[st
         "inputs": _inputs(table),
         "marginal_usd_per_solve": [
             {
-                "k_from": part.k_from, "k_to": part.k_to, "usd": _usd(part.per_solve),
-                "low_usd": _usd(part.low), "high_usd": _usd(part.high),
+                "k_from": part.k_from, "k_to": part.k_to, "usd": usd_or_none(part.per_solve),
+                "low_usd": usd_or_none(part.low), "high_usd": usd_or_none(part.high),
             }
             for part in curve.marginals
         ],
@@ -76,7 +76,7 @@ def _row(table: CostTable, row: TableRow) -> dict[str, Any]:
         "high_percent": 100 * row.point.high_like,
         "total_usd": usd(row.spent),
         "relative": table.relative(row),
-        "total_usd_today": _usd(row.today),
+        "total_usd_today": usd_or_none(row.today),
         "published": {
             "usd_per_attempt": theirs.usd_per_attempt,
             "solved_percent": theirs.solved_percent,
@@ -201,7 +201,3 @@ def _marginals(table: CostTable) -> Table:
             "-" if part.low is None else f"{dollars(part.low)} to {high}",
         )  # fmt: skip
     return shown
-
-
-def _usd(pico: int | None) -> str | None:
-    return None if pico is None else usd(pico)

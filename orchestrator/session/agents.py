@@ -109,7 +109,7 @@ def _upstream(prepared: Prepared, arm: PreparedArm, bundled_url: str) -> Upstrea
         door = make_door(
             arm.spec.provider,
             base_url=url or None,
-            api_key_env=arm.asked.bound,
+            api_key_env=arm.destination.bound,
             environ=os.environ,
         )
     except ProviderConfigError as error:

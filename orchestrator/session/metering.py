@@ -17,9 +17,8 @@ from budgets.fleet_meter import FleetMeter
 from budgets.ledger import RUN, DoesNotFit, Ledger, LedgerFault
 from budgets.meter import Meter, TimeMeter, count_gaps
 from budgets.money import usd
-from orchestrator import errors
 from orchestrator.engine.engine import METER_TICK_S, near_the_end
-from orchestrator.errors import OrchError, RunFault
+from orchestrator.errors import BudgetTooSmall, RunFault
 from orchestrator.plan.fleet import Fleet
 from orchestrator.plan.prepare import Endpoint, Prepared
 from orchestrator.store.accounts import SERVER
@@ -30,12 +29,6 @@ T = TypeVar("T")
 
 DRAIN_S = 15.0
 """The longest that answers in flight and the end of a server may take at the end of the money."""
-
-
-class BudgetTooSmall(OrchError):
-    """Not even the start fits the cap."""
-
-    exit_code = errors.BUDGET_REACHED
 
 
 @dataclass(slots=True)

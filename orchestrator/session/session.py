@@ -25,7 +25,7 @@ from orchestrator.engine.counters import RunState, arm_counts
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.judging import Judging
 from orchestrator.engine.parts import SessionParts
-from orchestrator.errors import OrchError, RunFault
+from orchestrator.errors import BudgetTooSmall, OrchError, RunFault
 from orchestrator.plan.dollars import amount
 from orchestrator.plan.names import arm_names
 from orchestrator.plan.prepare import Prepared
@@ -36,7 +36,7 @@ from orchestrator.session.end import Ending, ending_of
 from orchestrator.session.fleets import end_leftovers, resolve_ended
 from orchestrator.session.gc_pace import collecting_seldom
 from orchestrator.session.interrupts import Interrupts
-from orchestrator.session.metering import BudgetTooSmall, start_meters, tick, unwatched
+from orchestrator.session.metering import start_meters, tick, unwatched
 from orchestrator.session.opening import open_store
 from orchestrator.session.planning import plan
 from orchestrator.session.progress import Display, Progress

@@ -42,6 +42,8 @@ SHORT_ANSWER = 64
 """The same of answers."""
 STAGES = ((16 << 10, 8 << 10), (160 << 10, 32 << 10), (1 << 20, 112 << 10))
 """After how many bytes of text a dictionary is learnt, and how large it is."""
+FEW = 3
+"""From so many texts on, one call for all of them is cheaper than one for each."""
 MOST_OF_ONE = 16 << 10
 """Of one text at most so many bytes are learnt from."""
 
@@ -158,8 +160,9 @@ class Packer:
             content = zstandard.ZstdCompressor(level=9).compress(learnt)
             packed[schema.PUT_DICTIONARY] = [(self._number, content)]
         for statement, group in rows.items():
-            columns = self._columns.get(statement, ())
-            packed[statement] = [self._row(row, columns) for row in group] if columns else group
+            for column in self._columns.get(statement, ()):
+                group = self._column(group, column)
+            packed[statement] = group
         if answers := rows.get(schema.PUT_ANSWER):
             packed[schema.PUT_ANSWER] = list(map(self._answer, answers))
             if new := self._repeated.new:
@@ -175,19 +178,21 @@ class Packer:
                     if isinstance(text, str) and len(text) >= SHORT:
                         self._learning.see(text.encode())
 
-    def _row(self, row: Row, columns: tuple[int, ...]) -> Row:
-        changed: list[Any] | None = None
-        for column in columns:
-            value = row[column]
+    def _column(self, rows: list[Row], column: int) -> list[Row]:
+        """The rows with what is long in one column packed."""
+        values = [row[column] for row in rows]
+        long = [value for value in values if isinstance(value, str) and len(value) >= SHORT]
+        if not long and not any(isinstance(value, FoundAnswer) for value in values):
+            return rows
+        packed = iter(self._all_packed(long))
+        changed = []
+        for row, value in zip(rows, values, strict=True):
             if isinstance(value, FoundAnswer):
                 value = self._found(value)
-            elif value is not None and len(value) >= SHORT:
-                value = self._packed(value)
-            else:
-                continue
-            changed = changed or list(row)
-            changed[column] = value
-        return row if changed is None else tuple(changed)
+            elif isinstance(value, str) and len(value) >= SHORT:
+                value = next(packed)
+            changed.append((*row[:column], value, *row[column + 1 :]))
+        return changed
 
     def _answer(self, row: Row) -> Row:
         usage = row[_USAGE]
@@ -197,12 +202,22 @@ class Packer:
         identifier = self._repeated.identifier(row[_ID])
         return (*row[:_MODEL], model, identifier, usage, *row[_USAGE + 1 :])
 
-    def _packed(self, text: str | None) -> str | bytes | None:
-        if text is None or len(text) < SHORT:
-            return text
-        content = text.encode()
-        packed = self._compressor.compress(content)
-        return text if len(packed) >= len(content) else bytes((self._number,)) + packed
+    def _packed(self, text: str) -> str | bytes:
+        return text if len(text) < SHORT else self._all_packed([text])[0]
+
+    def _all_packed(self, texts: list[str]) -> list[str | bytes]:
+        """Long texts in one call: each call hands over the interpreter's lock (writer.py)."""
+        contents: list[bytes | bytearray | memoryview[int]] = [text.encode() for text in texts]
+        if len(texts) < FEW:
+            frames = [self._compressor.compress(content) for content in contents]
+        else:
+            all_frames = self._compressor.multi_compress_to_buffer(contents)
+            frames = [all_frames[at].tobytes() for at in range(len(contents))]
+        mark = bytes((self._number,))
+        return [
+            mark + frame if len(frame) < len(content) else text
+            for text, content, frame in zip(texts, contents, frames, strict=True)
+        ]
 
     def _found(self, found: FoundAnswer) -> str | bytes:
         answer, text = found

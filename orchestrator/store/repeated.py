@@ -28,6 +28,8 @@ MOST = 256
 LONGEST = 4000
 
 _NUMBER = re.compile(r":(?!0[,}])(-?[0-9][0-9.eE+-]*)(?=[,}])")
+_PLAIN = ":([1-9][0-9]{0,17})"
+"""A number that is the same digits again when it was an integer."""
 _GAP = "\0"
 """Stands for a number in what is stored; no JSON has it."""
 
@@ -47,6 +49,8 @@ class RepeatedWords:
         self._next = max(self._numbers.values(), default=0) + 1
         self.new: list[tuple[int, str]] = []
         """Rows that are still to be stored."""
+        self._usual: tuple[re.Pattern[str], int] | None = None
+        """What the report before looked like, and the number of its words: most look so too."""
 
     def number(self, text: str) -> int:
         """Which row holds a text; a new one where none does."""
@@ -59,6 +63,8 @@ class RepeatedWords:
 
     def report(self, text: str) -> bytes | None:
         """A usage report without its words; None where they cannot be kept."""
+        if self._usual is not None and (usual := self._usual[0].fullmatch(text)):
+            return _FIRST + _encoder.encode([self._usual[1], *map(int, usual.groups())])
         parts = _NUMBER.split(text)
         words = _GAP.join(parts[::2])
         if words not in self._numbers and (
@@ -66,7 +72,9 @@ class RepeatedWords:
         ):
             return None
         numbers = [int(part) if _plain(part) else part for part in parts[1::2]]
-        return _FIRST + _encoder.encode([self.number(words), *numbers])
+        number = self.number(words)
+        self._usual = re.compile(_PLAIN.join(map(re.escape, parts[::2]))), number
+        return _FIRST + _encoder.encode([number, *numbers])
 
     def identifier(self, text: str) -> str | bytes:
         """An id in fewer bytes; as it is where it is of another form."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from budgets.usage import Usage
 from orchestrator.store.store import BatchState
+from orchestrator.tasks.base import Problem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +50,15 @@ class ProblemRow:
     id: str
     digest: str
     content: dict[str, Any]
+
+    @property
+    def problem(self) -> Problem:
+        """What was asked, as it was."""
+        messages = self.content["messages"]
+        return Problem(
+            self.id, self.content["prompt"], None if messages is None else tuple(messages),
+            self.content["reference"], self.content.get("group", ""),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

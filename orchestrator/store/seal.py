@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import sqlite3
@@ -73,7 +72,7 @@ class ChainMark:
     def line(self) -> bytes:
         """The mark as the second file holds it: always as long."""
         said = {"groups": self.groups, "head": self.head.hex(), "reserved": str(self.reserved)}
-        return json.dumps(said).ljust(WIDTH).encode() + b"\n"
+        return msgspec.json.encode(said).ljust(WIDTH) + b"\n"
 
 
 @dataclass(slots=True)

@@ -170,6 +170,15 @@ class RunStore:
     def durable(self) -> Awaitable[None]:
         return self.writer.durable()
 
+    @property
+    def gathering(self) -> int:
+        """The number of the group that what is appended now commits with."""
+        return self.writer.gathering
+
+    def is_durable(self, group: int | None) -> bool:
+        """Whether a group is on disk, and what comes after it can still be."""
+        return self.writer.is_durable(group)
+
     def events(self) -> Iterable[Event]:
         return stored_events(self.connection)
 
@@ -182,6 +191,10 @@ class RunStore:
 
     def when_durable(self, callback: Callable[[], None]) -> None:
         self.writer.when_durable(callback)
+
+    def wake_when_decided(self, sleeper: asyncio.Future[None]) -> None:
+        """End a wait once all that was appended so far is on disk, or never will be."""
+        self.writer.wake_when_decided(sleeper)
 
     def put_meta(self, key: str, value: str) -> None:
         self.writer.append(schema.PUT_META, (key, value))

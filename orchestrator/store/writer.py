@@ -1,9 +1,10 @@
 """Group commit: one thread owns the database's writing, the event loop only appends.
 
-`append` and `when_durable` are called from the event loop and only queue. What is queued in one
-turn of the loop, and all that is queued while the previous group commits, becomes the next
-group: one transaction, synced to disk. A failed commit is final: from then on every wait raises,
-since memory and disk no longer agree. A database that another program holds locked is waited for.
+`append` and `when_durable` are called from the event loop and only queue. What is queued while the
+previous group commits, and for as long as every turn of the loop brings more (GATHER_S at most),
+becomes the next group: one transaction, synced to disk. A failed commit is final: from then on
+every wait raises, since memory and disk no longer agree. A database that another program holds
+locked is waited for.
 """
 
 from __future__ import annotations
@@ -28,9 +29,45 @@ QueuedRows = dict[str, list[tuple[Any, ...]]]
 LOCK_PATIENCE_S = 120.0
 """How long another program's lock on the database is waited for before the run stops."""
 
+GATHER_S = 0.01
+"""A group waits at most so long for more, and only while every turn of the loop brings some. Many
+rows a commit cost less each; an idle loop is not waited for."""
+
 AT_ONCE = (64, 8, 2)
 """Rows of one statement, most first. Every statement hands the interpreter's lock to the event
 loop and waits to get it back, which a row alone is not worth."""
+
+
+class _Waiting:
+    """Who waits for one group."""
+
+    __slots__ = ("callbacks", "sleepers", "waiters")
+
+    def __init__(self) -> None:
+        self.callbacks: list[Callable[[], None]] = []
+        """Called where it is durable."""
+        self.waiters: list[asyncio.Future[None]] = []
+        """Told whether it is durable."""
+        self.sleepers: list[asyncio.Future[None]] = []
+        """Woken in any case."""
+
+    def __len__(self) -> int:
+        return len(self.callbacks) + len(self.waiters) + len(self.sleepers)
+
+    def end(self, fault: StoreError | None) -> None:
+        """The group is on disk, or never will be."""
+        if fault is None:
+            for callback in self.callbacks:
+                callback()
+        for waiter in self.waiters:
+            if not waiter.done():
+                if fault is None:
+                    waiter.set_result(None)
+                else:
+                    waiter.set_exception(fault)
+        for sleeper in self.sleepers:
+            if not sleeper.done():
+                sleeper.set_result(None)
 
 
 class Writer:
@@ -52,15 +89,21 @@ class Writer:
         self._sealed = sealed
         self._loop = loop
         self._rows: QueuedRows = {}
-        self._callbacks: list[Callable[[], None]] = []
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiting = _Waiting()
         self._scheduled = False
         self._busy = False
+        self._seen = 0
+        """How much waited for the next group when it was last looked at."""
+        self._gather_until = 0.0
         self._groups: SimpleQueue[QueuedRows | Literal["checkpoint"] | None] = SimpleQueue()
         self.on_lock: Callable[[], None] = lambda: None
         """Called on the loop, about once a second, while another program's lock is waited for."""
         self.fault: StoreError | None = None
-        self._in_commit: tuple[list[Callable[[], None]], list[asyncio.Future[None]]] = ([], [])
+        self._in_commit = _Waiting()
+        self.gathering = 1
+        """The number of the group that what is appended now becomes part of."""
+        self._on_disk = 0
+        """The number of the last group that was committed."""
         self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -76,7 +119,7 @@ class Writer:
 
     def when_durable(self, callback: Callable[[], None]) -> None:
         """Call `callback` on the loop once all that was appended so far is on disk."""
-        self._callbacks.append(callback)
+        self._waiting.callbacks.append(callback)
         if not self._scheduled:
             self._schedule()
 
@@ -89,10 +132,20 @@ class Writer:
         if self.fault is not None:
             raise self.fault
         waiter = self._loop.create_future()
-        self._waiters.append(waiter)
+        self._waiting.waiters.append(waiter)
         if not self._scheduled:
             self._schedule()
         return waiter
+
+    def is_durable(self, group: int | None) -> bool:
+        """Whether a group is on disk, and what comes after it can still be."""
+        return group is not None and group <= self._on_disk and self.fault is None
+
+    def wake_when_decided(self, sleeper: asyncio.Future[None]) -> None:
+        """End a wait once all that was appended so far is on disk, or never will be."""
+        self._waiting.sleepers.append(sleeper)
+        if not self._scheduled:
+            self._schedule()
 
     async def close(self) -> None:
         """Commit what is queued and end the thread."""
@@ -110,36 +163,43 @@ class Writer:
     def _start_group(self) -> None:
         if self._busy:
             return
+        if self._more_comes():
+            self._loop.call_soon(self._start_group)
+            return
         self._scheduled = False
+        waiting, self._waiting = self._waiting, _Waiting()
         if self.fault is not None:
-            self._fail(self._waiters)
-            self._waiters = []
+            waiting.end(self.fault)
             return
         self._busy = True
-        self._in_commit = (self._callbacks, self._waiters)
-        rows, self._rows, self._callbacks, self._waiters = self._rows, {}, [], []
+        self._in_commit = waiting
+        self.gathering += 1
+        rows, self._rows = self._rows, {}
         self._groups.put(rows)
 
+    def _more_comes(self) -> bool:
+        """Whether the loop's last turn brought more for the next group, which may wait for it."""
+        queued, seen = len(self._waiting), self._seen
+        self._seen = queued
+        if queued > seen:
+            now = time.monotonic()
+            if not seen:
+                self._gather_until = now + GATHER_S
+            if now < self._gather_until:
+                return True
+        self._seen = 0
+        return False
+
     def _finish_group(self, fault: StoreError | None) -> None:
-        self._busy = False
-        callbacks, waiters = self._in_commit
-        self._in_commit = ([], [])
-        if fault is not None:
-            self.fault = fault
-            self._fail(waiters)
+        waiting, self._in_commit = self._in_commit, _Waiting()
+        if fault is None:
+            self._on_disk = self.gathering - 1
         else:
-            for callback in callbacks:
-                callback()
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+            self.fault = fault
+        waiting.end(fault)
+        self._busy = False
         if self._scheduled:
             self._start_group()
-
-    def _fail(self, waiters: list[asyncio.Future[None]]) -> None:
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_exception(self.fault or StoreError("The run database is closed."))
 
     def _write(self) -> None:
         while (rows := self._groups.get()) is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -23,6 +23,14 @@ PromptForm = Literal["chat", "completion"]
 
 class TaskError(Exception):
     """A task cannot be read or is not known; the message is one sentence for a person."""
+
+
+class NoField(TaskError):
+    """A table, or one row of it, has no field of this name."""
+
+    def __init__(self, where: str, name: str, present: Sequence[str]) -> None:
+        super().__init__(f"{where} has no field {name!r}; it has: {', '.join(present)}.")
+        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,13 @@ class Problem:
     group: str = ""
     """Problems of one group succeed and fail together; reports allow for it. No part of what is
     asked."""
+
+    @property
+    def texts(self) -> list[str]:
+        """What is asked: the prompt, or the content of each message."""
+        if self.prompt is not None:
+            return [self.prompt]
+        return [message["content"] for message in self.messages or ()]
 
     @property
     def digest(self) -> str:

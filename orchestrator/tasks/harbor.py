@@ -17,7 +17,6 @@ run, and a problem's reference is the SHA-256 of its files.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import tempfile
 import tomllib
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.tasks.base import Problem, SamplingDefaults, TaskError, TaskOptions, chosen
+from orchestrator.tasks.cache import cache_folder
 from orchestrator.tasks.harbor_python import REGISTERED, NoHarbor, fetch, find_python
 from verifiers.patch import TIME_S, PatchVerifier
 from verifiers.reported import ReportedVerifier
@@ -105,7 +105,7 @@ class HarborTask:
 
 def _downloaded(dataset: str, python: str) -> list[Path]:
     """The tasks of a data set, from the cache where they were downloaded before."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "orch" / "harbor"
+    cache = cache_folder("harbor")
     place = cache / dataset.replace("/", "--")
     if not place.is_dir():
         cache.mkdir(parents=True, exist_ok=True)

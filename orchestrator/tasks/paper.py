@@ -17,6 +17,7 @@ from pathlib import Path
 
 from budgets.given import read_given_text
 from orchestrator.tasks.base import TaskError
+from orchestrator.tasks.cache import cache_folder
 
 SUBSET = 128
 REPOSITORY = "https://github.com/ScalingIntelligence/large_language_monkeys"
@@ -81,7 +82,7 @@ def published_prompts(data: Path | None, address: str = PROMPTS_ADDRESS) -> Path
     holds is for `fixed_prompt` to check.
     """
     name = Path(PROMPTS).name
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "orch"
+    folder = cache_folder()
     cached = folder / f"{PROMPTS_COMMIT[:12]}-{name}"
     beside = [data / name] if data is not None else []
     for place in (*beside, cached):

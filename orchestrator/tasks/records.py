@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from orchestrator.tasks.base import TaskError, TaskOptions
+from orchestrator.tasks.base import NoField, TaskError, TaskOptions
 from orchestrator.tasks.lines import NumberText, kind_of, read_lines
 from verifiers.install import install_command
 
@@ -126,7 +126,7 @@ class _Slice(Table):
 def _check_columns(where: str, wanted: Sequence[str], present: Sequence[str]) -> None:
     for name in wanted:
         if name not in present:
-            raise TaskError(f"{where} has no field {name!r}; it has: {', '.join(present)}.")
+            raise NoField(where, name, present)
 
 
 def _local(source: Source, split: str, path: Path) -> Table:

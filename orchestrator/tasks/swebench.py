@@ -18,7 +18,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator.tasks.base import Problem, SamplingDefaults, TaskError, TaskOptions, chosen
+from orchestrator.tasks.base import (
+    NoField,
+    Problem,
+    SamplingDefaults,
+    TaskError,
+    TaskOptions,
+    chosen,
+)
+from orchestrator.tasks.cache import cache_folder
 from orchestrator.tasks.flaky import named_flaky
 from orchestrator.tasks.lines import as_json
 from orchestrator.tasks.records import Source, Table, text
@@ -60,7 +68,7 @@ class SweBenchTask:
             columns = (*TEXTS, *TESTS, "problem_statement", "patch")
             try:
                 rows = list(enumerate(table.scan(columns)))
-            except TaskError as error:
+            except NoField as error:
                 raise _older(error) from None
             problems = [self._problem(table, number, row) for number, row in rows]
             _unique(problems, table)
@@ -124,8 +132,11 @@ def verified(options: TaskOptions) -> SweBenchTask:
 def folder_of(problem: Problem) -> Path:
     """Where a problem's task is written: it is only ever what the problem's hash says."""
     writer = hashlib.sha256(WRITER.read_bytes()).hexdigest()[:8]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "orch" / "swebench"
-    return cache / f"{problem.digest[:16]}-{harness_version()}-{writer}" / problem.id
+    return (
+        cache_folder("swebench")
+        / f"{problem.digest[:16]}-{harness_version()}-{writer}"
+        / problem.id
+    )
 
 
 def asked_writer(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -160,8 +171,8 @@ def _tests(table: Table, number: int, value: Any, name: str) -> list[str]:
     return value
 
 
-def _older(error: TaskError) -> TaskError:
-    if any(f"no field '{name}'" in str(error) for name in SPECIFIED):
+def _older(error: NoField) -> TaskError:
+    if error.name in SPECIFIED:
         return TaskError(
             f"{error} swebench 5 reads the rows that SWE-bench publishes for it: take the data set "
             "from https://huggingface.co/SWE-bench, not an older copy."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -187,7 +188,7 @@ def lines_of(data: bytes) -> Iterator[dict[str, Any]]:
             if all(isinstance(one, dict) for one in listed):
                 yield from listed
                 return
-    for line in data.splitlines():
+    for line in _NEXT.sub(b"}\n{", data).splitlines():
         if line.strip():
             try:
                 document, _ = read_json(line)
@@ -195,6 +196,10 @@ def lines_of(data: bytes) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(document, dict):
                 yield document
+
+
+_NEXT = re.compile(rb'\}[ \t]*\{(?="(?:id|custom_id)")')
+"""Where a line ends that has no end: inside of a text the quotes would be escaped."""
 
 
 def as_body(value: Any) -> bytes:

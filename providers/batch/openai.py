@@ -35,7 +35,7 @@ from providers.batch.client import (
     moment,
     read_batch,
 )
-from providers.errors import InvalidRequest, ProviderConfigError, ProviderError
+from providers.errors import BadResponse, InvalidRequest, ProviderConfigError, ProviderError
 from providers.openai_answer import read_response
 from providers.openai_wire import Dialect, request_body
 from providers.refusals import status_of
@@ -176,13 +176,21 @@ class OpenAIBatches:
         response = line.get("response")
         failed = means_error(line.get("error"))
         if isinstance(response, Mapping) and (response.get("body") is not None or not failed):
-            status, body = whole(response.get("status_code")), as_body(response.get("body"))
+            # Fireworks writes the answer where others write what was answered.
+            bare = "choices" in response and "body" not in response
+            body = as_body(response if bare else response.get("body"))
+            status = whole(response.get("status_code"))
             if status is not None and status >= 300:
                 return error_from(status, body, self._client, request.model)
             try:
                 return read_response(body, request, {}, self._client.asked(request.model))
             except ProviderError as error:
                 return error
+        if not failed:
+            return BadResponse(
+                f"{self._client.where}: the batch says nothing of this request",
+                sent="maybe_billed", body=as_body(line),
+            )  # fmt: skip
         status = status_of(line.get("error"))
         if status in (429, 503):
             return error_from(status, as_body(line["error"]), self._client, request.model)

@@ -11,11 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from budgets.concurrency import Change
-from budgets.limiter import CannotClear, Limiter, Permit
+from budgets.limiter import LOOK_AGAIN_S, CannotClear, Limiter, Permit
 from providers.fleet.provider import FleetProvider
-
-LOOK_AGAIN_S = 0.05
-"""What a server works on shrinks by the second, without anything ringing here."""
 
 
 class FleetLimiter:

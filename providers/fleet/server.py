@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 
 from budgets.fullness import Fullness, ServerLoad
 from budgets.limiter import Limiter, RequestOutcome
-from budgets.outcomes import LIMITER_OUTCOMES
+from budgets.outcomes import LIMITER_OUTCOMES, OVERLOADED_STATUSES
 from providers.errors import ConnectionFailed, Overloaded, ProviderError, TimedOut
 from providers.fleet.health import Health
 from providers.fleet.routing import TokenSpeed
 from providers.sample import Provider, SampleRequest, SampleResponse
 
 FOREVER = float("inf")
-BUSY_STATUSES = (503, 529)
-"""A full queue: too much was sent, and nothing is wrong."""
 PROMPTS = 4096
 
 
@@ -182,7 +180,7 @@ class FleetServer:
 
     def _failed(self, error: ProviderError) -> None:
         self.tally.failures += 1
-        broken = isinstance(error, Overloaded) and error.status not in BUSY_STATUSES
+        broken = isinstance(error, Overloaded) and error.status not in OVERLOADED_STATUSES
         lost = isinstance(error, TimedOut) and error.phase == "connect"
         if broken or lost or isinstance(error, ConnectionFailed):
             self.health.failed(self.clock(), str(error))

@@ -140,7 +140,7 @@ def model_process(
         yield process.stdout.readline().strip()
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
         if process.stdout is not None:
             process.stdout.close()
 

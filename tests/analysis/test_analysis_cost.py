@@ -16,7 +16,6 @@ from orchestrator.analysis.cost import (
     frontier,
     marginal,
     overtaken_at,
-    until_solved_cost,
     usd_as_bought,
     usd_per_solved,
 )
@@ -50,12 +49,6 @@ def test_only_the_first_request_finds_no_cache_and_fractions_round_up() -> None:
 
 def test_usd_as_bought_takes_whole_requests() -> None:
     assert usd_as_bought([0, 4, 0, 4], [10, 20, 30, 40], [4, 5, 1]) == [40, 100, 40]
-
-
-def test_until_solved_pays_up_to_the_first_success() -> None:
-    costs = [[1, 2, 4, 8], [16, 32, 64, 128]]
-    assert until_solved_cost([2, 0], costs, 3) == 1 + 2 + 16 + 32 + 64
-    assert until_solved_cost([2, 0], costs, 1) == 17
 
 
 def test_coverage_at_cost_counts_each_problem_once_in_the_order_of_reservation() -> None:

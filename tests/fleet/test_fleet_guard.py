@@ -43,7 +43,7 @@ time.sleep(600)
 SERVER = [sys.executable, "-c", STUBBORN]
 
 
-def wait_until(true: Callable[[], object], within_s: float = 20.0) -> None:
+def wait_until(true: Callable[[], object], within_s: float = 150.0) -> None:
     until = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < until, "not within its time"
@@ -78,7 +78,7 @@ def held(*options: str, by: list[str] | None = None) -> Iterator[tuple[subproces
 def test_told_to_end_it_ends_every_descendant_and_says_when() -> None:
     with held() as (process, mark):
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(150)
         assert not holds.left_of(mark)
     (one,) = holds.holds()
     assert one.ended_at is not None and "SIGTERM" in one.why
@@ -88,7 +88,7 @@ def test_the_server_killed_alone_leaves_nothing() -> None:
     with held() as (process, mark):
         (one,) = holds.holds()
         os.kill(one.pid, signal.SIGKILL)
-        assert process.wait(20) == 128 + signal.SIGKILL
+        assert process.wait(150) == 128 + signal.SIGKILL
         assert not holds.left_of(mark)
 
 
@@ -99,7 +99,7 @@ def test_a_heartbeat_file_that_stays_as_it_is_ends_it(tmp_path: Path) -> None:
             beat.write_text(str(time.monotonic_ns()))
             time.sleep(0.5)
         assert process.poll() is None, "it was touched for two leases"
-        assert process.wait(20) == LEASE_RAN_OUT
+        assert process.wait(150) == LEASE_RAN_OUT
         assert not holds.left_of(mark)
 
 

@@ -53,7 +53,7 @@ async def gone(server: Launched) -> None:
     assert guarded is not None
     (pid,) = [process.pid for process in processes.marked(guarded.order.id)]
     os.kill(pid, signal.SIGKILL)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(150):
         await guarded.wait()
         while server.guarded is guarded:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -64,7 +64,7 @@ async def test_servers_start_answer_and_end_with_nothing_left(tmp_path: Path) ->
     launcher = heard.launcher(plan(tmp_path, 2))
     await launcher.start()
     assert launcher.servers[0].ready
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(150):
         await launcher.all_ready()
     urls = {server.url for server in launcher.servers}
     assert len(urls) == 2 and all(server.ready for server in launcher.servers)
@@ -84,11 +84,11 @@ async def test_a_server_that_ends_is_started_again_three_times(tmp_path: Path) -
     try:
         for times in range(3):
             await gone(server)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(150):
                 await launcher.all_ready()
             assert server.ready and len(heard.ended) == times + 1
         await gone(server)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(150):
             await launcher.all_ready()
         assert server.stage == "down"
         assert len(heard.launched) == len(heard.ended) == 4
@@ -100,7 +100,7 @@ async def test_a_server_that_ends_is_started_again_three_times(tmp_path: Path) -
 async def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     heard = Heard()
     launcher = heard.launcher(plan(tmp_path, 2, "--no-such-flag"))
-    with pytest.raises(LaunchError, match="unrecognized arguments: --no-such-flag; correct --ser"):
+    with pytest.raises(LaunchError, match="arguments: --no-such-flag; correct `server_arg`"):
         await launcher.start()
     await launcher.stop()
     assert heard.ended == [0] and not holds.still_held()

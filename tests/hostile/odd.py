@@ -2,7 +2,7 @@
 
 Each shape changes one plain answer of OpenAI's protocol as some server in the world writes it, and
 says what of the plain answer's cost is on the bill. They join the faults of faults.py by name.
-odd_bodies.py has those of bodies and wires, odd_refusals.py those of errors.
+odd_bodies.py has those of bodies and wires, odd_refusals.py and odd_words.py those of errors.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from tests.hostile.made import (
     written_beside,
 )
 from tests.hostile.odd_bodies import BODIES, CUT, DIALECTS, HELD_BODIES
-from tests.hostile.odd_refusals import BETWEEN, LIMITED, OVERLOADED, SLIPS, WRONG
+from tests.hostile.odd_refusals import BETWEEN, LIMITED, OVERLOADED, PAID, SLIPS, WRONG
+from tests.hostile.odd_words import ENDING, LIMITED_WORDS, OVERLOADED_WORDS, WRONG_WORDS
 
 READABLE: dict[str, Shape] = {
     "details_list": Shape(usage_set(prompt_tokens_details=["x"])),
@@ -179,6 +180,10 @@ INSIDE: dict[str, Shape] = {
 
 SHAPES: dict[str, Shape] = {
     **READABLE, **DOUBTFUL, **OTHER_MODELS, **BROKEN, **INSIDE, **BODIES, **DIALECTS,
-    **HELD_BODIES, **CUT, **LIMITED, **OVERLOADED, **BETWEEN, **WRONG, **SLIPS,
+    **HELD_BODIES, **CUT, **LIMITED, **OVERLOADED, **BETWEEN, **WRONG, **SLIPS, **PAID,
+    **LIMITED_WORDS, **OVERLOADED_WORDS, **WRONG_WORDS,
+    **{name: shape for shapes in ENDING.values() for name, shape in shapes.items()},
 }  # fmt: skip
-STOPPING = frozenset(name for name in INSIDE if "402" in name)
+NO_CREDIT_INSIDE = frozenset(name for name in INSIDE if "402" in name)
+STOPPING = NO_CREDIT_INSIDE.union(*ENDING.values())
+"""Those that end a run."""

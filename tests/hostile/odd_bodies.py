@@ -121,9 +121,12 @@ def cut(mark: bytes, beyond: int = 0) -> Change:
     return body(lambda b: b[: b.index(mark) + len(mark) + beyond])
 
 
+def words_of(choice: Mapping[str, Any]) -> str:
+    return str(choice["message"]["content"] if "message" in choice else choice["text"])
+
+
 def text_of(made: Made) -> str:
-    one = made.document["choices"][0]
-    return str(one["message"]["content"] if "message" in one else one["text"])
+    return words_of(made.document["choices"][0])
 
 
 def other(form: Callable[[str, Mapping[str, int], str], Any]) -> Change:
@@ -168,6 +171,16 @@ def _counts(used: Mapping[str, int], prompt: str, output: str) -> dict[str, int]
 
 
 BODIES: dict[str, Shape] = {
+    "latin1": Shape(body(lambda b: b.replace(b" so", b" s\xf3", 1))),
+    "said_in_content": Shape(around(lambda d: {**d, "choices": [
+        {"index": one["index"], "finish_reason": "stop", "content": words_of(one)}
+        for one in d["choices"]]})),
+    "said_in_messages": Shape(around(lambda d: {**d, "choices": [
+        {"index": one["index"], "finish_reason": "stop",
+         "messages": [{"sender_type": "BOT", "text": words_of(one)}]} for one in d["choices"]]})),
+    "said_in_tokens": Shape(around(lambda d: {"status": "COMPLETED", "id": "sync-1", "output": [
+        {**d, "choices": [{"index": one["index"], "finish_reason": "stop",
+                           "tokens": [words_of(one)]} for one in d["choices"]]}]})),
     "nul_first": Shape(body(lambda b: b"\0\0\0" + b)),
     "nul_after": Shape(body(lambda b: b + b"\0\0")),
     "utf16_bare": Shape(body(lambda b: b.decode().encode("utf-16-le"))),
@@ -231,6 +244,10 @@ BODIES: dict[str, Shape] = {
     "zstd": Shape(packed(lambda b: zstandard.ZstdCompressor().compress(b), "zstd")),
     "coding_untrue": Shape(header("content-encoding", "br")),
     "length_none": Shape(wire(sent(length=None))),
+    "lines_bare": Shape(wire(lambda b: b"HTTP/1.1 200 OK\nconnection: close\n\n" + b)),
+    "header_control": Shape(wire(sent("HTTP/1.1 200 OK", "x-note: a\x01b"))),
+    "header_folded": Shape(wire(sent("HTTP/1.1 200 OK", "x-note: a\r\n b"))),
+    "chunks_spaced": Shape(wire(chunked(100, b"0 \r\n\r\n", b" "))),
     "http10": Shape(wire(sent("HTTP/1.0 200 OK", length=None))),
     "reason_none": Shape(wire(sent("HTTP/1.1 200 "))),
     "hints_first": Shape(wire(lambda b: b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
@@ -308,6 +325,9 @@ DIALECTS: dict[str, Shape] = {
 """Of another protocol, with one choice: its sample counts, and its cost is settled exactly."""
 
 HELD_BODIES: dict[str, Shape] = {
+    "reasoning_above": Shape(usage(lambda u: {
+        "prompt_tokens": u["prompt_tokens"], "completion_tokens": 2,
+        "completion_tokens_details": {"reasoning_tokens": u["completion_tokens"] - 2}})),
     "total_beyond": Shape(usage(lambda u: u.update(total_tokens=u["total_tokens"] + 9))),
     "tier_number": Shape(fields(service_tier=3), bill=1.2),
     "tier_object": Shape(fields(service_tier={"name": "Priority"}), bill=1.7),
@@ -326,6 +346,9 @@ HELD_BODIES: dict[str, Shape] = {
 """Its samples count, and not all of its cost is certain."""
 
 CUT: dict[str, Shape] = {
+    "said_nowhere": Shape(around(lambda d: {**d, "choices": [
+        {"index": one["index"], "finish_reason": "stop", "spoken": words_of(one)}
+        for one in d["choices"]]})),
     "cut_in_text": Shape(cut(b" so")),
     "cut_in_choice": Shape(cut(b'"finish_reason"', 3)),
     "colons_missing": Shape(body(lambda b: b.replace(b":", b"", 3))),

@@ -144,6 +144,23 @@ WRONG: dict[str, Shape] = {
 }  # fmt: skip
 """This very request is refused: its slots stay unfilled, its words are told, the run goes on."""
 
+
+def after_tokens(status: int) -> Callable[[Made], None]:
+    """An error of a server that had written, and says so."""
+
+    def apply(made: Made) -> None:
+        made.status = status
+        made.body = json.dumps({"error": {"code": status, "message": "broke off"},
+                                "usage": made.document["usage"]}).encode()  # fmt: skip
+
+    return apply
+
+
+PAID: dict[str, Shape] = {
+    f"paid_{status}": Shape(after_tokens(status)) for status in (200, 400, 500, 502, 503)
+}
+"""An error that tells what was written before it: its slots are censored, its cost is settled."""
+
 SLIPS: dict[str, Shape] = {
     **{f"status_{status}": free(refused(status, b"", location="https://elsewhere.example/"))
        for status in (300, 301, 302, 304, 307, 308)},

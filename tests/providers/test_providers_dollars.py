@@ -7,9 +7,9 @@ import asyncio
 from scripted_server import Exchange, chat_answer, message_answer, serving
 
 from budgets.usage import Usage
-from providers.affinity import CacheWarmer
 from providers.registry import make_provider
 from providers.sample import SampleRequest, SampleResponse
+from providers.warming import CacheWarmer
 
 PROMPT = "x" * 8000
 PROMPT_TOKENS, COMPLETION_TOKENS, K = 2000, 200, 100

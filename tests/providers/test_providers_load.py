@@ -10,6 +10,8 @@ PAGES = {
     "SGLang": "sglang:num_running_reqs 4\nsglang:num_queue_reqs 7\nsglang:token_usage 0.5\n",
     "TGI": "# TYPE tgi_queue_size gauge\ntgi_queue_size 7\ntgi_batch_current_size 4\n",
     "llama.cpp": "llamacpp:requests_processing 4\nllamacpp:requests_deferred 7\n",
+    "OpenTelemetry": "vllm_num_requests_running 4.0\nvllm_num_requests_waiting 7.0\n",
+    "Ray": 'ray_vllm:num_requests_running{m="a}b\\"c"} 4\nray_vllm:num_requests_waiting 7\n',
     "LMDeploy": 'lmdeploy:num_requests_running{model="m"} 4\nlmdeploy:num_requests_waiting 7\n',
 }
 
@@ -23,3 +25,4 @@ def test_what_runs_and_waits_is_read(engine: str) -> None:
 def test_other_pages_tell_nothing() -> None:
     assert read_load("process_cpu_seconds_total 3\n") is None
     assert read_load("tgi_queue_size 7\n") is None
+    assert read_load("tgi_batch_current_size NaN\ntgi_queue_size 7\n") is None

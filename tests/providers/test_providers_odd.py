@@ -18,6 +18,7 @@ from tests.hostile.made import Shape
 from tests.hostile.odd import BROKEN, DOUBTFUL, INSIDE, READABLE
 from tests.hostile.odd_bodies import BODIES, CUT, DIALECTS, HELD_BODIES
 from tests.hostile.odd_refusals import BETWEEN, LIMITED, OVERLOADED, SLIPS, WRONG
+from tests.hostile.odd_words import ENDING, LIMITED_WORDS, OVERLOADED_WORDS, WRONG_WORDS
 from tests.hostile.server import HostileServer
 
 USD = ("3", "3", "3", "3", "15", "15")
@@ -96,10 +97,11 @@ async def test_what_was_broken_off_is_no_sample_and_is_not_drawn_again(
 
 KINDS: list[tuple[Mapping[str, Shape], tuple[type[errors.ProviderError], ...], str]] = [
     ({n: s for n, s in INSIDE.items() if "429" in n}, (errors.RateLimited,), "rejected"),
-    (LIMITED, (errors.RateLimited,), "rejected"),
-    (OVERLOADED, (errors.Overloaded,), "rejected"),
+    ({**LIMITED, **LIMITED_WORDS}, (errors.RateLimited,), "rejected"),
+    ({**OVERLOADED, **OVERLOADED_WORDS}, (errors.Overloaded,), "rejected"),
     (BETWEEN, (errors.Overloaded, errors.TimedOut, errors.BadResponse), "maybe_billed"),
-    (WRONG, (errors.InvalidRequest,), "rejected"),
+    ({**WRONG, **WRONG_WORDS}, (errors.InvalidRequest,), "rejected"),
+    *((shapes, (getattr(errors, kind),), "rejected") for kind, shapes in ENDING.items()),
     (SLIPS, (errors.Fatal, errors.AuthFailed, errors.UnknownModel, errors.Forbidden), "rejected"),
 ]
 

@@ -107,6 +107,7 @@ async def test_without_slots_draws_come_in_order_of_arrival_and_a_retry_gets_the
         ([{"prompt": "p", "samples": []}], "row 1: 'id' is missing"),
         ([ROWS[0], ROWS[0]], "row 2: problem 'a' has the same prompt"),
         ([ROWS[1] | {"c": 101}], "row 1: c=101 is not between 0 and n=100"),
+        ([ROWS[0] | {"output_tokens": [1]}], "row 1: output_tokens has 1 numbers for 20 samples"),
     ],
 )
 def test_bad_recordings_are_named(tmp_path, rows, words):

@@ -13,7 +13,7 @@ import pytest
 
 from budgets.ledger import Ledger
 from orchestrator.store.reader import RunReader
-from tests.run.batch_house import PRICES, House, house
+from tests.run.batch_house import INPUT, OUTPUT, PRICES, House, house
 
 both = pytest.mark.parametrize("provider", ["openai", "anthropic"])
 PROBLEMS, SAMPLES = 4, 12
@@ -78,6 +78,9 @@ HARMLESS: list[Callable[[bytes], bytes]] = [
     lambda line: b'"x"\nnull\n[1]\n{"custom_id": 5}\n{"custom_id": "other-0"}\n' + line,
     lambda line: line[:-1] + b', "score": NaN}',
     lambda line: line[:-1] + b",}",
+    lambda line: line + b" " + line,
+    changed(lambda line: line.update(response=line["response"]["body"]) if "response" in line
+            else None),
 ]  # fmt: skip
 
 
@@ -94,6 +97,27 @@ def test_odd_lines_are_read(provider: str, orch: Any, tmp_path: Path) -> None:
         assert ended.code == 0, ended.err
         assert kinds(tmp_path) == {"ok": PROBLEMS * SAMPLES}
         assert totals(tmp_path).settled == server.billed and not totals(tmp_path).uncertain
+
+
+def test_what_no_line_says_is_held_and_what_an_error_cost_is_settled(
+    orch: Any, tmp_path: Path
+) -> None:
+    def some_wrong(lines: list[bytes]) -> bytes:
+        silent, broken, *rest = map(json.loads, lines)
+        silent["response"] = None
+        broken["response"]["status_code"] = 500
+        broken["response"]["body"] |= {"choices": None, "error": {"message": "broke off"}}
+        return b"\n".join(json.dumps(line).encode() for line in (silent, broken, *rest))
+
+    with house("openai") as server:
+        server.rewrite = some_wrong
+        ended = bought(orch, tmp_path, server, "openai")
+        assert ended.code == 0, ended.err
+        assert kinds(tmp_path) == {"ok": PROBLEMS * SAMPLES - 2, "censored": 2}
+        books = totals(tmp_path)
+        assert books.settled < server.billed <= books.settled + books.uncertain
+        dearest = max(prompt * INPUT + output * OUTPUT for prompt, output in server.bill)
+        assert server.billed - books.settled <= dearest, "the error said what it cost"
 
 
 @both

@@ -54,6 +54,21 @@ def test_a_strangers_task_provider_verifier_and_policy_make_a_run(
     assert 0.05 < row["coverage"][0]["mean"] < 0.35
 
 
+def test_a_strangers_provider_gets_the_headers_that_a_person_gave(
+    orch: Callable[..., Any], installed: Path, tmp_path: Path
+) -> None:
+    loaded = ("--task", "rounding", "--samples", 3, "--header", "X-Loaded: yes")
+    ran = asked(orch, installed, *loaded, "--out", tmp_path, "--name", "r", "--json")
+    assert ran.code == 0, ran.err
+    (row,) = ran.json["rows"]
+    assert row["solved"] == 1, "every throw is a six, and one problem's answer"
+    # They belong to what the run is: a resume with others is refused, and a key is none.
+    other = asked(orch, installed, "--resume", tmp_path / "r", "--header", "X-Loaded: no")
+    assert other.code == 2 and "header" in other.err, other.err
+    key = asked(orch, installed, *loaded, "--header", "Authorization: x", "--out", tmp_path / "k")
+    assert key.code == 2 and "Authorization" in key.err and not (tmp_path / "k").exists()
+
+
 def test_a_strangers_command_is_listed_and_runs(
     orch: Callable[..., Any], installed: Path, tmp_path: Path
 ) -> None:

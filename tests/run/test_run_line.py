@@ -66,3 +66,28 @@ async def test_whatever_is_cancelled_every_item_is_taken_once() -> None:
         await settle()
         assert sorted(taken) == list(range(40))
         workers[0].cancel()
+
+
+async def test_a_worker_is_woken_later_and_an_item_that_waits_for_it_is_nobodys_yet() -> None:
+    line = WaitingLine[int]()
+    held: list[asyncio.Future[None]] = []
+    first, second = (asyncio.create_task(line.get()) for _ in range(2))
+    await settle()
+    line.put(1, held.append)
+    await settle()
+    assert not first.done() and len(line) == 1 and len(held) == 1
+    held[0].set_result(None)
+    assert await asyncio.wait_for(first, 5) == 1
+    # Whoever was to be woken does not come: another one does.
+    line.put(2, held.append)
+    third = asyncio.create_task(line.get())
+    assert await asyncio.wait_for(third, 5) == 2
+    line.put(3, held.append)
+    second.cancel()
+    await settle()
+    assert line.drain() == [3] and held[1].cancelled()
+    fourth, fifth = (asyncio.create_task(line.get()) for _ in range(2))
+    await settle()
+    line.put(4, held.append)
+    fourth.cancel()
+    assert await asyncio.wait_for(fifth, 5) == 4

@@ -84,3 +84,54 @@ async def test_a_group_with_a_row_that_does_not_fit_leaves_nothing(tmp_path: Pat
     connection.close()
     with contextlib.closing(sqlite3.connect(path)) as left:
         assert left.execute("SELECT count(*), max(request) FROM requests").fetchone() == (100, 99)
+
+
+async def test_a_sleeper_is_woken_on_disk_or_never(tmp_path: Path) -> None:
+    connection = connect(tmp_path / "run.db", create=True)
+    loop = asyncio.get_running_loop()
+    writer = Writer(connection, loop)
+    good, late = (loop.create_future() for _ in range(2))
+    group = writer.gathering
+    writer.append(schema.PUT_REQUEST, (1, 0, 0, 0, 1, 7))
+    writer.wake_when_decided(good)
+    assert not writer.is_durable(group) and not writer.is_durable(None)
+    await asyncio.wait_for(good, 10)
+    assert writer.is_durable(group) and not writer.is_durable(writer.gathering)
+    group = writer.gathering
+    writer.append(schema.PUT_REQUEST, (1, 0, 0, 0, 1, 7))
+    writer.wake_when_decided(late)
+    await asyncio.wait_for(late, 10)
+    assert writer.fault is not None and not writer.is_durable(group)
+    after = loop.create_future()
+    writer.wake_when_decided(after)
+    await asyncio.wait_for(after, 10)
+    # What was on disk still is, and yet nothing may be sent any more.
+    assert not writer.is_durable(1)
+    with pytest.raises(StoreError):
+        await writer.close()
+    connection.close()
+
+
+async def test_a_group_gathers_while_every_turn_brings_more_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.store.writer.GATHER_S", 3600.0)
+    connection = connect(tmp_path / "run.db", create=True)
+    writer = Writer(connection, asyncio.get_running_loop())
+    first = writer.gathering
+    for number in range(50):
+        writer.append(schema.PUT_REQUEST, (number, 0, 0, number, 1, 7))
+        writer.when_durable(lambda: None)
+        await asyncio.sleep(0)
+    assert writer.gathering == first
+    await asyncio.wait_for(writer.durable(), 10)
+    assert writer.is_durable(first) and writer.gathering == first + 1
+    monkeypatch.setattr("orchestrator.store.writer.GATHER_S", 0.0)
+    for number in range(50, 60):
+        writer.append(schema.PUT_REQUEST, (number, 0, 0, number, 1, 7))
+        writer.when_durable(lambda: None)
+        await asyncio.sleep(0)
+    assert writer.gathering > first + 1
+    await writer.close()
+    assert connection.execute("SELECT count(*) FROM requests").fetchone() == (60,)
+    connection.close()

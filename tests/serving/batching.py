@@ -205,15 +205,15 @@ class Serving:
 
     def control(self, **what: object) -> None:
         request = urllib.request.Request(f"{self.url}/control", json.dumps(what).encode())
-        with urllib.request.urlopen(request, timeout=10) as answered:
+        with urllib.request.urlopen(request, timeout=120) as answered:
             answered.read()
 
     def metric(self, name: str) -> float:
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answered:
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=120) as answered:
             lines = answered.read().decode().splitlines()
         return float(next(line.split()[-1] for line in lines if line.startswith(name)))
 
-    def wait_for(self, name: str, least: float, timeout_s: float = 60.0) -> None:
+    def wait_for(self, name: str, least: float, timeout_s: float = 150.0) -> None:
         """Return once a metric is at least so much."""
         end = time.monotonic() + timeout_s
         while self.metric(name) < least:

@@ -12,8 +12,9 @@ from verifiers.sandbox.limits import CallOutcome, Outcome
 
 
 def cases_before_the_last(claims: bytes, count: int) -> tuple[int, bool]:
-    """How many cases claim to have ended with another begun after them, and whether the one begun
-    last left something behind. None where the claims are bent.
+    """How many cases claim to have ended before another began, and whether the last left something.
+
+    No case and something left (0, True) where the claims do not add up.
     """
     lines = claims.splitlines()
     left = bool(lines) and lines[-1].startswith(b'{"left":')

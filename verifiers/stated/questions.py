@@ -125,7 +125,7 @@ def canonical(found: Answer, text: str, key: str = "") -> str:
 
 
 def number_text(exact: Fraction) -> str:
-    """A number's exact text: its decimals where they end soon, else a fraction."""
+    """A number's exact text: its digits where it is whole, else a fraction."""
     if exact.denominator == 1:
         return _digits(exact.numerator)
     return f"{_digits(exact.numerator)}/{_digits(exact.denominator)}"

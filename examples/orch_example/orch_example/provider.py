@@ -1,4 +1,7 @@
-"""A provider: a die with six sides, thrown by the request's seed. No server, no key, no price."""
+"""A provider: a die with six sides, thrown by the request's seed. No server, no key, no price.
+
+`--header 'X-Loaded: yes'` loads the die, as an example of a header that a person gave.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,14 @@ class Dice:
     capabilities = Capabilities(max_n=64, seed=True, raw_completions=True)
 
     def __init__(self, **settings: Any) -> None:
-        """`settings`: base_url, api_key_env, model, timeouts, transport, environ."""
+        """`settings`: base_url, api_key_env, model, timeouts, transport, environ, headers."""
+        self.loaded = (settings.get("headers") or {}).get("X-Loaded") == "yes"
 
     async def sample(self, request: SampleRequest) -> SampleResponse:
         """`n` throws; the same seed throws the same."""
         die = random.Random(request.seed)
         choices = tuple(
-            Choice(index, str(die.randint(1, 6)), "stop", output_tokens=1)
+            Choice(index, "6" if self.loaded else str(die.randint(1, 6)), "stop", output_tokens=1)
             for index in range(request.n)
         )
         usage = {"prompt_tokens": 8, "completion_tokens": request.n}

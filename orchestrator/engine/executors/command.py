@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -42,6 +43,17 @@ def words(
             word = word.replace("{" + name + "}", text)
         found.append(word)
     return found
+
+
+def left_in(path: Path) -> bytes | None:
+    """What the agent wrote, unless it is no plain file: its name may be a link, or a pipe."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        plain = stat.S_ISREG(os.fstat(handle).st_mode)
+        return file.read(OUTPUT_MB * 2**20) if plain else None
 
 
 def output_of(made: Made, job: AgentJob, before: bytes) -> Output:
@@ -159,7 +171,7 @@ class TrustedExecutor:
         made = Made(
             status=128 - code if code < 0 else code,
             timed_out=timed_out,
-            output=_read(output),
+            output=await asyncio.to_thread(left_in, output),
             tree=tree,
             left_out=left_out,
             wall_s=0.0,
@@ -180,10 +192,3 @@ async def _end(agent: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(agent.pid, signal.SIGKILL)
     await agent.wait()
-
-
-def _read(path: Path) -> bytes | None:
-    if not path.is_file() or path.is_symlink():
-        return None
-    with path.open("rb") as file:
-        return file.read(OUTPUT_MB * 2**20)

@@ -26,8 +26,8 @@ from pathlib import Path
 from orchestrator.engine.executors.base import AgentJob, ExecutorFailure, NoExecutor, Output
 from orchestrator.engine.executors.command import (
     IN_PLACE,
-    OUTPUT_MB,
     PORT,
+    left_in,
     output_of,
     words,
 )
@@ -148,7 +148,7 @@ class ContainerExecutor:
         made = Made(
             status=code,
             timed_out=timed_out,
-            output=await asyncio.to_thread(_read, output),
+            output=await asyncio.to_thread(left_in, output),
             tree=tree,
             left_out=left_out,
             wall_s=0.0,
@@ -272,16 +272,6 @@ def _furnish(place: Path, job: AgentJob) -> None:
     for path in (place / "work", *(place / "work").rglob("*"), place / "desk", place / "home"):
         if not path.is_symlink():
             path.chmod(0o777 if path.is_dir() or os.access(path, os.X_OK) else 0o666)
-
-
-def _read(path: Path) -> bytes | None:
-    """What the agent left, unless it is no plain file."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    with os.fdopen(handle, "rb") as file:
-        return file.read(OUTPUT_MB * 2**20) if path.is_file() else None
 
 
 def _last(done: subprocess.CompletedProcess[bytes]) -> str:

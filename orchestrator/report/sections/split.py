@@ -9,8 +9,8 @@ from rich.text import Text
 
 from budgets.money import usd
 from orchestrator.report.data import ReportData
+from orchestrator.report.marginal import ArmsSplit, best_split
 from orchestrator.report.markup import page_list
-from orchestrator.report.money import ArmsSplit, best_split
 from orchestrator.report.sections.base import Section
 from orchestrator.report.text import visible
 

@@ -1,15 +1,10 @@
-"""Hints that keep a prompt's attempts where its cache is: pure, without clock or network.
+"""Lets the first attempt at a prompt go alone; the rest go once it has filled the provider's cache.
 
-`CacheWarmer` lets the first attempt at a prompt go ahead alone until it has written the
-provider's cache, then the rest. `preferred` orders servers for a prompt so that equal prompts go
-to the same server and a server that joins or leaves moves only its own share (rendezvous hashing:
-Thaler and Ravishankar 1998).
+Pure, without clock or network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Literal
 
 MIN_CACHED_TOKENS = 1024
@@ -53,12 +48,3 @@ class CacheWarmer:
         """No more attempts at `prompt` are planned, or its cache has expired."""
         self._cold.discard(prompt)
         self._warm.discard(prompt)
-
-
-def preferred(prompt: str, servers: Sequence[str]) -> list[str]:
-    """`servers` from the best home of `prompt` to the worst; equal input, equal order."""
-    return sorted(
-        servers,
-        key=lambda server: blake2b(f"{prompt}\0{server}".encode(), digest_size=8).digest(),
-        reverse=True,
-    )
