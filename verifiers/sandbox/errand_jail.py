@@ -263,15 +263,16 @@ def _watch(control: socket.socket, command: int, deadline: float) -> tuple[int, 
 def left_in(path: str | os.PathLike[str], most_mb: int) -> bytes | None:
     """What a command left there, up to so much; None where that is no plain file.
 
-    Whoever wrote it may have made its name a link, or a pipe.
+    Whoever wrote it may have made its name a link, a pipe, or a folder.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        return None
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return None
         return file.read(most_mb * _MIB)
 
 
