@@ -156,6 +156,9 @@ BY_WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
                 r"|requires? billing|billing.{0,30}(disabled|not enabled|not active)"
                 r"|budget has been exceeded"
                 r"|free (tier|quota|trial).{0,40}(exhausted|used up|exceeded)", re.I), NoCredit),
+    # A tunnel without its server, which is a 404 to whoever asks.
+    (re.compile(r"\b(tunnel|endpoint) \S{1,80} is offline|\b[Tt]unnel \S{1,80} not found"
+                r"|ERR_NGROK_3200"), Overloaded),
     (re.compile(r"request too large|extra usage is required for long context", re.I),
      InvalidRequest),
     (re.compile(r"rate.?limit\w* (reached|exceeded|hit)|too many requests|throttl"

@@ -124,6 +124,8 @@ LIMITED_WORDS: dict[str, Shape] = {
 OVERLOADED_WORDS: dict[str, Shape] = {
     "overloaded_inside_function": said(200, {
         "statusCode": 503, "body": "{\"message\": \"Service Unavailable\"}"}),
+    "overloaded_tunnel": free(refused(404, b"<!DOCTYPE html><html><body>The endpoint x.example is "
+                                      b"offline. ERR_NGROK_3200</body></html>")),
     "overloaded_keys": worded(503, "Authentication Error. DB not connected",
                               type="no_db_connection", code="503"),
 }  # fmt: skip
