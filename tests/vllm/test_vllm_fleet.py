@@ -9,10 +9,11 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from providers.fleet import holds
@@ -64,10 +65,17 @@ def orch(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_servers(number: int, processes_each: int = 3) -> list[holds.Hold]:
+def answers(hold: holds.Hold) -> bool:
+    try:
+        return httpx2.get(hold.url.removesuffix("/v1") + "/health").status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+def wait_for_servers(number: int, state: Callable[[holds.Hold], bool]) -> list[holds.Hold]:
     until = time.monotonic() + 1200
     while time.monotonic() < until:
-        held = [hold for hold in holds.still_held() if len(hold.left()) >= processes_each]
+        held = [hold for hold in holds.still_held() if state(hold)]
         if len(held) >= number:
             return held
         time.sleep(1)
@@ -85,7 +93,7 @@ def gone_within(marks: list[str], seconds: float) -> float:
 
 def kill_at_work(chance: random.Random, victim: str, run: Path) -> None:
     """End one process of one of two servers while both answer; nothing of it stays."""
-    held = wait_for_servers(2)
+    held = wait_for_servers(2, answers)
     wait_for_samples(run, len(samples(run)) + 40, within_s=1200)
     time.sleep(chance.uniform(0, 5))
     hold = chance.choice(held)
@@ -101,7 +109,7 @@ def test_orch_an_api_process_and_a_worker_killed(tmp_path: Path) -> None:
     going = orch(*PLAN, *SLOWLY, "--model", str(BUNDLED), "--out", str(tmp_path), "--name", "run")
     for number in range(ROUNDS):
         if number % 2:
-            wait_for_servers(1, processes_each=1)
+            wait_for_servers(1, lambda hold: bool(hold.left()))
             time.sleep(chance.uniform(0, 60))
         else:
             before = len(samples(run)) if number else 0
