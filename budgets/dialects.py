@@ -33,7 +33,9 @@ PROMPT: tuple[Path, ...] = (
     ("inputTokenCount",),  # Bedrock InvokeModel metrics
     ("prompt_eval_count",),  # Ollama
     ("tokens_evaluated",),  # llama.cpp
-    ("input_token_count",),  # Replicate
+    ("input_token_count",),  # Replicate, watsonx
+    ("promptTokens",),  # Vercel's AI SDK
+    ("input",),  # RunPod
     ("billed_units", "input_tokens"),  # Cohere
     ("tokens", "input_tokens"),  # Cohere
 )
@@ -48,6 +50,9 @@ OUTPUT: tuple[Path, ...] = (
     ("tokens_predicted",),
     ("generated_tokens",),  # TGI
     ("output_token_count",),
+    ("generated_token_count",),
+    ("completionTokens",),
+    ("output",),
     ("billed_units", "output_tokens"),
     ("tokens", "output_tokens"),
 )
@@ -67,6 +72,8 @@ CACHED: tuple[Path, ...] = (
     ("cacheReadInputTokens",),  # Bedrock Converse
     ("cacheReadInputTokenCount",),
     ("cache_read_tokens",),
+    ("cachedInputTokens",),
+    ("cacheReadTokens",),
 )
 WRITTEN: tuple[Path, ...] = (
     ("cache_creation_input_tokens",),  # Anthropic, LiteLLM
@@ -76,6 +83,7 @@ WRITTEN: tuple[Path, ...] = (
     ("cache_creation_tokens",),
     ("cache_write_tokens",),
     ("cache_write_input_tokens",),
+    ("cacheWriteTokens",),
     ("prompt_tokens_details", "cache_write_tokens"),  # OpenRouter
     ("prompt_tokens_details", "cache_creation_tokens"),  # LiteLLM
     ("prompt_tokens_details", "cache_creation_input_tokens"),  # Aliyun
@@ -93,6 +101,7 @@ REASONING: tuple[Path, ...] = (
     ("completion_tokens_details", "reasoning_tokens"),
     ("output_tokens_details", "reasoning_tokens"),
     ("output_tokens_details", "thinking_tokens"),
+    ("reasoningTokens",),
     ("reasoning_tokens",),  # SGLang, Perplexity
     ("thoughtsTokenCount",),  # Gemini
     ("thoughts_token_count",),

@@ -19,6 +19,8 @@ TEXTS = ("generated_text", "output_text", "completion", "result", "response", "r
          "output", "content")  # fmt: skip
 """Members that are the text where they are one: TGI, Anthropic's old completions, Baidu, Ollama,
 MiniMax, DashScope, llama.cpp."""
+LISTS = ("outputs", "generations", "results", "predictions")
+"""Members that hold choices as other servers call them: Cohere, KoboldCpp, Vertex, Bedrock."""
 FINISHES = ("finish_reason", "finishReason", "native_finish_reason", "stop_reason", "stopReason",
             "done_reason", "stop_type", "finish_type")  # fmt: skip
 """Where the reason for an end stands, the first that is there."""
@@ -112,9 +114,23 @@ def _choices(document: Written) -> list[Any] | None:
         return raw
     if raw is not None:
         return None
-    for made in (_gemini(document), _responses(document), _message(document), _text(document)):
+    for made in (_gemini(document), _responses(document), _message(document), _listed(document),
+                 _text(document)):  # fmt: skip
         if made:
             return made
+    return None
+
+
+def _listed(document: Written) -> list[Any] | None:
+    """Texts in a list of another name."""
+    for name in LISTS:
+        listed = document.get(name)
+        ours = isinstance(listed, list) and all(
+            isinstance(one, Mapping) and isinstance(one.get("text", one.get("content")), str)
+            for one in listed
+        )
+        if ours and listed:
+            return [{"index": place, **one} for place, one in enumerate(listed)]
     return None
 
 

@@ -10,6 +10,8 @@ def content_of(content: Any, odd: list[str]) -> str | None:
     """The text of a content, without thoughts and calls of tools; what is odd goes into `odd`."""
     if content is None or isinstance(content, str):
         return content
+    if isinstance(content, Mapping) and isinstance(content.get("parts"), list):
+        content = content["parts"]
     texts = []
     for part in content if isinstance(content, list) else [content]:
         if isinstance(part, int | float) and not isinstance(part, bool):

@@ -109,6 +109,8 @@ BY_CODE: Mapping[str, type[ProviderError]] = {
     "rate_limit_error": RateLimited,
     "rate_limit_exceeded": RateLimited,
     "ratelimitexceeded": RateLimited,
+    "rate_limit": RateLimited,
+    "rate_limited": RateLimited,
     "too_many_requests": RateLimited,
     "throttlingexception": RateLimited,
     "throttling": RateLimited,
@@ -141,7 +143,10 @@ BY_WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
                 r"|(insufficient|not enough) (account )?(balance|credit|funds|quota)"
                 r"|(no|any|out of|all available) credits\b(?! w)|credit limit|overdue|arrear"
                 r"|credits?( are| is| have been| has been)? (depleted|exhausted|used up|expired)"
-                r"|quota is not enough|over budget|\bkey limit exceeded", re.I),
+                r"|quota is not enough|over budget|\bkey limit exceeded|budget limit"
+                r"|no (remaining|more) (quota|credits?|balance)"
+                r"|trial (has |is )?(ended|expired|over)"
+                r"|add (more )?(funds|credits?)\b", re.I),
      NoCredit),
     (re.compile(r"(requires|need) more credits|top up|payment required|prepaid", re.I), NoCredit),
     (re.compile(r"exceeded (your|its|the) ((current|monthly|free) )?(quota|spend|budget)"
@@ -151,31 +156,38 @@ BY_WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
                 r"|requires? billing|billing.{0,30}(disabled|not enabled|not active)"
                 r"|budget has been exceeded"
                 r"|free (tier|quota|trial).{0,40}(exhausted|used up|exceeded)", re.I), NoCredit),
+    # A tunnel without its server, which is a 404 to whoever asks.
+    (re.compile(r"\b(tunnel|endpoint) \S{1,80} is offline|\b[Tt]unnel \S{1,80} not found"
+                r"|ERR_NGROK_3200"), Overloaded),
     (re.compile(r"request too large|extra usage is required for long context", re.I),
      InvalidRequest),
     (re.compile(r"rate.?limit\w* (reached|exceeded|hit)|too many requests|throttl"
                 r"|requests? (limit )?per (second|minute)", re.I), RateLimited),
     (TOO_LONG, InvalidRequest),
-    (re.compile(r"country|region|territory|user location|not available in your"
+    (re.compile(r"country|region|territory|(user|your) location|not available in your"
                 r"|public access is disabled|private endpoint|virtual network|firewall"
                 r"|\bip (address )?.{0,20}(not (allowed|authori[sz]ed)|blocked|banned)"
                 r"|^request not allowed$", re.I), Forbidden),
     (re.compile(r"flagged|moderation|content (management )?policy|safety[ _](system|polic|check)"
-                r"|usage (polic|guideline)|content violates", re.I), InvalidRequest),
+                r"|\b(usage|use) (polic|guideline)|content violates", re.I), InvalidRequest),
     (re.compile(r"api[ _-]?key.{0,20}(not valid|invalid|incorrect|expired)"
                 r"|(invalid|incorrect|no) (api[ _-]?key|auth|credentials)"
                 r"|(organi[sz]ation|account).{0,60}"
                 r"\b(been|is) (disabled|restricted|deactivated|banned)"
-                r"|only authorized for use with", re.I), AuthFailed),
+                r"|only authorized for use with"
+                r"|missing (the |an )?(authorization|api[ _-]?key|bearer|credentials)", re.I),
+     AuthFailed),
     (re.compile(r"\bmodel\b.{0,120}\b(does not exist|not found|is not supported|was not found)",
                 re.I | re.S), UnknownModel),
     (re.compile(r"model_not_found|decommissioned|\bmodel\b.{0,60}\bnot exist"
-                r"|\b(invalid|unknown|unavailable|unrecogni[sz]ed|no such) (the )?model\b"
+                r"|\b(invalid|unknown|unavailable|unsupported|unrecogni[sz]ed|no such)"
+                r" (the )?model\b"
                 r"(?! (param|arg|input|output|type|request|response|option|setting))"
                 r"|not a valid model"
                 r"|model (identifier|id|name)\b.{0,20} is (invalid|not valid|unknown)"
-                r"|\bmodel\b.{0,80}((been|was) (removed|retired)"
-                r"|no longer (available|accessible))", re.I), UnknownModel),
+                r"|\bmodel\b.{0,80}((been|was) (removed|retired|deprecated)"
+                r"|is not (deployed|loaded)|no longer (available|accessible))", re.I),
+     UnknownModel),
     # The same in Chinese: One API and its descendants, Zhipu, Tencent, DashScope.
     (re.compile(r"额度不足|额度已用尽|额度失败|余额不足|欠费|资源已耗尽|请充值"), NoCredit),
     (re.compile(r"速率限制|请求(过多|频繁)|频率|并发|饱和"), RateLimited),
@@ -233,14 +245,14 @@ UNWANTED = re.compile(
     r"unsupported|unrecognized|unknown|unexpected|not (?:supported|permitted|allowed|a valid)"
     r"|does ?n[o']t support|cannot find field|extra (?:inputs|fields)|no longer|invalid argument"
     r"|must be (?:1|one)\b|extra_forbidden|at most \d|less than or equal|greater than the max"
-    r"|不支持",
+    r"|deprecated|不支持",
     re.I,
 )
 """Words for a field that is not taken."""
 
 NO_SUCH_VALUE = re.compile(
     r"above (?:the )?max|below (?:the )?min|out of (?:range|bounds)|range of|too (?:large|big)"
-    r"|must be|should be|\bint(?:eger)?_?\d*\b|invalid|exceeds",
+    r"|must be|should be|unmarshal|\bint(?:eger)?_?\d*\b|invalid|exceeds",
     re.I,
 )
 """Words for a value that a field does not take: of a seed alone, which may be left out."""

@@ -167,7 +167,7 @@ def unwanted_field(said: Said) -> str:
     """The field that an error refuses by name and that can be left out; "" where it names none."""
     if said.param in ("n", "best_of"):
         return "n"
-    around = r"(?<![\w.])(?:(?:body|generation_config)\.)?{}(?!\w)"
+    around = r"(?<![\w.])(?:[A-Za-z_]\w*\.)*{}(?!\w)"
     found = [(place.start(), name) for name in DROPPABLE
              if (place := re.search(around.format(name), said.message))]  # fmt: skip
     named = said.param if said.param in DROPPABLE else min(found)[1] if found else ""

@@ -19,6 +19,7 @@ WORDS = re.compile(
     r"|(?:prompt|input|messages?) exceeds? (?:the )?max(?:imum)? length"
     r"|(?:token|input) count.{0,60}exceeds|exceeds? the max\w* number of (?:input )?tokens"
     r"|exceeds? the (?:available )?context|model token limit|reduce the length of the"
+    r"|(?:prompt|input) length.{0,60}\bexceeds?\b|(?:total|prompt|input) tokens.{0,20}\bexceeds?\b"
     r"|tokens \+ `max_new_tokens|must have less than \d+ tokens|max size: \d+ tokens",
     re.I | re.S,
 )

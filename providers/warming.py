@@ -1,6 +1,6 @@
-"""Lets the first attempt at a prompt go ahead alone until it has written the provider's cache.
+"""Lets the first attempt at a prompt go alone; the rest go once it has filled the provider's cache.
 
-Then the rest. Pure, without clock or network.
+Pure, without clock or network.
 """
 
 from __future__ import annotations

@@ -206,6 +206,9 @@ def test_sentences_name_flags_that_exist_and_lower_packages_none() -> None:
 
     ours = our_flags()
     assert {f"--{name.replace('_', '-')}" for name in SETTINGS} <= ours
+    lower = [path for name, path in MODULES.items() if not name.startswith("orchestrator")]
+    named = "".join(path.read_text(encoding="utf-8") for path in lower)
+    assert [name for name in SETTINGS if f"`{name}`" not in named] == []
     wrong = [
         f"{name}: {flag}"
         for name, path in MODULES.items()

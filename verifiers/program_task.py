@@ -29,7 +29,7 @@ DEFAULT_LIMIT_S = 3.0
 _BLANKS = re.compile(r"[ \n\t\r\v]+")
 _INTEGER = re.compile(r"([+-]?)0*(\d+)", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII)
-_NO_PROGRAM = ("SyntaxError", "IndentationError", "TabError")
+_COMPILES = "import sys; compile(sys.stdin.buffer.read(), 'solution.py', 'exec', dont_inherit=True)"
 
 
 def paper_outputs_match(expected: str, output: str) -> bool:
@@ -66,7 +66,7 @@ def paper_checker(_given: str, expected: str, output: bytes) -> bool:
 class TaskProgramVerifier:
     """Judges outputs that hold programs, in the cell."""
 
-    version = "2"
+    version = "3"
     deterministic = False
 
     def __init__(
@@ -115,8 +115,17 @@ async def judge_text(
     found = program(text, how)
     if found is None:
         return Verdict("no_answer", "the output holds no program")
-    verdict = await judge.judge(found.source, tests, how.get("language", "python"), limits)
-    if any(name in verdict.detail for name in _NO_PROGRAM) and verdict.kind == "crashed":
-        kind: Literal["failed", "no_answer"] = "failed" if found.fenced else "no_answer"
-        return replace(verdict, kind=kind, answer=None)
-    return verdict
+    language = how.get("language", "python")
+    verdict = await judge.judge(found.source, tests, language, limits)
+    if verdict.kind != "crashed" or language != "python" or await _compiles(judge, found.source):
+        return verdict
+    return replace(verdict, kind="failed" if found.fenced else "no_answer", answer=None)
+
+
+async def _compiles(judge: ProgramVerifier, source: str) -> bool:
+    """Whether it is Python by its syntax: asked in a cell, since a text can crash the parser.
+
+    Not read off the program's last words, which name any SyntaxError that it met or made up.
+    """
+    text = source.encode("utf-8", "surrogatepass")
+    return (await judge.sandbox.run(_COMPILES, stdin=text)).status != "error"

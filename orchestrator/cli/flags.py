@@ -10,7 +10,7 @@ import re
 
 SETTINGS = (
     "api_key_env", "base_url", "data_parallel", "i_trust_this_code", "launch", "lean_project",
-    "max_tokens", "n_per_request", "prices", "prompt_style", "provider", "reward_class",
+    "max_tokens", "prices", "prompt_style", "provider", "reward_class",
     "reward_key_env", "reward_model", "sandbox", "server_arg", "servers", "tensor_parallel",
     "timeout_s", "vllm",
 )  # fmt: skip

@@ -106,7 +106,12 @@ Last = Callable[[], int]
 @option("--max-retries", type=int, help="Tries after the first, rate limits not counted.")
 @option("--timeout-s", type=float, help="Total seconds of one request; one that is cut is kept "
         "as a censored draw.")  # fmt: skip
-@option("--server-patience", type=float, metavar="S", help="Wait so long for a dead server.")
+@option(
+    "--server-patience",
+    type=float,
+    metavar="S",
+    help="Wait so long for a server that is dead, or lets nothing pass.",
+)
 @option("--subset", metavar="paper|released|all", help="Which problems of the task's data.")
 @option("--exclude-unsound", is_flag=True, help="Judge the task's own reference solutions first, "
         "and leave out the problems whose references fail.")  # fmt: skip

@@ -7,6 +7,7 @@ never judged, and keeps its slot as censored, unless it was refused before anyth
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from functools import partial
 
@@ -44,6 +45,7 @@ class Answers:
         """
         arm = ticket.arm
         arm.answers += 1
+        arm.answered_at = time.monotonic()
         self._dispatch.came_back(ticket, answered=True)
         self.record(ticket, response, sent_at, latency_s)
         kept, broken = list[Choice](), list[Choice]()

@@ -167,7 +167,8 @@ class Attempts:
         kind = type(error).__name__
         again = self._asked_again(ticket, error, outage)
         too_long = _too_long(error) if again else ""
-        again = again and not too_long
+        endless = self._never_clears(ticket, error) and again
+        again = again and not too_long and not endless
         self._state.failed(ticket.arm.number, kind, str(error))
         self._tell(ticket.arm)
         if isinstance(error, BadResponse) and not again:
@@ -178,6 +179,11 @@ class Attempts:
             self._retry_later(ticket, error, charged=not outage)
         elif too_long:
             self._control.stop(RunFault(too_long))
+        elif endless and not _alone(ticket):
+            self._control.stop(RunFault(
+                f"{error}: nothing was answered for {self._outages.patience_s:.0f} s; --resume "
+                "when the limit is over, or wait longer with --server-patience"
+            ))  # fmt: skip
         elif isinstance(error, Fatal) and not _alone(ticket):
             self._control.stop(RunFault(f"{error}"))
         elif _cut(error) and not _honours_seeds(ticket):
@@ -193,6 +199,15 @@ class Attempts:
                 self._never_again(ticket, error)
             self.give_up(ticket)
             self._refusing.see(ticket, error)
+
+    def _never_clears(self, ticket: Ticket, error: ProviderError) -> bool:
+        """Whether a rate limit has let nothing pass for as long as a dead server is waited for."""
+        now, arm = time.monotonic(), ticket.arm
+        if not isinstance(error, RateLimited) or arm.batch:
+            ticket.limited = None
+            return False
+        ticket.limited = ticket.limited or (now, arm.answers)
+        return now - max(ticket.limited[0], arm.answered_at) > self._outages.patience_s
 
     def _never_again(self, ticket: Ticket, error: InvalidRequest) -> None:
         """A prompt that does not fit now does not fit later: its other slots are not sent."""
@@ -299,7 +314,8 @@ def _doubted(ticket: Ticket, error: Fatal) -> bool:
 
 def _alone(ticket: Ticket) -> bool:
     """Whether only this request is refused so: others were answered since it was first."""
-    return ticket.doubted is not None and ticket.arm.answers > ticket.doubted
+    before = ticket.limited[1] if ticket.limited is not None else ticket.doubted
+    return before is not None and ticket.arm.answers > before
 
 
 def _honours_seeds(ticket: Ticket) -> bool:

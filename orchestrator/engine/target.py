@@ -28,7 +28,7 @@ class UntilTarget:
         """`make` is the arm's own policy; `reached` is told in a sentence."""
         self._make, self._plan, self._target, self._reached = make, plan, target, reached
         self._looks = points_to(plan.samples)
-        self._points = list(plan.planned)
+        self._planned = list(plan.planned)
         self._resolved: list[dict[int, bool | None]] = [{} for _ in range(plan.problems)]
         self._inner = make(replace(plan, samples=self._looks[0]))
         self.estimators = self._inner.estimators
@@ -39,13 +39,13 @@ class UntilTarget:
         if self.done:
             return 1.0
         # Short of the whole until the last look was had.
-        return min(sum(self._points) / (self._plan.problems * self._plan.samples), 0.999)
+        return min(sum(self._planned) / (self._plan.problems * self._plan.samples), 0.999)
 
     def next(self) -> Draw | None:
         while not self.done:
             draw = self._inner.next()
             if draw is not None:
-                self._points[draw.problem] = draw.first_slot + draw.n
+                self._planned[draw.problem] = draw.first_slot + draw.n
                 return draw
             if not self._inner.done or not self._judged():
                 return None
@@ -62,7 +62,7 @@ class UntilTarget:
     def _judged(self) -> bool:
         """Whether every slot that was given out is resolved."""
         return all(
-            len(found) >= point for found, point in zip(self._resolved, self._points, strict=True)
+            len(found) >= slot for found, slot in zip(self._resolved, self._planned, strict=True)
         )
 
     def _look(self) -> None:
@@ -77,7 +77,7 @@ class UntilTarget:
             )
         self.done = share >= self._target or not self._looks
         if not self.done:
-            plan = replace(self._plan, samples=self._looks[0], planned=list(self._points))
+            plan = replace(self._plan, samples=self._looks[0], planned=list(self._planned))
             self._inner = self._make(plan)
             for problem, found in enumerate(self._resolved):
                 for slot, passed in sorted(found.items()):

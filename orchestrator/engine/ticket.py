@@ -35,6 +35,9 @@ class Ticket:
     failures: int = 0
     """Failures that count against the retries; a rate limit does not."""
     pauses: int = 0
+    limited: tuple[float, int] | None = None
+    """Since when it is only rate limited, by time.monotonic(), and how many answers its arm had
+    then."""
     cuts: int = 0
     """How often its connection was lost after it was sent."""
     doubted: int | None = None

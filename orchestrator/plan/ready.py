@@ -64,6 +64,8 @@ class ReadyArm:
     """By problem, the server's words for a prompt that does not fit its context."""
     answers: int = 0
     """How many requests were answered in this session."""
+    answered_at: float = 0.0
+    """When the last answer came, by time.monotonic(); 0: none has."""
     price_stated: bool = False
     """Whether a person's own file states the price of what is asked, whatever answers."""
     other_price: Callable[[str], Price | None] = lambda _: None

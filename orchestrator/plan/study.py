@@ -142,7 +142,8 @@ def read_study(path: Path) -> dict[str, Any]:
     for name, value in document.items():
         if name in {"study", "arms"}:
             continue
-        if isinstance(value, dict | list):
+        first = value[0] if isinstance(value, list) and value else value
+        if isinstance(first, dict):
             raise ConfigError(
                 f"The study file {path} has an unknown table [{name}]; "
                 "it may hold [study] and [[arms]]."

@@ -24,7 +24,7 @@ from orchestrator.report.compute import gpu_hours, operations, shape_for
 from orchestrator.report.data import ArmReport, CoveragePoint
 from orchestrator.report.estimate import Curve, estimate
 from orchestrator.report.others import other_verdicts, said_of, said_of_excluded
-from orchestrator.report.paid import Money
+from orchestrator.report.paid import ArmCosts
 from orchestrator.report.reprice import Repriced, Repricing, reprice, unrepriced
 from orchestrator.report.text import percent
 from orchestrator.store.accounts import ArmMoney, money_of_arms, read_accounts
@@ -69,7 +69,7 @@ def _arm(
     repriced, notes = _repriced(reader, arm, ledger, bought_of, by, settled + uncertain)
     if repriced is not None:
         settled, uncertain = repriced.settled, repriced.uncertain
-    money = Money(reader, arm, ledger, settled + uncertain, bought_of, paid, repriced)
+    money = ArmCosts(reader, arm, ledger, settled + uncertain, bought_of, paid, repriced)
     groups = _groups(problems)
     curve = estimate(reader, arm, counts, verifier, groups)
     others = other_verdicts(reader, arm, verifier, curve.ks, uniform=curve.uniform)
@@ -190,7 +190,7 @@ def _settings(reader: RunReader, arm: ArmRow, served: Mapping[str, int]) -> dict
     }
 
 
-def _points(curve: Curve, work: list[float | None], money: Money) -> tuple[CoveragePoint, ...]:
+def _points(curve: Curve, work: list[float | None], money: ArmCosts) -> tuple[CoveragePoint, ...]:
     bought = money.as_bought(curve.ks)
     fresh = money.fresh() if curve.uniform else None
     return tuple(

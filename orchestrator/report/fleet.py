@@ -16,7 +16,8 @@ def fleet_sentence(fleet: dict[str, Any]) -> str:
         return float(sum(server[name] for server in servers))
 
     used = sum(server["answers"] > 0 for server in servers)
-    parts = [f"{used} servers, {held_s * gpus / 3600:.3g} GPU-hours held"]
+    what = "server" if used == 1 else "servers"
+    parts = [f"{used} {what}", f"{held_s * gpus / 3600:.3g} GPU-hours held"]
     worked_s, tokens = total("worked_s"), total("output_tokens")
     if held_s > 0:
         parts.append(f"GPUs worked {percent(min(1.0, worked_s / held_s))} of the time")

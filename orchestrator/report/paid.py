@@ -27,7 +27,7 @@ from orchestrator.store.schema import arm_scope
 OUTPUT = Usage.__struct_fields__.index("output_tokens")
 
 
-class Money:
+class ArmCosts:
     """What the attempts of one arm cost."""
 
     def __init__(
@@ -42,33 +42,33 @@ class Money:
         if repriced is not None:
             bought, held, self._price = repriced.bought, repriced.held, repriced.price
         self._n_per_request = int(arm.spec["n_per_request"])
-        self._paid = Paid(bought, self._price, held, batch=bool(arm.spec.get("batch")))
+        self._requests = RequestCosts(bought, self._price, held, batch=bool(arm.spec.get("batch")))
         # A server paid by the hour has settlements of its own; requests settle for nothing.
         self._settled = _over_time(reader, arm.number, paid) if price is None else []
 
     def as_bought(self, ks: Sequence[int]) -> list[int]:
         """Committed when the last slot below each k was recorded; everything at the last round."""
-        paid = self._paid
+        requests = self._requests
         if self._price is not None:
-            costs = usd_as_bought(paid.firsts, paid.costs, ks)
+            costs = usd_as_bought(requests.firsts, requests.costs, ks)
         else:
             times = [at for at, _ in self._settled]
             sums = [0, *accumulate(amount for _, amount in self._settled)]
-            costs = [sums[bisect_right(times, paid.latest_below(k))] for k in ks]
-        whole = max(paid.firsts, default=-1) + 1
+            costs = [sums[bisect_right(times, requests.latest_below(k))] for k in ks]
+        whole = max(requests.firsts, default=-1) + 1
         return [self._total if k >= whole else cost for k, cost in zip(ks, costs, strict=True)]
 
     def fresh(self) -> Fresh:
         """Attempts at every problem bought afresh, in requests of the run's batch size."""
-        paid = self._paid
+        requests = self._requests
         if self._price is None:
-            each = Fraction(self._total * paid.problems, max(1, paid.samples))
+            each = Fraction(self._total * requests.problems, max(1, requests.samples))
             return Fresh(0, 0, each, self._n_per_request)
-        return Fresh(*paid.means(), self._n_per_request)
+        return Fresh(*requests.means(), self._n_per_request)
 
 
-class Paid:
-    """Sums over an arm's answered requests."""
+class RequestCosts:
+    """What an arm's answered requests cost, by round, and their means."""
 
     def __init__(
         self,

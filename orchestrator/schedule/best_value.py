@@ -24,8 +24,8 @@ class BestValue:
 
     def __init__(self, plan: ArmPlan) -> None:
         self._plan = plan
-        self._points = np.array(plan.planned, dtype=np.int64)
-        self._open_slots = self._points.copy()
+        self._planned = np.array(plan.planned, dtype=np.int64)
+        self._open_slots = self._planned.copy()
         self._failures = np.zeros(plan.problems, dtype=np.int64)
         self._solved = np.zeros(plan.problems, dtype=bool)
         self._spent = np.zeros(plan.problems)
@@ -39,10 +39,10 @@ class BestValue:
 
     @property
     def progress(self) -> float:
-        return float(self._points.sum()) / (self._plan.problems * self._plan.samples)
+        return float(self._planned.sum()) / (self._plan.problems * self._plan.samples)
 
     def next(self) -> Draw | None:
-        wanted = ~self._solved & (self._points < self._plan.samples)
+        wanted = ~self._solved & (self._planned < self._plan.samples)
         if not wanted.any():
             self.done = True
             return None
@@ -51,7 +51,7 @@ class BestValue:
             return None
         if self._failures.sum() >= self._fit_at:
             self._fit()
-        unasked = np.flatnonzero(self._points == 0)
+        unasked = np.flatnonzero(self._planned == 0)
         if len(unasked):
             # Every problem is asked once before any is asked again.
             self._first_n = self._first_n or self._plan.round_n(unasked.tolist())
@@ -59,12 +59,12 @@ class BestValue:
                 return None
             free = unasked
         problem = int(free[np.argmax(self._values()[free])])
-        point = int(self._points[problem])
+        slot = int(self._planned[problem])
         n = self._first_n if len(unasked) else self._plan.n_per_request
-        n = min(n, self._plan.samples - point)
-        self._points[problem] += n
+        n = min(n, self._plan.samples - slot)
+        self._planned[problem] += n
         self._open_slots[problem] += n
-        return Draw(self._plan.number, problem, point, n)
+        return Draw(self._plan.number, problem, slot, n)
 
     def resolved(self, problem: int, slot: int, passed: bool | None) -> None:
         self._open_slots[problem] -= 1

@@ -16,8 +16,8 @@ class Uniform:
 
     def __init__(self, plan: ArmPlan) -> None:
         self._plan = plan
-        self._points = list(plan.planned)
-        self._given = sum(min(point, plan.samples) for point in self._points)
+        self._planned = list(plan.planned)
+        self._given = sum(min(slot, plan.samples) for slot in self._planned)
         self._target = 0
         self._problem = plan.problems
         self.done = False
@@ -35,22 +35,22 @@ class Uniform:
         plan = self._plan
         while not self.done:
             if self._problem == plan.problems:
-                lowest = min(self._points)
+                lowest = min(self._planned)
                 if lowest >= plan.samples:
                     self.done = True
                     return None
-                behind = [p for p, point in enumerate(self._points) if point == lowest]
+                behind = [p for p, slot in enumerate(self._planned) if slot == lowest]
                 n = plan.round_n(behind)
                 if not n:
                     return None
                 self._target = min(lowest + n, plan.samples)
                 self._problem = 0
-            point = self._points[self._problem]
-            if point < self._target:
-                n = min(plan.n_per_request, self._target - point)
-                self._points[self._problem] = point + n
+            slot = self._planned[self._problem]
+            if slot < self._target:
+                n = min(plan.n_per_request, self._target - slot)
+                self._planned[self._problem] = slot + n
                 self._given += n
-                return Draw(plan.number, self._problem, point, n)
+                return Draw(plan.number, self._problem, slot, n)
             self._problem += 1
         return None
 

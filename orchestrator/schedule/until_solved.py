@@ -25,7 +25,7 @@ class UntilSolved:
 
     def __init__(self, plan: ArmPlan) -> None:
         self._plan = plan
-        self._points = list(plan.planned)
+        self._planned = list(plan.planned)
         self._open_slots = list(plan.planned)
         self._solved = [False] * plan.problems
         self._rng = random.Random(f"{plan.seed} {plan.number}")
@@ -65,23 +65,23 @@ class UntilSolved:
         self._ready = [p for p in range(self._plan.problems) if self._wants(p)]
         self.done = not self._ready
         if self._ready:
-            self._depth = min(self._points[problem] for problem in self._ready)
+            self._depth = min(self._planned[problem] for problem in self._ready)
             # Those ahead of the round (a resumed run) wait until the others have come up.
-            self._ready = [p for p in self._ready if self._points[p] == self._depth]
+            self._ready = [p for p in self._ready if self._planned[p] == self._depth]
             self._n = self._plan.round_n(self._ready)
             if not self._n:
                 self._ready = []
         self._rng.shuffle(self._ready)
 
     def _wants(self, problem: int) -> bool:
-        return not self._solved[problem] and self._points[problem] < self._plan.samples
+        return not self._solved[problem] and self._planned[problem] < self._plan.samples
 
     def _take(self, problem: int) -> Draw:
-        point = self._points[problem]
-        n = min(self._n, self._plan.samples - point)
-        self._points[problem] = point + n
+        slot = self._planned[problem]
+        n = min(self._n, self._plan.samples - slot)
+        self._planned[problem] = slot + n
         self._open_slots[problem] += n
-        return Draw(self._plan.number, problem, point, n)
+        return Draw(self._plan.number, problem, slot, n)
 
 
 POLICY = UntilSolved

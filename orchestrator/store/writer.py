@@ -29,7 +29,7 @@ QueuedRows = dict[str, list[tuple[Any, ...]]]
 LOCK_PATIENCE_S = 120.0
 """How long another program's lock on the database is waited for before the run stops."""
 
-GATHER_S = 0.01
+GATHER_S = 0.004
 """A group waits at most so long for more, and only while every turn of the loop brings some. Many
 rows a commit cost less each; an idle loop is not waited for."""
 

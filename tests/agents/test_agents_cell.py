@@ -20,6 +20,7 @@ from orchestrator.store.reader import RunReader
 from tests.agents.book import ROOT, Book
 from tests.agents.model_process import bill, model_process
 from tests.sandbox.container import imitate
+from verifiers.sandbox.errand import DESK, Errand, left_in, run
 
 
 @pytest.fixture
@@ -205,3 +206,18 @@ def test_agents_killed_with_orch_are_made_again(book: Book) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_agents_killed_with_orch_at_random_moments(book: Book, seed: int) -> None:
     killed_and_resumed(book, 100 + seed)
+
+
+def test_what_an_agent_leaves_is_read_where_it_is_a_plain_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"said")
+    (tmp_path / "link").symlink_to(tmp_path / "plain")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    assert left_in(tmp_path / "plain", 1) == b"said"
+    names = ("link", "pipe", "folder", "nothing")
+    assert [left_in(tmp_path / name, 1) for name in names] == [None] * 4
+
+
+async def test_a_folder_in_place_of_the_output_is_no_output() -> None:
+    made = await run(Errand(["mkdir", f"{DESK}/output"], time_s=30))
+    assert (made.status, made.output) == (0, None)

@@ -100,7 +100,7 @@ async def test_a_server_that_ends_is_started_again_three_times(tmp_path: Path) -
 async def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     heard = Heard()
     launcher = heard.launcher(plan(tmp_path, 2, "--no-such-flag"))
-    with pytest.raises(LaunchError, match="unrecognized arguments: --no-such-flag; correct --ser"):
+    with pytest.raises(LaunchError, match="arguments: --no-such-flag; correct `server_arg`"):
         await launcher.start()
     await launcher.stop()
     assert heard.ended == [0] and not holds.still_held()

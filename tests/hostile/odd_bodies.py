@@ -172,6 +172,9 @@ def _counts(used: Mapping[str, int], prompt: str, output: str) -> dict[str, int]
 
 BODIES: dict[str, Shape] = {
     "latin1": Shape(body(lambda b: b.replace(b" so", b" s\xf3", 1))),
+    "said_in_generations": Shape(around(lambda d: {"model": d["model"], "usage": d["usage"],
+        "generations": [{"text": words_of(one), "finish_reason": "COMPLETE"}
+                        for one in d["choices"]]})),
     "said_in_content": Shape(around(lambda d: {**d, "choices": [
         {"index": one["index"], "finish_reason": "stop", "content": words_of(one)}
         for one in d["choices"]]})),
@@ -207,6 +210,9 @@ BODIES: dict[str, Shape] = {
     "usage_in_groqs": Shape(around(lambda d: {**d, "usage": None, "x_groq": {
         "usage": d["usage"]}})),
     "usage_in_meta": Shape(around(lambda d: {**d, "usage": None, "meta": {"usage": d["usage"]}})),
+    "usage_vercels": Shape(around(lambda d: {**d, "usage": {
+        "promptTokens": d["usage"]["prompt_tokens"],
+        "completionTokens": d["usage"]["completion_tokens"], "cachedInputTokens": 0}})),
     "usage_at_the_top": Shape(around(lambda d: {**d, "usage": None, **d["usage"]})),
     "usage_googles": Shape(around(lambda d: {**d, "usage": None, "usageMetadata": {
         "promptTokenCount": d["usage"]["prompt_tokens"],

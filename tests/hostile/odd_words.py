@@ -53,6 +53,9 @@ ACCOUNTS: dict[str, Shape] = {
     "credit_neurons": said(200, {"result": None, "success": False, "errors": [
         {"code": 3036, "message": "you have used up your daily free allocation of 10,000 neurons"}
     ]}),
+    "credit_none_left": worded(403, "You have no remaining quota on your plan. Please upgrade."),
+    "credit_funds": worded(400, "Your account balance is $0.00. Add funds to continue."),
+    "credit_trial": worded(403, "Your free trial has ended. Please subscribe to continue."),
     "credit_tencent": said(200, {"Response": {"RequestId": "x", "Error": {
         "Code": "ResourceInsufficient.ChargeResourceExhaust", "Message": "计费资源已耗尽"}}}),
 }  # fmt: skip
@@ -63,11 +66,13 @@ KEYS: dict[str, Shape] = {
                              type="invalid_request_error"),
     "key_for_else": worded(400, "This credential is only authorized for use with another client.",
                            type="invalid_request_error"),
+    "key_missing": worded(400, "Missing Authorization header"),
     "key_chinese": worded(400, "无效的令牌"),
 }  # fmt: skip
 PLACES: dict[str, Shape] = {
     "place_private": worded(403, "Public access is disabled. Please configure private endpoint."),
     "place_network": worded(403, "Access denied due to Virtual Network/Firewall rules."),
+    "place_location": worded(403, "Access from your location is not permitted"),
     "place_address": worded(403, "Your IP address 192.0.2.1 is not allowed to use this key"),
     "place_region": said(403, {"error": {"type": "forbidden", "message": "Request not allowed"}}),
     "place_page": free(refused(403, b"<html><head><title>Web Page Blocked!</title></head></html>")),
@@ -84,6 +89,9 @@ MODELS: dict[str, Shape] = {
     "model_unknown": worded(400, "Unknown model: m", code="unknown_model"),
     "model_unavailable": worded(400, "Unavailable model: m", code="unavailable_model"),
     "model_identifier": said(400, {"message": "The provided model identifier is invalid."}),
+    "model_not_deployed": worded(400, "Model m is not deployed"),
+    "model_unsupported": worded(400, "Unsupported model: m"),
+    "model_deprecated": worded(400, "The model m has been deprecated. Learn more here"),
     "model_removed": said(400, {"message": "model 'r' was removed on September 15, 2025."}),
     "path_inside": said(200, {"error": "Unexpected endpoint or method. (POST /chat/completions)"}),
     "path_page": free(refused(404, b"<pre>Cannot POST /chat/completions</pre>")),
@@ -99,6 +107,7 @@ WRONG_WORDS: dict[str, Shape] = {
                              "Content violates usage guidelines. Failed check: SAFETY_CHECK_BIO"}),
     "wrong_moderated": worded(403, "Your chosen model requires moderation and your input was "
                               "flagged for \"violence\". No credits were charged.", code=403),
+    "wrong_use": worded(403, "This request violates our Acceptable Use Policy"),
     "wrong_sensitive": worded(400, "系统检测到输入内容可能包含不安全或敏感内容"),
     "wrong_unexpected": said(422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "top_p"],
                              "msg": "Extra inputs are not permitted", "input": 0.9}]}),
@@ -115,6 +124,8 @@ LIMITED_WORDS: dict[str, Shape] = {
 OVERLOADED_WORDS: dict[str, Shape] = {
     "overloaded_inside_function": said(200, {
         "statusCode": 503, "body": "{\"message\": \"Service Unavailable\"}"}),
+    "overloaded_tunnel": free(refused(404, b"<!DOCTYPE html><html><body>The endpoint x.example is "
+                                      b"offline. ERR_NGROK_3200</body></html>")),
     "overloaded_keys": worded(503, "Authentication Error. DB not connected",
                               type="no_db_connection", code="503"),
 }  # fmt: skip

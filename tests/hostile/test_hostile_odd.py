@@ -195,6 +195,15 @@ def test_no_credit_inside_a_200_stops_the_run(tmp_path: Path, name: str) -> None
         assert book.totals().uncertain == 0 and book.totals().settled == book.bill
 
 
+def test_a_rate_limit_that_lets_nothing_pass_ends_the_run(tmp_path: Path) -> None:
+    with hostile_book(tmp_path, faults="rate_limited=1", problems=PROBLEMS) as book:
+        code, output = book.run(*book.first(2, "5", 1, "--server-patience=2"))
+        assert code == 4, output
+        said = " ".join(output.split())
+        assert "Too many requests" in said and "nothing was answered for 2 s" in said
+        assert book.totals().uncertain == book.totals().settled == book.bill == 0
+
+
 ALL = MIX + "".join(f",{name}=0.0015" for name in SHAPES if name not in STOPPING)
 
 

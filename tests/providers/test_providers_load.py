@@ -1,7 +1,11 @@
-"""What engines say of their load under /metrics, in the words of each."""
+"""What servers say of themselves: their load under /metrics, and how long a context they take."""
+
+import json
+from typing import Any
 
 import pytest
 
+from providers.laned import model_cards
 from providers.load import read_load
 
 PAGES = {
@@ -26,3 +30,21 @@ def test_other_pages_tell_nothing() -> None:
     assert read_load("process_cpu_seconds_total 3\n") is None
     assert read_load("tgi_queue_size 7\n") is None
     assert read_load("tgi_batch_current_size NaN\ntgi_queue_size 7\n") is None
+
+
+CARDS = [
+    ({"max_model_len": 40}, 40),
+    ({"context_length": "40"}, 40),
+    ({"context_window": 40.0}, 40),
+    ({"max_context_length": 131072, "loaded_context_length": 40}, 40),
+    ({"meta": {"n_ctx_train": 131072, "n_ctx": 40}}, 40),
+    ({"meta": {"n_ctx_train": 131072}}, None),
+    ({"max_model_len": -1, "context_length": 0}, None),
+]
+
+
+@pytest.mark.parametrize(("told", "tokens"), CARDS)
+def test_a_models_context_is_read_from_its_card(told: dict[str, Any], tokens: int | None) -> None:
+    body = json.dumps({"object": "list", "data": [{"id": "m", **told}]}).encode()
+    (card,) = model_cards(body, "here")
+    assert card.max_model_len == tokens

@@ -12,7 +12,7 @@ from budgets.money import picodollars
 from budgets.price_book import PriceBook
 from budgets.usage import Usage
 from orchestrator.analysis.cost import Fresh
-from orchestrator.report.paid import Paid
+from orchestrator.report.paid import RequestCosts
 from orchestrator.store.rows import Bought
 
 
@@ -31,7 +31,7 @@ def test_one_attempt_afresh_finds_no_cache(tmp_path: Path) -> None:
     request, asked, first, n, cost, used = map(np.array, zip(*rows, strict=True))
     known = np.ones(len(rows), np.bool_)
     bought = Bought(request, asked, first, n, cost, request.astype(float), known, used, {})
-    fresh = Fresh(*Paid(bought, price, {}).means(), 1)
+    fresh = Fresh(*RequestCosts(bought, price, {}).means(), 1)
     assert fresh.usd_at_k(1) == picodollars("0.0126")
     assert fresh.usd_at_k(20) == int(cost.sum())
     # A further attempt finds the cache.

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from budgets.money import PICO, picodollars
 from orchestrator.report.document import MOST_NOTES, print_arms, print_dollars
+from orchestrator.report.fleet import fleet_sentence
 from orchestrator.report.text import age_of, alike
 
 
@@ -24,6 +25,15 @@ def test_all_dollars_of_a_table_have_one_format() -> None:
 def test_an_age_is_one_unit() -> None:
     ages = [age_of(seconds) for seconds in (3, 119, 7200, 200_000)]
     assert ages == ["3 s", "1 min", "2 h", "2 d"]
+
+
+def test_one_server_is_one() -> None:
+    idle = dict.fromkeys(
+        ("answers", "output_tokens", "worked_s", "places_s", "running_s", "most_kv",
+         "prefix_hits", "prefix_queries", "cached_tokens", "prompt_tokens"), 0,
+    )  # fmt: skip
+    fleet = {"servers": [idle | {"answers": 3}], "held_s": 3600.0, "gpus_each": 2, "usd_pico": 0}
+    assert fleet_sentence(fleet).startswith("1 server, 2 GPU-hours held")
 
 
 def said(**options: bool) -> str:

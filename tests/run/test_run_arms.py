@@ -7,6 +7,7 @@ import json
 import socket
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -205,6 +206,7 @@ def test_slots_beyond_a_lowered_number_of_samples_are_not_bought(start_orch, orc
         run = tmp_path / "runs/two"
         while True:
             assert process.poll() is None
+            time.sleep(0.02)
             with (
                 contextlib.suppress(sqlite3.OperationalError, IndexError),
                 closing(sqlite3.connect(f"file:{run / 'run.db'}?mode=ro", uri=True)) as db,

@@ -44,13 +44,13 @@ def test_an_arm_that_waits_for_its_own_budget_does_not_hold_up_the_other(retried
             return answer()
         if retried and first_arm == 1:
             return 429, {"Retry-After": "0"}, {"error": {"message": "slower"}}
-        waited.append(done.wait(20))
+        waited.append(done.wait(200))
         return answer()
 
     with serving(reply) as url:
         # Pays for one request of the first arm at a time.
         write(tmp_path, url, first='budget = "0.0008"', concurrent=4)
-        ended = orch("run", "s.toml", "--json", timeout=90)
+        ended = orch("run", "s.toml", "--json", timeout=240)
     assert ended.code == 3, ended.err
     assert asked[60] == 24 and waited and all(waited)
     rows = ended.json["rows"]

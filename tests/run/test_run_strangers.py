@@ -161,6 +161,8 @@ def test_any_json_is_a_problem_or_a_sentence(tmp_path_factory, value):
     [
         ["pipe.toml"],
         ["zero.toml"],
+        ["digits.toml"],
+        ["--provider", "local", "--prices", "digits.toml"],
         ["--provider", "local", "--task", "pipe.jsonl"],
         ["--provider", "local", "--task", "zero.jsonl"],
         ["--provider", "local", "--prices", "pipe.toml"],
@@ -183,6 +185,8 @@ def test_what_would_hang_or_overflow_is_a_sentence(args, orch, tmp_path):
         os.mkfifo(tmp_path / name)
     for name in ("zero.toml", "zero.jsonl"):
         (tmp_path / name).symlink_to("/dev/zero")
+    digits = f'[study]\nseed = {"9" * 5000}\n[models."m"]\ninput = {"9" * 5000}\noutput = 1\n'
+    (tmp_path / "digits.toml").write_text(digits)
     problem = {"id": "a" * 40 + "!", "prompt": "p", "answer": "1"}
     (tmp_path / "t.jsonl").write_text(json.dumps(problem) + "\n")
     (tmp_path / "wide.jsonl").write_text(json.dumps({**problem, "prompt": "p" * 2**21}) + "\n")

@@ -43,6 +43,7 @@ def test_the_page_shows_a_study_that_is_read(tmp_path: Path) -> None:
         ('temperature = 1.0\n[study]\nseed = 1', r"temperature outside .*; write \[\[arms"),
         ('[budget]\nusd = 5', r"unknown table \[budget\]; it may hold"),
         ('[[arm]]\nprovider = "local"', r"unknown table \[arm\]"),
+        ('stop = ["END"]\n[[arms]]\nmodel = "m"', r"stop outside .*; write \[\[arms"),
     ],
 )  # fmt: skip
 def test_a_slip_is_named(text: str, said: str, tmp_path: Path) -> None:

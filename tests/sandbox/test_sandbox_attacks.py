@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,24 @@ CASES = [
 ]
 
 
+Suites = dict[tuple[str, bool], Future[subprocess.CompletedProcess[str]]]
+
+
+@pytest.fixture(scope="module")
+def suites(readable_copy: Path, request: pytest.FixtureRequest) -> Iterator[Suites]:
+    """What was chosen, two at once, from the first test on."""
+    with ThreadPoolExecutor(2) as pool:
+        started: Suites = {}
+        for item in request.session.items:
+            if getattr(item, "originalname", "") == "test_every_attack_is_contained":
+                name, more = (item.callspec.params[key] for key in ("name", "more"))  # type: ignore[attr-defined]
+                options, uid = configurations()[name]
+                started[name, bool(more)] = pool.submit(
+                    run_suite, readable_copy, [*options, *more], uid
+                )
+        yield started
+
+
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("name", "more"),
@@ -133,11 +152,11 @@ CASES = [
         for name, more in CASES
     ],
 )  # fmt: skip
-def test_every_attack_is_contained(name: str, more: list[str], readable_copy: Path) -> None:
-    options, uid = configurations()[name]
+def test_every_attack_is_contained(name: str, more: list[str], suites: Suites) -> None:
+    _, uid = configurations()[name]
     if uid is not None and interpreter_for_all() is None:
         pytest.skip("no interpreter that a plain user can run: install python3 >= 3.11 in /usr")
-    done = run_suite(readable_copy, [*options, *more], uid)
+    done = suites[name, bool(more)].result()
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(done.stdout)
     assert report["failures"] == {}

@@ -112,8 +112,8 @@ async def attack(tier: str, without: tuple[str, ...], source: str, limits: Limit
 
 
 def succeeded(outcome: Outcome, trap: Bait) -> bool:
-    if outcome.status == "fault":
-        return True  # the cell itself was ended
+    if outcome.status == "fault" or "the cell had to be ended" in outcome.detail:
+        return True  # the cell itself was ended, sooner or later
     return b"reached" in outcome.stdout or trap.word.encode() in outcome.stdout
 
 

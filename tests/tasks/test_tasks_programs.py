@@ -159,6 +159,7 @@ async def test_contest_programs(judge: TaskProgramVerifier) -> None:
         "raises": "```\nraise SystemExit(3)\n```",
         "nothing": "",
         "an open fence": f"```\n{RIGHT}",
+        "a SyntaxError of its own, no fence": f"{RIGHT}\neval('1 +')",
         "nul": "```\nprint('\x00')\n```",
         "surrogate": "```\nprint('\ud800')\n```",
     }
@@ -178,6 +179,7 @@ async def test_contest_programs(judge: TaskProgramVerifier) -> None:
         "raises": "crashed",
         "nothing": "no_answer",
         "an open fence": "no_answer",
+        "a SyntaxError of its own, no fence": "crashed",
         "nul": "failed",
         "surrogate": kinds["surrogate"],
     }

@@ -263,7 +263,7 @@ def _check(job: child.CellJob, claims: int, rest: list[int], plan: Confinement) 
 
     def run() -> None:
         test = testing.Test(job.blobs[0])
-        client.borrow(module, test.free_names(), entry, candidate)
+        client.borrow(module, testing.free_names(test.tree), entry, candidate)
         test.run(module, entry, candidate)
 
     said = testing.said_of(run)

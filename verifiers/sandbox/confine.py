@@ -2,7 +2,7 @@
 
 Runs inside the cell's own process, after `jail` where there is one. Order matters: the ruleset
 needs open files, the filter forbids most of what comes before it. A layer whose name is missing
-from `Plan.layers` is skipped; only tests that prove a layer's worth leave one out.
+from `Confinement.layers` is skipped; only tests that prove a layer's worth leave one out.
 """
 
 from __future__ import annotations

@@ -28,12 +28,12 @@ from pathlib import Path
 from typing import Any
 
 from verifiers.sandbox.bpf import ALLOW, Check, Rule, assemble
-from verifiers.sandbox.errand_jail import DESK, HOME, WORK
+from verifiers.sandbox.errand_jail import DESK, HOME, WORK, left_in
 from verifiers.sandbox.kernel import CLONE_NEWUSER, machine
 from verifiers.sandbox.limits import NoSandbox, SandboxFault
 from verifiers.sandbox.syscalls import NUMBERS
 
-__all__ = ["DESK", "HOME", "WORK", "Errand", "Made", "NoSandbox", "pack", "run", "works"]
+__all__ = ["DESK", "HOME", "WORK", "Errand", "Made", "NoSandbox", "left_in", "pack", "run", "works"]
 
 CODE = Path(__file__).resolve().parents[2]
 FIRST_UID, UIDS = 61_000, 4_000

@@ -22,7 +22,6 @@ import signal
 import socket
 import stat
 import struct
-import sys
 import tarfile
 import time
 from typing import Any
@@ -126,7 +125,7 @@ def _first(
         while True:
             os.waitpid(-1, 0)
     wall_s = time.monotonic() - started
-    output = _file(plan["output"], plan["output_mb"])
+    output = left_in(plan["output"], plan["output_mb"])
     with os.fdopen(made, "wb") as result:
         left_out = _pack(result, plan["tree_mb"] * _MIB)
         result.write(output or b"")
@@ -261,15 +260,19 @@ def _watch(control: socket.socket, command: int, deadline: float) -> tuple[int, 
             return 0, "ended"
 
 
-def _file(path: str, most_mb: int) -> bytes | None:
-    """What the command left there; None where that is no plain file."""
+def left_in(path: str | os.PathLike[str], most_mb: int) -> bytes | None:
+    """What a command left there, up to so much; None where that is no plain file.
+
+    Whoever wrote it may have made its name a link, a pipe, or a folder.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        return None
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return None
         return file.read(most_mb * _MIB)
 
 
@@ -291,7 +294,3 @@ def _pack(file: Any, most: int) -> int:
                 with contextlib.suppress(OSError):
                     tar.add(path, path[len(WORK) + 1 :], recursive=False)
     return left_out
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

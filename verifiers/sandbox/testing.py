@@ -35,10 +35,6 @@ class Test:
             raise CannotRun(f"the test is not Python: {fault}") from None
         self.uses_unittest = b"unittest" in source
 
-    def free_names(self) -> list[str]:
-        """Names that the test reads, never binds, and no builtin has: the candidate may."""
-        return free_names(self.tree)
-
     def run(self, module: Any, entry: str, candidate: Any) -> None:
         """Run it in `module`, which holds the names that it borrows. Raises what fails."""
         if self.uses_unittest:

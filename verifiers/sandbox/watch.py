@@ -140,7 +140,7 @@ class Free:
     """Watches a file system's free space, which others use as well: a bound, not a measure."""
 
     def __init__(self, place: str) -> None:
-        self.place, self.before = place, 0.0
+        self.place = place
         self.before = self._free_mb()
 
     def _free_mb(self) -> float:

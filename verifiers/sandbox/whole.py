@@ -90,7 +90,7 @@ def _whole(job: child.CellJob, claims: int, rest: list[int], plan: Confinement) 
         module.__dict__.update(__builtins__=pristine, __file__=testing.FILE)
         module.__dict__.update(__same__=same, __minus__=minus, __before__=before)
         candidate = _resolve(solution, entry)
-        taken = {n: vars(solution)[n] for n in test.free_names() if n in vars(solution)}
+        taken = {n: vars(solution)[n] for n in testing.free_names(test.tree) if n in vars(solution)}
         module.__dict__.update({**taken, **kept.modules}, candidate=candidate)
         module.__dict__[entry] = candidate
         test.tree = _honest_equality(test.tree)

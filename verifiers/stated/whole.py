@@ -304,7 +304,6 @@ def _name_of(tokens: list[Token]) -> str | None:
         opened = [token.text for token in tokens if token.is_sign("(", ")")]
         if inside and opened == ["(", ")"]:
             return "".join(token.text for token in tokens)
-    tree = None
     try:
         tree = parse(tokens)
     except NotWhole:
@@ -359,11 +358,13 @@ def _bracketed(tokens: list[Token]) -> Answer | None:
 
 def _reals(tokens: list[Token]) -> Answer | None:
     r"""\mathbb{R}, perhaps without some points: \setminus \{0\}."""
-    letters = [token.text for token in tokens[:3]]
-    name = 3 if letters == ["{", "R", "}"] else 1
-    if letters[: len(letters) if name == 3 else 1] != (["{", "R", "}"] if name == 3 else ["R"]):
+    written = [token.text for token in tokens[:3]]
+    if written == ["{", "R", "}"]:
+        rest = tokens[3:]
+    elif written[:1] == ["R"]:
+        rest = tokens[1:]
+    else:
         return None
-    rest = tokens[name:]
     if not rest:
         return Span(((MINUS_INFINITY, INFINITY, False, False),))
     without = rest[0].is_command("setminus", "backslash") or rest[0].is_sign("-")

@@ -14,7 +14,6 @@ import os
 import shutil
 import signal
 import socket
-import stat
 import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from pathlib import Path
 from orchestrator.engine.executors.base import AgentJob, ExecutorFailure, NoExecutor, Output
 from orchestrator.engine.executors.patch import NoGit, difference, tar_of, unpack
 from providers.gateway.environment import environment
-from verifiers.sandbox.errand import DESK, WORK, Errand, Made, NoSandbox, run, works
+from verifiers.sandbox.errand import DESK, WORK, Errand, Made, NoSandbox, left_in, run, works
 from verifiers.sandbox.limits import SandboxFault
 
 PORT = 8123
@@ -43,17 +42,6 @@ def words(
             word = word.replace("{" + name + "}", text)
         found.append(word)
     return found
-
-
-def left_in(path: Path) -> bytes | None:
-    """What the agent wrote, unless it is no plain file: its name may be a link, or a pipe."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    with os.fdopen(handle, "rb") as file:
-        plain = stat.S_ISREG(os.fstat(handle).st_mode)
-        return file.read(OUTPUT_MB * 2**20) if plain else None
 
 
 def output_of(made: Made, job: AgentJob, before: bytes) -> Output:
@@ -171,7 +159,7 @@ class TrustedExecutor:
         made = Made(
             status=128 - code if code < 0 else code,
             timed_out=timed_out,
-            output=await asyncio.to_thread(left_in, output),
+            output=await asyncio.to_thread(left_in, output, OUTPUT_MB),
             tree=tree,
             left_out=left_out,
             wall_s=0.0,

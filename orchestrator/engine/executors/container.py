@@ -26,14 +26,14 @@ from pathlib import Path
 from orchestrator.engine.executors.base import AgentJob, ExecutorFailure, NoExecutor, Output
 from orchestrator.engine.executors.command import (
     IN_PLACE,
+    OUTPUT_MB,
     PORT,
-    left_in,
     output_of,
     words,
 )
 from orchestrator.engine.executors.patch import tar_of, unpack
 from providers.gateway.environment import environment
-from verifiers.sandbox.errand import DESK, HOME, WORK, Made
+from verifiers.sandbox.errand import DESK, HOME, WORK, Made, left_in
 from verifiers.sandbox.limits import NoSandbox
 
 ENGINES = ("podman", "docker")
@@ -148,7 +148,7 @@ class ContainerExecutor:
         made = Made(
             status=code,
             timed_out=timed_out,
-            output=await asyncio.to_thread(left_in, output),
+            output=await asyncio.to_thread(left_in, output, OUTPUT_MB),
             tree=tree,
             left_out=left_out,
             wall_s=0.0,
