@@ -126,7 +126,7 @@ def test_an_unpriced_model_is_refused_with_what_to_do() -> None:
         BOOK.find("my-finetune", "openai", MID_2024)
     text = str(refusal.value)
     assert "'my-finetune'" in text and "'openai'" in text and "2024-07-31" in text
-    assert '[models."my-finetune"]' in text and "--prices" in text
+    assert '[models."my-finetune"]' in text and "give that file as `prices`" in text
     assert "\n" not in text
 
 
