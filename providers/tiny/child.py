@@ -118,7 +118,8 @@ async def _spawn(arguments: list[str], errors: IO[bytes]) -> tuple[Process, IO[b
             pass_fds=(read_end,),
             start_new_session=True,
         )
-    except OSError:
+    except BaseException:
+        # Not started, or cancelled while it was: it ends when this is closed.
         lifeline.close()
         raise
     finally:
