@@ -196,10 +196,12 @@ class Writer:
             self._on_disk = self.gathering - 1
         else:
             self.fault = fault
-        waiting.end(fault)
-        self._busy = False
-        if self._scheduled:
-            self._start_group()
+        try:
+            waiting.end(fault)
+        finally:
+            self._busy = False
+            if self._scheduled:
+                self._start_group()
 
     def _write(self) -> None:
         while (rows := self._groups.get()) is not None:
