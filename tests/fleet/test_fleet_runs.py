@@ -159,7 +159,7 @@ def test_another_model_is_refused_and_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--launch", "0"], "--launch is '0'"),
+        (["--launch", "0"], "launch` is '0'"),
         (["--launch", "2", "--base-url", "http://127.0.0.1:9/v1", "--model", "m"], "leave out"),
         (["--servers", "/no/such/file", "--model", "m"], "cannot be read"),
         (["--launch", "1", "--model", "m", "--vllm", "/no/such/vllm"], "is no vLLM; install"),

@@ -96,7 +96,7 @@ def test_a_bill_that_cannot_be_this_runs_is_refused(tmp_path: Path) -> None:
             ([], "either with --from EXPORT.csv or with --usd X"),
             (["--usd", "1", "--from", "x.csv"], "either with --from"),
             (["--usd", "abc"], "'abc' is not an amount"),
-            (["--usd", "-1"], "zero dollars or more"),
+            (["--usd", "-1"], "must be 0 dollars or more"),
             (["--usd", "0"], "it is not the whole bill of this run"),
             (["--usd", "3"], "it counts other requests too"),
             (["--from", tmp_path / "missing.csv"], "missing.csv cannot be read: No such file"),

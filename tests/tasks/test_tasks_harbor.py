@@ -93,7 +93,7 @@ async def test_neither_rule_judges_what_the_other_must(tasks: Path) -> None:
     without_tree(tasks / "ranges")
     reference = load_task(f"harbor:{tasks}").problems()[0].reference
     verdict = await PatchVerifier().verify('{"rewards": {"reward": 1}}', reference)
-    assert verdict.kind == "infra_error" and "--verifier harbor" in verdict.detail
+    assert verdict.kind == "infra_error" and "verifier harbor" in verdict.detail
     assert (await ReportedVerifier().verify("", reference)).kind == "no_answer"
 
 
