@@ -238,7 +238,7 @@ async def test_scratch_directories_of_killed_processes_are_removed(
 
 
 async def test_names_of_tiers() -> None:
-    with pytest.raises(NoSandbox, match="i-trust-this-code"):
+    with pytest.raises(NoSandbox, match="i_trust_this_code"):
         await Sandbox(tier="none").start()
     with pytest.raises(NoSandbox, match="no sandbox named"):
         await Sandbox(tier="moat").start()
