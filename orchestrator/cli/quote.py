@@ -90,7 +90,11 @@ def quote_plan(prepared: Prepared, out: Path | None = None) -> list[ArmQuote]:
 
 def last_speed(out: Path, model: str) -> float | None:
     """Samples a second of the newest run in `out` that bought from this model; None: none did."""
-    runs = sorted(out.glob("*/run.db"), key=lambda path: -path.stat().st_mtime)
+    # A pipe or a device under that name would never end to be read.
+    runs = sorted(
+        (one for one in out.glob("*/run.db") if one.is_file()),
+        key=lambda path: -path.stat().st_mtime,
+    )
     for path in runs[:LOOKED_AT]:
         try:
             with closing(RunReader(path.parent)) as reader:

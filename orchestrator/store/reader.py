@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from itertools import groupby
@@ -403,4 +404,4 @@ class RunReader:
 
 
 def _quoted(path: Path) -> str:
-    return quote(str(path.resolve()))
+    return quote(os.fsencode(path.resolve()))
