@@ -150,6 +150,10 @@ async def _resolve(
     from orchestrator.store.reader import RunReader
 
     async with _opened(directory) as (store, ledger):
+        known = ledger.scopes()
+        if scope not in known:
+            raise ConfigError(f"--scope {scope!a} is no part of this run; it has "
+                              f"{', '.join(known)}.")  # fmt: skip
         with closing(RunReader(directory)) as reader:
             answered = reader.answers_by_provider_id()
             cleared = reader.cleared_without_answer(scope)

@@ -30,11 +30,11 @@ def run_name(study: Study) -> str:
 def run_to_resume(name: str, out: Path) -> Path:
     """The directory of the run to continue; raises ConfigError."""
     from orchestrator.errors import ConfigError
-    from orchestrator.store.reader import find_run
+    from orchestrator.store.reader import find_run, runs_in
 
     if name:
         return find_run(name, out)
-    runs = [path.parent for path in out.glob("*/run.db")]
-    if not runs:
+    newest = next(iter(runs_in(out)), None)
+    if newest is None:
         raise ConfigError(f"There is no run in {out} to resume; give --resume DIRECTORY.")
-    return max(runs, key=lambda path: (path / "run.db").stat().st_mtime)
+    return newest

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.options import option
+from orchestrator.cli.options import host_option, option
 from orchestrator.cli.run import what_was_typed
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @option("--max-calls", type=click.IntRange(min=1), help="The most calls.")
 @option("--limits", metavar="NAME", default="", help="A provider's rate limits by profile name.")
 @option("--max-concurrent", metavar="auto|N|MIN-MAX", default="auto", help="Calls in flight.")
-@option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@host_option
 @option("--port", type=click.IntRange(0, 65535), default=0, help="Port; 0 takes a free one.")
 @option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
         help="Where the directory with its accounts is made.")  # fmt: skip

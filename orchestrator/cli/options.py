@@ -22,3 +22,17 @@ out_option = option("--out", type=click.Path(path_type=Path), default=Path("runs
                     help="Where runs given by name are looked for.")  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True,
                            help="One JSON document on standard output.")  # fmt: skip
+
+
+def _address(_: click.Context, __: click.Parameter, given: str) -> str:
+    try:
+        given.encode("idna")
+    except UnicodeError:
+        raise click.BadParameter(
+            f"{given!a} is no address and no name of a host; give one such as 127.0.0.1."
+        ) from None
+    return given
+
+
+host_option = option("--host", default="127.0.0.1", show_default=True, callback=_address,
+                     help="Address to listen on.")  # fmt: skip

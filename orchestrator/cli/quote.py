@@ -12,6 +12,7 @@ from bisect import bisect_right
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from orchestrator.plan.request import choices_per_request
 from orchestrator.report import text
 from orchestrator.report.compute import busy_s
 from orchestrator.report.text import dollars, span
-from orchestrator.store.reader import RunReader
+from orchestrator.store.reader import RunReader, runs_in
 from orchestrator.tasks import Problem
 from providers.sample import Capabilities
 
@@ -90,14 +91,9 @@ def quote_plan(prepared: Prepared, out: Path | None = None) -> list[ArmQuote]:
 
 def last_speed(out: Path, model: str) -> float | None:
     """Samples a second of the newest run in `out` that bought from this model; None: none did."""
-    # A pipe or a device under that name would never end to be read.
-    runs = sorted(
-        (one for one in out.glob("*/run.db") if one.is_file()),
-        key=lambda path: -path.stat().st_mtime,
-    )
-    for path in runs[:LOOKED_AT]:
+    for run in islice(runs_in(out), LOOKED_AT):
         try:
-            with closing(RunReader(path.parent)) as reader:
+            with closing(RunReader(run)) as reader:
                 for arm in reader.arms():
                     took_s = busy_s(reader.request_times(arm.number))
                     if arm.model == model and took_s > 0:

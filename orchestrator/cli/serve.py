@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
+from orchestrator.cli.options import host_option
+
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@host_option
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),

@@ -16,7 +16,7 @@ from orchestrator.analysis.coverage import mean_coverage
 from orchestrator.errors import OrchError
 from orchestrator.plan.names import stored_names
 from orchestrator.store.accounts import money_of_arms, read_accounts
-from orchestrator.store.reader import RunReader
+from orchestrator.store.reader import RunReader, runs_in
 from orchestrator.store.schema import PILOT_KEY
 
 ENDINGS = {
@@ -54,13 +54,11 @@ class ListedRun:
 
 def listed(folder: Path) -> Iterator[ListedRun]:
     """The runs directly in `folder`, the newest first."""
-    runs = [path.parent for path in folder.glob("*/run.db")]
-    ages = {run: max(path.stat().st_mtime for path in run.glob("run.db*")) for run in runs}
-    for run in sorted(runs, key=lambda run: -ages[run]):
+    for run, at in runs_in(folder).items():
         try:
-            yield _listed(run, ages[run])
+            yield _listed(run, at)
         except OrchError as error:
-            yield ListedRun(run, ages[run], "cannot be read", trouble=str(error))
+            yield ListedRun(run, at, "cannot be read", trouble=str(error))
 
 
 def _listed(run: Path, at: float) -> ListedRun:

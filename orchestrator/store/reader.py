@@ -41,6 +41,19 @@ def find_run(run: str, out: Path) -> Path:
     )
 
 
+def runs_in(folder: Path) -> dict[Path, float]:
+    """The runs directly in `folder`, the newest first, each with when it was last written (Unix s).
+
+    A pipe or a device under a database's name would never end to be read, and is no run.
+    """
+    found = {
+        path.parent: max(part.stat().st_mtime for part in path.parent.glob("run.db*"))
+        for path in folder.glob("*/run.db")
+        if path.is_file()
+    }
+    return dict(sorted(found.items(), key=lambda one: -one[1]))
+
+
 class RunReader:
     """Read-only queries over a run's database."""
 

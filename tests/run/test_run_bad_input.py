@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+LITTLE = ["run", "--provider", "local", "--limit", "2", "--samples", "4", "--budget", "1"]
 LINE = json.dumps({"id": "a", "prompt": "1+1=", "answer": "2"})
 
 CASES: list[tuple[list[str], str]] = [
@@ -91,3 +94,32 @@ def test_a_resume_under_a_changed_study_names_the_keys(orch, serve, tmp_path):
     assert "temperature" in ended.err and "seed" in ended.err
     assert "max_tokens" not in ended.err
     assert (tmp_path / "runs/r/study.toml").read_text() == before
+
+
+@pytest.mark.parametrize("host", ["../pipe", "x" * 70, "a..b", "\udcff\udcfe"])
+@pytest.mark.parametrize("command", [["serve"], ["gateway", "--model", "m"]])
+def test_a_host_that_is_none_is_refused(command, host, orch):
+    ended = orch(*command, "--host", host)
+    assert ended.code == 2 and "no name of a host" in ended.err, ended.err
+
+
+def test_a_part_that_the_run_has_not_is_refused(orch):
+    assert orch(*LITTLE, "--name", "r").code == 0
+    for scope in ("arm:7", "", "\udcff\udcfe"):
+        ended = orch("budget", "resolve", "r", "--usd", "0", "--scope", scope)
+        assert ended.code == 2 and "it has run, arm:0" in ended.err, ended.err
+
+
+def test_what_is_no_run_is_passed_over(orch, tmp_path: Path):
+    assert orch(*LITTLE, "--name", "r").code == 0
+    for name in ("pipe", "device", "bytes-\udcff"):
+        (tmp_path / "runs" / name).mkdir()
+    os.mkfifo(tmp_path / "runs/pipe/run.db")
+    (tmp_path / "runs/device/run.db").symlink_to("/dev/zero")
+    shutil.copy(tmp_path / "runs/r/run.db", tmp_path / "runs/bytes-\udcff/run.db")
+    ended = orch(*LITTLE, "--dry-run")
+    assert ended.code == 0 and "nothing is bought" in ended.err
+    listed = orch("runs", "--json")
+    assert listed.code == 0 and "pipe" not in listed.out and "device" not in listed.out
+    shutil.rmtree(tmp_path / "runs" / "bytes-\udcff")
+    assert orch("run", "--resume", "--samples", "6").code == 0
